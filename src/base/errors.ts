@@ -1,0 +1,87 @@
+/**
+ * The error catalogue. Every error Perdure itself raises carries one of these codes; `docs/errors.md` explains each,
+ * and a test holds that page to this list.
+ *
+ * A code is stable: programs may compare it. A message names the offending value and says what to do.
+ */
+export const errorCodes = {
+  // Programs and bundling
+  PROGRAM_NOT_FOUND: "the program file does not exist or cannot be read",
+  PROGRAM_SYNTAX: "the program does not parse",
+  PROGRAM_RESOLVE: "an import of the program cannot be resolved",
+  PROGRAM_NODE_BUILTIN: "the program imports a Node built-in inside the sandbox",
+  PROGRAM_HOST_EXPORT: "an export of a \"use host\" module is neither an async function nor an operation",
+  PROGRAM_EVALUATION: "the program threw while its modules were evaluated",
+  ENTRY_NOT_FOUND: "the program has no such exported function",
+  // Values at the border
+  VALUE_NOT_CLONEABLE: "a value cannot cross the sandbox's border",
+  VALUE_TOO_LARGE: "a value is larger than the border allows",
+  VALUE_CORRUPT: "an encoded value does not decode",
+  // Arguments
+  ARGUMENT_INVALID: "an argument or option is malformed",
+  DURATION_INVALID: "a duration cannot be read",
+  // Processes
+  PROCESS_NOT_FOUND: "no process has this pid",
+  PROCESS_ID_CONFLICT: "a process with this id was started with another entry or other arguments",
+  PROCESS_EXITED: "the process has already exited",
+  PROCESS_FAILED: "the process exited with an error",
+  PROCESS_CANCELLED: "the process was cancelled",
+  PROCESS_KILLED: "the process was killed",
+  PROCESS_DIVERGED: "replaying the process gave other commands than its journal holds",
+  PROCESS_BROKEN: "the process cannot be loaded: its journal is damaged",
+  // Operations
+  OPERATION_FAILED: "an operation failed",
+  OPERATION_TIMEOUT: "an operation took longer than its timeout",
+  OPERATION_ABORTED: "an operation was aborted",
+  OPERATION_UNCERTAIN: "an at-most-once operation was interrupted; whether it happened is unknown",
+  OPERATION_UNAVAILABLE: "the deployment has no such host function",
+  OPERATION_QUARANTINED: "an operation was running at several node deaths and waits for a person",
+  OPERATION_OUTSIDE: "a function that needs a running operation was called outside one",
+  // Store
+  STORE_IN_USE: "another engine owns the store",
+  STORE_NOT_FOUND: "there is no store at this place",
+  STORE_UNREADABLE: "the store cannot be opened or is not a Perdure store",
+  STORE_CORRUPT: "the store's database is damaged",
+  STORE_NEWER: "the store was written by a newer release",
+  STORE_FULL: "the disk is full",
+  STORE_READ_ONLY: "the store cannot be written",
+  STORE_FENCED: "this node lost its lease of the store",
+  STORE_FAILED: "the store failed",
+  JOURNAL_CORRUPT: "a journal row is damaged",
+  SNAPSHOT_CORRUPT: "a snapshot is damaged",
+  // Engine
+  ENGINE_CLOSED: "the engine is closed",
+  ENGINE_FAILED: "the engine stopped because of a failure",
+  ENGINE_BINARY: "the engine binary is not the one this release was built for",
+  NODE_VERSION: "Node is too old",
+  CONFIG_INVALID: "the configuration file is invalid",
+  GUEST_THREAD_FAILED: "a guest thread could not be started or died again and again",
+} as const;
+
+export type ErrorCode = keyof typeof errorCodes;
+
+export interface PerdureErrorOptions {
+  cause?: unknown;
+  /** Facts a program may use: pid, file, line, column, path … */
+  details?: Readonly<Record<string, unknown>>;
+}
+
+/** Every error that Perdure raises by itself. `code` is stable; see `docs/errors.md`. */
+export class PerdureError extends Error {
+  readonly code: ErrorCode;
+  readonly details: Readonly<Record<string, unknown>>;
+
+  constructor(code: ErrorCode, message: string, options: PerdureErrorOptions = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.code = code;
+    this.details = options.details ?? {};
+  }
+
+  override get name(): string {
+    return "PerdureError";
+  }
+}
+
+export function isPerdureError(value: unknown, code?: ErrorCode): value is PerdureError {
+  return value instanceof PerdureError && (code === undefined || value.code === code);
+}

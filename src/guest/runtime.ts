@@ -1,0 +1,160 @@
+/**
+ * The floor of everything inside the sandbox: operations, timers, log and randomness, on top of the one function the
+ * machine gives (`emit`). The web's globals (`prelude/`) and the `perdure` API stand on these functions and reach the
+ * host by no other way.
+ *
+ * All state is local to this module, so it is part of the process's memory and as durable as the program's own variables.
+ */
+import { PerdureError } from "../base/errors.ts";
+import { decodeValue, encodeValue } from "../base/value.ts";
+import type { Payload } from "../base/value.ts";
+import type { ExitReason, LogLevel, TimerClock } from "../journal/types.ts";
+
+/**
+ * Hands one command to the host. Strings are passed as they are (primitives), chunks as Uint8Arrays. The machine sets it
+ * before the prelude is evaluated; see `machine/protocol.ts` for what each kind carries.
+ */
+export type Emit = (kind: number, number: number, a: string, b: string, ...chunks: Uint8Array[]) => void;
+
+export const emitKind = {
+  operation: 1,
+  abort: 2,
+  timer: 3,
+  clearTimer: 4,
+  send: 5,
+  log: 6,
+  exit: 7,
+} as const;
+
+interface PendingOperation {
+  resolve(value: unknown): void;
+  reject(error: unknown): void;
+}
+
+let emit: Emit | undefined;
+let operationCount = 0;
+let timerCount = 0;
+const operations = new Map<number, PendingOperation>();
+const timers = new Map<number, () => void>();
+
+/** True between the start input and the exit command: only then may commands be issued. */
+let alive = false;
+/** Set when module evaluation reached for something that differs between processes; then it cannot be part of an image. */
+let impure = false;
+
+export function connect(hostEmit: Emit): void {
+  emit = hostEmit;
+}
+
+/** Called by anything nondeterministic (time apart, which the machine sees itself). */
+export function markImpure(): void {
+  if (!alive) impure = true;
+}
+
+export function isImpure(): boolean {
+  return impure;
+}
+
+export function begin(): void {
+  alive = true;
+}
+
+/** How many operations and timers are pending: a program without an entry function ends when nothing is. */
+export function pendingCount(): number {
+  return operations.size + timers.size;
+}
+
+function issue(kind: number, number: number, a: string, b: string, chunks?: readonly Uint8Array[]): void {
+  if (emit === undefined) {
+    throw new PerdureError(
+      "OPERATION_OUTSIDE",
+      "This function works only inside a Perdure process. Start the program with `perdure run` or `Engine.start`.",
+    );
+  }
+  // While an image is built nobody listens: the attempt alone tells that this program must be evaluated per process.
+  if (!alive) {
+    impure = true;
+    return;
+  }
+  if (chunks === undefined) emit(kind, number, a, b);
+  else emit(kind, number, a, b, ...chunks);
+}
+
+export interface IssuedOperation {
+  readonly promise: Promise<unknown>;
+  /** Forgets the operation: its promise rejects with `reason`, the host is told, a result that comes anyway is dropped. */
+  abort(reason: unknown): void;
+}
+
+/**
+ * Starts an operation on the host. `options` is for built-in operations only (names beginning with `perdure:`) and is part
+ * of what replay compares. Throws VALUE_NOT_CLONEABLE or VALUE_TOO_LARGE at once if an argument cannot cross.
+ */
+export function issueOperation(name: string, args: readonly unknown[], options = ""): IssuedOperation {
+  const payload = encodeValue(args);
+  const number = ++operationCount;
+  const { promise, resolve, reject } = Promise.withResolvers<unknown>();
+  operations.set(number, { resolve, reject });
+  // name and options share one string, so that every command has the same shape; names contain no line breaks.
+  issue(emitKind.operation, number, options === "" ? name : `${name}\n${options}`, payload.text, payload.chunks);
+  return {
+    promise,
+    abort(reason) {
+      if (!operations.delete(number)) return;
+      issue(emitKind.abort, number, "", "");
+      reject(reason);
+    },
+  };
+}
+
+export function settleOperation(number: number, ok: boolean, value: Payload): void {
+  const pending = operations.get(number);
+  if (pending === undefined) return;
+  operations.delete(number);
+  if (ok) pending.resolve(decodeValue(value));
+  else pending.reject(decodeValue(value));
+}
+
+/** Calls `fire` once, in a turn of its own, when `clock` reaches `dueMs`. */
+export function startTimer(clock: TimerClock, dueMs: number, fire: () => void): number {
+  const number = ++timerCount;
+  timers.set(number, fire);
+  issue(emitKind.timer, number, clock, String(dueMs));
+  return number;
+}
+
+export function stopTimer(number: number): void {
+  if (timers.delete(number)) issue(emitKind.clearTimer, number, "", "");
+}
+
+export function fireTimer(number: number): void {
+  const fire = timers.get(number);
+  timers.delete(number);
+  fire?.();
+}
+
+export function log(level: LogLevel, text: string): void {
+  issue(emitKind.log, 0, level, text);
+}
+
+export function send(to: string, message: unknown): void {
+  const payload = encodeValue(message);
+  issue(emitKind.send, 0, to, payload.text, payload.chunks);
+}
+
+/** The process's last command. Nothing is delivered to it afterwards, and nothing it still does is heard. */
+export function exit(reason: ExitReason, value: unknown): void {
+  if (!alive) return;
+  const payload = encodeValue(value);
+  issue(emitKind.exit, 0, reason, payload.text, payload.chunks);
+  alive = false;
+}
+
+/** Rejects every pending operation and drops every timer: what is left of a process that was cancelled may clean up. */
+export function rejectPending(reason: () => unknown): void {
+  for (const [number, pending] of [...operations]) {
+    operations.delete(number);
+    issue(emitKind.abort, number, "", "");
+    pending.reject(reason());
+  }
+}

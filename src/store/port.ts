@@ -1,0 +1,229 @@
+/**
+ * The store port: all that Perdure asks of a database. SQLite, memory (tests, simulator) and PostgreSQL implement it
+ * and pass one shared suite (`suite.ts`).
+ *
+ * Rules every implementation keeps:
+ * - `commit` is atomic and durable when its promise resolves, and is refused with `STORE_FENCED` if `lease` is no longer
+ *   the one in force. After a commit has failed the store is in the state before it.
+ * - Commits are applied in the order of the calls.
+ * - Reads see all commits that had resolved when the read was called.
+ * - Journal rows are handed out as they were written or not at all: a row that fails its checksum is an error
+ *   `JOURNAL_CORRUPT` of that process alone.
+ * - Times are milliseconds since the epoch, handed in by the caller: a store has no clock of its own.
+ */
+import type { Payload } from "../base/value.ts";
+import type { ExitReason, Input, LogLevel, Pid, TimerClock, Turn } from "../journal/types.ts";
+
+/** A process's number within its store. Small and dense; people see the pid. */
+export type ProcessKey = number;
+
+export interface Lease {
+  /** Grows with every claim of the store. A commit with an older one is refused. */
+  readonly incarnation: number;
+  /** The first process key this incarnation may give out. */
+  readonly nextProcessKey: ProcessKey;
+  /** Total wall time, in ms, during which the store had no owner: service time = wall time − this. */
+  readonly downtimeMs: number;
+  /** Whether the previous owner released the store in good order. After a crash, operations that ran may have died with it. */
+  readonly cleanShutdown: boolean;
+}
+
+export type ProcessState =
+  /** Alive: it runs, or waits for something. */
+  | "running"
+  /** An operator stopped its turns; inputs wait in the inbox. */
+  | "paused"
+  /** Replay disagreed with the journal, or the journal is damaged: it waits for a person. `problem` says why. */
+  | "broken"
+  | "exited";
+
+export interface ProcessRow {
+  readonly key: ProcessKey;
+  readonly pid: Pid;
+  /** Hash of its program (see `ProgramRow`). */
+  readonly program: string;
+  readonly entry: string;
+  /** SHA-256 of entry and arguments, hex: a repeated start by id must agree with it. */
+  readonly argsDigest: string;
+  readonly state: ProcessState;
+  readonly problem: string;
+  readonly startedAtMs: number;
+  readonly exit?: ProcessExit;
+}
+
+export interface ProcessExit {
+  readonly atMs: number;
+  readonly reason: ExitReason;
+  readonly value: Payload;
+}
+
+export type OperationState =
+  /** Waits for its first attempt, runs, or waits for the next attempt (`notBeforeMs`). */
+  | "pending"
+  /** The deployment has no such host function. Tried again by every engine that opens the store. */
+  | "unavailable"
+  /** It was running at too many node deaths. A person lets it go on (`perdure retry`). */
+  | "quarantined";
+
+export interface OperationRow {
+  readonly process: ProcessKey;
+  readonly number: number;
+  readonly name: string;
+  readonly args: Payload;
+  readonly options: string;
+  readonly state: OperationState;
+  /** The attempt that runs or is due, from 1. */
+  readonly attempt: number;
+  /** Wall time before which the attempt must not start; 0 = at once. */
+  readonly notBeforeMs: number;
+  /** Committed before dispatch where that must be known after a crash (at-most-once; suspects of killing their node). */
+  readonly started: boolean;
+  /** Node deaths it was running at. */
+  readonly deaths: number;
+  /** The last attempt's error, for people. */
+  readonly lastError: string;
+  readonly createdAtMs: number;
+}
+
+export interface TimerRow {
+  readonly process: ProcessKey;
+  readonly number: number;
+  readonly clock: TimerClock;
+  /** Absolute, on `clock`. */
+  readonly dueMs: number;
+}
+
+/** An input that waits for its process. `seq` orders the inbox and is given by the store. */
+export interface InboxRow {
+  readonly seq: number;
+  readonly process: ProcessKey;
+  readonly input: Input;
+  readonly atMs: number;
+}
+
+export interface LogRow {
+  readonly seq: number;
+  readonly process: ProcessKey;
+  readonly turn: number;
+  readonly atMs: number;
+  readonly level: LogLevel;
+  readonly text: string;
+}
+
+export interface SnapshotRow {
+  /** The state *after* this turn. */
+  readonly turn: number;
+  /** Encoded and checksummed by the machine (`machine/snapshot.ts`). Opaque here. */
+  readonly body: Uint8Array;
+}
+
+/** A program as processes are pinned to it. Everything is found by hash in the blobs. */
+export interface ProgramRow {
+  readonly hash: string;
+  /** Path of the entry file when it was deployed, for people. */
+  readonly file: string;
+  readonly createdAtMs: number;
+  /** Blob hashes. */
+  readonly bundle: string;
+  readonly sourceMap: string;
+  readonly prelude: string;
+  readonly engine: string;
+}
+
+/** Everything one group commit writes. Parts are applied in the order of the fields. */
+export interface CommitBatch {
+  readonly atMs: number;
+  readonly newProcesses?: readonly ProcessRow[];
+  readonly turns?: readonly { readonly process: ProcessKey; readonly turn: Turn }[];
+  /** Inserted, or replaced when (process, number) exists. */
+  readonly operations?: readonly OperationRow[];
+  readonly operationsGone?: readonly { readonly process: ProcessKey; readonly number: number }[];
+  readonly timers?: readonly TimerRow[];
+  readonly timersGone?: readonly { readonly process: ProcessKey; readonly number: number }[];
+  readonly inboxGone?: readonly number[];
+  readonly inbox?: readonly Omit<InboxRow, "seq">[];
+  readonly logs?: readonly Omit<LogRow, "seq">[];
+  /** State changes other than exits. */
+  readonly states?: readonly { readonly process: ProcessKey; readonly state: Exclude<ProcessState, "exited">; readonly problem: string }[];
+  /** An exit also removes the process's operations, timers, inbox and snapshots. */
+  readonly exits?: readonly { readonly process: ProcessKey; readonly exit: ProcessExit }[];
+  /** Keeps the newest two of each process. */
+  readonly snapshots?: readonly ({ readonly process: ProcessKey } & SnapshotRow)[];
+}
+
+/** What it takes to bring a process to life. */
+export interface ProcessLoad {
+  readonly process: ProcessRow;
+  /** Newest first; older ones are fallbacks for a damaged one. */
+  readonly snapshots: readonly SnapshotRow[];
+  /** Pending operations and timers, and the inbox in order. */
+  readonly operations: readonly OperationRow[];
+  readonly timers: readonly TimerRow[];
+  readonly inbox: readonly InboxRow[];
+  /** The number of the last turn; 0 before the first. */
+  readonly lastTurn: number;
+}
+
+/** What an engine finds when it opens the store: only what needs a node's attention, never all processes. */
+export interface Recovery {
+  readonly operations: readonly OperationRow[];
+  /** Processes with waiting inputs. */
+  readonly withInbox: readonly ProcessKey[];
+}
+
+export interface ProcessFilter {
+  readonly states?: readonly ProcessState[];
+  /** Exits of one of these reasons. */
+  readonly reasons?: readonly ExitReason[];
+  readonly entry?: string;
+  readonly program?: string;
+  /** Only keys below this one: the page after it. */
+  readonly before?: ProcessKey;
+  /** At most this many, newest first. */
+  readonly limit: number;
+}
+
+/** What is read beside a running node too: nothing here needs the lease. */
+export interface StoreReader {
+  readonly id: string;
+  findProcess(pid: Pid): Promise<ProcessRow | undefined>;
+  getProcess(process: ProcessKey): Promise<ProcessRow | undefined>;
+  listProcesses(filter: ProcessFilter): Promise<ProcessRow[]>;
+  countProcesses(): Promise<Readonly<Record<ProcessState, number>>>;
+  /** Turns with number ≥ `from`, in order, at most `limit`. Throws JOURNAL_CORRUPT at the first damaged row. */
+  turns(process: ProcessKey, from: number, limit: number): Promise<Turn[]>;
+  /** The number of the process's last turn; 0 before the first. */
+  lastTurn(process: ProcessKey): Promise<number>;
+  operations(process: ProcessKey): Promise<OperationRow[]>;
+  timers(process: ProcessKey): Promise<TimerRow[]>;
+  inbox(process: ProcessKey): Promise<InboxRow[]>;
+  /** Log rows with seq > `after`, of one process or of all, at most `limit`. */
+  logs(process: ProcessKey | undefined, after: number, limit: number): Promise<LogRow[]>;
+  program(hash: string): Promise<ProgramRow | undefined>;
+  /** Newest first. */
+  programs(): Promise<ProgramRow[]>;
+  blob(hash: string): Promise<Uint8Array | undefined>;
+  /** Writes inputs from outside the owner (the CLI beside or without a node). Throws PROCESS_NOT_FOUND, PROCESS_EXITED. */
+  post(pid: Pid, input: Input, atMs: number): Promise<void>;
+  close(): Promise<void>;
+}
+
+export interface Store extends StoreReader {
+  /** Becomes the store's only owner until `release`. Throws STORE_IN_USE. */
+  claim(nowMs: number): Promise<Lease>;
+  /** Tells the store the owner lives. Throws STORE_FENCED if it is the owner no longer. */
+  renew(nowMs: number): Promise<void>;
+  /** Gives the lease back in good order. */
+  release(nowMs: number): Promise<void>;
+  commit(batch: CommitBatch): Promise<void>;
+  putProgram(program: ProgramRow, blobs: readonly { readonly hash: string; readonly bytes: Uint8Array }[]): Promise<void>;
+  putBlob(hash: string, bytes: Uint8Array): Promise<void>;
+  load(process: ProcessKey): Promise<ProcessLoad>;
+  recover(): Promise<Recovery>;
+  /** Timers of one clock due in (`afterMs`, `untilMs`], earliest first, at most `limit`, but never splitting rows of one due time. */
+  dueTimers(clock: TimerClock, afterMs: number, untilMs: number, limit: number): Promise<TimerRow[]>;
+  /** Inbox rows with seq > `after`: what others have posted. */
+  inboxAfter(after: number, limit: number): Promise<InboxRow[]>;
+  /** Cheap: whether anyone else may have written since the last call. */
+  changedByOthers(): Promise<boolean>;
+}
