@@ -1,0 +1,47 @@
+/** What the kernel asks of the layers beside and above it. The simulator gives it others. */
+import type { Payload } from "../base/value.ts";
+import type { Pid } from "../journal/types.ts";
+import type { ProcessKey } from "../store/port.ts";
+
+/** One attempt of one operation, handed to whoever runs host code. */
+export interface OperationRequest {
+  /** Names this attempt. Everything the runner says about it carries the token; what carries an older one is ignored. */
+  readonly token: string;
+  readonly process: ProcessKey;
+  readonly pid: Pid;
+  /** Hash of the calling process's program. */
+  readonly program: string;
+  readonly number: number;
+  /** `path#export`, an explicit name, or `perdure:…` for built-in ones. */
+  readonly name: string;
+  /** JSON text for built-in operations, else "". */
+  readonly options: string;
+  readonly args: Payload;
+  /** From 1. Attempts that ended with their node do not count. */
+  readonly attempt: number;
+  /** The same on every attempt: derived from pid, number and the digest of name and arguments. */
+  readonly idempotencyKey: string;
+  /** The start of this attempt is on record already (it was asked for with `begin`, or the operation is watched). */
+  readonly recorded: boolean;
+  /** An earlier attempt's start was on record when its node died: whether it happened is unknown. */
+  readonly interrupted: boolean;
+}
+
+/** What a runner says of an attempt. The first one that is not `begin` ends it. */
+export type OperationReport =
+  /** Asks that the start be put on record before anything happens outside; the kernel answers by `proceed(token)`. */
+  | { readonly token: string; readonly kind: "begin" }
+  | { readonly token: string; readonly kind: "done"; readonly ok: boolean; readonly value: Payload }
+  /** The attempt failed and another one shall start after `delayMs`. `error` is for people. */
+  | { readonly token: string; readonly kind: "retry"; readonly delayMs: number; readonly error: string }
+  /** The deployment offers no such host function. */
+  | { readonly token: string; readonly kind: "unavailable"; readonly error: string };
+
+export interface OperationRunner {
+  /** Never throws; reports through the callback the kernel gave, possibly before it returns. */
+  start(requests: readonly OperationRequest[]): void;
+  /** Answers `begin`: the start is on record. */
+  proceed(token: string): void;
+  /** Nobody waits for this attempt any more: its AbortSignal fires, its report is ignored. */
+  abort(token: string): void;
+}
