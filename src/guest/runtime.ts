@@ -82,7 +82,7 @@ function issue(kind: number, number: number, a: string, b: string, chunks?: read
 
 export interface IssuedOperation {
   readonly promise: Promise<unknown>;
-  /** Forgets the operation: its promise rejects with `reason`, the host is told, a result that comes anyway is dropped. */
+  /** Forgets the operation: its promise rejects with `reason`, the host is told, a result that comes anyway is dropped. No-op once settled. */
   abort(reason: unknown): void;
 }
 
@@ -148,13 +148,4 @@ export function exit(reason: ExitReason, value: unknown): void {
   const payload = encodeValue(value);
   issue(emitKind.exit, 0, reason, payload.text, payload.chunks);
   alive = false;
-}
-
-/** Rejects every pending operation and drops every timer: what is left of a process that was cancelled may clean up. */
-export function rejectPending(reason: () => unknown): void {
-  for (const [number, pending] of [...operations]) {
-    operations.delete(number);
-    issue(emitKind.abort, number, "", "");
-    pending.reject(reason());
-  }
 }

@@ -1,0 +1,64 @@
+/**
+ * Waits that a cancel or an AbortSignal can cut short. Every promise the `perdure` API gives out for "later" is made
+ * here, so that one place knows what is pending when a process is asked to wind up.
+ */
+
+export class CancelledError extends Error {
+  override get name(): string {
+    return "CancelledError";
+  }
+}
+
+/** What a wait needs of an AbortSignal; the sandbox's own and a program's polyfill both have it. */
+export interface AbortSignalLike {
+  readonly aborted: boolean;
+  readonly reason: unknown;
+  addEventListener(type: "abort", listener: () => void): void;
+  removeEventListener(type: "abort", listener: () => void): void;
+}
+
+const pending = new Set<(error: unknown) => void>();
+
+export interface Wait<T> {
+  readonly promise: Promise<T>;
+  resolve(value: T): void;
+  reject(error: unknown): void;
+}
+
+/** `undo` runs once when the wait is given up (by cancel or by `signal`), before its promise rejects. */
+export function createWait<T>(undo: () => void, signal?: AbortSignalLike): Wait<T> {
+  const { promise, resolve, reject } = Promise.withResolvers<T>();
+  const giveUp = (error: unknown): void => {
+    settle();
+    undo();
+    reject(error);
+  };
+  const onAbort = (): void => giveUp(signal?.reason);
+  const settle = (): void => {
+    pending.delete(giveUp);
+    signal?.removeEventListener("abort", onAbort);
+  };
+  pending.add(giveUp);
+  if (signal?.aborted === true) giveUp(signal.reason);
+  else signal?.addEventListener("abort", onAbort);
+  return {
+    promise,
+    resolve(value) {
+      settle();
+      resolve(value);
+    },
+    reject(error) {
+      settle();
+      reject(error);
+    },
+  };
+}
+
+/** Rejects everything that is being waited for now. Waits begun afterwards, by cleanup code, are left alone. */
+export function cancelWaits(reason: string): void {
+  for (const giveUp of [...pending]) giveUp(new CancelledError(reason));
+}
+
+export function waitCount(): number {
+  return pending.size;
+}

@@ -1,0 +1,136 @@
+/**
+ * An image is a machine's whole memory after the prelude and the program's bundle were evaluated, before any process
+ * ran: what every process of that program begins from, and what snapshots are differences to.
+ *
+ * It is a pure function of engine binary, prelude, bundle and limits; its key says so.
+ */
+import { createHash } from "node:crypto";
+import { PerdureError } from "../base/errors.ts";
+import type { EngineBinary } from "./engine-binary.ts";
+import { dispatchKind, turnProtocolVersion } from "./protocol.ts";
+import { argvSlots, Vm } from "./vm.ts";
+import type { VmPointers } from "./vm.ts";
+
+export interface MachineLimits {
+  /** Bytes the guest may allocate. Passing it is an error the guest can catch. */
+  readonly memoryBytes: number;
+  /** Bytes of native stack: about 1,000 frames. Small enough that the engine's own check comes before the host's. */
+  readonly stackBytes: number;
+}
+
+export const defaultMachineLimits: MachineLimits = { memoryBytes: 256 * 1024 * 1024, stackBytes: 256 * 1024 };
+
+export interface ProgramSource {
+  readonly bundle: string;
+  readonly prelude: string;
+}
+
+export interface Image {
+  readonly key: string;
+  readonly memory: Buffer;
+  readonly pointers: VmPointers;
+  /**
+   * Whether the program's modules are in the image. If evaluating them used time, randomness, a timer or an operation,
+   * they are not, and are evaluated in each process's first turn from `bundle`.
+   */
+  readonly evaluated: boolean;
+  readonly bundle: string;
+}
+
+/** A runaway module must not hang the build: 10 billion bytecode operations, a minute or more. */
+const buildFuel = 1_000_000;
+
+export function imageKey(engineHash: string, source: ProgramSource, limits: MachineLimits): string {
+  const hash = createHash("sha256");
+  for (const part of [String(turnProtocolVersion), engineHash, JSON.stringify([limits.memoryBytes, limits.stackBytes]), source.prelude, source.bundle]) {
+    hash.update(`${Buffer.byteLength(part)}:`).update(part);
+  }
+  return hash.digest("hex");
+}
+
+/** Throws PROGRAM_EVALUATION if the prelude itself does not run; a program that throws fails in its process instead. */
+export async function buildImage(engine: EngineBinary, source: ProgramSource, limits: MachineLimits): Promise<Image> {
+  const key = imageKey(engine.hash, source, limits);
+  const base = await bootVm(engine, source, limits);
+  const prelude = capture(base);
+  const finish = (memory: Buffer, evaluated: boolean): Image => ({ key, memory, pointers: base.pointers, evaluated, bundle: source.bundle });
+  const pure = await evaluatePurely(base, source.bundle);
+  return pure ? finish(capture(base), true) : finish(prelude, false);
+}
+
+async function bootVm(engine: EngineBinary, source: ProgramSource, limits: MachineLimits): Promise<Vm> {
+  let interrupts = 0;
+  const hooks = {
+    interrupt: () => (++interrupts > buildFuel ? new Promise<number>(() => undefined) : 0),
+    emit: () => undefined,
+  };
+  const vm = new Vm(engine, hooks);
+  const { exports } = vm;
+  exports._initialize();
+  if (exports.qjs_init() !== 0) throw evaluationFailed("The engine did not initialise.");
+  exports.qjs_set_max_stack_size(limits.stackBytes);
+  exports.qjs_set_memory_limit(limits.memoryBytes);
+  exports.qjs_set_interrupt_handler(1);
+  exports.qjs_set_promise_rejection_handler(1);
+  const scratch = exports.wasm_malloc(8);
+  const argv = exports.wasm_malloc(4 * argvSlots);
+  const name = vm.writeString("emit");
+  vm.setGlobal("__emit", exports.qjs_new_host_function(name.pointer, name.length, 0));
+  exports.wasm_free(name.pointer);
+  vm.pointers = {
+    runtime: exports.qjs_get_runtime_ptr(),
+    context: exports.qjs_get_context_ptr(),
+    stackPointer: Number(exports.__stack_pointer.value),
+    undefined: exports.qjs_get_undefined(),
+    scratch,
+    argv,
+    dispatch: 0,
+  };
+  const done = await vm.evaluate(source.prelude, "perdure:prelude", false);
+  if (done.threw) throw evaluationFailed(describe(vm, done.value));
+  exports.qjs_free_value(done.value);
+  const global = exports.qjs_get_global();
+  vm.pointers = { ...vm.pointers, dispatch: vm.getProperty(global, "__dispatch") };
+  vm.setGlobal("__dispatch", exports.qjs_get_undefined());
+  exports.qjs_free_value(global);
+  await drain(vm);
+  return vm;
+}
+
+/** Evaluates the bundle; answers whether nothing that differs between processes had a part in it. */
+async function evaluatePurely(vm: Vm, bundle: string): Promise<boolean> {
+  vm.timeUsed = false;
+  const module = await vm.evaluate(bundle, "perdure:program", true);
+  if (module.threw) return false;
+  const number = (value: number): number => vm.exports.qjs_new_number(value);
+  const blanks = (): number[] => [number(0), vm.newString(""), vm.newString("")];
+  const attached = await vm.dispatch([number(dispatchKind.evaluated), ...blanks(), module.value]);
+  if (attached.threw) return false;
+  vm.exports.qjs_free_value(attached.value);
+  if (!(await drain(vm)) || vm.rejections.size > 0 || vm.timeUsed) return false;
+  const probe = await vm.dispatch([number(dispatchKind.probe), ...blanks()]);
+  if (probe.threw) return false;
+  const answer = vm.readString(probe.value);
+  vm.exports.qjs_free_value(probe.value);
+  return answer === "pure";
+}
+
+async function drain(vm: Vm): Promise<boolean> {
+  while (vm.jobPending) if ((await vm.runJob()) !== undefined) return false;
+  return true;
+}
+
+/** Captured after a collection: what the collector would find later would make its pages differ in every process. */
+function capture(vm: Vm): Buffer {
+  vm.exports.qjs_run_gc();
+  return Buffer.from(vm.bytes);
+}
+
+function describe(vm: Vm, error: number): string {
+  const stack = vm.getProperty(error, "stack");
+  return `${vm.readString(vm.getProperty(error, "message"))}\n${vm.readString(stack)}`;
+}
+
+function evaluationFailed(detail: string): PerdureError {
+  return new PerdureError("PROGRAM_EVALUATION", `The sandbox's prelude did not evaluate: ${detail}`);
+}

@@ -1,0 +1,94 @@
+/**
+ * The machine as the kernel sees it: an asynchronous port that runs turns. Behind it are guest threads, or one machine in
+ * the same thread, or the simulator's model.
+ */
+import type { Command, CommandDigest, FatalReason, Input, Pid, Turn } from "../journal/types.ts";
+import type { ProcessKey } from "../store/port.ts";
+
+/** What a process's heap is rebuilt from: image, newest usable snapshot, journal tail. */
+export interface LoadRequest {
+  /** Newest first. */
+  readonly snapshots: readonly { readonly turn: number; readonly body: Uint8Array }[];
+  /** All turns after the oldest snapshot given, or all there are. */
+  readonly tail: readonly Turn[];
+}
+
+export interface TurnRequest {
+  readonly process: ProcessKey;
+  readonly pid: Pid;
+  readonly program: string;
+  /** The turn to run: the one after the process's last. */
+  readonly number: number;
+  readonly timeMs: number;
+  readonly inputs: readonly Input[];
+  /** A program without an entry function: it exits when it waits for nothing. */
+  readonly script: boolean;
+  /** Needed unless the machine holds the process; without it the answer may be `absent`. */
+  readonly load?: LoadRequest;
+}
+
+export interface Divergence {
+  readonly turn: number;
+  /** Which command of that turn, from 0. */
+  readonly index: number;
+  readonly expected: CommandDigest | undefined;
+  readonly actual: CommandDigest | undefined;
+}
+
+export type TurnOutcome =
+  | {
+      readonly kind: "done";
+      readonly commands: readonly Command[];
+      readonly digests: readonly CommandDigest[];
+      /** How long it took to run, in µs: replaying it will cost about that. */
+      readonly costMicros: number;
+    }
+  /** The turn did not happen: input number `input` would have ended the process. The inputs before it are to run again. */
+  | { readonly kind: "fatal"; readonly input: number; readonly reason: FatalReason; readonly detail: string }
+  /** The machine does not hold the process, and the request brought no `load`. */
+  | { readonly kind: "absent" }
+  | { readonly kind: "diverged"; readonly divergence: Divergence }
+  /** The process cannot be loaded; `detail` says why. It will not get better by itself. */
+  | { readonly kind: "broken"; readonly detail: string };
+
+export interface TurnResult {
+  readonly process: ProcessKey;
+  readonly number: number;
+  readonly outcome: TurnOutcome;
+  /** Turn numbers of snapshots that were damaged and passed over while loading. */
+  readonly damagedSnapshots?: readonly number[];
+}
+
+export interface SnapshotResult {
+  readonly process: ProcessKey;
+  readonly turn: number;
+  readonly body: Uint8Array;
+}
+
+/** What the machine tells its kernel. Every accepted turn gets exactly one result. */
+export interface MachineEvents {
+  turns(results: readonly TurnResult[]): void;
+  snapshots(results: readonly SnapshotResult[]): void;
+  /** The machine gave up on itself; the node has to stop. */
+  failed(error: Error): void;
+}
+
+export interface Machine {
+  /** At most one turn per process at a time. Never throws. */
+  run(requests: readonly TurnRequest[]): void;
+  /** Asks for a snapshot of the process as it is now, between turns. No answer if the machine no longer holds it. */
+  snapshot(process: ProcessKey): void;
+  /** Ends the process's running turn, if there is one, as `fatal` with the reason `killed`. */
+  kill(process: ProcessKey): void;
+  /** Forgets a process: it has exited, or its uncommitted turns are to be undone. */
+  drop(process: ProcessKey): void;
+  close(): Promise<void>;
+}
+
+/** How the machine gets at programs, and at images it built before. */
+export interface ProgramSources {
+  source(program: string): Promise<{ readonly bundle: string; readonly prelude: string }>;
+  /** A cache that may forget: encoded images by key. */
+  loadImage(key: string): Promise<Uint8Array | undefined>;
+  saveImage(key: string, encoded: Uint8Array): void;
+}

@@ -1,0 +1,80 @@
+/**
+ * The border between host and sandbox. Numbers, because strings would be created in the guest's heap for every call.
+ *
+ * Into the guest, `dispatch(kind, number, a, b, ...chunks)`:
+ *
+ * | kind      | number    | a                          | b         | chunks                     |
+ * |-----------|-----------|----------------------------|-----------|----------------------------|
+ * | evaluated |           |                            |           | the module's namespace promise |
+ * | probe     |           |                            |           | answers "pure" or "impure" |
+ * | start     |           | JSON {pid, entry, env}     | arguments | seed, then the arguments'  |
+ * | message   |           | sender's pid or ""         | body      | the body's                 |
+ * | resolved  | operation |                            | value     | the value's                |
+ * | rejected  | operation |                            | error     | the error's                |
+ * | timer     | timer     |                            |           |                            |
+ * | cancel    |           | reason                     |           |                            |
+ * | idle      |           |                            |           |                            |
+ * | uncaught  |           |                            |           | the error itself           |
+ *
+ * Out of the guest, `emit(kind, number, a, b, ...chunks)`: see `decodeCommand`.
+ *
+ * The numbers, and the meaning of everything here, are part of the turn protocol: processes are pinned to it, so a
+ * change that a running process could notice needs a new version beside the old.
+ */
+import { PerdureError } from "../base/errors.ts";
+import type { Command, ExitReason, LogLevel, TimerClock } from "../journal/types.ts";
+import type { Payload } from "../base/value.ts";
+
+export const turnProtocolVersion = 1;
+
+export const dispatchKind = {
+  evaluated: 1,
+  probe: 2,
+  start: 3,
+  message: 4,
+  resolved: 5,
+  rejected: 6,
+  timer: 7,
+  cancel: 8,
+  idle: 9,
+  uncaught: 10,
+} as const;
+
+const exitReasons: readonly ExitReason[] = ["normal", "error", "cancelled", "stack_overflow", "out_of_memory"];
+const logLevels: readonly LogLevel[] = ["debug", "info", "log", "warn", "error"];
+const clocks: readonly TimerClock[] = ["wall", "service"];
+
+/** A command as `emit` passed it. */
+export function decodeCommand(kind: number, number: number, a: string, b: string, chunks: readonly Uint8Array[]): Command {
+  const payload = (): Payload => (chunks.length === 0 ? { text: b } : { text: b, chunks });
+  switch (kind) {
+    case 1: {
+      const lineBreak = a.indexOf("\n");
+      const name = lineBreak === -1 ? a : a.slice(0, lineBreak);
+      return { kind: "operation", number, name, options: lineBreak === -1 ? "" : a.slice(lineBreak + 1), args: payload() };
+    }
+    case 2:
+      return { kind: "abort", operation: number };
+    case 3:
+      return { kind: "timer", number, clock: oneOf(clocks, a), dueMs: Number(b) };
+    case 4:
+      return { kind: "clear-timer", timer: number };
+    case 5:
+      return { kind: "send", to: a, body: payload() };
+    case 6:
+      return { kind: "log", level: oneOf(logLevels, a), text: b };
+    case 7:
+      return { kind: "exit", reason: oneOf(exitReasons, a), value: payload() };
+    default:
+      throw unknown("command", kind);
+  }
+}
+
+function oneOf<T extends string>(values: readonly T[], value: string): T {
+  if (!(values as readonly string[]).includes(value)) throw unknown("word", value);
+  return value as T;
+}
+
+function unknown(what: string, value: unknown): PerdureError {
+  return new PerdureError("ENGINE_FAILED", `The sandbox sent an unknown ${what} ${JSON.stringify(value)}. This is a bug in Perdure.`);
+}

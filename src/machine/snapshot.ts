@@ -1,0 +1,88 @@
+/**
+ * A snapshot: a process's memory after one of its turns, encoded for the store.
+ *
+ * ```
+ * offset  size  field
+ *      0     4  magic "PDSN"
+ *      4     1  format version, 1
+ *      5     1  key id, 0: not encrypted
+ *      6     2  zero
+ *      8     4  CRC-32 of everything from offset 12 on
+ *     12    32  image key (SHA-256): the image the pages differ from
+ *     44     8  turn number (float64): the state is the one after this turn
+ *     52     4  memory size in bytes
+ *     56     4  number of pages n
+ *     60     …  zstd of: n page numbers (u32, ascending), then n pages of 4,096 bytes
+ * ```
+ * All integers are little-endian. A snapshot is read back only if the CRC matches, the image key is the one at hand, page
+ * numbers ascend and lie within the size, and the decompressed length is exactly n × 4,100. Anything else is
+ * SNAPSHOT_CORRUPT, and the process falls back to an older snapshot or to replaying its journal.
+ */
+import { crc32, zstdCompressSync, zstdDecompressSync } from "node:zlib";
+import { PerdureError } from "../base/errors.ts";
+import { pageBytes } from "./pages.ts";
+import type { Delta } from "./pages.ts";
+
+const headerBytes = 60;
+const magic = 0x4e534450;
+const version = 1;
+const notEncrypted = 0;
+
+export interface Snapshot {
+  readonly imageKey: string;
+  readonly turn: number;
+  readonly delta: Delta;
+}
+
+export function encodeSnapshot(snapshot: Snapshot): Uint8Array {
+  const { pages, contents, sizeBytes } = snapshot.delta;
+  const body = Buffer.concat([Buffer.from(pages.buffer, pages.byteOffset, pages.byteLength), contents]);
+  const packed = zstdCompressSync(body);
+  const out = Buffer.alloc(headerBytes + packed.length);
+  out.writeUInt32LE(magic, 0);
+  out.writeUInt8(version, 4);
+  out.writeUInt8(notEncrypted, 5);
+  out.write(snapshot.imageKey, 12, 32, "hex");
+  out.writeDoubleLE(snapshot.turn, 44);
+  out.writeUInt32LE(sizeBytes, 52);
+  out.writeUInt32LE(pages.length, 56);
+  packed.copy(out, headerBytes);
+  out.writeUInt32LE(crc32(out.subarray(12)), 8);
+  return out;
+}
+
+/** Throws SNAPSHOT_CORRUPT. */
+export function decodeSnapshot(encoded: Uint8Array, imageKey: string, turn: number): Snapshot {
+  const bytes = Buffer.from(encoded.buffer, encoded.byteOffset, encoded.byteLength);
+  if (bytes.length < headerBytes) throw corrupt("it is truncated");
+  if (bytes.readUInt32LE(0) !== magic) throw corrupt("it does not begin as one");
+  if (bytes.readUInt8(4) !== version) throw corrupt(`its format version ${bytes.readUInt8(4)} is unknown`);
+  if (bytes.readUInt8(5) !== notEncrypted) throw corrupt(`its key ${bytes.readUInt8(5)} is unknown`);
+  if (crc32(bytes.subarray(12)) !== bytes.readUInt32LE(8)) throw corrupt("its checksum does not match");
+  if (bytes.toString("hex", 12, 44) !== imageKey) throw corrupt("it belongs to another image");
+  if (bytes.readDoubleLE(44) !== turn) throw corrupt(`it is of turn ${bytes.readDoubleLE(44)}, not ${turn}`);
+  const sizeBytes = bytes.readUInt32LE(52);
+  const count = bytes.readUInt32LE(56);
+  const expectedBytes = count * (4 + pageBytes);
+  const body = unpack(bytes.subarray(headerBytes), expectedBytes);
+  const pages = Uint32Array.from({ length: count }, (_, index) => body.readUInt32LE(4 * index));
+  for (const [index, page] of pages.entries()) {
+    if (page <= (pages[index - 1] ?? -1) || (page + 1) * pageBytes > sizeBytes) throw corrupt(`page number ${page} is out of order`);
+  }
+  return { imageKey, turn, delta: { sizeBytes, pages, contents: body.subarray(4 * count) } };
+}
+
+function unpack(packed: Buffer, expectedBytes: number): Buffer {
+  let body: Buffer;
+  try {
+    body = zstdDecompressSync(packed, { maxOutputLength: expectedBytes + 1 });
+  } catch (error) {
+    throw corrupt("it does not decompress", error);
+  }
+  if (body.length !== expectedBytes) throw corrupt(`it holds ${body.length} bytes, expected ${expectedBytes}`);
+  return body;
+}
+
+function corrupt(what: string, cause?: unknown): PerdureError {
+  return new PerdureError("SNAPSHOT_CORRUPT", `A snapshot cannot be used: ${what}.`, { cause });
+}

@@ -1,0 +1,26 @@
+import type { ProcessKey } from "../store/port.ts";
+import type { LocalMachineOptions } from "./local.ts";
+import type { SnapshotResult, TurnRequest, TurnResult } from "./port.ts";
+
+export type GuestThreadOptions = Pick<LocalMachineOptions, "fuelInterrupts" | "limits" | "pool">;
+
+export interface GuestThreadData {
+  readonly engine: Uint8Array;
+  /** Int32 slots, see `pulseSlot`. */
+  readonly pulse: SharedArrayBuffer;
+  readonly options: GuestThreadOptions;
+}
+
+export const pulseSlot = { beats: 0, process: 1, input: 2 } as const;
+export const pulseSizeBytes = 12;
+
+export type ToThread =
+  | { readonly kind: "run"; readonly requests: readonly TurnRequest[] }
+  | { readonly kind: "snapshot" | "kill" | "drop"; readonly process: ProcessKey }
+  | { readonly kind: "answer"; readonly subject: string; readonly value: unknown };
+
+export type FromThread =
+  | { readonly kind: "turns"; readonly results: readonly TurnResult[] }
+  | { readonly kind: "snapshots"; readonly results: readonly SnapshotResult[] }
+  | { readonly kind: "need-source" | "need-image"; readonly subject: string }
+  | { readonly kind: "save-image"; readonly key: string; readonly encoded: Uint8Array };

@@ -1,0 +1,66 @@
+/** A guest thread: a local machine behind a message port. Disposable: it may be terminated at any moment. */
+import { parentPort, workerData } from "node:worker_threads";
+import { compileEngine } from "./engine-binary.ts";
+import { createLocalMachine } from "./local.ts";
+import type { Machine } from "./port.ts";
+import { pulseSlot } from "./thread-messages.ts";
+import type { FromThread, GuestThreadData, ToThread } from "./thread-messages.ts";
+
+const port = parentPort;
+if (port === null) throw new Error("this file is a guest thread's and cannot run by itself");
+
+const data = workerData as GuestThreadData;
+const pulse = new Int32Array(data.pulse);
+const asked = new Map<string, (answer: never) => void>();
+
+const post = (message: FromThread): void => port.postMessage(message);
+
+/** One question under way for each subject is enough: the machine asks once for each program. */
+function ask<T>(message: FromThread & { readonly subject: string }): Promise<T> {
+  return new Promise((resolve) => {
+    asked.set(message.subject, resolve);
+    post(message);
+  });
+}
+
+const machine: Machine = createLocalMachine({
+  engine: compileEngine(data.engine),
+  programs: {
+    source: (program) => ask({ kind: "need-source", subject: program }),
+    loadImage: (key) => ask({ kind: "need-image", subject: key }),
+    saveImage: (key, encoded) => post({ kind: "save-image", key, encoded }),
+  },
+  events: {
+    turns: (results) => post({ kind: "turns", results }),
+    snapshots: (results) => post({ kind: "snapshots", results }),
+    failed: (error) => {
+      throw error;
+    },
+  },
+  ...data.options,
+  pulse: {
+    beat(process, input) {
+      Atomics.add(pulse, pulseSlot.beats, 1);
+      Atomics.store(pulse, pulseSlot.process, process);
+      Atomics.store(pulse, pulseSlot.input, input);
+    },
+  },
+});
+
+port.on("message", (message: ToThread) => {
+  switch (message.kind) {
+    case "run":
+      return machine.run(message.requests);
+    case "snapshot":
+      return machine.snapshot(message.process);
+    case "kill":
+      return machine.kill(message.process);
+    case "drop":
+      return machine.drop(message.process);
+    case "answer": {
+      const resolve = asked.get(message.subject);
+      asked.delete(message.subject);
+      return resolve?.(message.value as never);
+    }
+  }
+});

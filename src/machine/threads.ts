@@ -1,0 +1,167 @@
+/**
+ * Guest threads as one machine. They are disposable: a thread that gives no sign of life for a second is stuck in a
+ * native loop that preemption cannot reach; it is terminated, the process that was running in it ends `out_of_fuel`, and
+ * the others are rebuilt from their last commit in a new thread.
+ */
+import { Worker } from "node:worker_threads";
+import { PerdureError } from "../base/errors.ts";
+import type { Clock } from "../base/ports.ts";
+import type { ProcessKey } from "../store/port.ts";
+import type { Machine, MachineEvents, ProgramSources, TurnOutcome, TurnRequest } from "./port.ts";
+import { pulseSizeBytes, pulseSlot } from "./thread-messages.ts";
+import type { FromThread, GuestThreadData, GuestThreadOptions, ToThread } from "./thread-messages.ts";
+
+export interface GuestThreadsOptions extends GuestThreadOptions {
+  readonly engine: Uint8Array;
+  readonly programs: ProgramSources;
+  readonly events: MachineEvents;
+  readonly clock: Clock;
+  /** Default 1. */
+  readonly threads?: number;
+}
+
+/** So many looks in a row without a sign of life, at this distance, make a thread a hung one. */
+const looks = 10;
+const lookEveryMs = 100;
+/** A thread that dies by itself so often within a minute is beyond help. */
+const deathsAMinute = 5;
+
+export function createGuestThreads(options: GuestThreadsOptions): Machine {
+  const threads = Array.from({ length: options.threads ?? 1 }, () => new GuestThread(options));
+  const of = (process: ProcessKey): GuestThread => threads[process % threads.length] as GuestThread;
+  return {
+    run(requests) {
+      if (threads.length === 1) return threads[0]?.run(requests);
+      for (const [thread, part] of Map.groupBy(requests, (request) => of(request.process))) thread.run(part);
+    },
+    snapshot: (process) => of(process).send({ kind: "snapshot", process }),
+    kill: (process) => of(process).send({ kind: "kill", process }),
+    drop: (process) => of(process).send({ kind: "drop", process }),
+    close: async () => void (await Promise.all(threads.map((thread) => thread.close()))),
+  };
+}
+
+class GuestThread {
+  readonly #options: GuestThreadsOptions;
+  /** Turns that were handed over and not answered. */
+  readonly #underway = new Map<ProcessKey, TurnRequest>();
+  #pulse = new Int32Array(new SharedArrayBuffer(pulseSizeBytes));
+  #worker: Worker;
+  #deaths: number[] = [];
+  #closed = false;
+  #stopWatching: () => void = () => undefined;
+
+  constructor(options: GuestThreadsOptions) {
+    this.#options = options;
+    this.#worker = this.#spawn();
+  }
+
+  run(requests: readonly TurnRequest[]): void {
+    const wasIdle = this.#underway.size === 0;
+    for (const request of requests) this.#underway.set(request.process, request);
+    this.send({ kind: "run", requests });
+    if (wasIdle) this.#watch(Atomics.load(this.#pulse, pulseSlot.beats), 0);
+  }
+
+  send(message: ToThread): void {
+    this.#worker.postMessage(message);
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#stopWatching();
+    await this.#worker.terminate();
+  }
+
+  #spawn(): Worker {
+    const { engine, fuelInterrupts, limits, pool } = this.#options;
+    const extension = import.meta.url.endsWith(".ts") ? "ts" : "js";
+    this.#pulse = new Int32Array(new SharedArrayBuffer(pulseSizeBytes));
+    const data: GuestThreadData = {
+      engine,
+      pulse: this.#pulse.buffer as SharedArrayBuffer,
+      options: {
+        ...(fuelInterrupts === undefined ? {} : { fuelInterrupts }),
+        ...(limits === undefined ? {} : { limits }),
+        ...(pool === undefined ? {} : { pool }),
+      },
+    };
+    const worker = new Worker(new URL(`./thread.${extension}`, import.meta.url), { workerData: data, name: "perdure guests" });
+    worker.on("message", (message: FromThread) => this.#heard(worker, message));
+    worker.on("error", (error) => this.#died(worker, error));
+    worker.on("exit", (code) => this.#died(worker, new Error(`exit code ${code}`)));
+    return worker;
+  }
+
+  #heard(worker: Worker, message: FromThread): void {
+    if (worker !== this.#worker || this.#closed) return;
+    switch (message.kind) {
+      case "turns":
+        for (const result of message.results) this.#underway.delete(result.process);
+        return this.#options.events.turns(message.results);
+      case "snapshots":
+        return this.#options.events.snapshots(message.results);
+      case "save-image":
+        return this.#options.programs.saveImage(message.key, message.encoded);
+      case "need-source":
+        return this.#answer(message.subject, this.#options.programs.source(message.subject));
+      case "need-image":
+        return this.#answer(message.subject, this.#options.programs.loadImage(message.subject));
+    }
+  }
+
+  #answer(subject: string, value: Promise<unknown>): void {
+    value.then(
+      (found) => this.send({ kind: "answer", subject, value: found }),
+      (error: Error) => this.#options.events.failed(error),
+    );
+  }
+
+  // -- the watchdog ---------------------------------------------------------------------------------------------
+
+  #watch(beats: number, silentLooks: number): void {
+    this.#stopWatching = this.#options.clock.after(lookEveryMs, () => {
+      if (this.#closed || this.#underway.size === 0) return;
+      const now = Atomics.load(this.#pulse, pulseSlot.beats);
+      const runs = Atomics.load(this.#pulse, pulseSlot.process) !== 0;
+      const silent = runs && now === beats ? silentLooks + 1 : 0;
+      if (silent >= looks) this.#replaceHung();
+      else this.#watch(now, silent);
+    });
+  }
+
+  #replaceHung(): void {
+    const culprit = Atomics.load(this.#pulse, pulseSlot.process);
+    const input = Atomics.load(this.#pulse, pulseSlot.input);
+    const hung = this.#worker;
+    this.#worker = this.#spawn();
+    void hung.terminate();
+    this.#abandon((request) =>
+      request.process === culprit
+        ? { kind: "fatal", input, reason: "out_of_fuel", detail: "The turn spent more than a second in one native call that cannot be interrupted." }
+        : { kind: "absent" },
+    );
+  }
+
+  #died(worker: Worker, error: unknown): void {
+    if (worker !== this.#worker || this.#closed) return;
+    const now = this.#options.clock.nowMs();
+    this.#deaths = [...this.#deaths.filter((at) => now - at < 60_000), now];
+    if (this.#deaths.length >= deathsAMinute) {
+      this.#closed = true;
+      const detail = error instanceof Error ? error.message : String(error);
+      const message = `A guest thread died ${deathsAMinute} times within a minute, the last time with: ${detail}. Nothing committed is lost; start the node again, with more memory if it ran out of it.`;
+      return this.#options.events.failed(new PerdureError("GUEST_THREAD_FAILED", message, { cause: error }));
+    }
+    this.#worker = this.#spawn();
+    this.#abandon(() => ({ kind: "absent" }));
+  }
+
+  /** Answers every turn that was under way in a thread that is no more. */
+  #abandon(outcome: (request: TurnRequest) => TurnOutcome): void {
+    this.#stopWatching();
+    const requests = [...this.#underway.values()];
+    this.#underway.clear();
+    this.#options.events.turns(requests.map((request) => ({ process: request.process, number: request.number, outcome: outcome(request) })));
+  }
+}

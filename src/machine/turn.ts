@@ -1,0 +1,154 @@
+/** Runs one turn in a Vm that holds the process's memory: deliver an input, drain the microtasks, then the next input. */
+import type { Command, FatalReason, Input, Pid } from "../journal/types.ts";
+import type { Payload } from "../base/value.ts";
+import { decodeCommand, dispatchKind } from "./protocol.ts";
+import type { Image } from "./image.ts";
+import type { Slices, Stop } from "./scheduler.ts";
+import { OutOfMemory } from "./vm.ts";
+import type { Completion, Vm } from "./vm.ts";
+
+export interface TurnTask {
+  readonly pid: Pid;
+  readonly timeMs: number;
+  readonly inputs: readonly Input[];
+  readonly script: boolean;
+}
+
+export type TurnEnd =
+  | { readonly kind: "done"; readonly commands: Command[] }
+  | { readonly kind: "fatal"; readonly input: number; readonly reason: FatalReason; readonly detail: string };
+
+class GuestStop extends Error {
+  readonly reason: FatalReason;
+  constructor(reason: FatalReason, detail: string) {
+    super(detail);
+    this.reason = reason;
+  }
+}
+
+/**
+ * `onInput` is told the number of each input before it is delivered. After a fatal end the Vm's memory is ruined and
+ * must be thrown away; a suspended guest in it is never resumed, so no `catch` or `finally` of its runs.
+ */
+export function runTurn(vm: Vm, image: Image, task: TurnTask, slices: Slices, onInput: (index: number) => void): Promise<TurnEnd> {
+  const commands: Command[] = [];
+  let input = 0;
+  vm.nowMs = task.timeMs;
+  return new Promise((resolve) => {
+    const stop: Stop = (reason, detail) => resolve({ kind: "fatal", input, reason, detail });
+    vm.hooks = {
+      interrupt: () => slices.interrupt(stop),
+      emit: (kind, number, a, b, chunks) => void commands.push(decodeCommand(kind, number, a, b, chunks)),
+    };
+    const exited = (): boolean => commands.at(-1)?.kind === "exit";
+    const run = async (): Promise<void> => {
+      for (const [index, next] of task.inputs.entries()) {
+        if (exited()) break;
+        input = index;
+        onInput(index);
+        if (next.kind === "fatal") {
+          commands.push({ kind: "exit", reason: next.reason, value: { text: "u" } });
+          break;
+        }
+        await deliver(vm, image, task, next);
+        await settle(vm, exited);
+        if (task.script && !exited()) await call(vm, dispatchKind.idle, 0, "", "");
+      }
+      resolve({ kind: "done", commands });
+    };
+    run().catch((error: unknown) => {
+      const { reason, detail } = classify(error);
+      stop(reason, detail);
+    });
+  });
+}
+
+async function deliver(vm: Vm, image: Image, task: TurnTask, input: Exclude<Input, { kind: "fatal" }>): Promise<void> {
+  switch (input.kind) {
+    case "start": {
+      const head = JSON.stringify({ pid: task.pid, entry: input.entry, env: input.env });
+      await call(vm, dispatchKind.start, 0, head, input.args.text, [input.seed, ...(input.args.chunks ?? [])]);
+      if (!image.evaluated) await evaluate(vm, image);
+      return;
+    }
+    case "message":
+      return await callWith(vm, dispatchKind.message, 0, input.from, input.body);
+    case "result":
+      return await callWith(vm, input.ok ? dispatchKind.resolved : dispatchKind.rejected, input.operation, "", input.value);
+    case "timer":
+      return await call(vm, dispatchKind.timer, input.timer, "", "");
+    case "cancel":
+      return await call(vm, dispatchKind.cancel, 0, input.reason, "");
+  }
+}
+
+/** The program's modules, for images that could not hold them evaluated. */
+async function evaluate(vm: Vm, image: Image): Promise<void> {
+  const module = await vm.evaluate(image.bundle, "perdure:program", true);
+  if (module.threw) return await uncaught(vm, module.value);
+  await dispatch(vm, [...head(vm, dispatchKind.evaluated, 0, "", ""), module.value]);
+}
+
+/** Runs microtasks until none is left, then treats what nobody handled as the process's end, as Node does. */
+async function settle(vm: Vm, exited: () => boolean): Promise<void> {
+  for (;;) {
+    while (vm.jobPending) {
+      const error = await vm.runJob();
+      if (error !== undefined) await uncaught(vm, error);
+    }
+    const [first] = vm.rejections.values();
+    if (first === undefined) return;
+    for (const [identity, { promise, reason }] of vm.rejections) {
+      vm.rejections.delete(identity);
+      vm.exports.qjs_free_value(promise);
+      // The first unhandled rejection ends the process; the others have nothing to add.
+      if (reason === first.reason && !exited()) await uncaught(vm, reason);
+      else vm.exports.qjs_free_value(reason);
+    }
+  }
+}
+
+function callWith(vm: Vm, kind: number, number: number, a: string, payload: Payload): Promise<void> {
+  return call(vm, kind, number, a, payload.text, payload.chunks);
+}
+
+async function call(vm: Vm, kind: number, number: number, a: string, b: string, chunks: readonly Uint8Array[] = []): Promise<void> {
+  await dispatch(vm, [...head(vm, kind, number, a, b), ...chunks.map((chunk) => vm.newArrayBuffer(chunk))]);
+}
+
+async function uncaught(vm: Vm, error: number): Promise<void> {
+  const done = await vm.dispatch([...head(vm, dispatchKind.uncaught, 0, "", ""), error]);
+  if (done.threw) throw stopFor(vm, done);
+  vm.exports.qjs_free_value(done.value);
+}
+
+async function dispatch(vm: Vm, values: readonly number[]): Promise<void> {
+  const done = await vm.dispatch(values);
+  if (done.threw) await uncaught(vm, done.value);
+  else vm.exports.qjs_free_value(done.value);
+}
+
+function head(vm: Vm, kind: number, number: number, a: string, b: string): number[] {
+  return [vm.exports.qjs_new_number(kind), vm.exports.qjs_new_number(number), vm.newString(a), vm.newString(b)];
+}
+
+/** The process could not even be told of its own failure: there is no memory or stack left for that. */
+function stopFor(vm: Vm, done: Completion): GuestStop {
+  let message = "";
+  try {
+    message = vm.readString(vm.getProperty(done.value, "message"));
+  } catch (error) {
+    return new GuestStop(error instanceof OutOfMemory ? "out_of_memory" : "trap", "The process could not be told of its own failure.");
+  }
+  if (message === "Maximum call stack size exceeded") return new GuestStop("stack_overflow", message);
+  return new GuestStop(message === "out of memory" ? "out_of_memory" : "trap", message);
+}
+
+/** What the host saw, as the exit reason it stands for. */
+function classify(error: unknown): { reason: FatalReason; detail: string } {
+  if (error instanceof GuestStop) return { reason: error.reason, detail: error.message };
+  if (error instanceof OutOfMemory) return { reason: "out_of_memory", detail: error.message };
+  const detail = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+  if (error instanceof RangeError && error.message === "Maximum call stack size exceeded") return { reason: "stack_overflow", detail };
+  return { reason: "trap", detail };
+}

@@ -1,0 +1,274 @@
+/**
+ * One QuickJS engine in one WebAssembly instance: the lowest floor of the machine. It knows strings, calls and
+ * preemption; of processes and turns it knows nothing.
+ *
+ * Guest code runs only under `WebAssembly.promising`, so that the interrupt import may suspend it, and is never
+ * re-entered from an import. That is why everything that can run guest code here returns a promise.
+ */
+import { PerdureError } from "../base/errors.ts";
+import type { EngineBinary, EngineExports } from "./engine-binary.ts";
+
+/** Pointers that outlive a turn. They are made while the image is built, so every process of an image shares them. */
+export interface VmPointers {
+  readonly runtime: number;
+  readonly context: number;
+  readonly stackPointer: number;
+  readonly undefined: number;
+  /** Room for a length, and for `argvSlots` argument pointers. */
+  readonly scratch: number;
+  readonly argv: number;
+  readonly dispatch: number;
+}
+
+export const argvSlots = 64;
+
+export interface VmHooks {
+  /** Called every 10,000 bytecode operations. A promise suspends the guest until it resolves; one that never does ends it. */
+  interrupt(): number | Promise<number>;
+  emit(kind: number, number: number, a: string, b: string, chunks: Uint8Array[]): void;
+}
+
+type Promised<F extends (...args: never[]) => unknown> = (...args: Parameters<F>) => Promise<ReturnType<F>>;
+
+/** What a call left behind: a boxed value to be freed, or the exception it threw. */
+export interface Completion {
+  readonly value: number;
+  readonly threw: boolean;
+}
+
+const errnoBadFile = 8;
+const errnoNotSupported = 52;
+
+/** The engine ran out of memory while the host handed it something. */
+export class OutOfMemory extends Error {}
+
+export class Vm {
+  readonly exports: EngineExports;
+  hooks: VmHooks;
+  pointers!: VmPointers;
+  /** Wall time the guest sees, in ms. */
+  nowMs = 0;
+  /** Whether the guest asked for the time since this was last cleared. */
+  timeUsed = false;
+  /** Boxed reasons of rejections nobody has handled yet, by promise. Empty between turns. */
+  readonly rejections: Map<number, { promise: number; reason: number }> = new Map();
+
+  readonly #evaluate: Promised<EngineExports["qjs_eval"]>;
+  readonly #call: Promised<EngineExports["qjs_call"]>;
+  readonly #executePendingJob: Promised<EngineExports["qjs_execute_pending_job"]>;
+  #bytes: Buffer;
+  #view: DataView;
+
+  constructor(engine: EngineBinary, hooks: VmHooks) {
+    this.hooks = hooks;
+    const instance = new WebAssembly.Instance(engine.module, this.#imports());
+    this.exports = instance.exports as unknown as EngineExports;
+    this.#evaluate = promising(this.exports.qjs_eval);
+    this.#call = promising(this.exports.qjs_call);
+    this.#executePendingJob = promising(this.exports.qjs_execute_pending_job);
+    this.#bytes = Buffer.from(this.exports.memory.buffer);
+    this.#view = new DataView(this.exports.memory.buffer);
+  }
+
+  get sizeBytes(): number {
+    return this.exports.memory.buffer.byteLength;
+  }
+
+  /** The whole linear memory as it is now. Good until the memory grows. */
+  get bytes(): Buffer {
+    this.#refresh();
+    return this.#bytes;
+  }
+
+  get #words(): DataView {
+    this.#refresh();
+    return this.#view;
+  }
+
+  /** Growing the memory detaches every view of it. */
+  #refresh(): void {
+    if (this.#bytes.buffer === this.exports.memory.buffer) return;
+    this.#bytes = Buffer.from(this.exports.memory.buffer);
+    this.#view = new DataView(this.exports.memory.buffer);
+  }
+
+  // -- values ---------------------------------------------------------------------------------------------------
+
+  /** Copies UTF-8 into guest memory, terminated by a zero; the caller frees it. Throws OutOfMemory. */
+  writeString(text: string): { pointer: number; length: number } {
+    const length = Buffer.byteLength(text);
+    const pointer = this.#allocate(length + 1);
+    const bytes = this.bytes;
+    bytes.write(text, pointer, length, "utf8");
+    bytes[pointer + length] = 0;
+    return { pointer, length };
+  }
+
+  newString(text: string): number {
+    const { pointer, length } = this.writeString(text);
+    const value = this.exports.qjs_new_string(pointer, length);
+    this.exports.wasm_free(pointer);
+    return this.#made(value);
+  }
+
+  newArrayBuffer(bytes: Uint8Array): number {
+    const pointer = this.#allocate(Math.max(1, bytes.length));
+    this.bytes.set(bytes, pointer);
+    const value = this.exports.qjs_new_array_buffer(pointer, bytes.length);
+    this.exports.wasm_free(pointer);
+    return this.#made(value);
+  }
+
+  /** Reads a string primitive. (On anything else this would run guest code outside `promising`.) */
+  readString(value: number): string {
+    const { scratch } = this.pointers;
+    const utf8 = this.exports.qjs_get_string_len(value, scratch);
+    if (utf8 === 0) throw new OutOfMemory("no memory to read a string");
+    const length = this.#words.getUint32(scratch, true);
+    const text = this.bytes.toString("utf8", utf8, utf8 + length);
+    this.exports.qjs_free_cstring(utf8);
+    return text;
+  }
+
+  getProperty(object: number, name: string): number {
+    const { pointer } = this.writeString(name);
+    const value = this.exports.qjs_get_prop_string(object, pointer);
+    this.exports.wasm_free(pointer);
+    return value;
+  }
+
+  setGlobal(name: string, value: number): void {
+    const global = this.exports.qjs_get_global();
+    const { pointer } = this.writeString(name);
+    this.exports.qjs_set_prop_string(global, pointer, value);
+    this.exports.wasm_free(pointer);
+    this.exports.qjs_free_value(global);
+  }
+
+  #allocate(sizeBytes: number): number {
+    const pointer = this.exports.wasm_malloc(sizeBytes);
+    if (pointer === 0) throw new OutOfMemory(`no memory for ${sizeBytes} bytes`);
+    return pointer;
+  }
+
+  #made(value: number): number {
+    if (value === 0 || this.exports.qjs_is_exception(value) !== 0) throw new OutOfMemory("no memory for a value");
+    return value;
+  }
+
+  // -- running guest code ---------------------------------------------------------------------------------------
+
+  async evaluate(code: string, fileName: string, asModule: boolean): Promise<Completion> {
+    const source = this.writeString(code);
+    const name = this.writeString(fileName);
+    const value = await this.#evaluate(source.pointer, source.length, name.pointer, asModule ? 1 : 0);
+    this.exports.wasm_free(source.pointer);
+    this.exports.wasm_free(name.pointer);
+    return this.#completion(value);
+  }
+
+  /** Calls the guest's dispatch function and frees the arguments. */
+  async dispatch(values: readonly number[]): Promise<Completion> {
+    const { argv, dispatch, undefined: self } = this.pointers;
+    if (values.length > argvSlots) throw new OutOfMemory("too many chunks in one value");
+    const words = this.#words;
+    for (const [index, value] of values.entries()) words.setUint32(argv + 4 * index, value, true);
+    const result = await this.#call(dispatch, self, values.length, argv);
+    for (const value of values) this.exports.qjs_free_value(value);
+    return this.#completion(result);
+  }
+
+  get jobPending(): boolean {
+    return this.exports.qjs_is_job_pending() !== 0;
+  }
+
+  /** Runs one microtask. Answers the boxed exception if it threw (only jobs that are not promise reactions can). */
+  async runJob(): Promise<number | undefined> {
+    return (await this.#executePendingJob()) < 0 ? this.exports.qjs_get_exception() : undefined;
+  }
+
+  #completion(value: number): Completion {
+    if (value === 0) return { value: this.exports.qjs_get_exception(), threw: true };
+    if (this.exports.qjs_is_exception(value) === 0) return { value, threw: false };
+    this.exports.qjs_free_value(value);
+    return { value: this.exports.qjs_get_exception(), threw: true };
+  }
+
+  // -- imports --------------------------------------------------------------------------------------------------
+
+  #imports(): WebAssembly.Imports {
+    const interrupt = new WebAssembly.Suspending(() => this.hooks.interrupt());
+    return {
+      env: {
+        host_interrupt: interrupt,
+        host_call: (_name: number, _length: number, _self: number, argc: number, argv: number) => this.#hostCall(argc, argv),
+        host_promise_rejection: (promise: number, reason: number, handled: number) => this.#rejection(promise, reason, handled),
+        // UTC everywhere: the node's time zone is not part of a process.
+        host_get_timezone_offset: () => 0,
+        // Programs are bundles: nothing is left to import.
+        host_module_normalize: () => 0,
+        host_module_load: () => 0,
+      },
+      wasi_snapshot_preview1: {
+        clock_time_get: (_clock: number, _precision: bigint, out: number) => {
+          this.timeUsed = true;
+          this.#words.setBigUint64(out, BigInt(Math.trunc(this.nowMs)) * 1_000_000n, true);
+          return 0;
+        },
+        // Randomness comes from the process's seed, which the prelude deals out; the engine itself gets none.
+        random_get: (out: number, length: number) => {
+          this.bytes.fill(0, out, out + length);
+          return 0;
+        },
+        fd_close: () => errnoNotSupported,
+        fd_fdstat_get: () => errnoBadFile,
+        fd_seek: () => errnoNotSupported,
+        fd_write: () => errnoBadFile,
+      },
+    };
+  }
+
+  #hostCall(argc: number, argv: number): number {
+    const words = this.#words;
+    const at = (index: number): number => words.getUint32(argv + 4 * index, true);
+    const values = Array.from({ length: argc }, (_, index) => at(index));
+    const [kind = 0, number = 0, a = 0, b = 0, ...buffers] = values;
+    this.hooks.emit(
+      this.exports.qjs_get_float64(kind),
+      this.exports.qjs_get_float64(number),
+      this.readString(a),
+      this.readString(b),
+      buffers.map((buffer) => this.#readArrayBuffer(buffer)),
+    );
+    return this.exports.qjs_get_undefined();
+  }
+
+  #readArrayBuffer(value: number): Uint8Array {
+    const { scratch } = this.pointers;
+    const data = this.exports.qjs_get_array_buffer(value, scratch);
+    const length = this.#words.getUint32(scratch, true);
+    return new Uint8Array(this.bytes.subarray(data, data + length));
+  }
+
+  #rejection(promise: number, reason: number, handled: number): void {
+    const identity = this.exports.qjs_get_value_ptr(promise);
+    if (handled === 0) {
+      this.rejections.set(identity, { promise, reason });
+      return;
+    }
+    this.exports.qjs_free_value(promise);
+    this.exports.qjs_free_value(reason);
+    const known = this.rejections.get(identity);
+    if (known === undefined) return;
+    this.rejections.delete(identity);
+    this.exports.qjs_free_value(known.promise);
+    this.exports.qjs_free_value(known.reason);
+  }
+}
+
+function promising<F extends (...args: never[]) => unknown>(fn: F): Promised<F> {
+  if (WebAssembly.promising === undefined) {
+    throw new PerdureError("NODE_VERSION", `Perdure needs Node 24 or newer (WebAssembly.promising); this is Node ${process.versions.node}.`);
+  }
+  return WebAssembly.promising(fn);
+}
