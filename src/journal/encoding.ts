@@ -1,0 +1,268 @@
+/**
+ * How turns, inputs and payloads lie in the store.
+ *
+ *     turn     = version number time count input … count command …
+ *     input    = 1 entry seed count (name value) … payload     start      seed is length and bytes; names and values are env
+ *              | 2 from payload                                message
+ *              | 3 operation payload                           result, ok
+ *              | 4 operation payload                           result, failed
+ *              | 5 timer                                       timer
+ *              | 6 reason                                      cancel
+ *              | 7 fatal detail                                fatal; `fatal` is a byte of `fatalReasons`
+ *     command  = kind target digest                            kind is a byte of `commandKinds`
+ *     payload  = key head body
+ *
+ * - `version` is a byte, 1. An input stored by itself has it too; a payload has not, because its key does that work.
+ * - `key` is a byte: who encrypted the body. 0 is nobody, and as yet the only one. `head` is a varint, twice the body's
+ *   length in bytes, plus one if it has chunks. So a payload can be skipped without being understood.
+ * - `body` without chunks is the text. With chunks it is the text's length, the text, then for each chunk its length and
+ *   its bytes, up to the body's end.
+ * - All other numbers, counts and lengths are varints: seven bits a byte, lowest first, in the shortest form, below 2^53.
+ * - Texts are their length in bytes and UTF-8 (WTF-8 where surrogates stand alone).
+ * - A digest is eight bytes.
+ *
+ * A row is read to its last byte and nothing else is accepted. Checksums are the store's business.
+ */
+import { PerdureError } from "../base/errors.ts";
+import type { Payload } from "../base/value.ts";
+import { Reader, Writer } from "./bytes.ts";
+import type { Command, CommandDigest, FatalReason, Input, Turn } from "./types.ts";
+import { utf8 } from "./utf8.ts";
+
+const version = 1;
+const notEncrypted = 0;
+
+/** Released numbers stay; new kinds take the next. */
+const fatalReasons: Readonly<Record<FatalReason, number>> = {
+  out_of_fuel: 1,
+  out_of_memory: 2,
+  stack_overflow: 3,
+  trap: 4,
+  killed: 5,
+};
+
+/** Released numbers stay; new kinds take the next. They are part of every command's digest too. */
+export const commandKinds: Readonly<Record<Command["kind"], number>> = {
+  operation: 1,
+  abort: 2,
+  timer: 3,
+  "clear-timer": 4,
+  send: 5,
+  log: 6,
+  exit: 7,
+};
+
+const fatalReasonsByNumber = byNumber(fatalReasons);
+const commandKindsByNumber = byNumber(commandKinds);
+
+function byNumber<K extends string>(numbers: Readonly<Record<K, number>>): readonly (K | undefined)[] {
+  const names: K[] = [];
+  for (const name of Object.keys(numbers) as K[]) names[numbers[name]] = name;
+  return names;
+}
+
+const writer = new Writer();
+
+/** Throws ARGUMENT_INVALID for a turn that the journal could not give back. */
+export function encodeTurn(turn: Turn): Uint8Array {
+  return written(() => {
+    writer.byte(version);
+    writer.varint(turn.number);
+    writer.varint(turn.timeMs);
+    writer.varint(turn.inputs.length);
+    for (const input of turn.inputs) writeInput(input);
+    writer.varint(turn.commands.length);
+    for (const command of turn.commands) {
+      writer.byte(commandKinds[command.kind]);
+      writer.text(command.target);
+      writer.digest(command.digest);
+    }
+  });
+}
+
+/** Throws JOURNAL_CORRUPT. */
+export function decodeTurn(bytes: Uint8Array): Turn {
+  const reader = versioned(bytes);
+  const number = reader.varint();
+  const timeMs = reader.varint();
+  const inputs: Input[] = [];
+  for (let count = reader.varint(); count > 0; count--) inputs.push(readInput(reader));
+  const commands: CommandDigest[] = [];
+  for (let count = reader.varint(); count > 0; count--) {
+    const kind = commandKindsByNumber[reader.byte()];
+    if (kind === undefined) throw reader.corrupt("a command is of an unknown kind", reader.position - 1);
+    commands.push({ kind, target: reader.text(), digest: reader.digest() });
+  }
+  reader.end();
+  return { number, timeMs, inputs, commands };
+}
+
+/** Throws ARGUMENT_INVALID for an input that the journal could not give back. */
+export function encodeInput(input: Input): Uint8Array {
+  return written(() => {
+    writer.byte(version);
+    writeInput(input);
+  });
+}
+
+/** Throws JOURNAL_CORRUPT. */
+export function decodeInput(bytes: Uint8Array): Input {
+  const reader = versioned(bytes);
+  const input = readInput(reader);
+  reader.end();
+  return input;
+}
+
+export function encodePayload(payload: Payload): Uint8Array {
+  return written(() => writePayload(payload));
+}
+
+/** Throws JOURNAL_CORRUPT. Whether the text says a value is `decodeValue`'s business. */
+export function decodePayload(bytes: Uint8Array): Payload {
+  const reader = new Reader(bytes);
+  const payload = readPayload(reader);
+  reader.end();
+  return payload;
+}
+
+function written(write: () => void): Uint8Array {
+  try {
+    write();
+    return writer.take();
+  } catch (error) {
+    writer.reset();
+    throw error;
+  }
+}
+
+function versioned(bytes: Uint8Array): Reader {
+  const reader = new Reader(bytes);
+  const found = reader.byte();
+  if (found > version) {
+    throw new PerdureError(
+      "JOURNAL_CORRUPT",
+      `A journal row has format ${found}, and this release reads up to format ${version}: a newer release of Perdure wrote it. ` +
+        "Run that release or a later one.",
+      { details: { offset: 0, format: found } },
+    );
+  }
+  if (found !== version) throw reader.corrupt(`format ${found} does not exist`, 0);
+  return reader;
+}
+
+function writeInput(input: Input): void {
+  switch (input.kind) {
+    case "start": {
+      const names = Object.keys(input.env);
+      writer.byte(1);
+      writer.text(input.entry);
+      writer.varint(input.seed.length);
+      writer.raw(input.seed);
+      writer.varint(names.length);
+      for (const name of names) {
+        writer.text(name);
+        writer.text(input.env[name] as string);
+      }
+      writePayload(input.args);
+      return;
+    }
+    case "message":
+      writer.byte(2);
+      writer.text(input.from);
+      writePayload(input.body);
+      return;
+    case "result":
+      writer.byte(input.ok ? 3 : 4);
+      writer.varint(input.operation);
+      writePayload(input.value);
+      return;
+    case "timer":
+      writer.byte(5);
+      writer.varint(input.timer);
+      return;
+    case "cancel":
+      writer.byte(6);
+      writer.text(input.reason);
+      return;
+    case "fatal":
+      writer.byte(7);
+      writer.byte(fatalReasons[input.reason]);
+      writer.text(input.detail);
+  }
+}
+
+function readInput(reader: Reader): Input {
+  const start = reader.position;
+  const kind = reader.byte();
+  switch (kind) {
+    case 1:
+      return readStart(reader);
+    case 2:
+      return { kind: "message", from: reader.text(), body: readPayload(reader) };
+    case 3:
+    case 4:
+      return { kind: "result", operation: reader.varint(), ok: kind === 3, value: readPayload(reader) };
+    case 5:
+      return { kind: "timer", timer: reader.varint() };
+    case 6:
+      return { kind: "cancel", reason: reader.text() };
+    case 7: {
+      const reason = fatalReasonsByNumber[reader.byte()];
+      if (reason === undefined) throw reader.corrupt("a fatal input has an unknown reason", start + 1);
+      return { kind: "fatal", reason, detail: reader.text() };
+    }
+    default:
+      throw reader.corrupt("an input is of an unknown kind", start);
+  }
+}
+
+function readStart(reader: Reader): Input {
+  const entry = reader.text();
+  const seed = reader.raw(reader.varint());
+  const pairs: [string, string][] = [];
+  for (let count = reader.varint(); count > 0; count--) pairs.push([reader.text(), reader.text()]);
+  const env = Object.fromEntries(pairs);
+  return { kind: "start", entry, args: readPayload(reader), seed, env };
+}
+
+function writePayload({ text, chunks }: Payload): void {
+  writer.byte(notEncrypted);
+  if (chunks === undefined || chunks.length === 0) {
+    writer.text(text, 2);
+    return;
+  }
+  const textBytes = utf8(text);
+  let length = varintLength(textBytes.length) + textBytes.length;
+  for (const chunk of chunks) length += varintLength(chunk.length) + chunk.length;
+  writer.varint(length * 2 + 1);
+  writer.varint(textBytes.length);
+  writer.raw(textBytes);
+  for (const chunk of chunks) {
+    writer.varint(chunk.length);
+    writer.raw(chunk);
+  }
+}
+
+function readPayload(reader: Reader): Payload {
+  const start = reader.position;
+  const key = reader.byte();
+  if (key !== notEncrypted) {
+    throw reader.corrupt(`a value is encrypted with key ${key}, which this release does not know`, start);
+  }
+  const head = reader.varint();
+  const length = Math.floor(head / 2);
+  if (head % 2 === 0) return { text: reader.utf8(length) };
+  const end = reader.position + length;
+  const text = reader.text();
+  const chunks: Uint8Array[] = [];
+  while (reader.position < end) chunks.push(reader.raw(reader.varint()));
+  if (reader.position !== end || chunks.length === 0)
+    throw reader.corrupt("a value has another length than announced", start);
+  return { text, chunks };
+}
+
+function varintLength(value: number): number {
+  let length = 1;
+  for (let rest = value; rest >= 0x80; rest = Math.floor(rest / 0x80)) length++;
+  return length;
+}
