@@ -40,7 +40,7 @@ export type Command =
   | { readonly kind: "operation"; readonly number: number; readonly name: string; readonly args: Payload; readonly options: string }
   /** The process no longer wants the operation's result. Its AbortSignal fires; a result that comes anyway is dropped. */
   | { readonly kind: "abort"; readonly operation: number }
-  /** `dueMs` is absolute, on `clock`, and may be in the past. */
+  /** `dueMs` is the turn's time plus the delay, and may be in the past. For `service` the kernel takes the downtime off. */
   | { readonly kind: "timer"; readonly number: number; readonly clock: TimerClock; readonly dueMs: number }
   | { readonly kind: "clear-timer"; readonly timer: number }
   | { readonly kind: "send"; readonly to: Pid; readonly body: Payload }

@@ -1,7 +1,7 @@
 /** What the kernel asks of the layers beside and above it. The simulator gives it others. */
 import type { Payload } from "../base/value.ts";
-import type { Pid } from "../journal/types.ts";
-import type { ProcessKey } from "../store/port.ts";
+import type { LogLevel, Pid } from "../journal/types.ts";
+import type { ProcessExit, ProcessKey } from "../store/port.ts";
 
 /** One attempt of one operation, handed to whoever runs host code. */
 export interface OperationRequest {
@@ -44,4 +44,29 @@ export interface OperationRunner {
   proceed(token: string): void;
   /** Nobody waits for this attempt any more: its AbortSignal fires, its report is ignored. */
   abort(token: string): void;
+}
+
+/** What the kernel tells the layer above, always after the commit that makes it true. */
+export interface KernelEvents {
+  /** Console output, in the order it was committed. */
+  logs(logs: readonly KernelLog[]): void;
+  exited(exits: readonly { readonly pid: Pid; readonly exit: ProcessExit }[]): void;
+  /** Something waits for a person: a broken process, an operation that is unavailable or quarantined. */
+  notice(notice: KernelNotice): void;
+  /** The kernel has stopped: the store failed, or the lease is lost. Everything committed is safe. */
+  failed(error: Error): void;
+}
+
+export interface KernelLog {
+  readonly pid: Pid;
+  readonly program: string;
+  readonly level: LogLevel;
+  readonly text: string;
+  readonly atMs: number;
+}
+
+export interface KernelNotice {
+  readonly kind: "broken" | "operation-unavailable" | "operation-quarantined" | "snapshot-damaged";
+  readonly pid: Pid;
+  readonly message: string;
 }

@@ -164,23 +164,20 @@ class LocalMachine implements Machine {
     this.#options.events.turns(results);
   }
 
-  #answer(request: TurnRequest, outcome: TurnOutcome, damagedSnapshots?: readonly number[]): void {
-    const { process, number } = request;
-    this.#results.push(damagedSnapshots === undefined || damagedSnapshots.length === 0 ? { process, number, outcome } : { process, number, outcome, damagedSnapshots });
+  #answer({ process, number }: TurnRequest, outcome: TurnOutcome): void {
+    this.#results.push({ process, number, outcome });
     if (!this.#pumping) this.#flush();
   }
 
   // -- one turn -------------------------------------------------------------------------------------------------
 
   async #turn(request: TurnRequest, image: Image, slices: Slices): Promise<void> {
-    const damaged: number[] = [];
     try {
-      const resident = this.#pool.find(request.process, request.number - 1) ?? (await this.#load(request, image, slices, damaged));
-      const outcome = resident instanceof Failure ? resident.outcome : await this.#run(resident, request, slices);
-      this.#answer(request, outcome, damaged);
+      const found = this.#pool.find(request.process, request.number - 1) ?? (await this.#load(request, image, slices));
+      this.#answer(request, found instanceof Failure ? found.outcome : await this.#run(found, request, slices));
     } catch (error) {
       this.#pool.drop(request.process);
-      this.#answer(request, { kind: "broken", detail: messageOf(error) }, damaged);
+      this.#answer(request, { kind: "broken", detail: messageOf(error) });
     }
   }
 
@@ -188,10 +185,9 @@ class LocalMachine implements Machine {
     const started = this.#stopwatch();
     const end = await this.#guarded(resident, request, slices, true);
     if (end.kind === "fatal") return end;
-    const costMicros = this.#stopwatch() - started;
     resident.turn = request.number;
-    resident.costMicros += costMicros;
-    return { kind: "done", commands: end.commands, digests: end.commands.map(commandDigest), costMicros };
+    resident.costMicros += this.#stopwatch() - started;
+    return { kind: "done", commands: end.commands, digests: end.commands.map(commandDigest), replayMicros: resident.costMicros };
   }
 
   async #guarded(resident: Resident, task: TurnTask, slices: Slices, metered: boolean): Promise<TurnEnd> {
@@ -218,17 +214,17 @@ class LocalMachine implements Machine {
 
   // -- loading --------------------------------------------------------------------------------------------------
 
-  async #load(request: TurnRequest, image: Image, slices: Slices, damaged: number[]): Promise<Resident | Failure> {
+  async #load(request: TurnRequest, image: Image, slices: Slices): Promise<Resident | Failure> {
     if (request.number === 1) return this.#pool.create(request.process, image, 0);
     if (request.load === undefined) return new Failure({ kind: "absent" });
-    const { load } = request;
-    const snapshot = newestUsable(load, image, damaged);
-    const from = snapshot?.turn ?? 0;
-    const tail = load.tail.filter((turn) => turn.number > from);
+    const { snapshot, tail } = request.load;
+    const decoded = snapshot === undefined ? undefined : tryDecode(snapshot, image);
+    if (decoded instanceof Failure) return decoded;
+    const from = decoded?.turn ?? 0;
     if ((tail[0]?.number ?? request.number) !== from + 1) {
       return new Failure({ kind: "broken", detail: `Its journal has no turn ${from + 1}, and no snapshot can stand in for it.` });
     }
-    const resident = this.#pool.create(request.process, image, from, snapshot?.delta);
+    const resident = this.#pool.create(request.process, image, from, decoded?.delta);
     for (const turn of tail) {
       const failure = await this.#replay(resident, request, turn, slices);
       if (failure === undefined) continue;
@@ -259,16 +255,13 @@ class Failure {
   }
 }
 
-function newestUsable(load: LoadRequest, image: Image, damaged: number[]): Snapshot | undefined {
-  for (const { turn, body } of load.snapshots) {
-    try {
-      return decodeSnapshot(body, image.key, turn);
-    } catch (error) {
-      if (!isPerdureError(error, "SNAPSHOT_CORRUPT")) throw error;
-      damaged.push(turn);
-    }
+function tryDecode({ turn, body }: NonNullable<LoadRequest["snapshot"]>, image: Image): Snapshot | Failure {
+  try {
+    return decodeSnapshot(body, image.key, turn);
+  } catch (error) {
+    if (!isPerdureError(error, "SNAPSHOT_CORRUPT")) throw error;
+    return new Failure({ kind: "damaged-snapshot", turn, detail: error.message });
   }
-  return undefined;
 }
 
 function compare(turn: Turn, commands: readonly Command[]): Divergence | undefined {

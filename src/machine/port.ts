@@ -7,9 +7,8 @@ import type { ProcessKey } from "../store/port.ts";
 
 /** What a process's heap is rebuilt from: image, newest usable snapshot, journal tail. */
 export interface LoadRequest {
-  /** Newest first. */
-  readonly snapshots: readonly { readonly turn: number; readonly body: Uint8Array }[];
-  /** All turns after the oldest snapshot given, or all there are. */
+  readonly snapshot?: { readonly turn: number; readonly body: Uint8Array };
+  /** All turns after the snapshot's, or all there are. */
   readonly tail: readonly Turn[];
 }
 
@@ -40,13 +39,15 @@ export type TurnOutcome =
       readonly kind: "done";
       readonly commands: readonly Command[];
       readonly digests: readonly CommandDigest[];
-      /** How long it took to run, in µs: replaying it will cost about that. */
-      readonly costMicros: number;
+      /** What rebuilding the process from its last snapshot would cost now, in µs, judged by how long its turns took. */
+      readonly replayMicros: number;
     }
   /** The turn did not happen: input number `input` would have ended the process. The inputs before it are to run again. */
   | { readonly kind: "fatal"; readonly input: number; readonly reason: FatalReason; readonly detail: string }
   /** The machine does not hold the process, and the request brought no `load`. */
   | { readonly kind: "absent" }
+  /** Nothing happened: the snapshot given cannot be used. */
+  | { readonly kind: "damaged-snapshot"; readonly turn: number; readonly detail: string }
   | { readonly kind: "diverged"; readonly divergence: Divergence }
   /** The process cannot be loaded; `detail` says why. It will not get better by itself. */
   | { readonly kind: "broken"; readonly detail: string };
@@ -55,8 +56,6 @@ export interface TurnResult {
   readonly process: ProcessKey;
   readonly number: number;
   readonly outcome: TurnOutcome;
-  /** Turn numbers of snapshots that were damaged and passed over while loading. */
-  readonly damagedSnapshots?: readonly number[];
 }
 
 export interface SnapshotResult {

@@ -1,5 +1,6 @@
 /** Runs one turn in a Vm that holds the process's memory: deliver an input, drain the microtasks, then the next input. */
 import type { Command, FatalReason, Input, Pid } from "../journal/types.ts";
+import { encodeValue } from "../base/value.ts";
 import type { Payload } from "../base/value.ts";
 import { decodeCommand, dispatchKind } from "./protocol.ts";
 import type { Image } from "./image.ts";
@@ -47,7 +48,7 @@ export function runTurn(vm: Vm, image: Image, task: TurnTask, slices: Slices, on
         input = index;
         onInput(index);
         if (next.kind === "fatal") {
-          commands.push({ kind: "exit", reason: next.reason, value: { text: "u" } });
+          commands.push({ kind: "exit", reason: next.reason, value: encodeValue(next.detail) });
           break;
         }
         await deliver(vm, image, task, next);

@@ -162,6 +162,8 @@ export interface ProcessLoad {
   readonly inbox: readonly InboxRow[];
   /** The number of the last turn; 0 before the first. */
   readonly lastTurn: number;
+  /** That turn's time; 0 before the first. */
+  readonly lastTimeMs: number;
 }
 
 /** What an engine finds when it opens the store: only what needs a node's attention, never all processes. */
@@ -215,7 +217,8 @@ export interface Store extends StoreReader {
   renew(nowMs: number): Promise<void>;
   /** Gives the lease back in good order. */
   release(nowMs: number): Promise<void>;
-  commit(batch: CommitBatch): Promise<void>;
+  /** `inboxSeqs`: the seq each row of `batch.inbox` was given, in the same order. */
+  commit(batch: CommitBatch): Promise<{ readonly inboxSeqs: readonly number[] }>;
   putProgram(program: ProgramRow, blobs: readonly { readonly hash: string; readonly bytes: Uint8Array }[]): Promise<void>;
   putBlob(hash: string, bytes: Uint8Array): Promise<void>;
   load(process: ProcessKey): Promise<ProcessLoad>;

@@ -1,0 +1,185 @@
+/**
+ * Attempts of operations: from the commit that issued an operation to the input that settles it. An attempt has a token;
+ * what is said of another token is not believed. Waits between attempts are rows before they are waits.
+ */
+import type { Payload } from "../base/value.ts";
+import type { Clock } from "../base/ports.ts";
+import { commandDigest } from "../journal/digest.ts";
+import type { OperationRow } from "../store/port.ts";
+import type { Committer } from "./batch.ts";
+import type { Live, PendingOperation } from "./live.ts";
+import type { KernelEvents, OperationReport, OperationRequest, OperationRunner } from "./ports.ts";
+
+/** An operation that was running at so many node deaths waits for a person. */
+export const quarantineDeaths = 5;
+
+export interface AttemptsPorts {
+  readonly runner: OperationRunner;
+  readonly clock: Clock;
+  readonly committer: Committer;
+  readonly events: KernelEvents;
+  readonly incarnation: number;
+  /** The operation's result has arrived. */
+  settled(live: Live, operation: PendingOperation, ok: boolean, value: Payload): void;
+}
+
+export class Attempts {
+  readonly #ports: AttemptsPorts;
+  readonly #byToken = new Map<string, { live: Live; operation: PendingOperation }>();
+  readonly #waits = new Set<() => void>();
+  #outbox: OperationRequest[] = [];
+  #tokens = 0;
+  #paused = false;
+  #stopped = false;
+
+  constructor(ports: AttemptsPorts) {
+    this.#ports = ports;
+  }
+
+  /** How many attempts are under way. */
+  get underway(): number {
+    return this.#byToken.size;
+  }
+
+  /** To be called after the commit that holds the operation's row: starts its attempt, or waits until it may. */
+  begin(live: Live, operation: PendingOperation): void {
+    if (this.#paused || operation.settled || live.operations.get(operation.row.number) !== operation) return;
+    if (operation.row.state === "quarantined" || live.row.state === "broken") return;
+    const waitMs = operation.row.notBeforeMs - this.#ports.clock.nowMs();
+    if (waitMs <= 0) return this.#dispatch(live, operation, false);
+    const cancel = this.#ports.clock.after(waitMs, () => {
+      this.#waits.delete(cancel);
+      this.begin(live, operation);
+    });
+    this.#waits.add(cancel);
+  }
+
+  /**
+   * What becomes of an operation found in the store. After a crash it may have been running: then its deaths count, and
+   * from the first one on its start is put on record, so that mere bystanders are told from the killer.
+   */
+  recover(live: Live, operation: PendingOperation, afterCrash: boolean): void {
+    if (operation.row.state === "unavailable") operation.row = { ...operation.row, state: "pending" };
+    const { row } = operation;
+    if (row.state === "quarantined" || row.notBeforeMs > this.#ports.clock.nowMs()) return this.begin(live, operation);
+    const mayHaveRun = afterCrash && (row.deaths === 0 || row.started);
+    if (!mayHaveRun) return this.#dispatch(live, operation, row.started);
+    const deaths = row.deaths + 1;
+    if (deaths >= quarantineDeaths) return this.#quarantine(live, operation, deaths);
+    operation.row = { ...row, deaths, started: true };
+    this.#save(operation, () => this.#dispatch(live, operation, row.started));
+  }
+
+  /** A person lets a quarantined operation go on. */
+  release(live: Live, operation: PendingOperation): void {
+    operation.row = { ...operation.row, state: "pending", deaths: 0, started: false };
+    this.#save(operation, () => this.begin(live, operation));
+  }
+
+  /** Nobody waits for the operation any more. */
+  abort(operation: PendingOperation): void {
+    if (operation.token === undefined) return;
+    this.#byToken.delete(operation.token);
+    this.#ports.runner.abort(operation.token);
+    operation.token = undefined;
+  }
+
+  report(reports: readonly OperationReport[]): void {
+    for (const report of reports) {
+      const found = this.#byToken.get(report.token);
+      if (found === undefined || this.#stopped) continue;
+      const { live, operation } = found;
+      if (report.kind === "begin") this.#begin(operation, report.token);
+      else this.#end(live, operation, report);
+    }
+  }
+
+  /** No attempt begins any more. */
+  pause(): void {
+    this.#paused = true;
+    for (const cancel of this.#waits) cancel();
+  }
+
+  /** No attempt begins any more, and nothing is said of those under way. */
+  stop(): void {
+    this.pause();
+    this.#stopped = true;
+    for (const token of this.#byToken.keys()) this.#ports.runner.abort(token);
+    this.#byToken.clear();
+  }
+
+  #begin(operation: PendingOperation, token: string): void {
+    operation.row = { ...operation.row, started: true };
+    this.#save(operation, () => {
+      if (operation.token === token) this.#ports.runner.proceed(token);
+    });
+  }
+
+  #end(live: Live, operation: PendingOperation, report: Exclude<OperationReport, { kind: "begin" }>): void {
+    this.#byToken.delete(report.token);
+    operation.token = undefined;
+    switch (report.kind) {
+      case "done":
+        operation.settled = true;
+        return this.#ports.settled(live, operation, report.ok, report.value);
+      case "retry": {
+        const notBeforeMs = this.#ports.clock.nowMs() + report.delayMs;
+        operation.row = { ...operation.row, attempt: operation.row.attempt + 1, notBeforeMs, started: false, lastError: report.error };
+        return this.#save(operation, () => this.begin(live, operation));
+      }
+      case "unavailable":
+        operation.row = { ...operation.row, state: "unavailable", started: false, lastError: report.error };
+        return this.#save(operation, () => this.#notice("operation-unavailable", live, operation));
+    }
+  }
+
+  #quarantine(live: Live, operation: PendingOperation, deaths: number): void {
+    operation.row = { ...operation.row, deaths, state: "quarantined", lastError: `It was running when the node died, ${deaths} times.` };
+    this.#save(operation, () => this.#notice("operation-quarantined", live, operation));
+  }
+
+  #notice(kind: "operation-unavailable" | "operation-quarantined", live: Live, { row }: PendingOperation): void {
+    this.#ports.events.notice({ kind, pid: live.row.pid, message: `Operation ${row.number} (${row.name}): ${row.lastError}` });
+  }
+
+  #save(operation: PendingOperation, afterCommit: () => void): void {
+    const { stage } = this.#ports.committer;
+    stage.operations.push(operation.row);
+    stage.effects.push(afterCommit);
+  }
+
+  #dispatch(live: Live, operation: PendingOperation, interrupted: boolean): void {
+    if (this.#paused || live.operations.get(operation.row.number) !== operation) return;
+    const { row } = operation;
+    const token = `${this.#ports.incarnation}.${++this.#tokens}`;
+    operation.token = token;
+    this.#byToken.set(token, { live, operation });
+    if (this.#outbox.length === 0) queueMicrotask(() => this.#send());
+    this.#outbox.push({
+      token,
+      process: row.process,
+      pid: live.row.pid,
+      program: live.row.program,
+      number: row.number,
+      name: row.name,
+      options: row.options,
+      args: row.args,
+      attempt: row.attempt,
+      idempotencyKey: idempotencyKey(live, row),
+      recorded: row.started,
+      interrupted,
+    });
+  }
+
+  #send(): void {
+    const requests = this.#outbox;
+    this.#outbox = [];
+    this.#ports.runner.start(requests);
+  }
+}
+
+/** The same for every attempt, on every node, for ever: process, number, and what is asked for. */
+export function idempotencyKey(live: Live, row: OperationRow): string {
+  const { digest } = commandDigest({ kind: "operation", number: row.number, name: row.name, options: row.options, args: row.args });
+  return `${live.row.pid}/${row.number}/${digest}`;
+}

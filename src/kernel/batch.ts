@@ -1,0 +1,120 @@
+/**
+ * The group commit. Whatever happens while a commit is under way is staged for the next one, so commits grow with the
+ * load and a lone turn is committed at once. Effects become visible (operations start, logs print, callers hear) only
+ * after the commit that holds them: the output commit rule.
+ */
+import type { CommitBatch, InboxRow, LogRow, OperationRow, ProcessExit, ProcessKey, ProcessRow, SnapshotRow, Store, TimerRow } from "../store/port.ts";
+import type { Turn } from "../journal/types.ts";
+import type { QueuedInput } from "./live.ts";
+
+type Mutable<T> = { -readonly [K in keyof T]-?: NonNullable<T[K]> extends readonly (infer R)[] ? R[] : T[K] };
+
+/** What is staged for one commit. */
+export class Stage {
+  readonly newProcesses: ProcessRow[] = [];
+  readonly turns: { process: ProcessKey; turn: Turn }[] = [];
+  readonly operations: OperationRow[] = [];
+  readonly operationsGone: { process: ProcessKey; number: number }[] = [];
+  readonly timers: TimerRow[] = [];
+  readonly timersGone: { process: ProcessKey; number: number }[] = [];
+  readonly logs: Omit<LogRow, "seq">[] = [];
+  readonly states: Mutable<CommitBatch>["states"] = [];
+  readonly exits: { process: ProcessKey; exit: ProcessExit }[] = [];
+  readonly snapshots: ({ process: ProcessKey } & SnapshotRow)[] = [];
+  /** Messages to other processes, and inputs too long on their way: rows of the inbox. */
+  readonly inbox: { process: ProcessKey; queued: QueuedInput }[] = [];
+  /** Inputs that the staged turns consume; their inbox rows go, if they have any by then. */
+  readonly consumed: QueuedInput[] = [];
+  /** Run after the commit, in order. */
+  readonly effects: (() => void)[] = [];
+
+  get empty(): boolean {
+    return (
+      this.newProcesses.length + this.turns.length + this.operations.length + this.operationsGone.length + this.timers.length +
+        this.timersGone.length + this.logs.length + this.states.length + this.exits.length + this.snapshots.length +
+        this.inbox.length + this.consumed.length + this.effects.length === 0
+    );
+  }
+
+  /** An input whose turn is in the same commit needs no row; one that got its row in an earlier commit loses it now. */
+  toBatch(atMs: number): { batch: CommitBatch; inboxInputs: QueuedInput[] } {
+    const written = this.inbox.filter(({ queued }) => !queued.consumed);
+    const inbox: Omit<InboxRow, "seq">[] = written.map(({ process, queued }) => ({ process, input: queued.input, atMs }));
+    const inboxGone = this.consumed.flatMap(({ seq }) => (seq === undefined ? [] : [seq]));
+    const { newProcesses, turns, operations, operationsGone, timers, timersGone, logs, states, exits, snapshots } = this;
+    return {
+      batch: { atMs, newProcesses, turns, operations, operationsGone, timers, timersGone, inboxGone, inbox, logs, states, exits, snapshots },
+      inboxInputs: written.map(({ queued }) => queued),
+    };
+  }
+}
+
+export interface CommitterPorts {
+  readonly store: Pick<Store, "commit">;
+  nowMs(): number;
+  /** Runs `fn` after the events that are already waiting: what they stage goes into the same commit. */
+  defer(fn: () => void): void;
+  failed(error: Error): void;
+}
+
+export class Committer {
+  readonly #ports: CommitterPorts;
+  #stage = new Stage();
+  #underway: Promise<void> | undefined;
+  #scheduled = false;
+  #dead = false;
+
+  constructor(ports: CommitterPorts) {
+    this.#ports = ports;
+  }
+
+  /** What goes with the next commit. Staging schedules it. */
+  get stage(): Stage {
+    if (!this.#scheduled && this.#underway === undefined && !this.#dead) {
+      this.#scheduled = true;
+      this.#ports.defer(() => {
+        this.#scheduled = false;
+        this.#flush();
+      });
+    }
+    return this.#stage;
+  }
+
+  /** Resolves when nothing is staged or under way. */
+  async settled(): Promise<void> {
+    while (!this.#dead && (this.#underway !== undefined || !this.#stage.empty)) {
+      if (this.#underway === undefined) this.#flush();
+      await this.#underway;
+    }
+  }
+
+  /** Discards what is staged; nothing is committed any more. */
+  kill(): void {
+    this.#dead = true;
+    this.#stage = new Stage();
+  }
+
+  #flush(): void {
+    if (this.#dead || this.#underway !== undefined || this.#stage.empty) return;
+    this.#underway = this.#commit(this.#stage).then(
+      () => {
+        this.#underway = undefined;
+        if (!this.#stage.empty) void this.stage;
+      },
+      (error: unknown) => {
+        this.#underway = undefined;
+        this.kill();
+        this.#ports.failed(error instanceof Error ? error : new Error(String(error)));
+      },
+    );
+  }
+
+  async #commit(stage: Stage): Promise<void> {
+    this.#stage = new Stage();
+    const { batch, inboxInputs } = stage.toBatch(this.#ports.nowMs());
+    const { inboxSeqs } = await this.#ports.store.commit(batch);
+    if (this.#dead) return;
+    for (const [index, queued] of inboxInputs.entries()) queued.seq = inboxSeqs[index];
+    for (const effect of stage.effects) effect();
+  }
+}

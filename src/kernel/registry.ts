@@ -1,0 +1,162 @@
+/** Which processes the kernel holds in memory, by key and by pid; who waits for their end; when to forget them. */
+import { PerdureError } from "../base/errors.ts";
+import type { Clock } from "../base/ports.ts";
+import type { Pid } from "../journal/types.ts";
+import type { ProcessExit, ProcessKey, ProcessRow, Store } from "../store/port.ts";
+import { atRest, newLive, queueInput } from "./live.ts";
+import type { Live } from "./live.ts";
+
+export interface RegistryPorts {
+  readonly store: Pick<Store, "findProcess" | "load" | "turns">;
+  readonly clock: Clock;
+  /** The machine may let go of its heap. */
+  drop(process: ProcessKey): void;
+  /** It came from the store with inputs waiting. */
+  loaded(live: Live): void;
+}
+
+/** At rest for so long, a process is forgotten: the store knows it, and its next input brings it back. */
+const forgetAfterMs = 2_000;
+/** More than this many in memory, and those at rest go at once. */
+const manyLives = 1_000;
+
+export class Registry {
+  readonly #ports: RegistryPorts;
+  readonly #byKey = new Map<ProcessKey, Live>();
+  readonly #byPid = new Map<Pid, Live>();
+  readonly #loading = new Map<ProcessKey, Promise<Live>>();
+  readonly #waiters = new Map<Pid, { resolve(exit: ProcessExit): void; reject(error: Error): void }[]>();
+  #lastSweepMs = 0;
+
+  constructor(ports: RegistryPorts) {
+    this.#ports = ports;
+  }
+
+  add(live: Live): void {
+    this.#byKey.set(live.row.key, live);
+    this.#byPid.set(live.row.pid, live);
+  }
+
+  get(key: ProcessKey): Live | undefined {
+    return this.#byKey.get(key);
+  }
+
+  async find(pid: Pid): Promise<Live | ProcessRow | undefined> {
+    // After the question to the store the answer may be in memory: someone else started it meanwhile.
+    return this.#byPid.get(pid) ?? (await this.#ports.store.findProcess(pid)) ?? this.#byPid.get(pid);
+  }
+
+  /** The process, loaded if need be, dead or alive. Throws PROCESS_NOT_FOUND. */
+  async activate(pid: Pid): Promise<Live> {
+    const found = await this.find(pid);
+    if (found === undefined) throw notFound(pid);
+    return "row" in found ? found : await this.#load(found.key);
+  }
+
+  /** Undefined if there is no such process or it has exited: what is sent to it is lost, as in OTP. */
+  async activateIfAlive(pid: Pid): Promise<Live | undefined> {
+    const found = await this.find(pid);
+    if (found === undefined) return undefined;
+    const live = "row" in found ? found : await this.#load(found.key);
+    return gone(live) ? undefined : live;
+  }
+
+  /** Undefined if it has exited. */
+  async activateKey(key: ProcessKey): Promise<Live | undefined> {
+    const live = this.#byKey.get(key) ?? (await this.#load(key));
+    return gone(live) ? undefined : live;
+  }
+
+  #load(key: ProcessKey): Promise<Live> {
+    const present = this.#byKey.get(key);
+    if (present !== undefined) return Promise.resolve(present);
+    const underway = this.#loading.get(key);
+    if (underway !== undefined) return underway;
+    const loading = this.#read(key).finally(() => this.#loading.delete(key));
+    this.#loading.set(key, loading);
+    return loading;
+  }
+
+  async #read(key: ProcessKey): Promise<Live> {
+    const load = await this.#ports.store.load(key);
+    const live = newLive(load.process, false);
+    if (load.process.state === "exited") return live;
+    live.lastTurn = load.lastTurn;
+    live.lastTimeMs = load.lastTimeMs;
+    live.lastActiveMs = this.#ports.clock.nowMs();
+    for (const row of load.operations) live.operations.set(row.number, { row, token: undefined, settled: false });
+    for (const row of load.timers) live.timers.set(row.number, { row, fired: false });
+    for (const { input, atMs, seq } of load.inbox) live.inputs.push(queueInput(input, atMs, undefined, seq));
+    for (const { input } of live.inputs) {
+      const operation = input.kind === "result" ? live.operations.get(input.operation) : undefined;
+      if (operation !== undefined) operation.settled = true;
+    }
+    this.add(live);
+    if (live.inputs.length > 0) this.#ports.loaded(live);
+    return live;
+  }
+
+  // -- the end of processes -------------------------------------------------------------------------------------
+
+  async exit(pid: Pid): Promise<ProcessExit> {
+    const found = await this.find(pid);
+    if (found === undefined) throw notFound(pid);
+    const row = "row" in found ? found.row : found;
+    if (row.exit !== undefined) return row.exit;
+    if (row.state === "broken") throw broken(row);
+    return await new Promise((resolve, reject) => {
+      const waiters = this.#waiters.get(pid) ?? [];
+      waiters.push({ resolve, reject });
+      this.#waiters.set(pid, waiters);
+    });
+  }
+
+  exited(live: Live, exit: ProcessExit): void {
+    this.#remove(live);
+    for (const waiter of this.#takeWaiters(live.row.pid)) waiter.resolve(exit);
+  }
+
+  broke(live: Live): void {
+    for (const waiter of this.#takeWaiters(live.row.pid)) waiter.reject(broken(live.row));
+  }
+
+  rejectWaiters(error: Error): void {
+    for (const pid of [...this.#waiters.keys()]) for (const waiter of this.#takeWaiters(pid)) waiter.reject(error);
+  }
+
+  #takeWaiters(pid: Pid) {
+    const waiters = this.#waiters.get(pid) ?? [];
+    this.#waiters.delete(pid);
+    return waiters;
+  }
+
+  // -- forgetting -----------------------------------------------------------------------------------------------
+
+  forget(nowMs: number): void {
+    const crowded = this.#byKey.size > manyLives;
+    if (!crowded && Math.abs(nowMs - this.#lastSweepMs) < forgetAfterMs) return;
+    this.#lastSweepMs = nowMs;
+    for (const live of this.#byKey.values()) {
+      if (atRest(live) && (crowded || nowMs - live.lastActiveMs >= forgetAfterMs)) this.#remove(live);
+    }
+  }
+
+  #remove(live: Live): void {
+    this.#byKey.delete(live.row.key);
+    this.#byPid.delete(live.row.pid);
+    this.#ports.drop(live.row.key);
+  }
+}
+
+export function gone(live: Live): boolean {
+  return live.exiting || live.row.state === "exited";
+}
+
+function notFound(pid: Pid): PerdureError {
+  return new PerdureError("PROCESS_NOT_FOUND", `There is no process with the pid ${JSON.stringify(pid)}.`, { details: { pid } });
+}
+
+function broken(row: ProcessRow): PerdureError {
+  const code = row.problem.startsWith("diverged") ? "PROCESS_DIVERGED" : "PROCESS_BROKEN";
+  return new PerdureError(code, `The process ${JSON.stringify(row.pid)} cannot go on: ${row.problem}`, { details: { pid: row.pid } });
+}

@@ -1,0 +1,275 @@
+/**
+ * Turns on their way through the machine: which processes are ready, what goes into their next turn, and what to do when
+ * a turn did not happen.
+ */
+import { isPerdureError } from "../base/errors.ts";
+import type { Clock } from "../base/ports.ts";
+import { encodeValue } from "../base/value.ts";
+import { commandDigest } from "../journal/digest.ts";
+import type { Command, FatalReason } from "../journal/types.ts";
+import type { Divergence, LoadRequest, Machine, SnapshotResult, TurnOutcome, TurnRequest, TurnResult } from "../machine/port.ts";
+import type { ProcessKey, Store } from "../store/port.ts";
+import type { Committer } from "./batch.ts";
+import { queueInput } from "./live.ts";
+import type { Live, QueuedInput } from "./live.ts";
+import type { KernelEvents } from "./ports.ts";
+
+export type DoneOutcome = Extract<TurnOutcome, { kind: "done" }>;
+
+export interface RunsPorts {
+  readonly store: Pick<Store, "load" | "turns">;
+  readonly clock: Clock;
+  readonly machine: Pick<Machine, "run" | "snapshot" | "drop">;
+  readonly committer: Committer;
+  readonly events: KernelEvents;
+  /** Stages the turn. A promise delays the process's next turn. */
+  done(live: Live, turn: { number: number; timeMs: number; inputs: readonly QueuedInput[]; outcome: DoneOutcome }): Promise<void> | undefined;
+  broke(live: Live): void;
+  failed(error: Error): void;
+}
+
+/** Turns handed to the machine at a time. More would only wait there. */
+const maxUnderway = 256;
+/**
+ * Processes whose heap has to be fetched or made begin only while the machine has little else to do: those in motion
+ * finish first and stay few enough to be held in memory.
+ */
+const maxUnderwayForCold = 16;
+/** Inputs a turn takes at most, so that a flood of messages becomes many commits and not one huge turn. */
+const maxInputs = 64;
+/** Replaying more than this (µs) after a crash is too slow: take a snapshot. */
+const replayBudgetMicros = 20_000;
+const tailPageTurns = 1_000;
+
+interface Run {
+  readonly live: Live;
+  readonly request: Omit<TurnRequest, "load">;
+}
+
+export class Runs {
+  readonly #ports: RunsPorts;
+  readonly #hot: Live[] = [];
+  readonly #cold: Live[] = [];
+  readonly #underway = new Map<ProcessKey, Run>();
+  #pumpQueued = false;
+  #stopped = false;
+  #onIdle: (() => void)[] = [];
+
+  constructor(ports: RunsPorts) {
+    this.#ports = ports;
+  }
+
+  /** Gives the process a turn if it has inputs and none is running. */
+  ready(live: Live): void {
+    if (live.queued || live.running !== undefined || live.inputs.length === 0 || live.exiting || this.#stopped) return;
+    const runnable = live.row.state === "running" || nextKill(live) !== undefined;
+    if (!runnable) return;
+    live.queued = true;
+    (live.resident ? this.#hot : this.#cold).push(live);
+    this.#schedule();
+  }
+
+  /** A commit with turns of the process is through. */
+  committed(live: Live): void {
+    live.lastActiveMs = this.#ports.clock.nowMs();
+    this.ready(live);
+  }
+
+  /** No turn begins any more. */
+  stop(): void {
+    this.#stopped = true;
+  }
+
+  /** Resolves when no turn is running. */
+  async idle(): Promise<void> {
+    if (this.#underway.size > 0) await new Promise<void>((resolve) => this.#onIdle.push(resolve));
+  }
+
+  #schedule(): void {
+    if (this.#pumpQueued) return;
+    this.#pumpQueued = true;
+    queueMicrotask(() => {
+      this.#pumpQueued = false;
+      this.#pump();
+    });
+  }
+
+  #pump(): void {
+    const requests: TurnRequest[] = [];
+    while (!this.#stopped && this.#underway.size < maxUnderway) {
+      const live = this.#hot.shift() ?? (this.#underway.size < maxUnderwayForCold ? this.#cold.shift() : undefined);
+      if (live === undefined) break;
+      live.queued = false;
+      const request = this.#begin(live);
+      if (request !== undefined) requests.push(request);
+    }
+    if (requests.length > 0) this.#ports.machine.run(requests);
+  }
+
+  /** Takes the inputs of the next turn. Answers the request if it can go to the machine at once. */
+  #begin(live: Live): TurnRequest | undefined {
+    if (live.inputs.length === 0 || live.exiting) return undefined;
+    const mustLoad = !live.resident && live.lastTurn > 0;
+    // What is not in the store yet cannot be loaded from it; `committed` brings the process back here.
+    if (mustLoad && live.uncommitted > 0) return undefined;
+    const inputs = takeInputs(live);
+    live.running = inputs;
+    const timeMs = Math.max(live.lastTimeMs, Math.trunc(this.#ports.clock.nowMs()));
+    const { key, pid, program, entry } = live.row;
+    const request = { process: key, pid, program, number: live.lastTurn + 1, timeMs, inputs: inputs.map(({ input }) => input), script: entry === "" };
+    this.#underway.set(key, { live, request });
+    const fatal = inputs[0]?.input;
+    if (fatal?.kind === "fatal") {
+      this.#endProcess(live, fatal);
+      return undefined;
+    }
+    if (!mustLoad) return request;
+    this.#load(live).then(
+      (load) => this.#ports.machine.run([{ ...request, load }]),
+      (error: unknown) => this.#loadFailed(live, error),
+    );
+    return undefined;
+  }
+
+  /** A fatal input runs nothing: the exit is all there is to it. */
+  #endProcess(live: Live, fatal: { readonly reason: FatalReason; readonly detail: string }): void {
+    const exit: Command = { kind: "exit", reason: fatal.reason, value: encodeValue(fatal.detail) };
+    this.#ports.machine.drop(live.row.key);
+    const outcome: DoneOutcome = { kind: "done", commands: [exit], digests: [commandDigest(exit)], replayMicros: 0 };
+    queueMicrotask(() => this.finished([{ process: live.row.key, number: live.lastTurn + 1, outcome }]));
+  }
+
+  // -- loading --------------------------------------------------------------------------------------------------
+
+  async #load(live: Live): Promise<LoadRequest> {
+    const { key } = live.row;
+    const { snapshots } = await this.#ports.store.load(key);
+    const snapshot = snapshots.find(({ turn }) => !live.damagedSnapshots.has(turn));
+    const tail = [];
+    for (let from = (snapshot?.turn ?? 0) + 1; from <= live.lastTurn; ) {
+      const page = await this.#ports.store.turns(key, from, tailPageTurns);
+      tail.push(...page);
+      const last = page.at(-1);
+      if (last === undefined) break;
+      from = last.number + 1;
+    }
+    return snapshot === undefined ? { tail } : { snapshot, tail };
+  }
+
+  #loadFailed(live: Live, error: unknown): void {
+    if (isPerdureError(error, "JOURNAL_CORRUPT")) return this.#broken(live, `its journal is damaged: ${error.message}`);
+    this.#ports.failed(error instanceof Error ? error : new Error(String(error)));
+  }
+
+  // -- results --------------------------------------------------------------------------------------------------
+
+  finished(results: readonly TurnResult[]): void {
+    for (const result of results) {
+      const run = this.#underway.get(result.process);
+      if (run === undefined || run.request.number !== result.number) continue;
+      this.#finish(run, result);
+    }
+    if (this.#underway.size === 0) for (const resolve of this.#onIdle.splice(0)) resolve();
+    this.#schedule();
+  }
+
+  #finish({ live, request }: Run, { outcome }: TurnResult): void {
+    const inputs = live.running ?? [];
+    switch (outcome.kind) {
+      case "done":
+        return this.#done(live, request, inputs, outcome);
+      case "fatal":
+        return this.#fatal(live, inputs, outcome);
+      case "absent":
+        return this.#again(live, inputs);
+      case "damaged-snapshot":
+        live.damagedSnapshots.add(outcome.turn);
+        this.#ports.events.notice({ kind: "snapshot-damaged", pid: live.row.pid, message: `The snapshot of turn ${outcome.turn} is passed over: ${outcome.detail}` });
+        return this.#again(live, inputs);
+      case "diverged":
+        return this.#broken(live, describeDivergence(outcome.divergence));
+      case "broken":
+        return this.#broken(live, outcome.detail);
+    }
+  }
+
+  #done(live: Live, request: Run["request"], inputs: readonly QueuedInput[], outcome: DoneOutcome): void {
+    const { number, timeMs } = request;
+    live.lastTurn = number;
+    live.lastTimeMs = timeMs;
+    live.resident = true;
+    live.replayMicros = outcome.replayMicros;
+    const staged = this.#ports.done(live, { number, timeMs, inputs, outcome });
+    if (live.replayMicros > replayBudgetMicros && outcome.commands.at(-1)?.kind !== "exit") {
+      live.replayMicros = 0;
+      this.#ports.machine.snapshot(live.row.key);
+    }
+    if (staged === undefined) this.#free(live);
+    else staged.then(() => this.#free(live), this.#ports.failed);
+  }
+
+  #free(live: Live): void {
+    this.#underway.delete(live.row.key);
+    live.running = undefined;
+    this.ready(live);
+    if (this.#underway.size === 0) for (const resolve of this.#onIdle.splice(0)) resolve();
+  }
+
+  /** The turn was rolled back: the inputs before the culprit run again as a turn of their own, then the process ends. */
+  #fatal(live: Live, inputs: readonly QueuedInput[], outcome: Extract<TurnOutcome, { kind: "fatal" }>): void {
+    live.resident = false;
+    const before = inputs.slice(0, outcome.input);
+    // A kill has its own input in the queue already.
+    const killed = outcome.reason === "killed";
+    const culprit = inputs[outcome.input];
+    if (culprit !== undefined && !killed) culprit.consumed = true;
+    const fatal = queueInput({ kind: "fatal", reason: outcome.reason, detail: outcome.detail }, this.#ports.clock.nowMs(), culprit?.onDurable, culprit?.seq);
+    live.inputs = killed ? [...inputs, ...live.inputs] : [...before, fatal, ...inputs.slice(outcome.input + 1), ...live.inputs];
+    this.#free(live);
+  }
+
+  #again(live: Live, inputs: readonly QueuedInput[]): void {
+    live.resident = false;
+    live.inputs = [...inputs, ...live.inputs];
+    this.#free(live);
+  }
+
+  #broken(live: Live, problem: string): void {
+    const inputs = live.running ?? [];
+    live.row = { ...live.row, state: "broken", problem };
+    live.resident = false;
+    live.inputs = [...inputs, ...live.inputs];
+    const { stage } = this.#ports.committer;
+    stage.states.push({ process: live.row.key, state: "broken", problem });
+    stage.effects.push(() => {
+      this.#ports.events.notice({ kind: "broken", pid: live.row.pid, message: problem });
+      this.#ports.broke(live);
+    });
+    this.#free(live);
+  }
+
+  snapshots(results: readonly SnapshotResult[]): void {
+    for (const { process, turn, body } of results) this.#ports.committer.stage.snapshots.push({ process, turn, body });
+  }
+}
+
+function nextKill(live: Live): QueuedInput | undefined {
+  return live.inputs.find(({ input }) => input.kind === "fatal" && input.reason === "killed");
+}
+
+/** A kill waits for nothing. A fatal input has a turn to itself, and so have the inputs before it. */
+function takeInputs(live: Live): QueuedInput[] {
+  const kill = nextKill(live);
+  if (kill !== undefined) {
+    live.inputs = live.inputs.filter((queued) => queued !== kill);
+    return [kill];
+  }
+  const fatal = live.inputs.findIndex(({ input }) => input.kind === "fatal");
+  return live.inputs.splice(0, fatal > 0 ? fatal : fatal === 0 ? 1 : maxInputs);
+}
+
+function describeDivergence({ turn, index, expected, actual }: Divergence): string {
+  const show = (command: Divergence["expected"]): string =>
+    command === undefined ? "no command" : `${command.kind} ${command.target} (${command.digest})`;
+  return `diverged: replaying turn ${turn} gave, as command ${index + 1}, ${show(actual)} where the journal has ${show(expected)}.`;
+}

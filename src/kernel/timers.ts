@@ -1,0 +1,153 @@
+/**
+ * Which timers are due next. Timers beyond a horizon stay in the store alone, so that a million sleepers cost memory only
+ * when their hour comes near; the horizon moves ahead in steps, each read in pages.
+ */
+import type { TimerClock } from "../journal/types.ts";
+import type { ProcessKey, Store, TimerRow } from "../store/port.ts";
+
+/** How far ahead timers are held in memory. */
+const horizonMs = 5 * 60_000;
+const pageRows = 5_000;
+
+interface Entry {
+  readonly dueMs: number;
+  readonly process: ProcessKey;
+  readonly number: number;
+}
+
+/** A binary heap, earliest first. Timers that were cleared are found out when they come up. */
+export class TimerHeap {
+  readonly #entries: Entry[] = [];
+
+  get nextMs(): number | undefined {
+    return this.#entries[0]?.dueMs;
+  }
+
+  push(entry: Entry): void {
+    const entries = this.#entries;
+    let index = entries.length;
+    entries.push(entry);
+    while (index > 0) {
+      const parent = (index - 1) >> 1;
+      const above = entries[parent] as Entry;
+      if (above.dueMs <= entry.dueMs) break;
+      entries[index] = above;
+      index = parent;
+    }
+    entries[index] = entry;
+  }
+
+  /** Takes the earliest entry if it is due at `nowMs`. */
+  pop(nowMs: number): Entry | undefined {
+    const entries = this.#entries;
+    const first = entries[0];
+    if (first === undefined || first.dueMs > nowMs) return undefined;
+    const last = entries.pop() as Entry;
+    if (entries.length > 0) this.#sink(last);
+    return first;
+  }
+
+  #sink(entry: Entry): void {
+    const entries = this.#entries;
+    let index = 0;
+    for (;;) {
+      let child = 2 * index + 1;
+      if (child >= entries.length) break;
+      if (child + 1 < entries.length && (entries[child + 1] as Entry).dueMs < (entries[child] as Entry).dueMs) child++;
+      const below = entries[child] as Entry;
+      if (below.dueMs >= entry.dueMs) break;
+      entries[index] = below;
+      index = child;
+    }
+    entries[index] = entry;
+  }
+}
+
+/** The timers of one clock. */
+class ClockTimers {
+  readonly #clock: TimerClock;
+  readonly #store: Pick<Store, "dueTimers">;
+  readonly heap = new TimerHeap();
+  /** Every stored timer due up to here is in the heap. */
+  #knownUntilMs = -Infinity;
+  /** Up to where a read under way will reach: a timer committed meanwhile may have come too late for it. */
+  #readingUntilMs = -Infinity;
+  #reading: Promise<void> | undefined;
+
+  constructor(clock: TimerClock, store: Pick<Store, "dueTimers">) {
+    this.#clock = clock;
+    this.#store = store;
+  }
+
+  add(row: TimerRow): void {
+    if (row.dueMs <= Math.max(this.#knownUntilMs, this.#readingUntilMs)) this.heap.push(row);
+  }
+
+  /** Reads ahead when half of the horizon is used up. A timer found twice fires once. */
+  async lookAhead(nowMs: number): Promise<void> {
+    if (this.#knownUntilMs >= nowMs + horizonMs / 2) return;
+    this.#reading ??= this.#read(nowMs + horizonMs).finally(() => (this.#reading = undefined));
+    await this.#reading;
+  }
+
+  async #read(untilMs: number): Promise<void> {
+    this.#readingUntilMs = untilMs;
+    for (;;) {
+      const after = this.#knownUntilMs;
+      const rows = await this.#store.dueTimers(this.#clock, after, untilMs, pageRows);
+      for (const row of rows) this.heap.push(row);
+      const last = rows.at(-1);
+      if (last === undefined || rows.length < pageRows) {
+        this.#knownUntilMs = untilMs;
+        return;
+      }
+      this.#knownUntilMs = last.dueMs;
+    }
+  }
+
+  /** When `lookAhead` should be called again. */
+  get refreshMs(): number {
+    return this.#knownUntilMs - horizonMs / 2;
+  }
+}
+
+export class Timers {
+  readonly #clocks: Readonly<Record<TimerClock, ClockTimers>>;
+  /** Service time = wall time − this. */
+  readonly #downtimeMs: number;
+
+  constructor(store: Pick<Store, "dueTimers">, downtimeMs: number) {
+    this.#clocks = { wall: new ClockTimers("wall", store), service: new ClockTimers("service", store) };
+    this.#downtimeMs = downtimeMs;
+  }
+
+  /** To be called with every timer that was committed. */
+  add(row: TimerRow): void {
+    this.#clocks[row.clock].add(row);
+  }
+
+  async lookAhead(nowMs: number): Promise<void> {
+    await this.#clocks.wall.lookAhead(nowMs);
+    await this.#clocks.service.lookAhead(nowMs - this.#downtimeMs);
+  }
+
+  /** Takes all timers due now. */
+  due(nowMs: number): { process: ProcessKey; number: number }[] {
+    const found: { process: ProcessKey; number: number }[] = [];
+    for (const [clock, time] of [["wall", nowMs], ["service", nowMs - this.#downtimeMs]] as const) {
+      for (let entry = this.#clocks[clock].heap.pop(time); entry !== undefined; entry = this.#clocks[clock].heap.pop(time)) found.push(entry);
+    }
+    return found;
+  }
+
+  /** The wall time at which something is due or has to be read. */
+  get nextMs(): number {
+    const { wall, service } = this.#clocks;
+    return Math.min(
+      wall.heap.nextMs ?? Infinity,
+      wall.refreshMs,
+      (service.heap.nextMs ?? Infinity) + this.#downtimeMs,
+      service.refreshMs + this.#downtimeMs,
+    );
+  }
+}
