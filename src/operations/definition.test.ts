@@ -1,0 +1,134 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { isPerdureError } from "../base/errors.ts";
+import { AttemptScope, attempt, idempotencyKey, operationContext, runInScope, signal } from "./context.ts";
+import { operation, settingsOf } from "./definition.ts";
+import type { HostFunction, OperationOptions } from "./definition.ts";
+import { describeError } from "./errors.ts";
+
+const work = async (): Promise<void> => {};
+
+test("an operation called directly just calls its function, `this` included", async () => {
+  const shop = {
+    rate: 2,
+    price: operation({ timeout: "1s" }, async function (this: { rate: number }, cents: number) {
+      return cents * this.rate;
+    }),
+  };
+  assert.equal(await shop.price(21), 42);
+});
+
+test("an operation keeps the name, the arity and the type of its function", async () => {
+  const ship = operation({}, async function ship(id: string, count: number) {
+    return `${id}×${count}`;
+  });
+  const result: string = await ship("a", 1);
+  assert.equal(result, "a×1");
+  assert.equal(ship.name, "ship");
+  assert.equal(ship.length, 2);
+});
+
+test("one function can be two operations with options of their own", () => {
+  const once = operation({ mode: "at-most-once" }, work);
+  const often = operation({}, work);
+  assert.equal(settingsOf(once).mode, "at-most-once");
+  assert.equal(settingsOf(often).mode, "at-least-once");
+  assert.equal(settingsOf(work as HostFunction).mode, "at-least-once");
+});
+
+test("defaults: at-least-once, 5 attempts, no timeout, no limit, no second name", () => {
+  const { retry, ...rest } = settingsOf(operation({}, work) as HostFunction);
+  assert.deepEqual(rest, { name: undefined, mode: "at-least-once", timeoutMs: undefined, concurrency: Infinity });
+  assert.deepEqual(retry, {
+    maxAttempts: 5,
+    initialDelayMs: 250,
+    factor: 2,
+    maxDelayMs: 30_000,
+    jitter: 0.5,
+    nonRetryable: undefined,
+  });
+});
+
+test("an at-most-once operation has one attempt", () => {
+  assert.equal(settingsOf(operation({ mode: "at-most-once" }, work) as HostFunction).retry.maxAttempts, 1);
+  assert.equal(
+    settingsOf(operation({ mode: "at-most-once", retry: false }, work) as HostFunction).retry.maxAttempts,
+    1,
+  );
+});
+
+const bad: [string, unknown, RegExp][] = [
+  ["an unknown mode", { mode: "exactly-once" }, /mode is "exactly-once"; it must be "at-least-once" or "at-most-once"/],
+  ["a mode that comes later", { mode: "transactional" }, /mode is "transactional"/],
+  [
+    "an unknown option",
+    { timeoutMs: 5 },
+    /has no option "timeoutMs"\. Options are name, mode, retry, timeout, concurrency/,
+  ],
+  ["a function in place of options", work, /is a function; it must be an object/],
+  ["no options", undefined, /is undefined; it must be an object/],
+  ["retries of an at-most-once operation", { mode: "at-most-once", retry: { maxAttempts: 2 } }, /never runs twice/],
+  ["a timeout of zero", { timeout: 0 }, /timeout is 0/],
+  ["an unreadable timeout", { timeout: "ages" }, /"ages"/],
+  ["a concurrency of zero", { concurrency: 0 }, /concurrency is 0/],
+  ["a broken concurrency", { concurrency: 1.5 }, /concurrency is 1\.5/],
+  ["an empty name", { name: "" }, /name is ""/],
+  ["a name of two lines", { name: "a\nb" }, /one line of text/],
+  ["a reserved name", { name: "perdure:fetch" }, /perdure:/],
+];
+
+for (const [name, options, message] of bad) {
+  test(`operation() refuses ${name}`, () => {
+    assert.throws(
+      () => operation(options as OperationOptions, work),
+      (error) =>
+        (isPerdureError(error, "ARGUMENT_INVALID") || isPerdureError(error, "DURATION_INVALID")) &&
+        message.test(error.message),
+    );
+  });
+}
+
+test("operation() refuses what is no function", () => {
+  assert.throws(
+    () => operation({}, "work" as unknown as typeof work),
+    (error) => isPerdureError(error, "ARGUMENT_INVALID") && /"work"/.test(error.message),
+  );
+});
+
+const context = { pid: "order-7", program: "abc", number: 3, name: "shop.ts#buy", attempt: 2 };
+
+test("inside an operation, context functions answer across awaits", async () => {
+  const scope = new AttemptScope(context, "k-1");
+  const seen = await runInScope(scope, async () => {
+    await new Promise((resolve) => setImmediate(resolve));
+    return [idempotencyKey(), attempt(), operationContext(), signal().aborted];
+  }, []);
+  assert.deepEqual(seen, ["k-1", 2, context, false]);
+});
+
+for (const [name, ask] of Object.entries({ idempotencyKey, attempt, signal, operationContext })) {
+  test(`${name}() outside an operation is OPERATION_OUTSIDE`, () => {
+    assert.throws(ask, (error) => isPerdureError(error, "OPERATION_OUTSIDE") && error.message.startsWith(`${name}()`));
+  });
+}
+
+test("a signal first asked for after the abort is aborted already, with the first reason", () => {
+  const scope = new AttemptScope(context, "k");
+  const reason = new Error("first");
+  scope.abort(reason);
+  scope.abort(new Error("second"));
+  assert.equal(scope.signal.aborted, true);
+  assert.equal(scope.signal.reason, reason);
+});
+
+test("an error is described with its causes, and at most 2,000 characters of them", () => {
+  const error = new TypeError("fetch failed", { cause: new Error("connect ECONNREFUSED") });
+  assert.equal(describeError(error), "TypeError: fetch failed — caused by Error: connect ECONNREFUSED");
+  assert.equal(describeError("oops"), 'thrown: "oops"');
+  assert.equal(describeError(undefined), "thrown: undefined");
+  assert.equal(describeError(new Error("x".repeat(5000))).length, 2000);
+  assert.equal(describeError(Object.create(null)), "an error that cannot be described");
+  const circular = new Error("round");
+  circular.cause = circular;
+  assert.match(describeError(circular), /^Error: round — caused by Error: round/);
+});

@@ -1,0 +1,106 @@
+/** `operation(options, fn)`: how a host function states what it promises and what it needs. */
+import { durationMs } from "../base/duration.ts";
+import type { Duration } from "../base/duration.ts";
+import { checkOptions, invalidOption } from "./options.ts";
+import { retryPolicy } from "./retry.ts";
+import type { RetryOptions, RetryPolicy } from "./retry.ts";
+
+/**
+ * - `"at-least-once"`: runs again, with the same idempotency key, if its node dies before the result is durable.
+ * - `"at-most-once"`: its start is made durable before it runs, and it never runs again. After a crash in between the
+ *   process gets an `UncertainOperationError`; a thrown error is final.
+ */
+export type OperationMode = "at-least-once" | "at-most-once";
+
+export interface OperationOptions {
+  /**
+   * A second name under which processes find this operation, next to `path#export`. When a file moves, give its old
+   * `path#export` here, and processes started before still find it. Default: none.
+   */
+  readonly name?: string;
+  /** Default "at-least-once". */
+  readonly mode?: OperationMode;
+  /**
+   * When an attempt that threw is followed by another; `false`: never. Default: up to 5 attempts, waits from 250 ms doubling
+   * to at most 30 s, spread by a quarter either way. Not for at-most-once operations.
+   */
+  readonly retry?: RetryOptions | false;
+  /**
+   * How long one attempt may take. Then its `signal()` aborts with an `OperationTimeoutError` and the attempt has failed,
+   * whether the function heeds the signal or not; the retry policy decides what follows. An at-most-once operation fails with
+   * `UncertainOperationError`. Default: no limit.
+   */
+  readonly timeout?: Duration;
+  /** How many attempts of this operation may run at once on this node; others wait their turn. Default: only the node's limit. */
+  readonly concurrency?: number;
+}
+
+/** The options with every default filled in. */
+export interface OperationSettings {
+  readonly name: string | undefined;
+  readonly mode: OperationMode;
+  readonly retry: RetryPolicy;
+  readonly timeoutMs: number | undefined;
+  readonly concurrency: number;
+}
+
+/** A function the runner calls: an export of a host module, or a built-in one. */
+export type HostFunction = (...args: unknown[]) => unknown;
+
+// Registered, so that a second copy of this package in the same process finds the settings too.
+const settingsKey = Symbol.for("perdure.operation-settings");
+
+const optionKeys = ["name", "mode", "retry", "timeout", "concurrency"];
+
+/**
+ * Makes `fn` an operation with these options. The result has `fn`'s type; called directly in Node, in a unit test say, it
+ * just calls `fn`. Throws ARGUMENT_INVALID or DURATION_INVALID for options that make no sense.
+ *
+ * ```ts
+ * export const ship = operation({ mode: "at-most-once", timeout: "30s" }, async (id: string) => { … });
+ * ```
+ */
+export function operation<F extends (...args: never[]) => Promise<unknown>>(options: OperationOptions, fn: F): F {
+  if (typeof fn !== "function")
+    throw invalidOption("The second argument of operation()", fn, "the function that does the work");
+  const settings = operationSettings(options);
+  const call = function (this: unknown, ...args: never[]): unknown {
+    return Reflect.apply(fn, this, args);
+  };
+  Object.defineProperty(call, settingsKey, { value: settings });
+  Object.defineProperty(call, "name", { value: fn.name, configurable: true });
+  Object.defineProperty(call, "length", { value: fn.length, configurable: true });
+  return call as unknown as F;
+}
+
+/** Validates and fills in the defaults. */
+export function operationSettings(options: OperationOptions): OperationSettings {
+  checkOptions("The first argument of operation()", options, optionKeys);
+  const { name, mode = "at-least-once", retry, timeout, concurrency = Infinity } = options;
+  if (name !== undefined) checkName(name);
+  if (mode !== "at-least-once" && mode !== "at-most-once") {
+    throw invalidOption("mode", mode, `"at-least-once" or "at-most-once"`);
+  }
+  if (mode === "at-most-once" && retry !== undefined && retry !== false) {
+    throw invalidOption("retry", retry, `false or left out when mode is "at-most-once", which never runs twice`);
+  }
+  const timeoutMs = timeout === undefined ? undefined : durationMs(timeout);
+  if (timeoutMs === 0) throw invalidOption("timeout", timeout, "longer than zero, or left out for no limit");
+  if (concurrency !== Infinity && !(Number.isInteger(concurrency) && concurrency >= 1)) {
+    throw invalidOption("concurrency", concurrency, "a whole number from 1");
+  }
+  return { name, mode, retry: retryPolicy(mode === "at-most-once" ? false : retry), timeoutMs, concurrency };
+}
+
+function checkName(name: unknown): void {
+  if (typeof name !== "string" || name === "" || /[\r\n]/.test(name) || name.startsWith("perdure:")) {
+    throw invalidOption("name", name, `one line of text that does not begin with "perdure:"`);
+  }
+}
+
+const defaults = operationSettings({});
+
+/** The settings of a host function: its `operation(…)` options, or the defaults for a bare function. */
+export function settingsOf(fn: HostFunction): OperationSettings {
+  return (fn as { [settingsKey]?: OperationSettings })[settingsKey] ?? defaults;
+}

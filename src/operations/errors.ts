@@ -1,0 +1,183 @@
+/**
+ * The errors between host code and the engine: those a host function throws to steer its retries, and those the engine
+ * raises about an attempt.
+ *
+ * A project may hold several copies of this package (a global command line, a local library), so the steering errors are
+ * known by a registered symbol, not by `instanceof`.
+ */
+import { durationMs } from "../base/duration.ts";
+import type { Duration } from "../base/duration.ts";
+import { PerdureError } from "../base/errors.ts";
+
+const nonRetryableBrand = Symbol.for("perdure.non-retryable");
+const retryAfterBrand = Symbol.for("perdure.retry-after");
+
+/**
+ * Thrown by a host function that knows another attempt would fail too: the operation fails at once, whatever its retry
+ * policy, and the process gets this error. May be subclassed.
+ */
+export class NonRetryableError extends Error {
+  static {
+    // A writable property of the prototype, not a getter: subclasses commonly assign `this.name`.
+    this.prototype.name = "NonRetryableError";
+    Object.defineProperty(this.prototype, nonRetryableBrand, { value: true });
+  }
+}
+
+/**
+ * Thrown by a host function that knows when the next attempt makes sense (an HTTP 429 with `Retry-After`, say). The delay
+ * takes the place of the policy's backoff, without jitter or cap; it gives no attempts beyond the policy's `maxAttempts`.
+ * When no attempt is left, the process gets this error, `cause` included.
+ */
+export class RetryAfterError extends Error {
+  static {
+    this.prototype.name = "RetryAfterError";
+    Object.defineProperty(this.prototype, retryAfterBrand, { value: true });
+  }
+
+  readonly delayMs: number;
+
+  /** Throws DURATION_INVALID if `delay` cannot be read. */
+  constructor(delay: Duration, cause?: unknown) {
+    const delayMs = durationMs(delay);
+    super(cause instanceof Error ? cause.message : `Another attempt makes sense after ${delayMs} ms.`, { cause });
+    this.delayMs = delayMs;
+  }
+}
+
+/** `throw retryAfter("10s", error)`: see `RetryAfterError`. Throws DURATION_INVALID if `delay` cannot be read. */
+export function retryAfter(delay: Duration, cause?: unknown): RetryAfterError {
+  return new RetryAfterError(delay, cause);
+}
+
+export function isNonRetryable(error: unknown): boolean {
+  return isObject(error) && (error as { [nonRetryableBrand]?: unknown })[nonRetryableBrand] === true;
+}
+
+/** The delay a RetryAfterError asks for, in ms; undefined for any other error. */
+export function retryAfterMs(error: unknown): number | undefined {
+  if (!isObject(error) || (error as { [retryAfterBrand]?: unknown })[retryAfterBrand] !== true) return undefined;
+  return (error as RetryAfterError).delayMs;
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === "object" && value !== null;
+}
+
+/**
+ * What a process gets when an at-most-once operation had begun and nobody can tell whether it happened: its node died, or
+ * its timeout passed (`cause` is then an OperationTimeoutError). Ask the outside world by `idempotencyKey`, or a person.
+ */
+export class UncertainOperationError extends PerdureError {
+  readonly operation: string;
+  readonly idempotencyKey: string;
+  /** The arguments of the call; undefined if they were too large to be repeated here. */
+  readonly args: readonly unknown[] | undefined;
+
+  constructor(operation: string, idempotencyKey: string, args: readonly unknown[] | undefined, cause?: unknown) {
+    const why = cause === undefined ? "its node stopped while it ran" : "it did not answer within its timeout";
+    super(
+      "OPERATION_UNCERTAIN",
+      `Whether the at-most-once operation ${JSON.stringify(operation)} happened is unknown: ${why}. ` +
+        `Find out what became of idempotency key ${idempotencyKey}.`,
+      { cause, details: { operation, idempotencyKey } },
+    );
+    this.operation = operation;
+    this.idempotencyKey = idempotencyKey;
+    this.args = args;
+  }
+
+  override get name(): string {
+    return "UncertainOperationError";
+  }
+}
+
+/** An attempt took longer than its operation's `timeout`: the reason of its AbortSignal, and the error of the attempt. */
+export class OperationTimeoutError extends PerdureError {
+  readonly operation: string;
+  readonly timeoutMs: number;
+
+  constructor(operation: string, timeoutMs: number) {
+    super(
+      "OPERATION_TIMEOUT",
+      `Operation ${JSON.stringify(operation)} took longer than its timeout of ${timeoutMs} ms. Raise the timeout, or end earlier.`,
+      { details: { operation, timeoutMs } },
+    );
+    this.operation = operation;
+    this.timeoutMs = timeoutMs;
+  }
+
+  override get name(): string {
+    return "OperationTimeoutError";
+  }
+}
+
+/** Nobody waits for the attempt any more: the reason of its AbortSignal. */
+export class OperationAbortedError extends PerdureError {
+  readonly operation: string;
+
+  constructor(operation: string, why: string) {
+    super("OPERATION_ABORTED", `Operation ${JSON.stringify(operation)} was aborted: ${why}.`, {
+      details: { operation },
+    });
+    this.operation = operation;
+  }
+
+  override get name(): string {
+    return "OperationAbortedError";
+  }
+}
+
+/** An error on one line for people: name, message and the chain of causes, at most 2,000 characters. */
+export function describeError(error: unknown): string {
+  const parts = [describeOne(error)];
+  for (let cause = causeOf(error); cause !== undefined && parts.length < 5; cause = causeOf(cause))
+    parts.push(describeOne(cause));
+  const text = parts.join(" — caused by ");
+  return text.length <= 2000 ? text : `${text.slice(0, 1999)}…`;
+}
+
+function causeOf(error: unknown): unknown {
+  return error instanceof Error ? error.cause : undefined;
+}
+
+function describeOne(error: unknown): string {
+  try {
+    if (!(error instanceof Error))
+      return `thrown: ${typeof error === "string" ? JSON.stringify(error) : String(error)}`;
+    const name = classNameOf(error) ?? error.name;
+    return error.message === "" ? name : `${name}: ${error.message}`;
+  } catch {
+    // Host code may throw anything, an object whose `toString` throws included.
+    return "an error that cannot be described";
+  }
+}
+
+/**
+ * Gives an error whose class never set a name the name of its class. In Node `instanceof` tells such classes apart; in the
+ * process, where the class does not exist, only the name can.
+ */
+export function nameByClass(error: unknown): void {
+  for (
+    let current: unknown = error, depth = 0;
+    current instanceof Error && depth < 5;
+    current = current.cause, depth++
+  ) {
+    try {
+      const name = classNameOf(current);
+      if (name !== undefined)
+        Object.defineProperty(current, "name", { value: name, configurable: true, writable: true });
+    } catch {
+      // A frozen error keeps the name it has.
+    }
+  }
+}
+
+/** The class's name, if the error's own is still the one its class inherited from a native class. */
+function classNameOf(error: Error): string | undefined {
+  const { name, constructor } = error;
+  if (Object.hasOwn(error, "name") || typeof constructor !== "function" || constructor.name === "") return undefined;
+  const native: unknown = (globalThis as Record<string, unknown>)[name];
+  if (typeof native !== "function" || constructor === native || !(error instanceof native)) return undefined;
+  return constructor.name;
+}
