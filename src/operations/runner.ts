@@ -1,0 +1,295 @@
+/**
+ * Runs host code: decodes the arguments, finds the function, calls it when there is room, and reports what came of it.
+ *
+ * An attempt's life: *resolving* (its module may have to be imported) → *queued* → *beginning* (at-most-once only: its start
+ * is being put on record) → *running* → *ended*. It holds a slot of the queue while it begins and runs.
+ *
+ * An attempt that is aborted or times out gives its slot back at once, for its function may never settle. Such a function
+ * goes on without being counted, so limits hold for the attempts somebody waits for.
+ */
+import { PerdureError } from "../base/errors.ts";
+import type { Clock, Random } from "../base/ports.ts";
+import { decodeValue } from "../base/value.ts";
+import type { OperationReport, OperationRequest, OperationRunner } from "../kernel/ports.ts";
+import { builtIns } from "./builtins.ts";
+import type { Target } from "./builtins.ts";
+import { AttemptScope, runInScope } from "./context.ts";
+import type { HostFunction } from "./definition.ts";
+import { OperationAbortedError, OperationTimeoutError } from "./errors.ts";
+import type { FetchPolicy } from "./fetch-policy.ts";
+import { invalidOption } from "./options.ts";
+import { FairQueue } from "./queue.ts";
+import type { Lane, Ticket } from "./queue.ts";
+import { Targets } from "./targets.ts";
+import type { Answer, Resolve } from "./targets.ts";
+import { LoopTurns } from "./turns.ts";
+import { failed, returned, threw, unavailable, uncertain } from "./verdict.ts";
+
+export interface RunnerOptions {
+  readonly resolve: Resolve;
+  readonly clock: Clock;
+  readonly random: Random;
+  /** Attempts that may run at once on this node. Default 100. */
+  readonly concurrency?: number;
+  /** Hears everything the runner says, in batches: one when the microtasks at hand are done, else one a turn of the event loop. */
+  readonly report: (reports: OperationReport[]) => void;
+  /** Where `fetch` may go. Default: anywhere. */
+  readonly fetchPolicy?: FetchPolicy | undefined;
+}
+
+export interface RunnerCounts {
+  /** Attempts that hold a slot. */
+  readonly active: number;
+  /** Attempts that wait for one, or for their module to be imported. */
+  readonly waiting: number;
+}
+
+export interface Runner extends OperationRunner {
+  counts(): RunnerCounts;
+  /**
+   * Winds up: attempts that have not begun are dropped without a report (the store still has them), those that have may end
+   * within `timeoutMs`; the rest are aborted, without a report too. Requests that come later are dropped. Resolves when all
+   * reports are out. A second call gets the first one's promise.
+   */
+  drain(timeoutMs: number): Promise<void>;
+}
+
+interface Job {
+  readonly token: string;
+  /** Undefined once ended: a function that never settles must not keep its arguments alive. */
+  request: OperationRequest | undefined;
+  state: "resolving" | "queued" | "beginning" | "running" | "ended";
+  target: Target | undefined;
+  ticket: Ticket<Job> | undefined;
+  scope: AttemptScope | undefined;
+  cancelTimeout: (() => void) | undefined;
+}
+
+/** Throws ARGUMENT_INVALID for a malformed `concurrency` or `fetchPolicy`. */
+export function createRunner(options: RunnerOptions): Runner {
+  return new HostRunner(options);
+}
+
+class HostRunner implements Runner {
+  readonly #options: RunnerOptions;
+  readonly #targets: Targets;
+  readonly #turns: LoopTurns;
+  readonly #queue: FairQueue<Job>;
+  readonly #jobs = new Map<string, Job>();
+  /** By function, so that all names of an operation share its limit. */
+  readonly #lanes = new WeakMap<HostFunction, Lane<Job>>();
+  #pumping = false;
+  #draining: { readonly done: Promise<void>; readonly finish: () => void } | undefined;
+
+  constructor(options: RunnerOptions) {
+    const { concurrency = 100, report, fetchPolicy } = options;
+    if (concurrency !== Infinity && !(Number.isInteger(concurrency) && concurrency >= 1)) {
+      throw invalidOption("concurrency", concurrency, "a whole number from 1");
+    }
+    this.#options = options;
+    this.#targets = new Targets(options.resolve, builtIns(fetchPolicy));
+    this.#turns = new LoopTurns(report, () => this.#pump());
+    this.#queue = new FairQueue(concurrency);
+  }
+
+  start(requests: readonly OperationRequest[]): void {
+    for (const request of requests) {
+      if (this.#draining !== undefined || this.#jobs.has(request.token)) continue;
+      const job: Job = {
+        token: request.token,
+        request,
+        state: "resolving",
+        target: undefined,
+        ticket: undefined,
+        scope: undefined,
+        cancelTimeout: undefined,
+      };
+      this.#jobs.set(request.token, job);
+      this.#targets.find(request, (answer) => this.#found(job, answer));
+    }
+  }
+
+  proceed(token: string): void {
+    const job = this.#jobs.get(token);
+    if (job?.state === "beginning") this.#run(job);
+  }
+
+  abort(token: string): void {
+    const job = this.#jobs.get(token);
+    if (job === undefined) return;
+    this.#abort(job, "nobody waits for its result any more");
+    this.#pump();
+  }
+
+  counts(): RunnerCounts {
+    return { active: this.#queue.active, waiting: this.#jobs.size - this.#queue.active };
+  }
+
+  drain(timeoutMs: number): Promise<void> {
+    if (this.#draining !== undefined) return this.#draining.done;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const cancelTimeout = this.#options.clock.after(timeoutMs, () => {
+      for (const job of this.#jobs.values()) this.#abort(job, "the node is shutting down");
+    });
+    const finish = (): void => {
+      cancelTimeout();
+      this.#turns.flush();
+      resolve();
+    };
+    this.#draining = { done: promise, finish };
+    if (this.#jobs.size === 0) finish();
+    for (const job of this.#jobs.values()) {
+      if (job.state === "resolving" || job.state === "queued") this.#end(job);
+    }
+    return promise;
+  }
+
+  #found(job: Job, answer: Answer): void {
+    const { request } = job;
+    // Aborted while its module was imported.
+    if (request === undefined) return;
+    if (answer.kind === "found") this.#enqueue(job, request, answer.target);
+    else if (answer.kind === "missing") this.#finish(job, unavailable(job.token, answer.error));
+    else this.#finish(job, failed(request, answer.error));
+  }
+
+  #enqueue(job: Job, request: OperationRequest, target: Target): void {
+    if (request.interrupted && target.settings.mode === "at-most-once") {
+      this.#finish(job, uncertain(request, repeatableArgs(request)));
+      return;
+    }
+    let lane = this.#lanes.get(target.fn);
+    if (lane === undefined) {
+      lane = this.#queue.lane(target.settings.concurrency);
+      this.#lanes.set(target.fn, lane);
+    }
+    job.target = target;
+    job.state = "queued";
+    job.ticket = this.#queue.push(lane, job);
+    this.#pump();
+  }
+
+  /** Hands out slots. What ends while it runs must not recurse into it: a thousand synchronous functions would be as many frames. */
+  #pump(): void {
+    if (this.#pumping) return;
+    this.#pumping = true;
+    try {
+      while (this.#queue.ready && this.#turns.mayStart()) {
+        const job = this.#queue.take();
+        if (job !== undefined) this.#admit(job);
+      }
+    } finally {
+      this.#pumping = false;
+    }
+  }
+
+  #admit(job: Job): void {
+    if (job.target?.settings.mode === "at-most-once" && job.request?.recorded === false) {
+      job.state = "beginning";
+      this.#turns.add({ token: job.token, kind: "begin" });
+    } else {
+      this.#run(job);
+    }
+  }
+
+  #run(job: Job): void {
+    const { request, target } = job;
+    if (request === undefined || target === undefined) return;
+    job.state = "running";
+    let args: unknown[];
+    try {
+      args = decodeArgs(request);
+    } catch (error) {
+      this.#finish(job, failed(request, error));
+      return;
+    }
+    const { pid, program, number, name, attempt } = request;
+    const scope = new AttemptScope({ pid, program, number, name, attempt }, request.idempotencyKey);
+    job.scope = scope;
+    const { timeoutMs } = target.settings;
+    if (timeoutMs !== undefined)
+      job.cancelTimeout = this.#options.clock.after(timeoutMs, () => this.#timeOut(job, timeoutMs));
+    let result: unknown;
+    let isPending: boolean;
+    try {
+      result = runInScope(scope, target.fn, args);
+      isPending = isThenable(result);
+    } catch (error) {
+      this.#threw(job, error);
+      return;
+    }
+    if (!isPending) this.#returned(job, result);
+    else {
+      Promise.resolve(result).then(
+        (value) => this.#returned(job, value),
+        (error: unknown) => this.#threw(job, error),
+      );
+    }
+  }
+
+  #returned(job: Job, value: unknown): void {
+    if (job.request !== undefined) this.#finish(job, returned(job.request, value));
+  }
+
+  #threw(job: Job, error: unknown): void {
+    const { request, target } = job;
+    if (request !== undefined && target !== undefined)
+      this.#finish(job, threw(request, target.settings, error, this.#options.random));
+  }
+
+  #timeOut(job: Job, timeoutMs: number): void {
+    const { request, target, scope } = job;
+    if (request === undefined || target === undefined) return;
+    const error = new OperationTimeoutError(request.name, timeoutMs);
+    // The function has not said that it failed, so nobody may conclude that it did.
+    if (target.settings.mode === "at-most-once") this.#finish(job, uncertain(request, repeatableArgs(request), error));
+    else this.#finish(job, threw(request, target.settings, error, this.#options.random));
+    scope?.abort(error);
+  }
+
+  #abort(job: Job, why: string): void {
+    const { request, scope } = job;
+    this.#end(job);
+    if (request !== undefined) scope?.abort(new OperationAbortedError(request.name, why));
+  }
+
+  #finish(job: Job, report: OperationReport): void {
+    this.#turns.add(report);
+    this.#end(job);
+    this.#pump();
+  }
+
+  #end(job: Job): void {
+    job.state = "ended";
+    job.request = undefined;
+    job.cancelTimeout?.();
+    if (job.ticket !== undefined) this.#queue.remove(job.ticket);
+    this.#jobs.delete(job.token);
+    if (this.#draining !== undefined && this.#jobs.size === 0) this.#draining.finish();
+  }
+}
+
+function decodeArgs(request: OperationRequest): unknown[] {
+  const args = decodeValue(request.args);
+  if (Array.isArray(args)) return args;
+  throw new PerdureError(
+    "VALUE_CORRUPT",
+    `The arguments of operation ${JSON.stringify(request.name)} are ${typeof args}, not a list.`,
+  );
+}
+
+/** For an error that repeats them: one more failure must not hide it. */
+function repeatableArgs(request: OperationRequest): unknown[] | undefined {
+  try {
+    return decodeArgs(request);
+  } catch {
+    return undefined;
+  }
+}
+
+function isThenable(value: unknown): boolean {
+  return (
+    ((typeof value === "object" && value !== null) || typeof value === "function") &&
+    typeof (value as { then?: unknown }).then === "function"
+  );
+}

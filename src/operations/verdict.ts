@@ -1,0 +1,62 @@
+/** From what a host function did to what the kernel hears. */
+import { PerdureError } from "../base/errors.ts";
+import type { Random } from "../base/ports.ts";
+import { encodeError, encodeValue } from "../base/value.ts";
+import type { OperationReport, OperationRequest } from "../kernel/ports.ts";
+import type { OperationSettings } from "./definition.ts";
+import { describeError, nameByClass, UncertainOperationError } from "./errors.ts";
+import { decide } from "./retry.ts";
+
+type Called = Pick<OperationRequest, "token" | "name" | "attempt">;
+
+/** The function returned `value`. If that cannot cross, another attempt would not help: the process gets the reason. */
+export function returned(request: Called, value: unknown): OperationReport {
+  try {
+    return { token: request.token, kind: "done", ok: true, value: encodeValue(value) };
+  } catch (error) {
+    return failed(request, uncrossable(request.name, error));
+  }
+}
+
+/** The attempt threw: another one follows, or the process gets the error. */
+export function threw(request: Called, settings: OperationSettings, error: unknown, random: Random): OperationReport {
+  const decision = decide(settings.retry, request.attempt, error, randomUnit(random));
+  if (decision.kind === "give-up") return failed(request, decision.error);
+  return { token: request.token, kind: "retry", delayMs: decision.delayMs, error: describeError(error) };
+}
+
+/** The process gets the error. */
+export function failed(request: Called, error: unknown): OperationReport {
+  nameByClass(error);
+  return { token: request.token, kind: "done", ok: false, value: encodeError(error) };
+}
+
+/** Nobody knows whether an at-most-once operation happened. `args` are repeated to the process if they fit. */
+export function uncertain(
+  request: Called & Pick<OperationRequest, "idempotencyKey">,
+  args: readonly unknown[] | undefined,
+  cause?: unknown,
+): OperationReport {
+  const { token, name, idempotencyKey } = request;
+  try {
+    const error = new UncertainOperationError(name, idempotencyKey, args, cause);
+    return { token, kind: "done", ok: false, value: encodeValue(error) };
+  } catch {
+    return failed(request, new UncertainOperationError(name, idempotencyKey, undefined, cause));
+  }
+}
+
+export function unavailable(token: string, error: unknown): OperationReport {
+  return { token, kind: "unavailable", error: error instanceof PerdureError ? error.message : describeError(error) };
+}
+
+function uncrossable(name: string, error: unknown): unknown {
+  if (!(error instanceof PerdureError)) return error;
+  const message = `The result of operation ${JSON.stringify(name)} cannot cross into the process: ${error.message}`;
+  return new PerdureError(error.code, message, { cause: error, details: error.details });
+}
+
+function randomUnit(random: Random): number {
+  const bytes = random.bytes(4);
+  return new DataView(bytes.buffer, bytes.byteOffset, 4).getUint32(0) / 2 ** 32;
+}
