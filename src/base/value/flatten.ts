@@ -11,6 +11,7 @@ import {
   dataViewLength,
   dataViewOffset,
   getPrototypeOf,
+  hasOwn,
   isArray,
   mapDelete,
   mapGet,
@@ -24,7 +25,6 @@ import {
   typedArrayLength,
   typedArrayOffset,
   Uint8ArrayOf,
-  viewConstructors,
 } from "./intrinsics.ts";
 import { bytesTooLarge, maxChunkBytes, maxTextUnits, textTooLarge } from "./limits.ts";
 import { brandOf, errorFields, isPlain, leafNode, openArray, openBuiltIn, openObject, primitiveSlot } from "./open.ts";
@@ -181,22 +181,24 @@ class Flattener {
   }
 
   private view(view: object): number {
-    const kind = typedArrayKind(view) ?? "DataView";
-    const isData = kind === "DataView";
-    const constructor = viewConstructors[kind];
-    const buffer = isData ? dataViewBuffer(view) : typedArrayBuffer(view);
-    const length = isData ? dataViewLength(view) : typedArrayLength(view);
-    let offset = isData ? dataViewOffset(view) : typedArrayOffset(view);
-    let id: number;
-    if (constructor !== undefined && getPrototypeOf(view) !== constructor.prototype) {
-      // Node's Buffers mostly are slices of a pool whose other bytes are none of the value's business.
-      const lengthBytes = isData ? length : typedArrayByteLength(view);
-      id = this.bytesNode(undefined, buffer, offset, lengthBytes);
-      offset = 0;
-    } else {
-      id = mapGet(this.ids, buffer) ?? this.buffer(buffer);
+    const kind = typedArrayKind(view);
+    if (kind === undefined) {
+      const node = `${this.known(dataViewBuffer(view))},${dataViewOffset(view)},${dataViewLength(view)}`;
+      return this.register(view, `["w","DataView",${node}]`);
     }
-    return this.register(view, `["w","${kind}",${id},${offset},${length}]`);
+    const buffer = typedArrayBuffer(view);
+    const offset = typedArrayOffset(view);
+    const length = typedArrayLength(view);
+    if (hasOwn(getPrototypeOf(view) as object, "BYTES_PER_ELEMENT")) {
+      return this.register(view, `["w","${kind}",${this.known(buffer)},${offset},${length}]`);
+    }
+    // A subclass. Node's Buffers mostly are slices of a pool whose other bytes are none of the value's business.
+    const alone = this.bytesNode(undefined, buffer, offset, typedArrayByteLength(view));
+    return this.register(view, `["w","${kind}",${alone},0,${length}]`);
+  }
+
+  private known(buffer: ArrayBufferLike): number {
+    return mapGet(this.ids, buffer) ?? this.buffer(buffer);
   }
 
   private buffer(buffer: ArrayBufferLike): number {

@@ -1,7 +1,6 @@
 /** What kind of object a value is, asked of the object's internal brand, and how its node begins. */
 import { refuse } from "./describe.ts";
 import {
-  AggregateErrorOf,
   bigIntToString,
   bigIntValue,
   booleanValue,
@@ -9,6 +8,7 @@ import {
   dateTime,
   dataViewBuffer,
   errorConstructors,
+  getOwnPropertyDescriptor,
   getPrototypeOf,
   hasOwn,
   isError,
@@ -215,12 +215,11 @@ function errorKind(error: object): string {
   let prototype = getPrototypeOf(error) as object | null;
   // The bound is for proxies, whose chains need not end.
   for (let step = 0; prototype !== null && step < 100; step++) {
-    for (const kind in errorConstructors) {
-      if (kind !== "Error" && prototype === errorConstructors[kind]?.prototype) return kind;
-    }
-    if (prototype === AggregateErrorOf.prototype) return "AggregateError";
+    // By name, not identity: it may be another realm's.
+    const name: unknown = getOwnPropertyDescriptor(prototype, "name")?.value;
+    if (typeof name === "string" && name !== "Error" && (name in errorConstructors || name === "AggregateError"))
+      return name;
     prototype = getPrototypeOf(prototype) as object | null;
   }
-  const name = read(error, "name");
-  return typeof name === "string" && (name in errorConstructors || name === "AggregateError") ? name : "Error";
+  return "Error";
 }

@@ -26,6 +26,7 @@ import {
   setAdd,
   setSize,
   SetOf,
+  typedArrayBuffer,
   typedArrayLength,
   slice,
   Uint8ArrayOf,
@@ -230,7 +231,7 @@ class Restorer {
     // A copy, because whoever handed the payload in may keep it.
     const copy = new Uint8ArrayOf(length);
     copyInto(copy, chunk);
-    return copy.buffer;
+    return typedArrayBuffer(copy) as ArrayBuffer;
   }
 
   private view(node: Node, id: number): object {
