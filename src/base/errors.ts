@@ -10,7 +10,7 @@ export const errorCodes = {
   PROGRAM_SYNTAX: "the program does not parse",
   PROGRAM_RESOLVE: "an import of the program cannot be resolved",
   PROGRAM_NODE_BUILTIN: "the program imports a Node built-in inside the sandbox",
-  PROGRAM_HOST_EXPORT: "an export of a \"use host\" module is neither an async function nor an operation",
+  PROGRAM_HOST_EXPORT: 'an export of a "use host" module is neither an async function nor an operation',
   PROGRAM_EVALUATION: "the program threw while its modules were evaluated",
   ENTRY_NOT_FOUND: "the program has no such exported function",
   // Values at the border

@@ -7,7 +7,7 @@ import { refusedCases, richErrorCases, valueCases } from "../../test/value-cases
 import { decodeValue, encodeValue } from "./value.ts";
 import type { Payload } from "./value.ts";
 
-const wasm = await WebAssembly.compile(readFileSync(new URL(import.meta.resolve("quickjs-wasi/quickjs.wasm"))));
+const wasm = readFileSync(new URL(import.meta.resolve("quickjs-wasi/quickjs.wasm")));
 const bundled = buildSync({
   stdin: {
     contents: `import * as codec from "./value.ts"; globalThis.codec = codec;`,
@@ -48,9 +48,9 @@ function toJson({ text, chunks }: Payload): string {
 
 /** Stacks differ between engines. */
 function withoutStacks(value: any): any {
-  for (let error = value; Error.isError(error); error = error.cause) error.stack = "";
+  for (let error = value; error instanceof Error; error = error.cause) error.stack = "";
   const inner: unknown = value?.cause?.inner;
-  if (Error.isError(inner)) inner.stack = "";
+  if (inner instanceof Error) inner.stack = "";
   if (Array.isArray(value?.errors)) value.errors.forEach(withoutStacks);
   return value;
 }

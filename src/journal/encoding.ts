@@ -73,7 +73,7 @@ export function encodeTurn(turn: Turn): Uint8Array {
     for (const input of turn.inputs) writeInput(input);
     writer.varint(turn.commands.length);
     for (const command of turn.commands) {
-      writer.byte(commandKinds[command.kind]);
+      writer.byte(numberOf(commandKinds, command.kind));
       writer.text(command.target);
       writer.digest(command.digest);
     }
@@ -186,9 +186,25 @@ function writeInput(input: Input): void {
       return;
     case "fatal":
       writer.byte(7);
-      writer.byte(fatalReasons[input.reason]);
+      writer.byte(numberOf(fatalReasons, input.reason));
       writer.text(input.detail);
+      return;
+    default:
+      throw unknown((input as { kind: unknown }).kind);
   }
+}
+
+function numberOf<K extends string>(numbers: Readonly<Record<K, number>>, name: K): number {
+  const number: number | undefined = numbers[name];
+  if (number === undefined) throw unknown(name);
+  return number;
+}
+
+function unknown(name: unknown): PerdureError {
+  return new PerdureError(
+    "ARGUMENT_INVALID",
+    `The journal has no number for ${String(name)}. Give it one in encoding.ts.`,
+  );
 }
 
 function readInput(reader: Reader): Input {

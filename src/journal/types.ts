@@ -12,7 +12,13 @@ export type FatalReason = "out_of_fuel" | "out_of_memory" | "stack_overflow" | "
 
 export type Input =
   /** The first input of every process. `seed` is 32 bytes; `env` the values of the names the deployment lists. */
-  | { readonly kind: "start"; readonly entry: string; readonly args: Payload; readonly seed: Uint8Array; readonly env: Readonly<Record<string, string>> }
+  | {
+      readonly kind: "start";
+      readonly entry: string;
+      readonly args: Payload;
+      readonly seed: Uint8Array;
+      readonly env: Readonly<Record<string, string>>;
+    }
   /** `from` is the sender's pid, or "" for the outside world. */
   | { readonly kind: "message"; readonly from: Pid; readonly body: Payload }
   /** What became of operation number `operation`. With `ok: false`, `value` is an error. */
@@ -29,15 +35,17 @@ export type TimerClock = "wall" | "service";
 export type LogLevel = "debug" | "info" | "log" | "warn" | "error";
 
 /** How a process ended. `value` is the entry's result, or the error it exited with. */
-export type ExitReason =
-  | "normal"
-  | "error"
-  | "cancelled"
-  | FatalReason;
+export type ExitReason = "normal" | "error" | "cancelled" | FatalReason;
 
 export type Command =
   /** `number` counts the process's operations from 1. `options` is JSON text for built-in operations, else "". */
-  | { readonly kind: "operation"; readonly number: number; readonly name: string; readonly args: Payload; readonly options: string }
+  | {
+      readonly kind: "operation";
+      readonly number: number;
+      readonly name: string;
+      readonly args: Payload;
+      readonly options: string;
+    }
   /** The process no longer wants the operation's result. Its AbortSignal fires; a result that comes anyway is dropped. */
   | { readonly kind: "abort"; readonly operation: number }
   /** `dueMs` is the turn's time plus the delay, and may be in the past. For `service` the kernel takes the downtime off. */

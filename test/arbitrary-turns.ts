@@ -1,0 +1,83 @@
+/** Arbitraries of the journal's vocabulary, for property tests. */
+import fc from "fast-check";
+import type { Payload } from "../src/base/value.ts";
+import type { Command, CommandDigest, Input, Turn } from "../src/journal/types.ts";
+
+const text = fc.oneof(fc.string(), fc.string({ unit: "binary" }), fc.string({ minLength: 20, maxLength: 200 }));
+/** Also halves of surrogate pairs. */
+const anyText = fc.oneof(
+  text,
+  fc.array(fc.integer({ min: 0xd7f0, max: 0xe010 })).map((units) => String.fromCharCode(...units)),
+);
+const count = fc.oneof(fc.nat(300), fc.maxSafeNat());
+const plain = { noNullPrototype: true } as const;
+const bytes = fc.uint8Array({ maxLength: 200 });
+
+export const arbitraryPayload: fc.Arbitrary<Payload> = fc.oneof(
+  fc.record({ text }, plain),
+  fc.record({ text, chunks: fc.array(bytes, { minLength: 1, maxLength: 4 }) }, plain),
+);
+
+const fatalReasons = ["out_of_fuel", "out_of_memory", "stack_overflow", "trap", "killed"] as const;
+
+export const arbitraryInput: fc.Arbitrary<Input> = fc.oneof(
+  record("start", {
+    entry: text,
+    args: arbitraryPayload,
+    seed: fc.uint8Array({ minLength: 32, maxLength: 32 }),
+    env: fc.dictionary(anyText, anyText, { noNullPrototype: true, maxKeys: 5 }),
+  }),
+  record("message", { from: anyText, body: arbitraryPayload }),
+  record("result", { operation: count, ok: fc.boolean(), value: arbitraryPayload }),
+  record("timer", { timer: count }),
+  record("cancel", { reason: anyText }),
+  record("fatal", { reason: fc.constantFrom(...fatalReasons), detail: anyText }),
+);
+
+const digest = fc.string({ unit: fc.constantFrom(..."0123456789abcdef"), minLength: 16, maxLength: 16 });
+
+const arbitraryDigest: fc.Arbitrary<CommandDigest> = fc.record(
+  {
+    kind: fc.constantFrom("operation", "abort", "timer", "clear-timer", "send", "log", "exit"),
+    target: anyText,
+    digest,
+  },
+  plain,
+);
+
+export const arbitraryTurn: fc.Arbitrary<Turn> = fc.record(
+  {
+    number: count,
+    timeMs: fc.oneof(count, fc.date({ min: new Date(0), noInvalidDate: true }).map(Number)),
+    inputs: fc.array(arbitraryInput, { maxLength: 6 }),
+    commands: fc.array(arbitraryDigest, { maxLength: 6 }),
+  },
+  plain,
+);
+
+export const arbitraryCommands: Readonly<Record<Command["kind"], fc.Arbitrary<Command>>> = {
+  operation: record("operation", { number: count, name: text, args: arbitraryPayload, options: text }),
+  abort: record("abort", { operation: count }),
+  timer: record("timer", {
+    number: count,
+    clock: fc.constantFrom("wall", "service"),
+    dueMs: fc.double({ noNaN: true }),
+  }),
+  "clear-timer": record("clear-timer", { timer: count }),
+  send: record("send", { to: anyText, body: arbitraryPayload }),
+  log: record("log", { level: fc.constantFrom("debug", "info", "log", "warn", "error"), text: anyText }),
+  exit: record("exit", {
+    reason: fc.constantFrom("normal", "error", "cancelled", ...fatalReasons),
+    value: arbitraryPayload,
+  }),
+};
+
+export const arbitraryCommand: fc.Arbitrary<Command> = fc.oneof(...Object.values(arbitraryCommands));
+
+/** A record of this kind, with the prototype that decoded ones have. */
+function record<K extends string, T>(
+  kind: K,
+  fields: { [Key in keyof T]: fc.Arbitrary<T[Key]> },
+): fc.Arbitrary<{ kind: K } & T> {
+  return fc.record(fields).map((values) => ({ kind, ...(values as T) }));
+}
