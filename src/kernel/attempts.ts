@@ -56,7 +56,7 @@ export class Attempts {
 
   /**
    * What becomes of an operation found in the store. After a crash it may have been running: then its deaths count, and
-   * from the first one on its start is put on record, so that mere bystanders are told from the killer.
+   * from the first one on its start is put on record, so that those that only queued are told from the killer.
    */
   recover(live: Live, operation: PendingOperation, afterCrash: boolean): void {
     if (operation.row.state === "unavailable") operation.row = { ...operation.row, state: "pending" };
@@ -66,7 +66,7 @@ export class Attempts {
     if (!mayHaveRun) return this.#dispatch(live, operation, row.started);
     const deaths = row.deaths + 1;
     if (deaths >= quarantineDeaths) return this.#quarantine(live, operation, deaths);
-    operation.row = { ...row, deaths, started: true };
+    operation.row = { ...row, deaths };
     this.#save(operation, () => this.#dispatch(live, operation, row.started));
   }
 
@@ -166,7 +166,7 @@ export class Attempts {
       args: row.args,
       attempt: row.attempt,
       idempotencyKey: idempotencyKey(live, row),
-      recorded: row.started,
+      watched: row.deaths > 0,
       interrupted,
     });
   }

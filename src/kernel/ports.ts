@@ -21,8 +21,8 @@ export interface OperationRequest {
   readonly attempt: number;
   /** The same on every attempt: derived from pid, number and the digest of name and arguments. */
   readonly idempotencyKey: string;
-  /** The start of this attempt is on record already (it was asked for with `begin`, or the operation is watched). */
-  readonly recorded: boolean;
+  /** It was running at a node's death before: whatever its mode, it must ask for its start to be recorded (`begin`). */
+  readonly watched: boolean;
   /** An earlier attempt's start was on record when its node died: whether it happened is unknown. */
   readonly interrupted: boolean;
 }

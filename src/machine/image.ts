@@ -18,7 +18,7 @@ export interface MachineLimits {
   readonly stackBytes: number;
 }
 
-export const defaultMachineLimits: MachineLimits = { memoryBytes: 256 * 1024 * 1024, stackBytes: 256 * 1024 };
+export const defaultMachineLimits: MachineLimits = { memoryBytes: 128 * 1024 * 1024, stackBytes: 256 * 1024 };
 
 export interface ProgramSource {
   readonly bundle: string;
@@ -120,11 +120,35 @@ async function drain(vm: Vm): Promise<boolean> {
   return true;
 }
 
-/** Captured after a collection: what the collector would find later would make its pages differ in every process. */
+/**
+ * Captured after a collection: what the collector would find later would make its pages differ in every process. Then the
+ * holes that loading left in the heap are filled for good: a process that allocated from them would touch pages all over
+ * the image, while from the heap's end its allocations lie side by side.
+ */
 function capture(vm: Vm): Buffer {
   vm.exports.qjs_run_gc();
+  for (const sizeBytes of holeSizes) fillHoles(vm, sizeBytes);
   return Buffer.from(vm.bytes);
 }
+
+/** Large holes first, so that small blocks do not split them. */
+const holeSizes: readonly number[] = [131_072, 65_536, 16_384, 4096, 1024, 512, 256, 128, 96, 64, 48, 32, 24, 16, 8];
+
+function fillHoles(vm: Vm, sizeBytes: number): void {
+  const { wasm_malloc: allocate, wasm_free: free } = vm.exports;
+  const end = allocate(heapEndProbeBytes);
+  free(end);
+  for (;;) {
+    const block = allocate(sizeBytes);
+    if (block === 0) return;
+    if (block < end) continue;
+    free(block);
+    return;
+  }
+}
+
+/** More than any hole: where such a block goes, the heap ends. */
+const heapEndProbeBytes = 160 * 1024;
 
 function describe(vm: Vm, error: number): string {
   const stack = vm.getProperty(error, "stack");

@@ -92,7 +92,7 @@ class LocalMachine implements Machine {
     const resident = this.#pool.peek(process);
     if (resident === undefined || resident.busy) return;
     const { image, turn, vm } = resident;
-    const body = encodeSnapshot({ imageKey: image.key, turn, delta: diff(vm.bytes, image.memory) });
+    const body = encodeSnapshot({ turn, delta: diff(vm.bytes, image.memory) }, image);
     resident.costMicros = 0;
     this.#options.events.snapshots([{ process, turn, body } satisfies SnapshotResult]);
   }
@@ -257,7 +257,7 @@ class Failure {
 
 function tryDecode({ turn, body }: NonNullable<LoadRequest["snapshot"]>, image: Image): Snapshot | Failure {
   try {
-    return decodeSnapshot(body, image.key, turn);
+    return decodeSnapshot(body, image, turn);
   } catch (error) {
     if (!isPerdureError(error, "SNAPSHOT_CORRUPT")) throw error;
     return new Failure({ kind: "damaged-snapshot", turn, detail: error.message });

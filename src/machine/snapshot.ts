@@ -12,7 +12,8 @@
  *     44     8  turn number (float64): the state is the one after this turn
  *     52     4  memory size in bytes
  *     56     4  number of pages n
- *     60     …  zstd of: n page numbers (u32, ascending), then n pages of 4,096 bytes
+ *     60     …  zstd of: n page numbers (u32, ascending), then n pages of 4,096 bytes, each XORed with the image's page of that
+ *               number if the image has one: most pages differ in a few bytes, and zeros cost next to nothing
  * ```
  * All integers are little-endian. A snapshot is read back only if the CRC matches, the image key is the one at hand, page
  * numbers ascend and lie within the size, and the decompressed length is exactly n × 4,100. Anything else is
@@ -20,6 +21,7 @@
  */
 import { crc32, zstdCompressSync, zstdDecompressSync } from "node:zlib";
 import { PerdureError } from "../base/errors.ts";
+import type { Image } from "./image.ts";
 import { pageBytes } from "./pages.ts";
 import type { Delta } from "./pages.ts";
 
@@ -29,20 +31,20 @@ const version = 1;
 const notEncrypted = 0;
 
 export interface Snapshot {
-  readonly imageKey: string;
   readonly turn: number;
   readonly delta: Delta;
 }
 
-export function encodeSnapshot(snapshot: Snapshot): Uint8Array {
+export function encodeSnapshot(snapshot: Snapshot, image: Image): Uint8Array {
   const { pages, contents, sizeBytes } = snapshot.delta;
   const body = Buffer.concat([Buffer.from(pages.buffer, pages.byteOffset, pages.byteLength), contents]);
+  xorWithImage(body.subarray(4 * pages.length), pages, image);
   const packed = zstdCompressSync(body);
   const out = Buffer.alloc(headerBytes + packed.length);
   out.writeUInt32LE(magic, 0);
   out.writeUInt8(version, 4);
   out.writeUInt8(notEncrypted, 5);
-  out.write(snapshot.imageKey, 12, 32, "hex");
+  out.write(image.key, 12, 32, "hex");
   out.writeDoubleLE(snapshot.turn, 44);
   out.writeUInt32LE(sizeBytes, 52);
   out.writeUInt32LE(pages.length, 56);
@@ -52,14 +54,14 @@ export function encodeSnapshot(snapshot: Snapshot): Uint8Array {
 }
 
 /** Throws SNAPSHOT_CORRUPT. */
-export function decodeSnapshot(encoded: Uint8Array, imageKey: string, turn: number): Snapshot {
+export function decodeSnapshot(encoded: Uint8Array, image: Image, turn: number): Snapshot {
   const bytes = Buffer.from(encoded.buffer, encoded.byteOffset, encoded.byteLength);
   if (bytes.length < headerBytes) throw corrupt("it is truncated");
   if (bytes.readUInt32LE(0) !== magic) throw corrupt("it does not begin as one");
   if (bytes.readUInt8(4) !== version) throw corrupt(`its format version ${bytes.readUInt8(4)} is unknown`);
   if (bytes.readUInt8(5) !== notEncrypted) throw corrupt(`its key ${bytes.readUInt8(5)} is unknown`);
   if (crc32(bytes.subarray(12)) !== bytes.readUInt32LE(8)) throw corrupt("its checksum does not match");
-  if (bytes.toString("hex", 12, 44) !== imageKey) throw corrupt("it belongs to another image");
+  if (bytes.toString("hex", 12, 44) !== image.key) throw corrupt("it belongs to another image");
   if (bytes.readDoubleLE(44) !== turn) throw corrupt(`it is of turn ${bytes.readDoubleLE(44)}, not ${turn}`);
   const sizeBytes = bytes.readUInt32LE(52);
   const count = bytes.readUInt32LE(56);
@@ -69,7 +71,19 @@ export function decodeSnapshot(encoded: Uint8Array, imageKey: string, turn: numb
   for (const [index, page] of pages.entries()) {
     if (page <= (pages[index - 1] ?? -1) || (page + 1) * pageBytes > sizeBytes) throw corrupt(`page number ${page} is out of order`);
   }
-  return { imageKey, turn, delta: { sizeBytes, pages, contents: body.subarray(4 * count) } };
+  const contents = body.subarray(4 * count);
+  xorWithImage(contents, pages, image);
+  return { turn, delta: { sizeBytes, pages, contents } };
+}
+
+/** Its own inverse. */
+function xorWithImage(contents: Buffer, pages: Uint32Array, image: Image): void {
+  for (const [index, page] of pages.entries()) {
+    const offset = page * pageBytes;
+    if (offset >= image.memory.length) return;
+    const start = index * pageBytes;
+    for (let byte = 0; byte < pageBytes; byte++) contents[start + byte] = (contents[start + byte] as number) ^ (image.memory[offset + byte] as number);
+  }
 }
 
 function unpack(packed: Buffer, expectedBytes: number): Buffer {

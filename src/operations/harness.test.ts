@@ -95,7 +95,7 @@ export function request(
     args: encodeValue(args),
     attempt: 1,
     idempotencyKey: `key-${token}`,
-    recorded: false,
+    watched: false,
     interrupted: false,
     ...changes,
   };

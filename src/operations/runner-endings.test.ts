@@ -43,12 +43,14 @@ test("at-most-once: what still queues has not begun", async () => {
   assert.deepEqual(h.of(second), [{ token: second, kind: "begin" }]);
 });
 
-test("at-most-once: a recorded start is not recorded again", async () => {
-  const h = harness({ pay: once(async () => "paid") });
-  const token = h.start("pay", [], { recorded: true });
+test("at-least-once: a watched operation has its start put on record before it runs", async () => {
+  const h = harness({ add });
+  const token = h.start("add", [1, 2], { watched: true });
   await quiet();
-  assert.equal(h.of(token).length, 1);
-  assert.equal(outcome(h.of(token)), "paid");
+  assert.deepEqual(h.of(token), [{ token, kind: "begin" }]);
+  h.runner.proceed(token);
+  await quiet();
+  assert.equal(outcome(h.of(token).slice(1)), 3);
 });
 
 test("at-most-once: a thrown error is final", async () => {
@@ -63,7 +65,7 @@ test("at-most-once: a thrown error is final", async () => {
 test("at-most-once: an interrupted attempt does not run, and its process learns that nobody knows", async () => {
   let calls = 0;
   const h = harness({ pay: once(async () => ++calls) });
-  const token = h.start("pay", ["order-1", 99], { recorded: true, interrupted: true, idempotencyKey: "k-9" });
+  const token = h.start("pay", ["order-1", 99], { interrupted: true, idempotencyKey: "k-9" });
   await quiet();
   assert.equal(calls, 0);
   assert.throws(() => outcome(h.of(token)), {
@@ -100,7 +102,7 @@ test("at-most-once: a timeout leaves it uncertain, with the timeout as cause", a
 
 test("at-least-once: an interrupted attempt runs again", async () => {
   const h = harness({ add });
-  const token = h.start("add", [1, 2], { recorded: true, interrupted: true });
+  const token = h.start("add", [1, 2], { interrupted: true });
   await quiet();
   assert.equal(outcome(h.of(token)), 3);
 });

@@ -184,7 +184,7 @@ class HostRunner implements Runner {
   }
 
   #admit(job: Job): void {
-    if (job.target?.settings.mode === "at-most-once" && job.request?.recorded === false) {
+    if (job.target?.settings.mode === "at-most-once" || job.request?.watched === true) {
       job.state = "beginning";
       this.#turns.add({ token: job.token, kind: "begin" });
     } else {

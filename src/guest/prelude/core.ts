@@ -11,6 +11,7 @@ import { deliverMessage } from "../mailbox.ts";
 import { abortProcess, setProcess } from "../process.ts";
 import { begin, exit, fireTimer, isImpure, pendingCount, settleOperation } from "../runtime.ts";
 import { CancelledError, cancelWaits, waitCount } from "../wait.ts";
+import { AbortController } from "./abort.ts";
 import { seedRandom } from "./random.ts";
 import { setEnv, setTimeOrigin } from "./globals.ts";
 

@@ -1,0 +1,212 @@
+import { resolve as resolvePath } from "node:path";
+import { fileURLToPath } from "node:url";
+import { PerdureError } from "../base/errors.ts";
+import { newPid, validatePid } from "../base/ids.ts";
+import { encodeValue } from "../base/value.ts";
+import type { Pid } from "../journal/types.ts";
+import { engineHash } from "../machine/engine-binary.ts";
+import { createHostModules } from "../operations/modules.ts";
+import { createRunner } from "../operations/runner.ts";
+import type { Runner } from "../operations/runner.ts";
+import { buildProgram, checkEntry, loadPrelude } from "../program/index.ts";
+import type { Program } from "../program/index.ts";
+import type { ProcessFilter } from "../store/port.ts";
+import { defaultCloseTimeoutMs, printLog, printNotice } from "./defaults.ts";
+import type { ProcessHandle } from "./handle.ts";
+import { KernelClient } from "./kernel-client.ts";
+import type { KernelEvent } from "./kernel-client.ts";
+import type { EngineOptions, StartOptions } from "./options.ts";
+import { outcomeOf } from "./outcome.ts";
+import { StackMapper } from "./stacks.ts";
+import { systemClock, systemRandom } from "./system.ts";
+import type { EntryArgs, EntryName, EntryResult } from "./types.ts";
+import type { ProcessView } from "./views.ts";
+
+/**
+ * A node: it owns a store and runs the processes in it.
+ *
+ * ```ts
+ * await using engine = await Engine.open<typeof import("./app.ts")>({ store: "orders.db", program: "./app.ts" });
+ * const order = await engine.start("default", ["order-7", 4200], { id: "order-7" });
+ * console.log(await order.result());
+ * ```
+ */
+export class Engine<P = unknown> implements AsyncDisposable {
+  readonly #options: EngineOptions;
+  readonly #program: Program | undefined;
+  readonly #runner: Runner;
+  readonly #stacks: StackMapper;
+  #kernel!: KernelClient;
+  #closing: Promise<void> | undefined;
+  #failure: Error | undefined;
+
+  /**
+   * Opens the store (creating it if need be), installs the program, and takes up every process the last node left.
+   *
+   * Throws the PROGRAM_… errors of a program that does not build; STORE_IN_USE if another engine owns the store;
+   * STORE_UNREADABLE, STORE_CORRUPT, STORE_NEWER, STORE_READ_ONLY, STORE_FULL.
+   */
+  static async open<P = unknown>(options: EngineOptions = {}): Promise<Engine<P>> {
+    const prelude = await loadPrelude();
+    const file = options.program instanceof URL ? fileURLToPath(options.program) : options.program;
+    const program = file === undefined ? undefined : await buildProgram(file, { preludeHash: prelude.hash, engineHash });
+    const engine = new Engine<P>(options, program, prelude.sourceMap);
+    await engine.#open();
+    if (program !== undefined) {
+      const { hash, bundle, sourceMap } = program;
+      await engine.#kernel.call("deploy", { hash, file: program.file, bundle, sourceMap, prelude: prelude.text });
+    }
+    return engine;
+  }
+
+  private constructor(options: EngineOptions, program: Program | undefined, preludeMap: string) {
+    this.#options = options;
+    this.#program = program;
+    const modules = createHostModules(program?.hostModules ?? []);
+    this.#runner = createRunner({
+      resolve: (name) => modules.resolve(name),
+      clock: systemClock,
+      random: systemRandom,
+      report: (reports) => this.#kernel.reports(reports),
+      ...(options.operationConcurrency === undefined ? {} : { concurrency: options.operationConcurrency }),
+      ...(options.fetchPolicy === undefined ? {} : { fetchPolicy: options.fetchPolicy }),
+    });
+    this.#stacks = new StackMapper(preludeMap, (hash) => this.#kernel.call("sourceMap", hash));
+  }
+
+  async #open(): Promise<void> {
+    const { store = "perdure.db", guestThreads, limits } = this.#options;
+    this.#kernel = await KernelClient.open(
+      {
+        store: store === "memory:" ? store : resolvePath(store),
+        ...(guestThreads === undefined ? {} : { guestThreads }),
+        ...(limits === undefined ? {} : { machine: limits }),
+      },
+      (event) => this.#heard(event),
+      (error) => this.#failed(error),
+    );
+  }
+
+  /** Hash of the program that new processes are started with; undefined without one. */
+  get program(): string | undefined {
+    return this.#program?.hash;
+  }
+
+  /** What can be started. */
+  get entries(): readonly string[] {
+    return this.#program?.entries ?? [];
+  }
+
+  /** Why the engine stopped by itself, if it did. */
+  get failure(): Error | undefined {
+    return this.#failure;
+  }
+
+  /**
+   * Starts a process; resolves when that is durable. With an `id` it is idempotent: the same id gives the same process, for ever.
+   *
+   * Throws ENTRY_NOT_FOUND, VALUE_NOT_CLONEABLE, VALUE_TOO_LARGE, ARGUMENT_INVALID; PROCESS_ID_CONFLICT if the id was used with
+   * another entry or other arguments.
+   */
+  async start<E extends EntryName<P>>(entry: E, args: EntryArgs<P, E>, options: StartOptions = {}): Promise<ProcessHandle<EntryResult<P, E>>> {
+    const program = this.#program;
+    if (program === undefined) {
+      throw new PerdureError("PROGRAM_NOT_FOUND", "This engine was opened without a program, so it can only go on with what was started before. Pass `program` to Engine.open.");
+    }
+    const script = entry === "" && !program.entries.includes("default");
+    if (!script) checkEntry(program, entry === "" ? "default" : entry);
+    if (options.id !== undefined) validatePid(options.id);
+    const pid = options.id ?? newPid(systemRandom);
+    const call = { pid, program: program.hash, entry: script ? "" : entry || "default", args: encodeValue([...args]), env: this.#environment() };
+    const { created } = await this.#kernel.call("start", call);
+    return this.#handle<EntryResult<P, E>>(pid, created);
+  }
+
+  /** A handle on a process by its pid. It is not looked up before it is used. */
+  get<Result = unknown>(pid: Pid): ProcessHandle<Result> {
+    return this.#handle<Result>(pid, false);
+  }
+
+  /** The newest processes first. */
+  async list(filter: Partial<ProcessFilter> = {}): Promise<ProcessView[]> {
+    return await this.#kernel.call("list", { limit: 100, ...filter });
+  }
+
+  /** Lets an operation that was quarantined, because it was running at several node deaths, go on. False if it is not. */
+  async retryOperation(pid: Pid, operation: number): Promise<boolean> {
+    return await this.#kernel.call("retry", pid, operation);
+  }
+
+  /**
+   * Stops the node, not its processes: they go on when the store is opened again. Lets running operations end (for at most
+   * `closeTimeoutMs`; what takes longer is aborted and run again later), commits all that is known, releases the store.
+   */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  async #close(): Promise<void> {
+    if (this.#failure !== undefined) return;
+    const timeoutMs = this.#options.closeTimeoutMs ?? defaultCloseTimeoutMs;
+    await this.#kernel.call("drain");
+    await this.#runner.drain(timeoutMs);
+    await this.#kernel.call("close", timeoutMs);
+    await this.#kernel.terminate();
+  }
+
+  #handle<Result>(pid: Pid, created: boolean): ProcessHandle<Result> {
+    const kernel = this.#kernel;
+    return {
+      pid,
+      created,
+      result: async () => {
+        const exit = await kernel.call("exit", pid);
+        const program = exit.reason === "normal" ? undefined : await kernel.call("programOf", pid);
+        await this.#stacks.prepare(program);
+        return outcomeOf(pid, exit, (error) => this.#stacks.mapError(program, error)) as Result;
+      },
+      send: async (message) => await kernel.call("send", pid, encodeValue(message)),
+      status: async () => await kernel.call("details", pid),
+      history: async (options = {}) => await kernel.call("history", pid, options),
+      cancel: async (reason = "The process was cancelled.") => await kernel.call("cancel", pid, reason),
+      kill: async () => await kernel.call("kill", pid),
+    };
+  }
+
+  /** What the deployment lists, as it is now: read once, when a process starts. */
+  #environment(): Record<string, string> {
+    const names = this.#options.env ?? [];
+    return Object.fromEntries(names.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]])));
+  }
+
+  #heard(event: KernelEvent): void {
+    switch (event.kind) {
+      case "operations":
+        return this.#runner.start(event.requests);
+      case "proceed":
+        return this.#runner.proceed(event.token);
+      case "abort":
+        return this.#runner.abort(event.token);
+      case "notice":
+        return (this.#options.onNotice ?? printNotice)(event.notice);
+      case "logs": {
+        const onLog = this.#options.onLog ?? printLog;
+        return this.#stacks.inOrder(event.logs, (log, text) => onLog({ ...log, text }));
+      }
+      case "exited":
+        for (const { pid, exit } of event.exits) this.#options.onExit?.({ pid, reason: exit.reason });
+    }
+  }
+
+  #failed(error: Error): void {
+    this.#failure = error;
+    void this.#runner.drain(0);
+    if (this.#options.onFailure !== undefined) this.#options.onFailure(error);
+    else process.stderr.write(`perdure: ${error.message}\n`);
+  }
+}

@@ -1,0 +1,32 @@
+/** Between the main thread (host code, callers) and the kernel thread (kernel, store, lease). */
+import type { KernelLog, KernelNotice, OperationReport, OperationRequest } from "../kernel/ports.ts";
+import type { Pid } from "../journal/types.ts";
+import type { ProcessExit } from "../store/port.ts";
+import type { EngineService, ServiceOptions } from "./service.ts";
+import type { WireError } from "./wire-error.ts";
+
+type Methods = Pick<
+  EngineService,
+  "deploy" | "start" | "send" | "cancel" | "kill" | "retry" | "exit" | "details" | "list" | "history" | "sourceMap" | "programOf" | "programFiles" | "drain" | "close"
+>;
+
+export type ServiceMethod = keyof Methods;
+export type ServiceArgs<M extends ServiceMethod> = Parameters<Methods[M]>;
+export type ServiceResult<M extends ServiceMethod> = Awaited<ReturnType<Methods[M]>>;
+
+export type KernelThreadData = ServiceOptions;
+
+export type ToKernel =
+  | { readonly kind: "call"; readonly id: number; readonly method: ServiceMethod; readonly args: readonly unknown[] }
+  | { readonly kind: "reports"; readonly reports: readonly OperationReport[] };
+
+export type FromKernel =
+  /** The store is open and recovered; or could not be. */
+  | { readonly kind: "opened"; readonly error?: WireError }
+  | { readonly kind: "answer"; readonly id: number; readonly value?: unknown; readonly error?: WireError }
+  | { readonly kind: "operations"; readonly requests: readonly OperationRequest[] }
+  | { readonly kind: "proceed" | "abort"; readonly token: string }
+  | { readonly kind: "logs"; readonly logs: readonly KernelLog[] }
+  | { readonly kind: "exited"; readonly exits: readonly { readonly pid: Pid; readonly exit: ProcessExit }[] }
+  | { readonly kind: "notice"; readonly notice: KernelNotice }
+  | { readonly kind: "failed"; readonly error: WireError };

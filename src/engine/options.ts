@@ -1,0 +1,43 @@
+import type { ExitReason, LogLevel, Pid } from "../journal/types.ts";
+import type { KernelNotice } from "../kernel/ports.ts";
+import type { GuestThreadOptions } from "../machine/thread-messages.ts";
+import type { FetchPolicy } from "../operations/fetch-policy.ts";
+
+export interface EngineOptions {
+  /** Path of the SQLite file, or "memory:" for a store that dies with the engine. Default "perdure.db". */
+  readonly store?: string;
+  /** The program's entry file. Without it the engine only goes on with what the store holds. */
+  readonly program?: string | URL;
+  /** Names of environment variables that programs may see as `process.env`, read when a process starts. Default none. */
+  readonly env?: readonly string[];
+  /** Hears each line of console output once, after it is durable. Default: prints to this process's stdout and stderr. */
+  readonly onLog?: (log: LogEntry) => void;
+  /** Something waits for a person. Default: prints to stderr. */
+  readonly onNotice?: (notice: KernelNotice) => void;
+  /** A process has ended, durably. */
+  readonly onExit?: (exit: { readonly pid: Pid; readonly reason: ExitReason }) => void;
+  /** The engine has stopped by itself: the disk is full, the store failed. Default: prints to stderr. */
+  readonly onFailure?: (error: Error) => void;
+  /** Attempts of operations that may run at once. Default 100. */
+  readonly operationConcurrency?: number;
+  /** Where the program's `fetch` may go. Default anywhere; once given, nowhere it does not name. */
+  readonly fetchPolicy?: FetchPolicy;
+  /** Threads that run guests. Default 1. */
+  readonly guestThreads?: number;
+  /** Fuel for a turn, memory and stack of a process, memory of the pool. */
+  readonly limits?: GuestThreadOptions;
+  /** How long `close` waits for running operations. Default 5,000 ms. */
+  readonly closeTimeoutMs?: number;
+}
+
+export interface StartOptions {
+  /** The process's pid: 1 to 200 printable characters. The same id always gives the same process. Default: a new one. */
+  readonly id?: Pid;
+}
+
+export interface LogEntry {
+  readonly pid: Pid;
+  readonly level: LogLevel;
+  readonly text: string;
+  readonly atMs: number;
+}

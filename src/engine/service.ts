@@ -1,0 +1,208 @@
+/**
+ * The kernel with everything below it, as one object: what the kernel thread runs. It knows nothing of threads itself,
+ * so that tests can run it in theirs.
+ */
+import { createHash } from "node:crypto";
+import type { Clock, Random } from "../base/ports.ts";
+import type { Payload } from "../base/value.ts";
+import type { Pid } from "../journal/types.ts";
+import { Kernel } from "../kernel/kernel.ts";
+import type { KernelEvents, OperationReport, OperationRunner } from "../kernel/ports.ts";
+import { engineHash, readEngineBinary } from "../machine/engine-binary.ts";
+import type { MachineEvents, ProgramSources } from "../machine/port.ts";
+import { createGuestThreads } from "../machine/threads.ts";
+import type { GuestThreadOptions } from "../machine/thread-messages.ts";
+import type { ProcessExit, ProcessFilter, Store } from "../store/port.ts";
+import { createMemoryStore } from "../store/memory/index.ts";
+import { openSqliteStore } from "../store/sqlite/index.ts";
+import { history, listProcesses, processDetails } from "./views.ts";
+import type { HistoryOptions, ProcessDetails, ProcessView, TurnView } from "./views.ts";
+
+export interface ServiceOptions {
+  /** A file's path, or "memory:". */
+  readonly store: string;
+  /** Default 1. */
+  readonly guestThreads?: number;
+  readonly machine?: GuestThreadOptions;
+}
+
+/** A program on its way into the store. */
+export interface Deployment {
+  readonly hash: string;
+  readonly file: string;
+  readonly bundle: string;
+  readonly sourceMap: string;
+  readonly prelude: string;
+}
+
+export interface StartCall {
+  readonly pid: Pid;
+  readonly program: string;
+  readonly entry: string;
+  readonly args: Payload;
+  readonly env: Readonly<Record<string, string>>;
+}
+
+export interface ServicePorts {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly defer: (fn: () => void) => void;
+  readonly events: KernelEvents;
+  /** Operations on their way to the host. */
+  readonly runner: OperationRunner;
+}
+
+export class EngineService {
+  readonly #store: Store;
+  readonly #ports: ServicePorts;
+  #kernel!: Kernel;
+  #report: (reports: readonly OperationReport[]) => void = () => undefined;
+
+  static async open(options: ServiceOptions, ports: ServicePorts): Promise<EngineService> {
+    const store = options.store === "memory:" ? createMemoryStore() : await openSqliteStore(options.store);
+    try {
+      const service = new EngineService(store, ports);
+      await service.#open(options);
+      return service;
+    } catch (error) {
+      await store.close();
+      throw error;
+    }
+  }
+
+  private constructor(store: Store, ports: ServicePorts) {
+    this.#store = store;
+    this.#ports = ports;
+  }
+
+  async #open(options: ServiceOptions): Promise<void> {
+    const { clock, random, defer, events, runner } = this.#ports;
+    const engine = readEngineBinary();
+    this.#kernel = await Kernel.open({
+      store: this.#store,
+      clock,
+      random,
+      defer,
+      events,
+      machine: (machineEvents: MachineEvents) =>
+        createGuestThreads({
+          engine,
+          clock,
+          programs: programSources(this.#store),
+          events: machineEvents,
+          threads: options.guestThreads ?? 1,
+          ...options.machine,
+        }),
+      runner: (report) => {
+        this.#report = report;
+        return runner;
+      },
+    });
+  }
+
+  reports(reports: readonly OperationReport[]): void {
+    this.#report(reports);
+  }
+
+  /** Keeps a program, its source map, its prelude and the engine binary: a process needs nothing else to go on. */
+  async deploy(deployment: Deployment): Promise<void> {
+    if ((await this.#store.program(deployment.hash)) !== undefined) return;
+    const blob = (bytes: Uint8Array) => ({ hash: createHash("sha256").update(bytes).digest("hex"), bytes });
+    const bundle = blob(Buffer.from(deployment.bundle));
+    const sourceMap = blob(Buffer.from(deployment.sourceMap));
+    const prelude = blob(Buffer.from(deployment.prelude));
+    const engine = { hash: engineHash, bytes: readEngineBinary() };
+    const { hash, file } = deployment;
+    const row = { hash, file, createdAtMs: this.#ports.clock.nowMs(), bundle: bundle.hash, sourceMap: sourceMap.hash, prelude: prelude.hash, engine: engine.hash };
+    await this.#store.putProgram(row, [bundle, sourceMap, prelude, engine]);
+  }
+
+  async start(call: StartCall): Promise<{ readonly pid: Pid; readonly created: boolean }> {
+    return await this.#kernel.start({ ...call, argsDigest: argsDigest(call.entry, call.args) });
+  }
+
+  send(pid: Pid, body: Payload): Promise<void> {
+    return this.#kernel.send(pid, body);
+  }
+
+  cancel(pid: Pid, reason: string): Promise<void> {
+    return this.#kernel.cancel(pid, reason);
+  }
+
+  kill(pid: Pid): Promise<void> {
+    return this.#kernel.kill(pid);
+  }
+
+  retry(pid: Pid, operation: number): Promise<boolean> {
+    return this.#kernel.retry(pid, operation);
+  }
+
+  exit(pid: Pid): Promise<ProcessExit> {
+    return this.#kernel.exit(pid);
+  }
+
+  details(pid: Pid): Promise<ProcessDetails> {
+    return processDetails(this.#store, pid);
+  }
+
+  list(filter: ProcessFilter): Promise<ProcessView[]> {
+    return listProcesses(this.#store, filter);
+  }
+
+  history(pid: Pid, options: HistoryOptions): Promise<TurnView[]> {
+    return history(this.#store, pid, options);
+  }
+
+  /** The source map of a program, for its stacks. */
+  async sourceMap(program: string): Promise<string | undefined> {
+    const row = await this.#store.program(program);
+    const bytes = row === undefined ? undefined : await this.#store.blob(row.sourceMap);
+    return bytes === undefined ? undefined : Buffer.from(bytes).toString("utf8");
+  }
+
+  async programOf(pid: Pid): Promise<string | undefined> {
+    return (await this.#store.findProcess(pid))?.program;
+  }
+
+  /** Files of the programs that processes may still be pinned to, newest first. */
+  async programFiles(): Promise<string[]> {
+    return (await this.#store.programs()).map(({ file }) => file);
+  }
+
+  drain(): void {
+    this.#kernel.drain();
+  }
+
+  async close(graceMs: number): Promise<void> {
+    await this.#kernel.close(graceMs);
+    await this.#store.close();
+  }
+}
+
+export function argsDigest(entry: string, args: Payload): string {
+  const hash = createHash("sha256").update(entry).update("\0").update(args.text);
+  for (const chunk of args.chunks ?? []) hash.update(`\0${chunk.length}\0`).update(chunk);
+  return hash.digest("hex");
+}
+
+/** Programs out of the store. A process runs with what it was started with, whatever has been installed since. */
+function programSources(store: Store): ProgramSources {
+  const text = async (hash: string): Promise<string> => {
+    const bytes = await store.blob(hash);
+    if (bytes === undefined) throw new Error(`The store has no blob ${hash}.`);
+    return Buffer.from(bytes).toString("utf8");
+  };
+  return {
+    async source(program) {
+      const row = await store.program(program);
+      if (row === undefined) throw new Error(`The store has no program ${program}.`);
+      if (row.engine !== engineHash) {
+        throw new Error(`Its engine binary is ${row.engine}, and this release of Perdure runs ${engineHash}. Use a release that runs both.`);
+      }
+      return { bundle: await text(row.bundle), prelude: await text(row.prelude) };
+    },
+    loadImage: (key) => store.blob(`image:${key}`),
+    // A cache: if it cannot be written, the image is built again next time.
+    saveImage: (key, encoded) => void store.putBlob(`image:${key}`, encoded).catch(() => undefined),
+  };
+}
