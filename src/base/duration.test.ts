@@ -39,7 +39,7 @@ describe("durationMs", () => {
     "1e3s",
   ];
   for (const duration of [...refused, null, undefined, {}] as string[]) {
-    test(`refuses ${JSON.stringify(duration) ?? String(duration)} as DURATION_INVALID`, () => {
+    test(`refuses ${JSON.stringify({ duration })} as DURATION_INVALID`, () => {
       assert.throws(() => durationMs(duration), { code: "DURATION_INVALID", message: /Cannot read .* as a duration/ });
     });
   }

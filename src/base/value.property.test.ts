@@ -177,6 +177,11 @@ describe("a payload that encodeValue never wrote", () => {
     test(`${name} is VALUE_CORRUPT`, () => assert.throws(() => decodeValue(payload), { code: "VALUE_CORRUPT" }));
   }
 
+  test("an error without a stack and with a strange name gets a plain stack", () => {
+    const text = 'v[[1],["e","Error","name",[2],"message","m"],["o","toString",1,"valueOf",1]]';
+    assert.equal((decodeValue({ text }) as Error).stack, "Error: m");
+  });
+
   test("changed at random, is VALUE_CORRUPT or another value that crosses", () => {
     const pieces = [
       "[",

@@ -36,14 +36,17 @@ const { call } = Function.prototype;
 export function uncurry<This, Args extends unknown[], Result>(
   method: (this: This, ...args: Args) => Result,
 ): (self: This, ...args: Args) => Result {
-  return call.bind(method) as unknown as (self: This, ...args: Args) => Result;
+  return call.bind(method) as never;
 }
 
-/** An accessor as a function of its receiver. Those of built-ins throw for receivers of another kind: a brand check. */
-export function getter<Result>(prototype: object, key: PropertyKey): (self: unknown) => Result {
+/**
+ * An accessor as a function of its receiver. Those of built-ins throw for receivers of another kind: a brand check. The
+ * caller names the type.
+ */
+export function getter(prototype: object, key: PropertyKey): (self: unknown) => never {
   const get = getOwnPropertyDescriptor(prototype, key)?.get;
   if (get === undefined) throw new TypeError(`This JavaScript engine lacks the accessor ${String(key)}.`);
-  return uncurry(get as (this: unknown) => Result);
+  return uncurry(get as (this: unknown) => never);
 }
 
 export const setAdd: <T>(set: Set<T>, item: T) => Set<T> = uncurry(Set.prototype.add) as never;

@@ -153,8 +153,9 @@ class Restorer {
       define(object, name, value, typeof key === "string");
     }
     if (node[0] === "e" && !hasOwn(object, "stack")) {
-      const { name, message } = object as Error;
-      define(object, "stack", typeof message === "string" && message !== "" ? `${name}: ${message}` : `${name}`, false);
+      const { name, message } = object as Record<string, unknown>;
+      const title = typeof name === "string" ? name : "Error";
+      define(object, "stack", typeof message === "string" && message !== "" ? `${title}: ${message}` : title, false);
     }
   }
 
