@@ -2,19 +2,19 @@
 import { createHash } from "node:crypto";
 import { realpath, stat } from "node:fs/promises";
 import path from "node:path";
-import { context } from "esbuild";
-import type { BuildContext, BuildFailure, Message, Metafile } from "esbuild";
+import { build } from "esbuild";
+import type { BuildFailure, Message, Metafile } from "esbuild";
 import { PerdureError } from "../base/errors.ts";
 import { bundleOptions } from "./bundle.ts";
-import type { BundledModule, BundleState } from "./bundle.ts";
+import type { BundleState } from "./bundle.ts";
 import { traceImports } from "./chain.ts";
 import { buildError } from "./diagnostics.ts";
 import type { Diagnostic } from "./diagnostics.ts";
-import { listEntries } from "./entries.ts";
 import type { HostModule } from "./host-module.ts";
-import { builtinName, explainAll, unresolvedSpecifier, virtualNamespace } from "./messages.ts";
-import { codeLoaders, displayPath, isCodeFile, isUserFile, modulePath } from "./paths.ts";
-import { tidyMap } from "./source-map.ts";
+import { builtinName, explainAll, unresolvedSpecifier } from "./messages.ts";
+import { codeLoaders, isCodeFile } from "./paths.ts";
+import { portableBundle, portableMap } from "./portable.ts";
+import { evaluatedModules, surveyProgram } from "./survey.ts";
 
 export interface Program {
   /** SHA-256, hex, over the hashes of prelude and engine binary and the bundle: all that makes a process run as it does. */
@@ -57,26 +57,22 @@ export async function buildProgram(file: string, options: BuildProgramOptions): 
     readings: new Map(),
     hosts: new Map(),
   };
-  const built = await bundle(state, entry);
+  const { metafile, code, map, entries } = await bundle(state, entry);
   if (state.hosts.has(entry)) throw hostEntry(entryPath, entry);
-  const bundleText = built.text("perdure-program.js").replace(/^#!.*\n/, "");
-  const names = new Map(Object.keys(built.metafile.inputs).map((key) => [key, displayName(state, key)]));
-  const code = canonical(bundleText, names);
+  const text = portableBundle(code, metafile, state);
   return {
-    hash: createHash("sha256")
-      .update(`perdure program\n${options.preludeHash}\n${options.engineHash}\n${code}`)
-      .digest("hex"),
+    hash: hashOf("perdure program", options.preludeHash, options.engineHash, text),
     file: entry,
-    bundle: code,
-    sourceMap: tidyMap(
-      built.text("perdure-program.js.map"),
-      (source) => displayName(state, source.replace(/^\.\//, "")),
-      (source) => hasOwnText(state, source),
-    ),
+    bundle: text,
+    sourceMap: portableMap(map, state),
     modules: state.modules.map((module) => module.path),
-    entries: listEntries(code, state.modules),
+    entries,
     hostModules: [...state.hosts.values()].sort((a, b) => (a.path < b.path ? -1 : 1)),
   };
+}
+
+function hashOf(...parts: readonly string[]): string {
+  return createHash("sha256").update(parts.join("\n")).digest("hex");
 }
 
 async function findEntryFile(file: string): Promise<string> {
@@ -107,28 +103,23 @@ function hostEntry(name: string, file: string): PerdureError {
   ]);
 }
 
-interface Built {
-  readonly metafile: Metafile;
-  text(name: string): string;
-}
+/** How often to begin again when files change while they are bundled. */
+const attemptsMax = 5;
 
-/** Two passes are enough unless files change meanwhile. */
-const passesMax = 5;
-
-/** Bundles once to see which modules there are, and again to export them. */
-async function bundle(state: BundleState, entry: string): Promise<Built> {
-  const builder = await context(bundleOptions(state));
-  try {
-    for (let pass = 1; pass <= passesMax; pass++) {
-      const built = await rebuild(builder);
-      const modules = evaluatedModules(built.metafile, state, entry);
-      if (JSON.stringify(modules) === JSON.stringify(state.modules)) return built;
-      state.modules = modules;
+async function bundle(state: BundleState, entry: string): Promise<Bundled> {
+  for (let attempt = 1; attempt <= attemptsMax; attempt++) {
+    const surveyed = await surveyProgram(state, entry).catch(onlyBuildFailures);
+    if (surveyed !== undefined) state.modules = surveyed.modules;
+    try {
+      // Also after a failed survey: this pass finds all errors, those in packages too.
+      const { metafile, outputFiles } = await build(bundleOptions(state));
+      const modules = evaluatedModules(metafile, state, entry);
+      if (surveyed === undefined || JSON.stringify(modules) !== JSON.stringify(state.modules)) continue;
+      const text = (ending: string): string => outputFiles.find((output) => output.path.endsWith(ending))?.text ?? "";
+      return { metafile, code: text(".js"), map: text(".js.map"), entries: surveyed.entries };
+    } catch (error) {
+      throw isBuildFailure(error) ? await explainFailure(error, state, entry) : error;
     }
-  } catch (error) {
-    throw isBuildFailure(error) ? await explainFailure(error, state, entry) : error;
-  } finally {
-    await builder.dispose();
   }
   throw new PerdureError(
     "PROGRAM_RESOLVE",
@@ -136,34 +127,15 @@ async function bundle(state: BundleState, entry: string): Promise<Built> {
   );
 }
 
-async function rebuild(builder: BuildContext<ReturnType<typeof bundleOptions>>): Promise<Built> {
-  const { metafile, outputFiles } = await builder.rebuild();
-  return {
-    metafile,
-    text: (name) => outputFiles.find((output) => path.basename(output.path) === name)?.text ?? "",
-  };
+interface Bundled {
+  readonly metafile: Metafile;
+  readonly code: string;
+  readonly map: string;
+  readonly entries: readonly string[];
 }
 
-/**
- * The user's modules that are evaluated because the entry is, in the order of their imports. What is only reached by `import()` or
- * `require` is not among them: exporting its namespace would evaluate it before the program asks for it.
- */
-function evaluatedModules({ inputs }: Metafile, state: BundleState, entry: string): BundledModule[] {
-  const seen = new Set<string>();
-  const modules: BundledModule[] = [];
-  const visit = (key: string): void => {
-    const input = inputs[key];
-    if (input === undefined || seen.has(key)) return;
-    seen.add(key);
-    const file = path.resolve(state.folder, key);
-    const isUsers = !key.startsWith(`${virtualNamespace}:`) && isUserFile(state.folder, file) && isCodeFile(file);
-    if (isUsers && !state.hosts.has(file))
-      modules.push({ path: modulePath(state.folder, file), isModule: input.format !== undefined });
-    for (const { path: next, kind, external } of input.imports)
-      if (kind === "import-statement" && external !== true) visit(next);
-  };
-  visit(modulePath(state.folder, entry));
-  return modules;
+function onlyBuildFailures(error: unknown): undefined {
+  if (!isBuildFailure(error)) throw error;
 }
 
 function isBuildFailure(error: unknown): error is BuildFailure {
@@ -176,33 +148,4 @@ async function explainFailure(failure: BuildFailure, state: BundleState, entry: 
   const [first, ...others] = explainAll(failure.errors, state.folder, chainOf);
   const unexplained: Diagnostic = { code: "PROGRAM_SYNTAX", title: failure.message, advice: [] };
   return buildError([first ?? unexplained, ...others], failure);
-}
-
-/** A file of the bundle as people and source maps name it. */
-function displayName({ folder }: BundleState, key: string): string {
-  return key.startsWith(`${virtualNamespace}:`) ? key : displayPath(folder, path.resolve(folder, key));
-}
-
-function hasOwnText(state: BundleState, source: string): boolean {
-  const file = path.resolve(state.folder, source);
-  return !source.includes(`${virtualNamespace}:`) && isUserFile(state.folder, file) && !state.hosts.has(file);
-}
-
-/**
- * esbuild heads each file, and names the wrapper of each CommonJS file, with its path. A package's path depends on where the
- * package manager has put it; the bundle must not. Each such path stands on a line of its own.
- */
-function canonical(text: string, names: ReadonlyMap<string, string>): string {
-  const lines = new Map<string, string>();
-  for (const [key, name] of names) {
-    if (key === name) continue;
-    lines.set(`// ${key}`, `// ${name}`);
-    for (const parameters of ["(exports, module)", "(exports)", "()"]) {
-      lines.set(`  ${JSON.stringify(key)}${parameters} {`, `  ${JSON.stringify(name)}${parameters} {`);
-    }
-  }
-  return text
-    .split("\n")
-    .map((line) => lines.get(line) ?? line)
-    .join("\n");
 }
