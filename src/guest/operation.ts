@@ -1,17 +1,17 @@
 import { issueOperation } from "./runtime.ts";
-import { createWait } from "./wait.ts";
 
 /**
  * What a function of a `"use host"` module becomes inside the sandbox: calling it is an operation. The promise settles
  * with what the host function returned or threw, once, whatever happens to nodes in between.
  */
 export function operation(name: string): (...args: unknown[]) => Promise<unknown> {
-  const stub = async (...args: unknown[]): Promise<unknown> => {
-    const issued = issueOperation(name, args);
-    const wait = createWait<unknown>(() => issued.abort(undefined));
-    // After an abort both promises are settled; the issued one's rejection is then of no interest.
-    issued.promise.then(wait.resolve, wait.reject);
-    return wait.promise;
+  const stub = (...args: unknown[]): Promise<unknown> => {
+    try {
+      return issueOperation(name, args).promise;
+    } catch (error) {
+      // An async function rejects; it does not throw. That holds for its stand-in too.
+      return Promise.reject(error);
+    }
   };
   Object.defineProperty(stub, "name", { value: name.slice(name.indexOf("#") + 1), configurable: true });
   return stub;

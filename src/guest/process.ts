@@ -3,11 +3,19 @@ import type { Pid } from "../journal/types.ts";
 import type { AbortSignalLike } from "./wait.ts";
 
 let pid: Pid | undefined;
-let controller: { readonly signal: AbortSignalLike; abort(reason: unknown): void } | undefined;
 
-export function setProcess(ownPid: Pid, abortController: NonNullable<typeof controller>): void {
+interface Controller {
+  readonly signal: AbortSignalLike;
+  abort(reason: unknown): void;
+}
+
+/** Made when first asked for: most processes never look at it. */
+let makeController: (() => Controller) | undefined;
+let controller: Controller | undefined;
+
+export function setProcess(ownPid: Pid, createController: () => Controller): void {
   pid = ownPid;
-  controller = abortController;
+  makeController = createController;
 }
 
 export function self(): Pid {
@@ -20,12 +28,15 @@ export function self(): Pid {
  * should stop then; `sleep`, `receive` and operations reject with `CancelledError` by themselves.
  */
 export function signal(): AbortSignalLike {
-  if (controller === undefined) throw outside("signal()");
+  if (makeController === undefined) throw outside("signal()");
+  controller ??= makeController();
   return controller.signal;
 }
 
 export function abortProcess(reason: unknown): void {
-  controller?.abort(reason);
+  if (makeController === undefined) return;
+  controller ??= makeController();
+  controller.abort(reason);
 }
 
 function outside(what: string): PerdureError {

@@ -26,9 +26,32 @@ export const emitKind = {
   exit: 7,
 } as const;
 
-interface PendingOperation {
-  resolve(value: unknown): void;
-  reject(error: unknown): void;
+/** An operation as whoever issued it holds it. */
+export interface IssuedOperation {
+  readonly promise: Promise<unknown>;
+  /** Forgets the operation: its promise rejects with `reason`, the host is told, a result that comes anyway is dropped. No-op once settled. */
+  abort(reason: unknown): void;
+}
+
+class PendingOperation implements IssuedOperation {
+  readonly number: number;
+  readonly promise: Promise<unknown>;
+  resolve!: (value: unknown) => void;
+  reject!: (error: unknown) => void;
+
+  constructor(number: number) {
+    this.number = number;
+    this.promise = new Promise((resolve, reject) => {
+      this.resolve = resolve;
+      this.reject = reject;
+    });
+  }
+
+  abort(reason: unknown): void {
+    if (!operations.delete(this.number)) return;
+    issue(emitKind.abort, this.number, "", "");
+    this.reject(reason);
+  }
 }
 
 let emit: Emit | undefined;
@@ -80,31 +103,22 @@ function issue(kind: number, number: number, a: string, b: string, chunks?: read
   else emit(kind, number, a, b, ...chunks);
 }
 
-export interface IssuedOperation {
-  readonly promise: Promise<unknown>;
-  /** Forgets the operation: its promise rejects with `reason`, the host is told, a result that comes anyway is dropped. No-op once settled. */
-  abort(reason: unknown): void;
-}
-
 /**
  * Starts an operation on the host. `options` is for built-in operations only (names beginning with `perdure:`) and is part
  * of what replay compares. Throws VALUE_NOT_CLONEABLE or VALUE_TOO_LARGE at once if an argument cannot cross.
  */
 export function issueOperation(name: string, args: readonly unknown[], options = ""): IssuedOperation {
   const payload = encodeValue(args);
-  const number = ++operationCount;
-  const { promise, resolve, reject } = Promise.withResolvers<unknown>();
-  operations.set(number, { resolve, reject });
-  // name and options share one string, so that every command has the same shape; names contain no line breaks.
-  issue(emitKind.operation, number, options === "" ? name : `${name}\n${options}`, payload.text, payload.chunks);
-  return {
-    promise,
-    abort(reason) {
-      if (!operations.delete(number)) return;
-      issue(emitKind.abort, number, "", "");
-      reject(reason);
-    },
-  };
+  const operation = new PendingOperation(++operationCount);
+  operations.set(operation.number, operation);
+  // Name and options share one string, so that every command has the same shape; names contain no line breaks.
+  issue(emitKind.operation, operation.number, options === "" ? name : `${name}\n${options}`, payload.text, payload.chunks);
+  return operation;
+}
+
+/** Rejects all that are pending now; those that cleanup code starts afterwards are left alone. */
+export function abortOperations(reason: () => unknown): void {
+  for (const operation of [...operations.values()]) operation.abort(reason());
 }
 
 export function settleOperation(number: number, ok: boolean, value: Payload): void {

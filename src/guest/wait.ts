@@ -1,7 +1,4 @@
-/**
- * Waits that a cancel or an AbortSignal can cut short. Every promise the `perdure` API gives out for "later" is made
- * here, so that one place knows what is pending when a process is asked to wind up.
- */
+/** Waits that a cancel or an AbortSignal can cut short: sleeping, receiving. (Operations are known to the runtime.) */
 
 export class CancelledError extends Error {
   override get name(): string {
@@ -54,9 +51,9 @@ export function createWait<T>(undo: () => void, signal?: AbortSignalLike): Wait<
   };
 }
 
-/** Rejects everything that is being waited for now. Waits begun afterwards, by cleanup code, are left alone. */
-export function cancelWaits(reason: string): void {
-  for (const giveUp of [...pending]) giveUp(new CancelledError(reason));
+/** Rejects all waits there are now. Waits begun afterwards, by cleanup code, are left alone. */
+export function cancelWaits(reason: () => unknown): void {
+  for (const giveUp of [...pending]) giveUp(reason());
 }
 
 export function waitCount(): number {

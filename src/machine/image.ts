@@ -86,7 +86,7 @@ async function bootVm(engine: EngineBinary, source: ProgramSource, limits: Machi
     argv,
     dispatch: 0,
   };
-  const done = await vm.evaluate(source.prelude, "perdure:prelude", false);
+  const done = await vm.evaluateBytecode(compilePrelude(engine, source.prelude));
   if (done.threw) throw evaluationFailed(describe(vm, done.value));
   exports.qjs_free_value(done.value);
   const global = exports.qjs_get_global();
@@ -95,6 +95,16 @@ async function bootVm(engine: EngineBinary, source: ProgramSource, limits: Machi
   exports.qjs_free_value(global);
   await drain(vm);
   return vm;
+}
+
+/** Compiled in a machine of its own: what compiling leaves behind in a heap would be part of every process's memory. */
+function compilePrelude(engine: EngineBinary, prelude: string): Uint8Array {
+  const vm = new Vm(engine, { interrupt: () => 0, emit: () => undefined });
+  vm.exports._initialize();
+  vm.exports.qjs_init();
+  const bytecode = vm.compileStripped(prelude, "perdure:prelude");
+  if (bytecode === undefined) throw evaluationFailed("It does not compile.");
+  return bytecode;
 }
 
 /** Evaluates the bundle; answers whether nothing that differs between processes had a part in it. */

@@ -4,6 +4,12 @@
  */
 export const pageBytes = 4096;
 
+/**
+ * The lower half of the native stack (1 MiB, growing down, at the memory's beginning). The engine's own limit of 256 KiB
+ * keeps everyone out of it, so it is neither compared nor copied.
+ */
+const untouchedBytes = 512 * 1024;
+
 export interface Delta {
   /** Size of the process's whole memory. It is part of the state: the allocator behaves otherwise in a larger one. */
   readonly sizeBytes: number;
@@ -17,7 +23,7 @@ const zeroPage = Buffer.alloc(pageBytes);
 
 export function diff(memory: Buffer, image: Buffer): Delta {
   const found: number[] = [];
-  for (let offset = 0; offset < memory.length; offset += pageBytes) {
+  for (let offset = untouchedBytes; offset < memory.length; offset += pageBytes) {
     const same =
       offset < image.length
         ? memory.compare(image, offset, offset + pageBytes, offset, offset + pageBytes) === 0
@@ -33,7 +39,7 @@ export function diff(memory: Buffer, image: Buffer): Delta {
 
 /** Makes `memory`, which has the delta's size, hold what the delta was taken from. */
 export function apply(memory: Buffer, image: Buffer, delta: Delta | undefined): void {
-  memory.set(image);
+  image.copy(memory, untouchedBytes, untouchedBytes);
   if (memory.length > image.length) memory.fill(0, image.length);
   if (delta === undefined) return;
   for (const [index, page] of delta.pages.entries()) {

@@ -36,6 +36,8 @@ export interface Completion {
   readonly threw: boolean;
 }
 
+/** JS_STRIP_SOURCE. */
+const stripSource = 1 << 4;
 const errnoBadFile = 8;
 const errnoNotSupported = 52;
 
@@ -54,6 +56,7 @@ export class Vm {
   readonly rejections: Map<number, { promise: number; reason: number }> = new Map();
 
   readonly #evaluate: Promised<EngineExports["qjs_eval"]>;
+  readonly #evaluateBytecode: Promised<EngineExports["qjs_eval_bytecode"]>;
   readonly #call: Promised<EngineExports["qjs_call"]>;
   readonly #executePendingJob: Promised<EngineExports["qjs_execute_pending_job"]>;
   #bytes: Buffer;
@@ -64,6 +67,7 @@ export class Vm {
     const instance = new WebAssembly.Instance(engine.module, this.#imports());
     this.exports = instance.exports as unknown as EngineExports;
     this.#evaluate = promising(this.exports.qjs_eval);
+    this.#evaluateBytecode = promising(this.exports.qjs_eval_bytecode);
     this.#call = promising(this.exports.qjs_call);
     this.#executePendingJob = promising(this.exports.qjs_execute_pending_job);
     this.#bytes = Buffer.from(this.exports.memory.buffer);
@@ -164,6 +168,27 @@ export class Vm {
     const value = await this.#evaluate(source.pointer, source.length, name.pointer, asModule ? 1 : 0);
     this.exports.wasm_free(source.pointer);
     this.exports.wasm_free(name.pointer);
+    return this.#completion(value);
+  }
+
+  /**
+   * Compiles a script to bytecode without its text: with it, the engine would keep a copy of the text of every function, and
+   * again within that of the function around it. Stacks keep their lines. Undefined if it does not compile.
+   */
+  compileStripped(code: string, fileName: string): Uint8Array | undefined {
+    const source = this.writeString(code);
+    const name = this.writeString(fileName);
+    const lengthOut = this.exports.wasm_malloc(4);
+    const bytecode = this.exports.qjs_compile(source.pointer, source.length, name.pointer, 0, stripSource, lengthOut);
+    if (bytecode === 0) return undefined;
+    return new Uint8Array(this.bytes.subarray(bytecode, bytecode + this.#words.getUint32(lengthOut, true)));
+  }
+
+  async evaluateBytecode(bytecode: Uint8Array): Promise<Completion> {
+    const pointer = this.#allocate(bytecode.length);
+    this.bytes.set(bytecode, pointer);
+    const value = await this.#evaluateBytecode(pointer, bytecode.length);
+    this.exports.wasm_free(pointer);
     return this.#completion(value);
   }
 

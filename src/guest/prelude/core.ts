@@ -9,7 +9,7 @@ import { decodeValue } from "../../base/value.ts";
 import type { ExitReason } from "../../journal/types.ts";
 import { deliverMessage } from "../mailbox.ts";
 import { abortProcess, setProcess } from "../process.ts";
-import { begin, exit, fireTimer, isImpure, pendingCount, settleOperation } from "../runtime.ts";
+import { abortOperations, begin, exit, fireTimer, isImpure, pendingCount, settleOperation } from "../runtime.ts";
 import { CancelledError, cancelWaits, waitCount } from "../wait.ts";
 import { AbortController } from "./abort.ts";
 import { seedRandom } from "./random.ts";
@@ -50,14 +50,20 @@ export function dispatch(kind: number, number: number, a: string, b: string, ...
     case kinds.timer:
       return fireTimer(number);
     case kinds.cancel:
-      abortProcess(new CancelledError(a));
-      return cancelWaits(a);
+      return cancel(a);
     case kinds.idle:
       if (scriptRuns && evaluated && pendingCount() === 0 && waitCount() === 0) exit("normal", undefined);
       return undefined;
     default:
       return fail(rest[0]);
   }
+}
+
+function cancel(message: string): void {
+  const reason = (): CancelledError => new CancelledError(message);
+  abortProcess(reason());
+  cancelWaits(reason);
+  abortOperations(reason);
 }
 
 function attach(namespace: Promise<Program>): void {
@@ -83,7 +89,7 @@ function start(head: string, argsText: string, chunks: readonly ArrayBuffer[]): 
   seedRandom(new Uint8Array(seed));
   setEnv(env);
   setTimeOrigin(Date.now());
-  setProcess(pid, new AbortController());
+  setProcess(pid, () => new AbortController());
   begin();
   const args = decode(argsText, chunks.slice(1)) as unknown[];
   run(entry, args).then((value) => finish(value), fail);

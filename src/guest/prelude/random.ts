@@ -26,24 +26,30 @@ export function seedRandom(seed: Uint8Array): void {
   if (seed.length !== seedBytes) {
     throw new PerdureError("ARGUMENT_INVALID", `A process's seed has ${seedBytes} bytes, not ${seed.length}.`);
   }
-  reset(seed);
+  key = seed.slice();
+  strong = undefined;
+  weak = undefined;
   seeded = true;
 }
 
-function reset(seed: Uint8Array): void {
-  strong = stream(seed, 1);
-  stream(seed, 2).draw(new Uint8Array(weak.buffer));
-}
-
-function stream(seed: Uint8Array, id: number): KeyStream {
+function stream(id: number): KeyStream {
   const nonce = new Uint8Array(12);
   nonce[0] = id;
-  return new KeyStream(seed, nonce);
+  return new KeyStream(key, nonce);
+}
+
+function weakState(): Uint32Array {
+  if (weak === undefined) {
+    weak = new Uint32Array(4);
+    stream(2).draw(new Uint8Array(weak.buffer));
+  }
+  return weak;
 }
 
 /** Overwrites `target` with unforeseeable bytes. */
 export function fillRandom(target: Uint8Array): void {
   if (!seeded) markImpure();
+  strong ??= stream(1);
   strong.draw(target);
 }
 
