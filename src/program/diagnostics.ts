@@ -50,8 +50,3 @@ function frame({ line, column, lineText, length }: Place): string[] {
   // Tabs stay tabs, so that the caret stands under its column whatever their width.
   return [`  ${number} | ${shown}`, `  ${" ".repeat(number.length)} | ${before.replace(/[^\t]/g, " ")}${carets}`];
 }
-
-/** "a, b and c". */
-export function listOf(items: readonly string[]): string {
-  return items.length < 2 ? items.join("") : `${items.slice(0, -1).join(", ")} and ${items.at(-1)}`;
-}

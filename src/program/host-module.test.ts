@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { mkdir, symlink } from "node:fs/promises";
 import path from "node:path";
 import { test } from "node:test";
 import type { TestContext } from "node:test";
@@ -302,4 +303,22 @@ test("packages cannot bring host modules along", async (t) => {
   });
   assert.deepEqual(program.hostModules, []);
   assert.equal((await evaluate(t, program))["app.ts"]?.["default"](), "in the sandbox");
+});
+
+test("a package linked from the user's own sources is the user's: its modules can be started, and can be host modules", async (t) => {
+  const folder = await writeProject(t, {
+    "apps/shop/app.ts": `import { total } from "@my/shared"; import { mail } from "@my/shared/mail.ts"; export default () => [total(), mail()];`,
+    "packages/shared/package.json": `{ "exports": { ".": "./src/index.ts", "./mail.ts": "./src/mail.ts" } }`,
+    "packages/shared/src/index.ts": `export function total() { return 1; }`,
+    "packages/shared/src/mail.ts": `"use host"; import nodemailer from "nodemailer"; export async function mail() { return nodemailer; }`,
+  });
+  await mkdir(path.join(folder, "node_modules/@my"), { recursive: true });
+  await symlink(path.join(folder, "packages/shared"), path.join(folder, "node_modules/@my/shared"));
+  const program = await build(path.join(folder, "apps/shop/app.ts"));
+  assert.deepEqual(program.modules, ["app.ts", "../../packages/shared/src/index.ts"]);
+  assert.deepEqual(program.entries, ["default", "../../packages/shared/src/index.ts#total"]);
+  assert.deepEqual(
+    program.hostModules.map((module) => module.path),
+    ["../../packages/shared/src/mail.ts"],
+  );
 });
