@@ -51,7 +51,7 @@ describe("the rules find what they look for", () => {
     [rules.bannedCallsIn, "src/kernel/a.ts", 'import { readFileSync } from "node:fs";', 1],
     [rules.bannedCallsIn, "src/base/a.ts", 'import { createHash } from "node:crypto";', 1],
     [rules.tracesOfMachines, "docs/a.md", `see ${home}/x`, 1],
-    [rules.tracesOfMachines, "a.json", `\n"C:${"\\\\Users"}\\\\ann"`, 2],
+    [rules.tracesOfMachines, "a.json", "\n" + ["C:", "Users", "ann"].join("\\"), 2],
     [rules.tracesOfMachines, ".npmrc", `x=https://${host}/`, 1],
     [rules.lockfile, "package-lock.json", '{\n  "resolved": "x"}', 2],
   ];
