@@ -7,6 +7,9 @@ import type { Payload } from "../base/value.ts";
 /** A process's name for ever: the caller's own id, or a generated one. */
 export type Pid = string;
 
+/** A process's number within its store. Small and dense; people see the pid. */
+export type ProcessKey = number;
+
 /** Outcomes that only the host can see. They are inputs, because replay has to apply them at the same place. */
 export type FatalReason = "out_of_fuel" | "out_of_memory" | "stack_overflow" | "trap" | "killed";
 

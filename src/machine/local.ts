@@ -2,8 +2,7 @@
 import { setImmediate as immediate } from "node:timers/promises";
 import { isPerdureError } from "../base/errors.ts";
 import { commandDigest } from "../journal/digest.ts";
-import type { Command, CommandDigest, Turn } from "../journal/types.ts";
-import type { ProcessKey } from "../store/port.ts";
+import type { Command, CommandDigest, ProcessKey, Turn } from "../journal/types.ts";
 import type { EngineBinary } from "./engine-binary.ts";
 import { decodeImage, encodeImage } from "./image-file.ts";
 import { buildImage, defaultMachineLimits, imageKey } from "./image.ts";

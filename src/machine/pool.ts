@@ -2,7 +2,7 @@
  * Memories: which instances hold which process. A process at rest may keep its instance while there is room; beyond that
  * its differing pages are kept for a while; beyond that it is rebuilt from the store.
  */
-import type { ProcessKey } from "../store/port.ts";
+import type { ProcessKey } from "../journal/types.ts";
 import type { EngineBinary } from "./engine-binary.ts";
 import type { Image } from "./image.ts";
 import { apply, diff } from "./pages.ts";

@@ -2,8 +2,7 @@
  * The machine as the kernel sees it: an asynchronous port that runs turns. Behind it are guest threads, or one machine in
  * the same thread, or the simulator's model.
  */
-import type { Command, CommandDigest, FatalReason, Input, Pid, Turn } from "../journal/types.ts";
-import type { ProcessKey } from "../store/port.ts";
+import type { Command, CommandDigest, FatalReason, Input, Pid, ProcessKey, Turn } from "../journal/types.ts";
 
 /** What a process's heap is rebuilt from: image, newest usable snapshot, journal tail. */
 export interface LoadRequest {

@@ -1,4 +1,4 @@
-import type { ProcessKey } from "../store/port.ts";
+import type { ProcessKey } from "../journal/types.ts";
 import type { LocalMachineOptions } from "./local.ts";
 import type { SnapshotResult, TurnRequest, TurnResult } from "./port.ts";
 

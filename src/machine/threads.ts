@@ -6,7 +6,7 @@
 import { Worker } from "node:worker_threads";
 import { PerdureError } from "../base/errors.ts";
 import type { Clock } from "../base/ports.ts";
-import type { ProcessKey } from "../store/port.ts";
+import type { ProcessKey } from "../journal/types.ts";
 import type { Machine, MachineEvents, ProgramSources, TurnOutcome, TurnRequest } from "./port.ts";
 import { pulseSizeBytes, pulseSlot } from "./thread-messages.ts";
 import type { FromThread, GuestThreadData, GuestThreadOptions, ToThread } from "./thread-messages.ts";
