@@ -5,6 +5,7 @@
 import { durationMs } from "../base/duration.ts";
 import type { Duration } from "../base/duration.ts";
 import type { Pid } from "../journal/types.ts";
+import { now } from "./prelude/intrinsics.ts";
 import { self as currentPid } from "./process.ts";
 import { send as sendCommand, startTimer, stopTimer } from "./runtime.ts";
 import { createWait } from "./wait.ts";
@@ -34,7 +35,7 @@ export function sleep(duration: Duration, options: SleepOptions = {}): Promise<v
   const delayMs = durationMs(duration);
   let timer = 0;
   const wait = createWait<void>(() => stopTimer(timer), options.signal);
-  if (options.signal?.aborted !== true) timer = startTimer("wall", Date.now() + delayMs, () => wait.resolve());
+  if (options.signal?.aborted !== true) timer = startTimer("wall", now() + delayMs, () => wait.resolve());
   return wait.promise;
 }
 

@@ -1,5 +1,6 @@
 import { durationMs } from "../base/duration.ts";
 import type { Duration } from "../base/duration.ts";
+import { now } from "./prelude/intrinsics.ts";
 import { startTimer, stopTimer } from "./runtime.ts";
 import { createWait } from "./wait.ts";
 import type { AbortSignalLike } from "./wait.ts";
@@ -64,7 +65,7 @@ function park<T>(accepts: Receiver["accepts"], options: ReceiveOptions<T>): Prom
   if (options.signal?.aborted === true) return wait.promise;
   receivers.push(receiver);
   if (timeoutMs !== undefined) {
-    timer = startTimer("service", Date.now() + timeoutMs, () => {
+    timer = startTimer("service", now() + timeoutMs, () => {
       timer = undefined;
       leave();
       wait.reject(new TimeoutError(`No matching message arrived within ${timeoutMs} ms.`));

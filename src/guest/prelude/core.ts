@@ -12,6 +12,7 @@ import { abortProcess, setProcess } from "../process.ts";
 import { abortOperations, begin, exit, fireTimer, isImpure, pendingCount, settleOperation } from "../runtime.ts";
 import { CancelledError, cancelWaits, waitCount } from "../wait.ts";
 import { AbortController } from "./abort.ts";
+import { now } from "./intrinsics.ts";
 import { seedRandom } from "./random.ts";
 import { setEnv, setTimeOrigin } from "./globals.ts";
 
@@ -88,7 +89,7 @@ function start(head: string, argsText: string, chunks: readonly ArrayBuffer[]): 
   if (seed === undefined) throw new TypeError("start without a seed");
   seedRandom(new Uint8Array(seed));
   setEnv(env);
-  setTimeOrigin(Date.now());
+  setTimeOrigin(now());
   setProcess(pid, () => new AbortController());
   begin();
   const args = decode(argsText, chunks.slice(1)) as unknown[];
