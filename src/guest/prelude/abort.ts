@@ -2,7 +2,7 @@
 import { startTimer } from "../runtime.ts";
 import { DOMException } from "./dom-exception.ts";
 import { Event, EventTarget } from "./events.ts";
-import { now } from "./intrinsics.ts";
+import { now, reflectApply, setForEach } from "./intrinsics.ts";
 
 /** Beyond the reach of programs, which cannot make or abort a signal by themselves. */
 let signalAbort: (signal: AbortSignal, reason: unknown) => void;
@@ -83,7 +83,7 @@ export class AbortSignal extends EventTarget {
 
   set onabort(handler: AbortHandler | null) {
     if (this.#onabort === undefined) {
-      this.addEventListener("abort", (event) => this.#onabort?.call(this, event));
+      this.addEventListener("abort", (event) => this.#onabort && reflectApply(this.#onabort, this, [event]));
     }
     this.#onabort = typeof handler === "function" ? handler : null;
   }
@@ -105,14 +105,19 @@ export class AbortSignal extends EventTarget {
 
   #abort(reason: unknown): void {
     if (this.#aborted) return;
-    const all = [this, ...(this.#dependents ?? [])].filter((signal) => !signal.#aborted);
+    const all: AbortSignal[] = [];
     // All of them are aborted before anybody is told, so that a listener sees one consistent state.
-    for (const signal of all) {
+    const mark = (signal: AbortSignal): void => {
+      if (signal.#aborted) return;
       signal.#aborted = true;
       signal.#reason = reason;
-    }
-    for (const signal of all) {
-      for (const source of signal.#sources ?? []) source.#dependents?.delete(signal);
+      all[all.length] = signal;
+    };
+    mark(this);
+    if (this.#dependents !== undefined) setForEach(this.#dependents, mark);
+    for (let index = 0; index < all.length; index++) {
+      const signal = all[index]!;
+      if (signal.#sources !== undefined) setForEach(signal.#sources, (source) => source.#dependents?.delete(signal));
       signal.dispatchEvent(new Event("abort"));
     }
   }

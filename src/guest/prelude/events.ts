@@ -1,5 +1,5 @@
 /** `Event`, `CustomEvent` and `EventTarget` (DOM Standard), without a tree: an event has one target and no path. */
-import { rejectPromise } from "./intrinsics.ts";
+import { appended, reflectApply, rejectPromise, without } from "./intrinsics.ts";
 import { sinceStartMs } from "./performance.ts";
 
 export interface EventInit {
@@ -156,7 +156,7 @@ export class EventTarget {
     const wanted = { type: String(type), listener, capture: Boolean(capture) };
     if (this.#find(wanted) !== undefined) return;
     const registration = { ...wanted, once: Boolean(once), passive: Boolean(passive), removed: false };
-    this.#registrations = [...this.#registrations, registration];
+    this.#registrations = appended(this.#registrations, registration);
     signal?.addEventListener("abort", () => this.#remove(registration), { once: true });
   }
 
@@ -172,8 +172,9 @@ export class EventTarget {
     if (!(event instanceof Event)) throw new TypeError("dispatchEvent takes an Event.");
     if (!beginDispatch(event, this)) throw new Error("The event is already being dispatched.");
     setDispatch(event, this, phaseAtTarget);
-    for (const registration of this.#registrations) {
-      if (isStopped(event)) break;
+    const registrations = this.#registrations;
+    for (let index = 0; index < registrations.length && !isStopped(event); index++) {
+      const registration = registrations[index]!;
       if (!registration.removed && registration.type === event.type) this.#call(registration, event);
     }
     setDispatch(event, null, phaseNone);
@@ -185,7 +186,7 @@ export class EventTarget {
     setPassive(event, registration.passive);
     try {
       const { listener } = registration;
-      if (typeof listener === "function") listener.call(this, event);
+      if (typeof listener === "function") reflectApply(listener, this, [event]);
       else listener.handleEvent(event);
     } catch (error) {
       reportError(error);
@@ -194,14 +195,17 @@ export class EventTarget {
   }
 
   #find(wanted: Pick<Registration, "type" | "listener" | "capture">): Registration | undefined {
-    return this.#registrations.find(
-      ({ type, listener, capture }) =>
-        type === wanted.type && listener === wanted.listener && capture === wanted.capture,
-    );
+    for (let index = 0; index < this.#registrations.length; index++) {
+      const { type, listener, capture } = this.#registrations[index]!;
+      if (type === wanted.type && listener === wanted.listener && capture === wanted.capture) {
+        return this.#registrations[index];
+      }
+    }
+    return undefined;
   }
 
   #remove(registration: Registration): void {
     registration.removed = true;
-    this.#registrations = this.#registrations.filter((other) => other !== registration);
+    this.#registrations = without(this.#registrations, registration);
   }
 }

@@ -6,9 +6,7 @@
  * they arrived. A network error rejects with a TypeError, as on the web.
  */
 import { issueOperation } from "../runtime.ts";
-import { createWait } from "../wait.ts";
-import type { Wait } from "../wait.ts";
-import type { AbortSignal } from "./abort.ts";
+import type { IssuedOperation } from "../runtime.ts";
 import { takeBody } from "./body.ts";
 import { copyBytes } from "./intrinsics.ts";
 import { Request, signalOf } from "./request.ts";
@@ -23,32 +21,26 @@ export async function fetch(input: Request | string | { toString(): string }, in
   const request = new Request(input, init);
   const signal = signalOf(request);
   signal?.throwIfAborted();
-  return responseOf(await send(request, signal));
+  const operation = send(request);
+  const abort = (): void => operation.abort(signal?.reason);
+  signal?.addEventListener("abort", abort);
+  try {
+    return responseOf((await operation.promise) as FetchResult);
+  } finally {
+    signal?.removeEventListener("abort", abort);
+  }
 }
 
-async function send(request: Request, signal: AbortSignal | null): Promise<FetchResult> {
+function send(request: Request): IssuedOperation {
   const { url, method, headers, redirect } = request;
   const body = alone(takeBody(request)?.bytes);
   const repeatable = repeatableMethods.has(method) || headers.has("idempotency-key");
   const options = JSON.stringify({ mode: repeatable ? "at-least-once" : "at-most-once" });
-  const operation = issueOperation("perdure:fetch", [{ url, method, headers: [...headers], body, redirect }], options);
-  // A wait ends by the request's signal, and by a cancel of the process.
-  const wait = createWait<FetchResult>(() => operation.abort(undefined), signal ?? undefined);
-  void settle(operation.promise as Promise<FetchResult>, wait);
-  return wait.promise;
+  return issueOperation("perdure:fetch", [{ url, method, headers: [...headers], body, redirect }], options);
 }
 
 /** A view crosses the border with the whole of its buffer: bytes that are a slice of a larger one leave it behind. */
 function alone(bytes: Uint8Array | undefined): Uint8Array | null {
   if (bytes === undefined) return null;
   return bytes.length === bytes.buffer.byteLength ? bytes : copyBytes(bytes);
-}
-
-/** Not `then`, which the program may have patched. */
-async function settle(promise: Promise<FetchResult>, wait: Wait<FetchResult>): Promise<void> {
-  try {
-    wait.resolve(await promise);
-  } catch (error) {
-    wait.reject(error);
-  }
 }

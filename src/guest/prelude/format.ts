@@ -5,8 +5,8 @@ import { inspect } from "./inspect.ts";
 const maxTextLength = 1_000_000;
 
 export function formatLog(args: readonly unknown[]): string {
-  const [first, ...rest] = args;
-  const parts = typeof first === "string" && rest.length > 0 ? substitute(first, rest) : args;
+  const first = args[0];
+  const parts = typeof first === "string" && args.length > 1 ? substitute(first, args.slice(1)) : args;
   let text = "";
   for (let index = 0; index < parts.length; index++) {
     const part = parts[index];

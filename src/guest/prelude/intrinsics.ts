@@ -23,7 +23,28 @@ export const stringIndexOf: (self: string, search: string, from?: number) => num
 export const charCodeAt: (self: string, index: number) => number = uncurry(String.prototype.charCodeAt);
 export const toWellFormed: (self: string) => string = uncurry(String.prototype.toWellFormed);
 export const lowerCase: (self: string) => string = uncurry(String.prototype.toLowerCase);
-export const regExpTest: (self: RegExp, text: string) => boolean = uncurry(RegExp.prototype.test);
+const regExpExec: (self: RegExp, text: string) => RegExpExecArray | null = uncurry(RegExp.prototype.exec);
+
+/** For patterns without flags "g" and "y". Not RegExp.prototype.test, which calls whatever `exec` has become. */
+export function regExpTest(pattern: RegExp, text: string): boolean {
+  return regExpExec(pattern, text) !== null;
+}
+
+/** The list with one more item: no method, no iterator. */
+export function appended<T>(list: readonly T[], item: T): T[] {
+  const longer: T[] = [];
+  for (let index = 0; index < list.length; index++) longer[index] = list[index]!;
+  longer[list.length] = item;
+  return longer;
+}
+
+export function without<T>(list: readonly T[], item: T): T[] {
+  const shorter: T[] = [];
+  for (let index = 0; index < list.length; index++) {
+    if (list[index] !== item) shorter[shorter.length] = list[index]!;
+  }
+  return shorter;
+}
 
 export const subarray: (self: Uint8Array, start?: number, end?: number) => Uint8Array = uncurry(
   Uint8Array.prototype.subarray,
@@ -38,6 +59,8 @@ export const setBytes: (self: Uint8Array, source: ArrayLike<number>, offset?: nu
 export const mapGet: <K, V>(self: Map<K, V>, key: K) => V | undefined = uncurry(Map.prototype.get) as never;
 export const mapSet: <K, V>(self: Map<K, V>, key: K, value: V) => Map<K, V> = uncurry(Map.prototype.set) as never;
 export const mapDelete: <K, V>(self: Map<K, V>, key: K) => boolean = uncurry(Map.prototype.delete) as never;
+
+export const setForEach: <T>(self: Set<T>, visit: (item: T) => void) => void = uncurry(Set.prototype.forEach) as never;
 
 /** The bytes a BufferSource stands for, not copied; undefined for anything else. */
 export function bytesOf(source: unknown): Uint8Array | undefined {

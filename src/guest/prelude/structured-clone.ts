@@ -4,7 +4,7 @@
  */
 import { Blob, blobBytes, blobOver, File } from "./blob.ts";
 import { DOMException } from "./dom-exception.ts";
-import { defineProperty, mapGet, mapSet, uncurry } from "./intrinsics.ts";
+import { defineProperty, mapGet, mapSet, setForEach, uncurry } from "./intrinsics.ts";
 
 type ErrorName = "Error" | "EvalError" | "RangeError" | "ReferenceError" | "SyntaxError" | "TypeError" | "URIError";
 const errorClasses: Readonly<Record<ErrorName, ErrorConstructor>> = {
@@ -30,6 +30,7 @@ function addViewClass(name: string): void {
 }
 
 const hasOwn = Object.hasOwn;
+const isPrototypeOf: (self: object, value: object) => boolean = uncurry(Object.prototype.isPrototypeOf);
 const getPrototype = Object.getPrototypeOf as (value: object) => object | null;
 const isArray = Array.isArray;
 const isView = ArrayBuffer.isView;
@@ -39,8 +40,10 @@ const mapForEach = uncurry(Map.prototype.forEach) as (
   self: Map<unknown, unknown>,
   visit: (value: unknown, key: unknown) => void,
 ) => void;
-const setForEach = uncurry(Set.prototype.forEach) as (self: Set<unknown>, visit: (value: unknown) => void) => void;
-const valueOf = [Boolean, Number, String, BigInt, Date].map((type) => uncurry(type.prototype.valueOf as () => unknown));
+const boxes = [Boolean, Number, String, BigInt, Date].map((type) => ({
+  type,
+  valueOf: uncurry(type.prototype.valueOf as () => unknown),
+}));
 
 type Constructor = abstract new (...args: never[]) => object;
 
@@ -60,10 +63,10 @@ export interface StructuredCloneOptions {
 /** Throws a DOMException named DataCloneError at what cannot be cloned: functions, symbols, promises, Responses… */
 export function structuredClone<T>(value: T, options: StructuredCloneOptions = {}): T {
   if (arguments.length === 0) throw new TypeError("structuredClone needs a value.");
-  const transferred = transferList(options?.transfer ?? []);
+  const transferred = options?.transfer === undefined ? [] : transferList(options.transfer);
   const copy = new Cloner().copy(value) as T;
   // Last, because a value that cannot be cloned must leave the original whole.
-  for (const buffer of transferred) transferBuffer(buffer);
+  for (let index = 0; index < transferred.length; index++) transferBuffer(transferred[index]!);
   return copy;
 }
 
@@ -82,9 +85,7 @@ class Cloner {
   readonly #copies = new Map<object, object>();
 
   copy(value: unknown): unknown {
-    if (typeof value === "function" || typeof value === "symbol") {
-      throw dataCloneError(`${typeof value === "symbol" ? String(value) : describe(value)} could not be cloned.`);
-    }
+    if (typeof value === "function" || typeof value === "symbol") throw uncloneableError(value);
     if (typeof value !== "object" || value === null) return value;
     return mapGet(this.#copies, value) ?? this.#copyObject(value);
   }
@@ -107,17 +108,19 @@ class Cloner {
     if (value instanceof Blob) return this.#keep(value, copyBlob(value));
     const boxed = this.#copyBoxed(value);
     if (boxed !== undefined) return boxed;
-    if (Object.prototype.isPrototypeOf.call(generator, value) || uncloneable.some((type) => value instanceof type)) {
-      throw dataCloneError(`${describe(value)} could not be cloned.`);
+    if (isPrototypeOf(generator, value)) throw uncloneableError(value);
+    for (let index = 0; index < uncloneable.length; index++) {
+      if (value instanceof uncloneable[index]!) throw uncloneableError(value);
     }
     return undefined;
   }
 
   /** Dates, and primitives in objects. */
   #copyBoxed(value: object): object | undefined {
-    for (const [index, type] of [Boolean, Number, String, BigInt, Date].entries()) {
+    for (let index = 0; index < boxes.length; index++) {
+      const { type, valueOf } = boxes[index]!;
       if (!(value instanceof type)) continue;
-      const primitive = valueOf[index]!(value);
+      const primitive = valueOf(value);
       return this.#keep(value, value instanceof Date ? new Date(primitive as number) : (Object(primitive) as object));
     }
     return undefined;
@@ -145,7 +148,7 @@ class Cloner {
   /** Views of one buffer share its copy. */
   #copyView(value: ArrayBufferView): object {
     const buffer = this.copy(value.buffer) as ArrayBuffer;
-    const type = viewClasses.get(typedArrayTag(value));
+    const type = mapGet(viewClasses, typedArrayTag(value));
     const copy =
       type === undefined
         ? new DataView(buffer, value.byteOffset, value.byteLength)
@@ -188,6 +191,10 @@ class Cloner {
 function copyBlob(blob: Blob): Blob {
   if (!(blob instanceof File)) return blobOver(blobBytes(blob), blob.type);
   return new File([blob], blob.name, { type: blob.type, lastModified: blob.lastModified });
+}
+
+function uncloneableError(value: object | symbol): DOMException {
+  return dataCloneError(`${typeof value === "symbol" ? String(value) : describe(value)} could not be cloned.`);
 }
 
 function describe(value: object): string {

@@ -8,7 +8,7 @@ import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { runInThisContext, Script } from "node:vm";
 import { EvalFlags, QuickJS } from "quickjs-wasi";
-import type { JSValueHandle } from "quickjs-wasi";
+import type { JSValueHandle, QuickJSOptions } from "quickjs-wasi";
 
 const folder = fileURLToPath(new URL(".", import.meta.url));
 
@@ -17,15 +17,18 @@ const entry = `
   import { installGlobals, setEnv, setTimeOrigin } from "./globals.ts";
   import { seedRandom } from "./random.ts";
   import * as runtime from "../runtime.ts";
-  import { cancelWaits } from "../wait.ts";
   import { encodeValue, decodeValue } from "../../base/value.ts";
   runtime.connect(globalThis.__emit);
   installGlobals(globalThis);
-  globalThis.__test = { ...runtime, cancelWaits, setEnv, setTimeOrigin, seedRandom, encodeValue, decodeValue };
+  globalThis.__test = { ...runtime, setEnv, setTimeOrigin, seedRandom, encodeValue, decodeValue };
 `;
 
 let bundled: string | undefined;
-let wasm: Uint8Array | undefined;
+let wasm: object | undefined;
+
+/** Node's types leave WebAssembly to the DOM's. */
+const { Module } = (globalThis as unknown as { WebAssembly: { Module: new (bytes: Uint8Array) => object } })
+  .WebAssembly;
 
 /** The globals as one minified script. */
 export function bundleGlobals(): string {
@@ -43,7 +46,10 @@ export interface Emitted {
   readonly number: number;
   readonly a: string;
   readonly b: string;
+  readonly chunks: readonly Uint8Array[];
 }
+
+type EmitArguments = [kind: number, number: number, a: string, b: string, ...chunks: Uint8Array[]];
 
 export interface SandboxOptions {
   /** False leaves the process before its start, as while an image is built. Default true. */
@@ -56,21 +62,28 @@ export interface SandboxOptions {
 export class Sandbox {
   readonly vm: QuickJS;
   readonly emitted: Emitted[] = [];
+  /** The reasons of rejections that nobody handled. */
+  readonly rejections: readonly string[];
   /** What `Date.now()` says in the sandbox. */
   timeMs: number;
 
-  private constructor(vm: QuickJS, timeMs: number) {
+  private constructor(vm: QuickJS, timeMs: number, rejections: readonly string[]) {
     this.vm = vm;
     this.timeMs = timeMs;
+    this.rejections = rejections;
   }
 
   static async create(options: SandboxOptions = {}): Promise<Sandbox> {
-    wasm ??= readFileSync(fileURLToPath(import.meta.resolve("quickjs-wasi/quickjs.wasm")));
+    wasm ??= new Module(readFileSync(fileURLToPath(import.meta.resolve("quickjs-wasi/quickjs.wasm"))));
     let sandbox: Sandbox | undefined;
+    const rejections: string[] = [];
     const timeMs = options.timeMs ?? 1_700_000_000_000;
     const vm = await QuickJS.create({
-      wasm,
+      wasm: wasm as NonNullable<QuickJSOptions["wasm"]>,
       timezoneOffset: 0,
+      onUnhandledRejection: (_promise: JSValueHandle, reason: JSValueHandle, isHandled: boolean) => {
+        if (!isHandled) rejections.push(reason.toString());
+      },
       wasi: (memory: { readonly buffer: ArrayBuffer }) => ({
         clock_time_get(_clock: number, _precision: bigint, result: number) {
           const nowNs = BigInt(sandbox?.timeMs ?? timeMs) * 1_000_000n;
@@ -79,7 +92,7 @@ export class Sandbox {
         },
       }),
     });
-    sandbox = new Sandbox(vm, timeMs);
+    sandbox = new Sandbox(vm, timeMs, rejections);
     sandbox.#connect();
     sandbox.#evaluate(bundleGlobals());
     const seed = options.seed ?? new Uint8Array(32).fill(7);
@@ -92,8 +105,8 @@ export class Sandbox {
 
   #connect(): void {
     const emit = this.vm.newFunction("emit", (...args: JSValueHandle[]) => {
-      const [kind, number, a, b] = args.map((arg) => this.vm.dump(arg)) as [number, number, string, string];
-      this.emitted.push({ kind, number, a, b });
+      const [kind, number, a, b, ...chunks] = args.map((arg) => this.vm.dump(arg)) as EmitArguments;
+      this.emitted.push({ kind, number, a, b, chunks });
       return this.vm.undefined;
     });
     this.vm.setProp(this.vm.global, "__emit", emit);
@@ -145,6 +158,12 @@ export class Sandbox {
     this.vm.executePendingJobs();
   }
 
+  /** Rejects all pending operations with a RangeError, as the core does with a CancelledError. */
+  cancel(reason: string): void {
+    this.#evaluate(`__test.abortOperations(() => new RangeError(${JSON.stringify(reason)}))`);
+    this.vm.executePendingJobs();
+  }
+
   /** Takes out the lines logged so far, each with its level. */
   logged(): [level: string, text: string][] {
     return this.take(6).map(({ a, b }) => [a, b]);
@@ -186,13 +205,15 @@ function bodyOf(code: string): string {
 function snippet(code: string): string {
   return `
     globalThis.__outcome = "";
-    (async () => { ${bodyOf(code)} })().then(
-      (value) => { globalThis.__outcome = JSON.stringify({ value }); },
-      (error) => {
+    (async () => {
+      try {
+        const value = await (async () => { ${bodyOf(code)} })();
+        globalThis.__outcome = JSON.stringify({ value });
+      } catch (error) {
         const { name, message } = Object(error);
         globalThis.__outcome = JSON.stringify({ error: { name: String(name ?? typeof error), message: String(message ?? error) } });
-      },
-    );
+      }
+    })();
     undefined`;
 }
 

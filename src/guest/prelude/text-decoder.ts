@@ -1,6 +1,7 @@
 /** `TextDecoder` for UTF-8, UTF-16LE and windows-1252 (which is what the web calls "latin1" and "ascii"). */
 import {
   bytesOf,
+  charCodeAt,
   concatBytes,
   copyBytes,
   fromCharCode,
@@ -73,7 +74,7 @@ function decodeUtf16(bytes: Uint8Array, fatal: boolean): string {
     throw new TypeError("The encoded data was not valid for encoding utf-16le.");
   }
   // Half a unit at the end is an error of its own, but for one that follows half a pair: the two are one.
-  const spoiled = !whole && (text.charCodeAt(text.length - 1) & 0xfc00) !== 0xd800;
+  const spoiled = !whole && (charCodeAt(text, text.length - 1) & 0xfc00) !== 0xd800;
   return toWellFormed(text) + (spoiled ? "\ufffd" : "");
 }
 
@@ -154,7 +155,7 @@ export class TextDecoder {
     this.#bomSeen = false;
     const text = this.#convert(bytes);
     this.#bomSeen = stream && (bomSeen || text !== "");
-    const bom = !bomSeen && !this.#ignoreBom && this.#encoding !== "windows-1252" && text.charCodeAt(0) === 0xfeff;
+    const bom = !bomSeen && !this.#ignoreBom && this.#encoding !== "windows-1252" && charCodeAt(text, 0) === 0xfeff;
     return bom ? stringSlice(text, 1) : text;
   }
 
