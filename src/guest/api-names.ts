@@ -10,8 +10,5 @@ export const apiNames = [
   "signal",
   "CancelledError",
   "TimeoutError",
-  "UncertainOperationError",
-  "OperationTimeoutError",
-  "OperationAbortedError",
   "PerdureError",
 ] as const;

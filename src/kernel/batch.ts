@@ -54,8 +54,15 @@ export interface CommitterPorts {
   nowMs(): number;
   /** Runs `fn` after the events that are already waiting: what they stage goes into the same commit. */
   defer(fn: () => void): void;
+  after(delayMs: number, fn: () => void): () => void;
+  /** More turns are about to end: a commit that waits for them will be worth more. */
+  busy(): boolean;
   failed(error: Error): void;
 }
+
+/** How long a commit may wait for more to come, and how many turns make waiting for more pointless. */
+const longestHoldMs = 2;
+const fullTurns = 128;
 
 export class Committer {
   readonly #ports: CommitterPorts;
@@ -63,6 +70,7 @@ export class Committer {
   #underway: Promise<void> | undefined;
   #scheduled = false;
   #dead = false;
+  #stopHolding: (() => void) | undefined;
 
   constructor(ports: CommitterPorts) {
     this.#ports = ports;
@@ -74,10 +82,15 @@ export class Committer {
       this.#scheduled = true;
       this.#ports.defer(() => {
         this.#scheduled = false;
-        this.#flush();
+        if (this.#stage.turns.length < fullTurns && this.#ports.busy()) this.#hold();
+        else this.#flush();
       });
     }
     return this.#stage;
+  }
+
+  #hold(): void {
+    this.#stopHolding ??= this.#ports.after(longestHoldMs, () => this.#flush());
   }
 
   /** Resolves when nothing is staged or under way. */
@@ -95,6 +108,8 @@ export class Committer {
   }
 
   #flush(): void {
+    this.#stopHolding?.();
+    this.#stopHolding = undefined;
     if (this.#dead || this.#underway !== undefined || this.#stage.empty) return;
     this.#underway = this.#commit(this.#stage).then(
       () => {

@@ -90,7 +90,12 @@ export class Kernel {
     this.#lastRenewMs = ports.clock.nowMs();
     const { clock, store, defer, events } = ports;
     const failed = (error: Error): void => this.#fail(error);
-    this.#committer = new Committer({ store, nowMs: () => clock.nowMs(), defer, failed });
+    this.#committer = new Committer({
+      store, defer, failed,
+      nowMs: () => clock.nowMs(),
+      after: (delayMs, fn) => clock.after(delayMs, fn),
+      busy: () => this.#runs.busy,
+    });
     this.#timers = new Timers(store, lease.downtimeMs);
     this.#machine = ports.machine({
       turns: (results) => this.#guard(() => this.#runs.finished(results)),

@@ -31,10 +31,12 @@ export interface RunsPorts {
 /** Turns handed to the machine at a time. More would only wait there. */
 const maxUnderway = 256;
 /**
- * Processes whose heap has to be fetched or made begin only while the machine has little else to do: those in motion
- * finish first and stay few enough to be held in memory.
+ * Processes whose heap has to be fetched or made begin only while few others are in motion: running, or waiting for an
+ * operation that began a moment ago. So those in motion stay few enough for the machine to hold, and finish first.
  */
-const maxUnderwayForCold = 16;
+const maxInMotion = 64;
+/** An operation that takes longer than this is no moment. */
+const momentMs = 50;
 /** Inputs a turn takes at most, so that a flood of messages becomes many commits and not one huge turn. */
 const maxInputs = 64;
 /** Replaying more than this (µs) after a crash is too slow: take a snapshot. */
@@ -51,6 +53,9 @@ export class Runs {
   readonly #hot: Live[] = [];
   readonly #cold: Live[] = [];
   readonly #underway = new Map<ProcessKey, Run>();
+  /** Processes at rest that wait for operations, by when they came to rest, oldest first. */
+  readonly #soonBack = new Map<Live, number>();
+  #waitsForMoment = false;
   #pumpQueued = false;
   #stopped = false;
   #onIdle: (() => void)[] = [];
@@ -80,6 +85,11 @@ export class Runs {
     this.#stopped = true;
   }
 
+  /** Turns are running that will soon have something to commit. */
+  get busy(): boolean {
+    return this.#underway.size > 0;
+  }
+
   /** Resolves when no turn is running. */
   async idle(): Promise<void> {
     if (this.#underway.size > 0) await new Promise<void>((resolve) => this.#onIdle.push(resolve));
@@ -97,13 +107,32 @@ export class Runs {
   #pump(): void {
     const requests: TurnRequest[] = [];
     while (!this.#stopped && this.#underway.size < maxUnderway) {
-      const live = this.#hot.shift() ?? (this.#underway.size < maxUnderwayForCold ? this.#cold.shift() : undefined);
+      const live = this.#hot.shift() ?? this.#nextCold();
       if (live === undefined) break;
       live.queued = false;
       const request = this.#begin(live);
       if (request !== undefined) requests.push(request);
     }
     if (requests.length > 0) this.#ports.machine.run(requests);
+  }
+
+  #nextCold(): Live | undefined {
+    if (this.#cold.length === 0) return undefined;
+    const nowMs = this.#ports.clock.nowMs();
+    for (const [live, sinceMs] of this.#soonBack) {
+      if (Math.abs(nowMs - sinceMs) < momentMs) break;
+      this.#soonBack.delete(live);
+    }
+    if (this.#underway.size + this.#soonBack.size < maxInMotion) return this.#cold.shift();
+    // Whatever is in motion wakes the pump when it comes back; if it takes its time, the clock does.
+    if (this.#underway.size === 0 && !this.#waitsForMoment) {
+      this.#waitsForMoment = true;
+      this.#ports.clock.after(momentMs, () => {
+        this.#waitsForMoment = false;
+        this.#schedule();
+      });
+    }
+    return undefined;
   }
 
   /** Takes the inputs of the next turn. Answers the request if it can go to the machine at once. */
@@ -114,6 +143,7 @@ export class Runs {
     if (mustLoad && live.uncommitted > 0) return undefined;
     const inputs = takeInputs(live);
     live.running = inputs;
+    this.#soonBack.delete(live);
     const timeMs = Math.max(live.lastTimeMs, Math.trunc(this.#ports.clock.nowMs()));
     const { key, pid, program, entry } = live.row;
     const request = { process: key, pid, program, number: live.lastTurn + 1, timeMs, inputs: inputs.map(({ input }) => input), script: entry === "" };
@@ -200,6 +230,7 @@ export class Runs {
     live.resident = true;
     live.replayMicros = outcome.replayMicros;
     const staged = this.#ports.done(live, { number, timeMs, inputs, outcome });
+    if (live.operations.size > 0 && !live.exiting) this.#soonBack.set(live, this.#ports.clock.nowMs());
     if (live.replayMicros > replayBudgetMicros && outcome.commands.at(-1)?.kind !== "exit") {
       live.replayMicros = 0;
       this.#ports.machine.snapshot(live.row.key);

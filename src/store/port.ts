@@ -12,10 +12,9 @@
  * - Times are milliseconds since the epoch, handed in by the caller: a store has no clock of its own.
  */
 import type { Payload } from "../base/value.ts";
-import type { ExitReason, Input, LogLevel, Pid, TimerClock, Turn } from "../journal/types.ts";
+import type { ExitReason, Input, LogLevel, Pid, ProcessKey, TimerClock, Turn } from "../journal/types.ts";
 
-/** A process's number within its store. Small and dense; people see the pid. */
-export type ProcessKey = number;
+export type { ProcessKey };
 
 export interface Lease {
   /** Grows with every claim of the store. A commit with an older one is refused. */
@@ -171,6 +170,8 @@ export interface Recovery {
   readonly operations: readonly OperationRow[];
   /** Processes with waiting inputs. */
   readonly withInbox: readonly ProcessKey[];
+  /** Processes that cannot go on because a row of theirs is damaged, and why; such rows are left out above. */
+  readonly damaged: readonly { readonly process: ProcessKey; readonly problem: string }[];
 }
 
 export interface ProcessFilter {
