@@ -261,8 +261,10 @@ describe("encodeError never throws", () => {
 
   test("an error that is too large is cut down", () => {
     const error = new RangeError("m".repeat(2 * maxTextUnits));
-    const result = decoded(Object.assign(error, { code: 5 }));
+    const body = "x".repeat(2000);
+    const result = decoded(Object.assign(error, { code: "E_LONG", status: 5, body, request: {} }));
     assert.equal(result.name, "RangeError");
+    assert.deepStrictEqual({ ...result }, { code: "E_LONG", status: 5 });
     assert.match(result.message, /^m{1000}/);
     assert.match(decoded("x".repeat(2 * maxTextUnits)).message, /string/);
   });

@@ -46,7 +46,6 @@
  *
  * Text is well-formed Unicode: JSON escapes lone surrogates.
  */
-import { brandOf } from "./value/open.ts";
 import { flatten } from "./value/flatten.ts";
 import {
   getPrototypeOf,
@@ -61,8 +60,8 @@ import {
   stringify,
 } from "./value/intrinsics.ts";
 import { corrupt, maxTextUnits, textTooLarge } from "./value/limits.ts";
-import { refuse } from "./value/describe.ts";
 import { restore } from "./value/restore.ts";
+import { substitute } from "./value/substitute.ts";
 
 export { maxChunkBytes, maxTextUnits } from "./value/limits.ts";
 
@@ -118,7 +117,7 @@ export function decodeValue(payload: Payload): unknown {
 
 /**
  * Encodes whatever was thrown, and never throws itself: what cannot cross is replaced by an error that describes it, and
- * an error that is too large is cut down to its name, message and stack.
+ * an error that is too large is cut down to its name, message, stack and short plain fields such as `code`.
  */
 export function encodeError(error: unknown): Payload {
   try {
@@ -131,27 +130,6 @@ export function encodeError(error: unknown): Payload {
   } catch {
     return { text: `v[[1],["e","Error",1,"Something was thrown that cannot be described."]]` };
   }
-}
-
-/** More than this of a text says nothing new to who reads an error. */
-const maxErrorTextUnits = 16 * 1024;
-
-function substitute(error: unknown): Error {
-  const isObject = typeof error === "object" && error !== null;
-  if (!isObject || brandOf(error) !== "error") {
-    const what =
-      isObject || typeof error === "function" || typeof error === "symbol" ? refuse(error).what : `a ${typeof error}`;
-    return new Error(`Something was thrown that cannot cross the sandbox's border: ${what}.`);
-  }
-  const { name, message, stack } = error as Error;
-  const result = new Error(cut(message));
-  result.name = cut(name);
-  result.stack = cut(stack);
-  return result;
-}
-
-function cut(text: unknown): string {
-  return typeof text === "string" ? slice(text, 0, maxErrorTextUnits) : "";
 }
 
 function hasChunks(chunks: readonly Uint8Array[] | undefined): boolean {

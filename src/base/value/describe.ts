@@ -23,7 +23,6 @@ export class Refusal {
 const advices: Readonly<Record<string, string>> = {
   __proto__: null as never,
   Promise: "Await it first and pass its result.",
-  AsyncFunction: "Functions stay on their side: pass the data it needs instead.",
   URL: "Pass its href, and make a new URL on the other side.",
   URLSearchParams: "Pass its text (toString()).",
   Headers: "Pass Object.fromEntries(headers).",

@@ -10,7 +10,7 @@ export const keys: typeof Object.keys = Object.keys;
 export const hasOwn: typeof Object.hasOwn = Object.hasOwn;
 export const getPrototypeOf: typeof Object.getPrototypeOf = Object.getPrototypeOf;
 export const getOwnPropertyDescriptor: typeof Object.getOwnPropertyDescriptor = Object.getOwnPropertyDescriptor;
-export const defineProperty: typeof Object.defineProperty = Object.defineProperty;
+const defineProperty: typeof Object.defineProperty = Object.defineProperty;
 export const deleteProperty: typeof Reflect.deleteProperty = Reflect.deleteProperty;
 export const isArray: typeof Array.isArray = Array.isArray;
 export const abs: typeof Math.abs = Math.abs;
@@ -139,4 +139,15 @@ function table<T>(names: readonly string[]): Readonly<Record<string, T>> {
   const result = Object.create(null) as Record<string, T>;
   for (const name of names) if (typeof globals[name] === "function") result[name] = globals[name] as T;
   return Object.freeze(result);
+}
+
+const attributes = { value: undefined as unknown, writable: true, enumerable: true, configurable: true };
+Object.setPrototypeOf(attributes, null);
+
+/** Own properties only by definition: assignment would call setters that somebody put on a prototype. */
+export function define(object: object, key: string | number, value: unknown, enumerable: boolean): void {
+  attributes.value = value;
+  attributes.enumerable = enumerable;
+  defineProperty(object, key, attributes);
+  attributes.value = undefined;
 }

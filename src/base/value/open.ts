@@ -202,7 +202,8 @@ function isCode(value: unknown): boolean {
   return typeof value === "number" || typeof value === "string";
 }
 
-function read(object: object, name: string): unknown {
+/** A property, or undefined if its getter throws. */
+export function read(object: object, name: string): unknown {
   try {
     return (object as Record<string, unknown>)[name];
   } catch {

@@ -9,7 +9,7 @@ import {
   bufferLength,
   copyInto,
   DateOf,
-  defineProperty,
+  define,
   deleteProperty,
   errorConstructors,
   hasOwn,
@@ -270,15 +270,4 @@ function bigInt(digits: unknown): bigint {
   if (typeof digits !== "string" || matches(hexDigits, digits) === null)
     throw corrupt("a BigInt of its table has no digits");
   return digits[0] === "-" ? -BigIntOf(`0x${slice(digits, 1)}`) : BigIntOf(`0x${digits}`);
-}
-
-const attributes = { value: undefined as unknown, writable: true, enumerable: true, configurable: true };
-Object.setPrototypeOf(attributes, null);
-
-/** Own properties only by definition: assignment would call setters that somebody put on a prototype. */
-function define(object: object, key: string | number, value: unknown, enumerable: boolean): void {
-  attributes.value = value;
-  attributes.enumerable = enumerable;
-  defineProperty(object, key, attributes);
-  attributes.value = undefined;
 }
