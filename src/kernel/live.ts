@@ -68,7 +68,7 @@ export function newLive(row: ProcessRow, isNew: boolean): Live {
     lastTimeMs: 0,
     inputs: [],
     running: undefined,
-    resident: isNew,
+    resident: false,
     exiting: false,
     uncommitted: 0,
     operations: new Map(),
