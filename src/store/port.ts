@@ -9,7 +9,13 @@
  * - Reads see all commits that had resolved when the read was called.
  * - Journal rows are handed out as they were written or not at all: a row that fails its checksum is an error
  *   `JOURNAL_CORRUPT` of that process alone.
- * - Times are milliseconds since the epoch, handed in by the caller: a store has no clock of its own.
+ * - Times are milliseconds since the epoch, handed in by the caller: a store has no clock of its own. They are whole numbers,
+ *   except for due times and `notBeforeMs`.
+ * - Every write but `post` needs the lease.
+ * - A commit that contradicts what the store holds is refused: it shows that the owner's picture is wrong. A process key or
+ *   turn that exists is STORE_FENCED, a pid that exists PROCESS_ID_CONFLICT, a turn after a gap or a program that was not put
+ *   STORE_FAILED, a state or exit of nobody PROCESS_NOT_FOUND, one after the exit PROCESS_EXITED. Removing what is not there,
+ *   on the other hand, does nothing.
  */
 import type { Payload } from "../base/value.ts";
 import type { ExitReason, Input, LogLevel, Pid, ProcessKey, TimerClock, Turn } from "../journal/types.ts";
@@ -143,7 +149,11 @@ export interface CommitBatch {
   readonly inbox?: readonly Omit<InboxRow, "seq">[];
   readonly logs?: readonly Omit<LogRow, "seq">[];
   /** State changes other than exits. */
-  readonly states?: readonly { readonly process: ProcessKey; readonly state: Exclude<ProcessState, "exited">; readonly problem: string }[];
+  readonly states?: readonly {
+    readonly process: ProcessKey;
+    readonly state: Exclude<ProcessState, "exited">;
+    readonly problem: string;
+  }[];
   /** An exit also removes the process's operations, timers, inbox and snapshots. */
   readonly exits?: readonly { readonly process: ProcessKey; readonly exit: ProcessExit }[];
   /** Keeps the newest two of each process. */
@@ -208,6 +218,7 @@ export interface StoreReader {
   blob(hash: string): Promise<Uint8Array | undefined>;
   /** Writes inputs from outside the owner (the CLI beside or without a node). Throws PROCESS_NOT_FOUND, PROCESS_EXITED. */
   post(pid: Pid, input: Input, atMs: number): Promise<void>;
+  /** Frees the handle, and the lease with it, but not in good order: that takes `release` first. May be called twice. */
   close(): Promise<void>;
 }
 
@@ -220,8 +231,14 @@ export interface Store extends StoreReader {
   release(nowMs: number): Promise<void>;
   /** `inboxSeqs`: the seq each row of `batch.inbox` was given, in the same order. */
   commit(batch: CommitBatch): Promise<{ readonly inboxSeqs: readonly number[] }>;
-  putProgram(program: ProgramRow, blobs: readonly { readonly hash: string; readonly bytes: Uint8Array }[]): Promise<void>;
+  /** Replaces the row and the blobs if they are there: a program that is deployed again is the newest again. */
+  putProgram(
+    program: ProgramRow,
+    blobs: readonly { readonly hash: string; readonly bytes: Uint8Array }[],
+  ): Promise<void>;
+  /** Replaces the bytes if they are there. */
   putBlob(hash: string, bytes: Uint8Array): Promise<void>;
+  /** Throws PROCESS_NOT_FOUND; JOURNAL_CORRUPT if the last turn, an operation or a waiting input is damaged. */
   load(process: ProcessKey): Promise<ProcessLoad>;
   recover(): Promise<Recovery>;
   /** Timers of one clock due in (`afterMs`, `untilMs`], earliest first, at most `limit`, but never splitting rows of one due time. */
