@@ -1,0 +1,72 @@
+/** Everything a commit can be refused for, found before any of it is applied. */
+import { PerdureError } from "../../base/errors.ts";
+import type { ErrorCode } from "../../base/errors.ts";
+import type { CommitBatch, ProcessKey, ProcessRow } from "../port.ts";
+import type { MemoryDisk } from "./disk.ts";
+
+export function checkBatch(disk: MemoryDisk, batch: CommitBatch): void {
+  const fresh = checkNewProcesses(disk, batch.newProcesses);
+  checkTurns(disk, batch, fresh);
+  for (const part of [batch.operations, batch.timers, batch.inbox, batch.logs, batch.snapshots]) {
+    for (const { process } of part ?? []) find(disk, fresh, process);
+  }
+  checkStates(disk, batch, fresh);
+}
+
+type Fresh = ReadonlyMap<ProcessKey, ProcessRow>;
+
+function checkNewProcesses(disk: MemoryDisk, rows: readonly ProcessRow[] = []): Fresh {
+  const fresh = new Map<ProcessKey, ProcessRow>();
+  const pids = new Set<string>();
+  for (const row of rows) {
+    if (!disk.programs.has(row.program)) {
+      throw refuse(
+        "STORE_FAILED",
+        `process ${row.pid} runs program ${row.program}, which is not in the store. Put it first`,
+      );
+    }
+    if (disk.processes.has(row.key) || fresh.has(row.key)) {
+      throw refuse("STORE_FENCED", `process number ${row.key}, meant for ${row.pid}, is taken`);
+    }
+    if (disk.keys.has(row.pid) || pids.has(row.pid)) {
+      throw refuse("PROCESS_ID_CONFLICT", `a process ${row.pid} exists already`);
+    }
+    fresh.set(row.key, row);
+    pids.add(row.pid);
+  }
+  return fresh;
+}
+
+function checkTurns(disk: MemoryDisk, batch: CommitBatch, fresh: Fresh): void {
+  const lastTurns = new Map<ProcessKey, number>();
+  for (const { process, turn } of batch.turns ?? []) {
+    const { pid } = find(disk, fresh, process);
+    const last = lastTurns.get(process) ?? disk.processes.get(process)?.turns.length ?? 0;
+    if (turn.number <= last)
+      throw refuse("STORE_FENCED", `turn ${turn.number} of process ${pid} is in the journal already`);
+    if (turn.number > last + 1)
+      throw refuse("STORE_FAILED", `turn ${turn.number} of process ${pid} has no turn before it`);
+    lastTurns.set(process, turn.number);
+  }
+}
+
+function checkStates(disk: MemoryDisk, batch: CommitBatch, fresh: Fresh): void {
+  const exited = new Set<ProcessKey>();
+  const checkAlive = (process: ProcessKey): void => {
+    const { pid, state } = find(disk, fresh, process);
+    if (state === "exited" || exited.has(process)) throw refuse("PROCESS_EXITED", `process ${pid} has already exited`);
+  };
+  for (const { process } of batch.states ?? []) checkAlive(process);
+  for (const { process } of batch.exits ?? []) {
+    checkAlive(process);
+    exited.add(process);
+  }
+}
+
+function find(disk: MemoryDisk, fresh: Fresh, process: ProcessKey): ProcessRow {
+  return fresh.get(process) ?? disk.record(process).row;
+}
+
+function refuse(code: ErrorCode, reason: string): PerdureError {
+  return new PerdureError(code, `The commit was refused and nothing of it kept: ${reason}.`);
+}

@@ -1,0 +1,121 @@
+/** The durable half of a memory store: what is left when every handle on it has died. Nothing here can fail half-way. */
+import { PerdureError } from "../../base/errors.ts";
+import type { Pid, Turn } from "../../journal/types.ts";
+import type {
+  CommitBatch,
+  InboxRow,
+  Lease,
+  LogRow,
+  OperationRow,
+  ProcessExit,
+  ProcessKey,
+  ProcessRow,
+  ProgramRow,
+  SnapshotRow,
+  TimerRow,
+} from "../port.ts";
+import { checkBatch } from "./check.ts";
+
+export interface ProcessRecord {
+  row: ProcessRow;
+  /** Turn n is at n − 1; undefined when it was damaged. */
+  readonly turns: (Turn | undefined)[];
+  readonly operations: Map<number, OperationRow>;
+  readonly timers: Map<number, TimerRow>;
+  /** Newest first, at most two. */
+  snapshots: readonly SnapshotRow[];
+}
+
+const none: readonly never[] = [];
+
+/** Rows are kept and handed out as they came: they are immutable, and copying them would cost most of the time. */
+export class MemoryDisk {
+  readonly id: string;
+  incarnation = 0;
+  downtimeMs = 0;
+  aliveAtMs: number | undefined;
+  clean = true;
+  /** The handle that holds the lease: as long as it lives nobody else can claim. */
+  owner: object | undefined;
+  /** Counts writes, so that a handle can tell whether there were others' among them. */
+  writeCount = 0;
+  readonly processes: Map<ProcessKey, ProcessRecord> = new Map();
+  readonly keys: Map<Pid, ProcessKey> = new Map();
+  /** By seq, and so in the order of arrival. */
+  readonly inbox: Map<number, InboxRow> = new Map();
+  readonly logs: LogRow[] = [];
+  readonly programs: Map<string, ProgramRow> = new Map();
+  readonly blobs: Map<string, Uint8Array> = new Map();
+  #inboxSeq = 0;
+
+  constructor(id: string) {
+    this.id = id;
+  }
+
+  claim(owner: object, nowMs: number): Lease {
+    if (this.owner !== undefined) {
+      throw new PerdureError("STORE_IN_USE", `The store ${this.id} is owned by another engine. Stop that one first.`);
+    }
+    const cleanShutdown = this.clean;
+    this.owner = owner;
+    this.clean = false;
+    this.incarnation++;
+    this.downtimeMs += Math.max(0, nowMs - (this.aliveAtMs ?? nowMs));
+    this.aliveAtMs = nowMs;
+    const nextProcessKey = Math.max(0, ...this.processes.keys()) + 1;
+    return { incarnation: this.incarnation, nextProcessKey, downtimeMs: this.downtimeMs, cleanShutdown };
+  }
+
+  /** Atomic: whatever can be wrong is found before anything changes. */
+  apply(batch: CommitBatch): number[] {
+    checkBatch(this, batch);
+    for (const row of batch.newProcesses ?? none) {
+      this.keys.set(row.pid, row.key);
+      this.processes.set(row.key, { row, turns: [], operations: new Map(), timers: new Map(), snapshots: none });
+    }
+    for (const { process, turn } of batch.turns ?? none) this.record(process).turns.push(turn);
+    for (const row of batch.operations ?? none) this.record(row.process).operations.set(row.number, row);
+    for (const row of batch.operationsGone ?? none) this.processes.get(row.process)?.operations.delete(row.number);
+    for (const row of batch.timers ?? none) this.record(row.process).timers.set(row.number, row);
+    for (const row of batch.timersGone ?? none) this.processes.get(row.process)?.timers.delete(row.number);
+    for (const seq of batch.inboxGone ?? none) this.inbox.delete(seq);
+    const inboxSeqs = (batch.inbox ?? none).map((row) => this.putInput(row));
+    for (const row of batch.logs ?? none) this.logs.push({ seq: this.logs.length + 1, ...row });
+    for (const { process, state, problem } of batch.states ?? none) {
+      const record = this.record(process);
+      record.row = { ...record.row, state, problem };
+    }
+    for (const { process, exit } of batch.exits ?? none) this.#exit(process, exit);
+    for (const row of batch.snapshots ?? none) this.#putSnapshot(row.process, { turn: row.turn, body: row.body });
+    return inboxSeqs;
+  }
+
+  putInput(row: Omit<InboxRow, "seq">): number {
+    const seq = ++this.#inboxSeq;
+    this.inbox.set(seq, { seq, process: row.process, input: row.input, atMs: row.atMs });
+    return seq;
+  }
+
+  record(process: ProcessKey): ProcessRecord {
+    const record = this.processes.get(process);
+    if (record === undefined) {
+      throw new PerdureError("PROCESS_NOT_FOUND", `There is no process number ${process} in the store ${this.id}.`);
+    }
+    return record;
+  }
+
+  #exit(process: ProcessKey, exit: ProcessExit): void {
+    const record = this.record(process);
+    record.row = { ...record.row, state: "exited", exit };
+    record.operations.clear();
+    record.timers.clear();
+    record.snapshots = none;
+    for (const row of this.inbox.values()) if (row.process === process) this.inbox.delete(row.seq);
+  }
+
+  #putSnapshot(process: ProcessKey, snapshot: SnapshotRow): void {
+    const record = this.record(process);
+    const others = record.snapshots.filter(({ turn }) => turn !== snapshot.turn);
+    record.snapshots = [snapshot, ...others].sort((a, b) => b.turn - a.turn).slice(0, 2);
+  }
+}

@@ -1,0 +1,4 @@
+export { seededFaults } from "./faults.ts";
+export type { Fault, FaultRates, MemoryFaults, SeededFaults, StoreCall } from "./faults.ts";
+export { createMemoryStore, MemoryStore } from "./store.ts";
+export type { MemoryStoreOptions } from "./store.ts";

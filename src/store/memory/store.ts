@@ -1,0 +1,385 @@
+/**
+ * The store port in memory, for tests and the simulator.
+ *
+ * A handle is what a node holds; it dies with it. The disk behind it stays: `crash()` kills the handle and gives another
+ * one on what was durable, `open()` gives a second one beside it. Faults are decided from outside (`faults.ts`).
+ */
+import { PerdureError } from "../../base/errors.ts";
+import type { Input, Pid, TimerClock, Turn } from "../../journal/types.ts";
+import type {
+  CommitBatch,
+  InboxRow,
+  Lease,
+  LogRow,
+  OperationRow,
+  ProcessFilter,
+  ProcessKey,
+  ProcessLoad,
+  ProcessRow,
+  ProcessState,
+  ProgramRow,
+  Recovery,
+  Store,
+  TimerRow,
+} from "../port.ts";
+import { MemoryDisk } from "./disk.ts";
+import type { ProcessRecord } from "./disk.ts";
+import type { Fault, MemoryFaults, StoreCall } from "./faults.ts";
+
+export interface MemoryStoreOptions {
+  /** Default: nothing fails. */
+  readonly faults?: MemoryFaults;
+  /** The store's id. Default "memory". */
+  readonly id?: string;
+}
+
+export function createMemoryStore(options: MemoryStoreOptions = {}): MemoryStore {
+  return new MemoryStore(new MemoryDisk(options.id ?? "memory"), options.faults);
+}
+
+const never = new Promise<never>(() => {});
+const byNumber = (a: { readonly number: number }, b: { readonly number: number }): number => a.number - b.number;
+
+export class MemoryStore implements Store {
+  readonly #disk: MemoryDisk;
+  readonly #faults: MemoryFaults | undefined;
+  #incarnation = 0;
+  #dead = false;
+  #closed = false;
+  /** Settles when the last of the calls that wait for a stalled one has. */
+  #tail: Promise<unknown> | undefined;
+  #ownWriteCount = 0;
+  #foreignWriteCount: number;
+
+  constructor(disk: MemoryDisk, faults: MemoryFaults | undefined) {
+    this.#disk = disk;
+    this.#faults = faults;
+    this.#foreignWriteCount = disk.writeCount;
+  }
+
+  get id(): string {
+    return this.#disk.id;
+  }
+
+  /** Another handle on the same disk, as another operating system process has it. */
+  open(faults?: MemoryFaults): MemoryStore {
+    return new MemoryStore(this.#disk, faults);
+  }
+
+  /** Kills this handle and all of its calls that have not taken effect; gives another one over what was durable. */
+  crash(faults: MemoryFaults | undefined = this.#faults): MemoryStore {
+    if (!this.#dead) this.#die();
+    return this.open(faults);
+  }
+
+  /** Takes the lease away from whoever holds it, as a node does that believes the owner dead. */
+  usurp(): void {
+    this.#disk.incarnation++;
+  }
+
+  /** From now on the turn fails its checksum. */
+  damageTurn(process: ProcessKey, turn: number): void {
+    this.#disk.record(process).turns[turn - 1] = undefined;
+  }
+
+  // Lease and writes
+
+  claim(nowMs: number): Promise<Lease> {
+    return this.#call("claim", () => {
+      const lease = this.#disk.claim(this, nowMs);
+      this.#incarnation = lease.incarnation;
+      this.#wrote();
+      return lease;
+    });
+  }
+
+  renew(nowMs: number): Promise<void> {
+    return this.#call("renew", () => this.#signOfLife(nowMs));
+  }
+
+  release(nowMs: number): Promise<void> {
+    return this.#call("release", () => {
+      try {
+        this.#signOfLife(nowMs);
+        this.#disk.clean = true;
+      } finally {
+        this.#disown();
+      }
+    });
+  }
+
+  commit(batch: CommitBatch): Promise<{ readonly inboxSeqs: readonly number[] }> {
+    return this.#call("commit", () => {
+      this.#checkLease();
+      const inboxSeqs = this.#disk.apply(batch);
+      this.#signOfLife(batch.atMs);
+      return { inboxSeqs };
+    });
+  }
+
+  putProgram(
+    program: ProgramRow,
+    blobs: readonly { readonly hash: string; readonly bytes: Uint8Array }[],
+  ): Promise<void> {
+    return this.#call("putProgram", () => {
+      this.#checkLease();
+      for (const blob of blobs) this.#disk.blobs.set(blob.hash, blob.bytes);
+      this.#disk.programs.set(program.hash, program);
+      this.#wrote();
+    });
+  }
+
+  putBlob(hash: string, bytes: Uint8Array): Promise<void> {
+    return this.#call("putBlob", () => {
+      this.#checkLease();
+      this.#disk.blobs.set(hash, bytes);
+      this.#wrote();
+    });
+  }
+
+  post(pid: Pid, input: Input, atMs: number): Promise<void> {
+    return this.#call("post", () => {
+      const key = this.#disk.keys.get(pid);
+      if (key === undefined) {
+        throw new PerdureError("PROCESS_NOT_FOUND", `There is no process ${pid} in the store ${this.id}.`);
+      }
+      if (this.#disk.record(key).row.state === "exited") {
+        throw new PerdureError(
+          "PROCESS_EXITED",
+          `Process ${pid} has exited and takes no more inputs. Start another one.`,
+        );
+      }
+      this.#disk.putInput({ process: key, input, atMs });
+      this.#wrote();
+    });
+  }
+
+  close(): Promise<void> {
+    if (this.#closed) return Promise.resolve();
+    return this.#call("close", () => {
+      this.#closed = true;
+      this.#disown();
+    });
+  }
+
+  // Reads
+
+  load(process: ProcessKey): Promise<ProcessLoad> {
+    return this.#call("load", () => {
+      const { row, turns, operations, timers, snapshots } = this.#disk.record(process);
+      return {
+        process: row,
+        snapshots,
+        operations: [...operations.values()].sort(byNumber),
+        timers: [...timers.values()].sort(byNumber),
+        inbox: this.#inboxOf(process),
+        lastTurn: turns.length,
+        lastTimeMs: this.#readTurns(process, turns.length, 1)[0]?.timeMs ?? 0,
+      };
+    });
+  }
+
+  recover(): Promise<Recovery> {
+    return this.#call("recover", () => {
+      const withInbox = new Set([...this.#disk.inbox.values()].map((row) => row.process));
+      return {
+        operations: this.#records().flatMap((record) => [...record.operations.values()].sort(byNumber)),
+        damaged: [],
+        withInbox: [...withInbox].sort((a, b) => a - b),
+      };
+    });
+  }
+
+  dueTimers(clock: TimerClock, afterMs: number, untilMs: number, limit: number): Promise<TimerRow[]> {
+    return this.#call("dueTimers", () => {
+      const due: TimerRow[] = [];
+      for (const { timers } of this.#disk.processes.values()) {
+        for (const row of timers.values()) {
+          if (row.clock === clock && row.dueMs > afterMs && row.dueMs <= untilMs) due.push(row);
+        }
+      }
+      due.sort((a, b) => a.dueMs - b.dueMs || a.process - b.process || a.number - b.number);
+      const lastDueMs = due[Math.max(1, limit) - 1]?.dueMs ?? untilMs;
+      return due.filter((row) => row.dueMs <= lastDueMs);
+    });
+  }
+
+  inboxAfter(after: number, limit: number): Promise<InboxRow[]> {
+    return this.#call("inboxAfter", () =>
+      [...this.#disk.inbox.values()].filter((row) => row.seq > after).slice(0, limit),
+    );
+  }
+
+  changedByOthers(): Promise<boolean> {
+    return this.#call("changedByOthers", () => {
+      const before = this.#foreignWriteCount;
+      this.#foreignWriteCount = this.#disk.writeCount - this.#ownWriteCount;
+      return this.#foreignWriteCount !== before;
+    });
+  }
+
+  findProcess(pid: Pid): Promise<ProcessRow | undefined> {
+    return this.#call("findProcess", () => this.#disk.processes.get(this.#disk.keys.get(pid) ?? 0)?.row);
+  }
+
+  getProcess(process: ProcessKey): Promise<ProcessRow | undefined> {
+    return this.#call("getProcess", () => this.#disk.processes.get(process)?.row);
+  }
+
+  listProcesses(filter: ProcessFilter): Promise<ProcessRow[]> {
+    const matches = (row: ProcessRow): boolean =>
+      (filter.states === undefined || filter.states.includes(row.state)) &&
+      (filter.reasons === undefined || (row.exit !== undefined && filter.reasons.includes(row.exit.reason))) &&
+      (filter.entry === undefined || filter.entry === row.entry) &&
+      (filter.program === undefined || filter.program === row.program) &&
+      (filter.before === undefined || row.key < filter.before);
+    return this.#call("listProcesses", () =>
+      this.#records()
+        .map(({ row }) => row)
+        .filter(matches)
+        .reverse()
+        .slice(0, filter.limit),
+    );
+  }
+
+  countProcesses(): Promise<Record<ProcessState, number>> {
+    return this.#call("countProcesses", () => {
+      const counts = { running: 0, paused: 0, broken: 0, exited: 0 };
+      for (const { row } of this.#disk.processes.values()) counts[row.state]++;
+      return counts;
+    });
+  }
+
+  turns(process: ProcessKey, from: number, limit: number): Promise<Turn[]> {
+    return this.#call("turns", () => this.#readTurns(process, from, limit));
+  }
+
+  lastTurn(process: ProcessKey): Promise<number> {
+    return this.#call("lastTurn", () => this.#disk.processes.get(process)?.turns.length ?? 0);
+  }
+
+  operations(process: ProcessKey): Promise<OperationRow[]> {
+    return this.#call("operations", () =>
+      [...(this.#disk.processes.get(process)?.operations.values() ?? [])].sort(byNumber),
+    );
+  }
+
+  timers(process: ProcessKey): Promise<TimerRow[]> {
+    return this.#call("timers", () => [...(this.#disk.processes.get(process)?.timers.values() ?? [])].sort(byNumber));
+  }
+
+  inbox(process: ProcessKey): Promise<InboxRow[]> {
+    return this.#call("inbox", () => this.#inboxOf(process));
+  }
+
+  logs(process: ProcessKey | undefined, after: number, limit: number): Promise<LogRow[]> {
+    return this.#call("logs", () =>
+      this.#disk.logs
+        .slice(Math.max(0, after))
+        .filter((row) => process === undefined || row.process === process)
+        .slice(0, limit),
+    );
+  }
+
+  program(hash: string): Promise<ProgramRow | undefined> {
+    return this.#call("program", () => this.#disk.programs.get(hash));
+  }
+
+  programs(): Promise<ProgramRow[]> {
+    return this.#call("programs", () =>
+      [...this.#disk.programs.values()].reverse().sort((a, b) => b.createdAtMs - a.createdAtMs),
+    );
+  }
+
+  blob(hash: string): Promise<Uint8Array | undefined> {
+    return this.#call("blob", () => this.#disk.blobs.get(hash));
+  }
+
+  /** In order of their keys. */
+  #records(): ProcessRecord[] {
+    return [...this.#disk.processes.values()].sort((a, b) => a.row.key - b.row.key);
+  }
+
+  #readTurns(process: ProcessKey, from: number, limit: number): Turn[] {
+    const first = Math.max(1, from);
+    const turns = this.#disk.processes.get(process)?.turns.slice(first - 1, first - 1 + limit) ?? [];
+    return turns.map((turn, i) => turn ?? refuseDamaged(this.#disk.record(process).row, first + i));
+  }
+
+  #inboxOf(process: ProcessKey): InboxRow[] {
+    return [...this.#disk.inbox.values()].filter((row) => row.process === process);
+  }
+
+  #checkLease(): void {
+    if (this.#disk.owner === this && this.#disk.incarnation === this.#incarnation) return;
+    throw new PerdureError(
+      "STORE_FENCED",
+      `This node does not hold the lease of the store ${this.id}. Nothing was kept.`,
+    );
+  }
+
+  #signOfLife(nowMs: number): void {
+    this.#checkLease();
+    this.#disk.aliveAtMs = nowMs;
+    this.#wrote();
+  }
+
+  #wrote(): void {
+    this.#disk.writeCount++;
+    this.#ownWriteCount++;
+  }
+
+  #disown(): void {
+    if (this.#disk.owner === this) this.#disk.owner = undefined;
+  }
+
+  #die(): void {
+    this.#dead = true;
+    this.#disown();
+    this.#faults?.crashed?.();
+  }
+
+  /** Every call goes through here. Without faults it takes effect at once; behind a stalled one it waits its turn. */
+  #call<T>(call: StoreCall, effect: () => T): Promise<T> {
+    const fault = this.#faults?.decide(call);
+    if (this.#tail === undefined && !(fault instanceof Promise)) return this.#perform(fault, effect);
+    const result = Promise.all([this.#tail, fault]).then(() => this.#perform(fault, effect));
+    const ended: Promise<void> = result.then(noop, noop).then(() => {
+      if (this.#tail === ended) this.#tail = undefined;
+    });
+    this.#tail = ended;
+    return result;
+  }
+
+  #perform<T>(fault: Fault | undefined, effect: () => T): Promise<T> {
+    if (fault === "crash-before" && !this.#dead) this.#die();
+    if (this.#dead) return never;
+    if (this.#closed) {
+      return Promise.reject(new PerdureError("STORE_FAILED", `The store ${this.id} was closed. Open it again.`));
+    }
+    if (fault === "reject-before") return Promise.reject(failure(this.id, "was not kept"));
+    let result: T;
+    try {
+      result = effect();
+    } catch (error) {
+      return Promise.reject(error as Error);
+    }
+    if (fault === "crash-after") {
+      this.#die();
+      return never;
+    }
+    return fault === "reject-after" ? Promise.reject(failure(this.id, "may have been kept")) : Promise.resolve(result);
+  }
+}
+
+function noop(): void {}
+
+function refuseDamaged({ key, pid }: ProcessRow, turn: number): never {
+  throw new PerdureError("JOURNAL_CORRUPT", `Turn ${turn} of process ${pid} is damaged, as it was told to be.`, {
+    details: { pid, process: key, turn },
+  });
+}
+
+function failure(id: string, fate: string): PerdureError {
+  return new PerdureError("STORE_FAILED", `The store ${id} failed, as it was told to. The write ${fate}.`);
+}

@@ -1,0 +1,35 @@
+/** Reading columns with the check that they hold what was written: a damaged file must not pass for a strange value. */
+import type { SQLOutputValue } from "node:sqlite";
+import { ColumnDamaged } from "./errors.ts";
+
+export type Row = Readonly<Record<string, SQLOutputValue>>;
+
+export function text(row: Row, column: string): string {
+  const value = row[column];
+  if (typeof value !== "string") throw damaged(column, value);
+  return value;
+}
+
+export function number(row: Row, column: string): number {
+  const value = row[column];
+  if (typeof value !== "number") throw damaged(column, value);
+  return value;
+}
+
+export function bytes(row: Row, column: string): Uint8Array {
+  const value = row[column];
+  if (!(value instanceof Uint8Array)) throw damaged(column, value);
+  return value;
+}
+
+/** One of a closed set of words. */
+export function word<T extends string>(row: Row, column: string, words: ReadonlySet<T>): T {
+  const value = row[column];
+  if (typeof value !== "string" || !words.has(value as T)) throw damaged(column, value);
+  return value as T;
+}
+
+function damaged(column: string, value: SQLOutputValue | undefined): ColumnDamaged {
+  const shown = value instanceof Uint8Array ? `${value.length} bytes` : String(JSON.stringify(value)).slice(0, 40);
+  return new ColumnDamaged(`column ${column} holds ${shown}`);
+}

@@ -1,0 +1,84 @@
+/** The lease: who owns the store, since which incarnation, and how long nobody did. */
+import { hostname } from "node:os";
+import { pid } from "node:process";
+import { PerdureError } from "../../base/errors.ts";
+import type { Lease } from "../port.ts";
+import { number } from "./columns.ts";
+import { transaction } from "./connection.ts";
+import type { Connection } from "./connection.ts";
+import { acquireOwnerLock, lockPath } from "./lock.ts";
+import type { OwnerLock } from "./lock.ts";
+
+/** Matches no store: what a handle without a lease presents. */
+const noIncarnation = -1;
+
+export interface HeldLease {
+  readonly lease: Lease;
+  readonly lock: OwnerLock;
+}
+
+export function claim(connection: Connection, nowMs: number): HeldLease {
+  const lock = acquireOwnerLock(connection.path);
+  if (lock === undefined) throw inUse(connection);
+  try {
+    return { lock, lease: transaction(connection, () => takeLease(connection, nowMs)) };
+  } catch (error) {
+    lock.release();
+    throw error;
+  }
+}
+
+function takeLease({ sql }: Connection, nowMs: number): Lease {
+  const before = sql.readMeta.get() ?? {};
+  sql.claim.run({ now: nowMs, pid, host: hostname() });
+  const meta = sql.readMeta.get() ?? {};
+  return {
+    incarnation: number(meta, "incarnation"),
+    nextProcessKey: number(sql.lastProcessKey.get() ?? {}, "key") + 1,
+    downtimeMs: number(meta, "downtime_ms"),
+    cleanShutdown: number(before, "clean") === 1,
+  };
+}
+
+function inUse(connection: Connection): PerdureError {
+  const meta = connection.sql.readMeta.get() ?? {};
+  const ownerPid = meta["owner_pid"];
+  const ownerHost = meta["owner_host"];
+  const owner =
+    typeof ownerPid === "number" ? `another engine (process ${ownerPid} on ${ownerHost})` : "another engine";
+  return new PerdureError(
+    "STORE_IN_USE",
+    `The store ${connection.path} is owned by ${owner}. Stop that one first, or give this one a store of its own. If you are sure that no engine runs, look for who holds ${lockPath(connection.path)} open.`,
+    { details: { path: connection.path, ownerPid, ownerHost } },
+  );
+}
+
+/** First in every transaction of the owner: records that it lives, and refuses it if its lease is void. */
+export function signOfLife(connection: Connection, lease: Lease | undefined, nowMs: number): void {
+  const { changes } = connection.sql.alive.run(nowMs, lease?.incarnation ?? noIncarnation);
+  if (changes === 0) throw fenced(connection, lease);
+}
+
+/** The same for writes that carry no time. */
+export function checkLease(connection: Connection, lease: Lease | undefined): void {
+  if (connection.sql.fence.get(lease?.incarnation ?? noIncarnation) === undefined) throw fenced(connection, lease);
+}
+
+export function release(connection: Connection, lease: Lease | undefined, nowMs: number): void {
+  transaction(connection, () => {
+    const { changes } = connection.sql.release.run(nowMs, lease?.incarnation ?? noIncarnation);
+    if (changes === 0) throw fenced(connection, lease);
+  });
+}
+
+function fenced(connection: Connection, lease: Lease | undefined): PerdureError {
+  const why =
+    lease === undefined
+      ? "it has not claimed the store, or has released it. Claim it first"
+      : `its incarnation ${lease.incarnation} was followed by a newer one. Restart the engine`;
+  return new PerdureError(
+    "STORE_FENCED",
+    `This node may not write to the store ${connection.path}: ${why}. Nothing of this write was kept.`,
+    { details: { path: connection.path, incarnation: lease?.incarnation } },
+  );
+}

@@ -1,0 +1,52 @@
+/** Operations without an outcome yet. */
+import { decodePayload, encodePayload } from "../../journal/encoding.ts";
+import type { OperationRow, OperationState, ProcessKey } from "../port.ts";
+import { checksum, verified } from "./checksum.ts";
+import { bytes, number, text, word } from "./columns.ts";
+import type { Row } from "./columns.ts";
+import type { Connection } from "./connection.ts";
+
+const states: ReadonlySet<OperationState> = new Set<OperationState>(["pending", "unavailable", "quarantined"]);
+
+export function putOperation({ sql }: Connection, row: OperationRow): void {
+  const args = encodePayload(row.args);
+  sql.putOperation.run(
+    row.process,
+    row.number,
+    row.name,
+    row.state,
+    row.attempt,
+    row.notBeforeMs,
+    row.started ? 1 : 0,
+    row.deaths,
+    row.createdAtMs,
+    row.lastError,
+    row.options,
+    checksum(args, row.process, row.number),
+    args,
+  );
+}
+
+export function readOperationsOf(connection: Connection, process: ProcessKey): OperationRow[] {
+  return connection.sql.operationsOf.all(process).map((row) => readOperation(connection, row));
+}
+
+export function readOperation(connection: Connection, row: Row): OperationRow {
+  const process = number(row, "process");
+  const index = number(row, "number");
+  const stored = { body: bytes(row, "args"), crc: number(row, "crc"), process, index };
+  return {
+    process,
+    number: index,
+    name: text(row, "name"),
+    args: verified(connection, stored, { noun: "Operation", detail: "operation", value: index }, decodePayload),
+    options: text(row, "options"),
+    state: word(row, "state", states),
+    attempt: number(row, "attempt"),
+    notBeforeMs: number(row, "not_before_ms"),
+    started: number(row, "started") !== 0,
+    deaths: number(row, "deaths"),
+    lastError: text(row, "last_error"),
+    createdAtMs: number(row, "created_at_ms"),
+  };
+}

@@ -1,0 +1,248 @@
+/** The store port on SQLite. SQLite runs synchronously: a store keeps its thread busy while it works, so give it one of its own. */
+import { PerdureError } from "../../base/errors.ts";
+import type { Input, Pid, TimerClock, Turn } from "../../journal/types.ts";
+import type {
+  CommitBatch,
+  InboxRow,
+  Lease,
+  LogRow,
+  OperationRow,
+  ProcessFilter,
+  ProcessKey,
+  ProcessLoad,
+  ProcessRow,
+  ProcessState,
+  ProgramRow,
+  Recovery,
+  Store,
+  TimerRow,
+} from "../port.ts";
+import { number } from "./columns.ts";
+import { applyBatch } from "./commit.ts";
+import { processNotFound, transaction } from "./connection.ts";
+import type { Connection } from "./connection.ts";
+import { storeError } from "./errors.ts";
+import { postInput, readInboxOf } from "./inbox.ts";
+import { lastTurnNumber, readLastTurn, readTurns } from "./journal.ts";
+import { checkLease, claim, release, signOfLife } from "./lease.ts";
+import type { HeldLease } from "./lease.ts";
+import { readOperationsOf } from "./operations.ts";
+import { findBlob, findProgram, listPrograms, putBlobs, putProgram } from "./programs.ts";
+import type { Blob } from "./programs.ts";
+import { countProcesses, listProcesses, readDueTimers, readInboxAfter, readLogs, recover } from "./queries.ts";
+import { readProcess, readSnapshot, readTimer } from "./rows.ts";
+
+export type StoreMode = "owner" | "reader";
+
+type Committed = Awaited<ReturnType<Store["commit"]>>;
+
+export class SqliteStore implements Store {
+  readonly id: string;
+  readonly #connection: Connection;
+  readonly #mode: StoreMode;
+  #held: HeldLease | undefined;
+  #dataVersion: number;
+
+  constructor(connection: Connection, id: string, mode: StoreMode) {
+    this.id = id;
+    this.#connection = connection;
+    this.#mode = mode;
+    this.#dataVersion = this.#readDataVersion();
+  }
+
+  // Lease and writes
+
+  async claim(nowMs: number): Promise<Lease> {
+    this.#held = this.#write("claim", (connection) => claim(connection, nowMs));
+    return this.#held.lease;
+  }
+
+  async renew(nowMs: number): Promise<void> {
+    this.#write("renew the lease of", (connection) => {
+      transaction(connection, () => signOfLife(connection, this.#held?.lease, nowMs));
+    });
+  }
+
+  async release(nowMs: number): Promise<void> {
+    const held = this.#held;
+    try {
+      this.#write("release", (connection) => release(connection, held?.lease, nowMs));
+    } finally {
+      this.#held = undefined;
+      held?.lock.release();
+    }
+  }
+
+  async commit(batch: CommitBatch): Promise<Committed> {
+    return this.#write("commit to", (connection) =>
+      transaction(connection, () => {
+        signOfLife(connection, this.#held?.lease, batch.atMs);
+        return { inboxSeqs: applyBatch(connection, batch) };
+      }),
+    );
+  }
+
+  async putProgram(program: ProgramRow, blobs: readonly Blob[]): Promise<void> {
+    this.#write("put a program into", (connection) => {
+      transaction(connection, () => {
+        checkLease(connection, this.#held?.lease);
+        putProgram(connection, program, blobs);
+      });
+    });
+  }
+
+  async putBlob(hash: string, bytes: Uint8Array): Promise<void> {
+    this.#write("put a blob into", (connection) => {
+      transaction(connection, () => {
+        checkLease(connection, this.#held?.lease);
+        putBlobs(connection, [{ hash, bytes }]);
+      });
+    });
+  }
+
+  async post(pid: Pid, input: Input, atMs: number): Promise<void> {
+    this.#do("post to", (connection) => {
+      transaction(connection, () => postInput(connection, pid, input, atMs));
+    });
+  }
+
+  // Reads of the owner
+
+  async load(process: ProcessKey): Promise<ProcessLoad> {
+    return this.#do("read", (connection) => {
+      const { sql } = connection;
+      const row = sql.processByKey.get(process);
+      if (row === undefined) throw processNotFound(connection, `number ${process}`);
+      const last = readLastTurn(connection, process);
+      return {
+        process: readProcess(row),
+        snapshots: sql.snapshots.all(process).map(readSnapshot),
+        operations: readOperationsOf(connection, process),
+        timers: sql.timersOf.all(process).map(readTimer),
+        inbox: readInboxOf(connection, process),
+        lastTurn: last?.number ?? 0,
+        lastTimeMs: last?.timeMs ?? 0,
+      };
+    });
+  }
+
+  async recover(): Promise<Recovery> {
+    return this.#do("read", recover);
+  }
+
+  async dueTimers(clock: TimerClock, afterMs: number, untilMs: number, limit: number): Promise<TimerRow[]> {
+    return this.#do("read", (connection) => readDueTimers(connection, clock, afterMs, untilMs, limit));
+  }
+
+  async inboxAfter(after: number, limit: number): Promise<InboxRow[]> {
+    return this.#do("read", (connection) => readInboxAfter(connection, after, limit));
+  }
+
+  async changedByOthers(): Promise<boolean> {
+    const before = this.#dataVersion;
+    this.#dataVersion = this.#readDataVersion();
+    return this.#dataVersion !== before;
+  }
+
+  // Reads of anyone
+
+  async findProcess(pid: Pid): Promise<ProcessRow | undefined> {
+    return this.#do("read", ({ sql }) => {
+      const row = sql.processByPid.get(pid);
+      return row === undefined ? undefined : readProcess(row);
+    });
+  }
+
+  async getProcess(process: ProcessKey): Promise<ProcessRow | undefined> {
+    return this.#do("read", ({ sql }) => {
+      const row = sql.processByKey.get(process);
+      return row === undefined ? undefined : readProcess(row);
+    });
+  }
+
+  async listProcesses(filter: ProcessFilter): Promise<ProcessRow[]> {
+    return this.#do("read", (connection) => listProcesses(connection, filter));
+  }
+
+  async countProcesses(): Promise<Record<ProcessState, number>> {
+    return this.#do("read", countProcesses);
+  }
+
+  async turns(process: ProcessKey, from: number, limit: number): Promise<Turn[]> {
+    return this.#do("read", (connection) => readTurns(connection, process, from, limit));
+  }
+
+  async lastTurn(process: ProcessKey): Promise<number> {
+    return this.#do("read", (connection) => lastTurnNumber(connection, process));
+  }
+
+  async operations(process: ProcessKey): Promise<OperationRow[]> {
+    return this.#do("read", (connection) => readOperationsOf(connection, process));
+  }
+
+  async timers(process: ProcessKey): Promise<TimerRow[]> {
+    return this.#do("read", ({ sql }) => sql.timersOf.all(process).map(readTimer));
+  }
+
+  async inbox(process: ProcessKey): Promise<InboxRow[]> {
+    return this.#do("read", (connection) => readInboxOf(connection, process));
+  }
+
+  async logs(process: ProcessKey | undefined, after: number, limit: number): Promise<LogRow[]> {
+    return this.#do("read", (connection) => readLogs(connection, process, after, limit));
+  }
+
+  async program(hash: string): Promise<ProgramRow | undefined> {
+    return this.#do("read", (connection) => findProgram(connection, hash));
+  }
+
+  async programs(): Promise<ProgramRow[]> {
+    return this.#do("read", listPrograms);
+  }
+
+  async blob(hash: string): Promise<Uint8Array | undefined> {
+    return this.#do("read", (connection) => findBlob(connection, hash));
+  }
+
+  /** Without a `release` before it this is what a crash is: the next owner finds no clean shutdown. */
+  async close(): Promise<void> {
+    const held = this.#held;
+    this.#held = undefined;
+    try {
+      if (this.#connection.db.isOpen) this.#connection.db.close();
+    } finally {
+      held?.lock.release();
+    }
+  }
+
+  /** `doing` completes "Cannot … the store". */
+  #do<T>(doing: string, work: (connection: Connection) => T): T {
+    const connection = this.#connection;
+    if (!connection.db.isOpen) {
+      throw new PerdureError(
+        "STORE_FAILED",
+        `Cannot ${doing} the store ${connection.path}: it was closed. Open it again.`,
+      );
+    }
+    try {
+      return work(connection);
+    } catch (error) {
+      throw storeError(connection.path, doing, error);
+    }
+  }
+
+  /** Everything but `post` is the owner's to write. */
+  #write<T>(doing: string, work: (connection: Connection) => T): T {
+    if (this.#mode === "reader") {
+      throw new PerdureError(
+        "ARGUMENT_INVALID",
+        `Cannot ${doing} the store ${this.#connection.path}: it was opened with mode "reader". Open it with mode "owner".`,
+      );
+    }
+    return this.#do(doing, work);
+  }
+
+  #readDataVersion(): number {
+    return this.#do("read", ({ sql }) => number(sql.dataVersion.get() ?? {}, "data_version"));
+  }
+}

@@ -1,0 +1,27 @@
+/**
+ * What every store must do: the rules of `port.ts`, as tests. Each implementation runs them:
+ *
+ *     testStore("sqlite", async () => ({ open, openReader, crash, usurp, dispose }));
+ */
+import { describe } from "node:test";
+import { testCommits } from "./suite/commits.ts";
+import type { StoreSetup } from "./suite/fixture.ts";
+import { testInbox } from "./suite/inbox.ts";
+import { testLease } from "./suite/lease.ts";
+import { testModel } from "./suite/property.ts";
+import { testReads } from "./suite/reads.ts";
+import { testRecovery } from "./suite/recovery.ts";
+
+export type { StoreFixture, StoreSetup } from "./suite/fixture.ts";
+
+/** `setup` is called for each test and gives an empty store. */
+export function testStore(name: string, setup: StoreSetup): void {
+  describe(`${name} store`, () => {
+    describe("lease", () => testLease(setup));
+    describe("commit", () => testCommits(setup));
+    describe("inbox", () => testInbox(setup));
+    describe("recovery", () => testRecovery(setup));
+    describe("reading", () => testReads(setup));
+    describe("model", () => testModel(setup));
+  });
+}

@@ -1,0 +1,142 @@
+/** Random commits, posts, reopenings and crashes leave the same in a store and in a plain model of it. */
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import type { CommitBatch, ProcessKey, Store } from "../port.ts";
+import { rule } from "./fixture.ts";
+import type { StoreFixture, StoreSetup } from "./fixture.ts";
+import { Model, observe } from "./model.ts";
+import { exit, message, operation, process, program, snapshot, startMs, timer, turn } from "./samples.ts";
+
+const atMs = startMs;
+const small = fc.nat(5);
+
+/** Numbers only: what they mean is decided when the step is taken, by what there is by then. */
+const batchPlan = fc.record({
+  newKeys: fc.array(fc.integer({ min: 1, max: 8 }), { maxLength: 2 }),
+  turns: fc.array(fc.tuple(small, fc.oneof({ weight: 12, arbitrary: fc.constant(1) }, fc.constantFrom(0, 2))), {
+    maxLength: 3,
+  }),
+  operations: fc.array(fc.tuple(small, small, small), { maxLength: 3 }),
+  operationsGone: fc.array(fc.tuple(small, small), { maxLength: 3 }),
+  timers: fc.array(fc.tuple(small, small, small), { maxLength: 3 }),
+  timersGone: fc.array(fc.tuple(small, small), { maxLength: 3 }),
+  inboxGone: fc.array(small, { maxLength: 2 }),
+  inbox: fc.array(small, { maxLength: 2 }),
+  logs: fc.array(small, { maxLength: 2 }),
+  states: fc.array(fc.tuple(small, fc.constantFrom("running", "paused", "broken")), { maxLength: 1 }),
+  exits: fc.array(small, { maxLength: 1 }),
+  snapshots: fc.array(fc.tuple(small, small), { maxLength: 2 }),
+});
+type BatchPlan = typeof batchPlan extends fc.Arbitrary<infer T> ? T : never;
+
+const stepPlan = fc.oneof(
+  { weight: 8, arbitrary: fc.record({ kind: fc.constant("commit" as const), plan: batchPlan }) },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constant("post" as const), process: small }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant("reopen" as const), clean: fc.boolean() }) },
+);
+
+export function testModel(setup: StoreSetup): void {
+  rule(setup, "any sequence of commits, posts and reopenings leaves what a plain model holds", async () => {
+    // fast-check prints the seed and the path of a failure.
+    await fc.assert(
+      fc.asyncProperty(fc.array(stepPlan, { maxLength: 25 }), async (steps) => {
+        const fixture = await setup();
+        try {
+          await runSteps(fixture, steps);
+        } finally {
+          await fixture.dispose();
+        }
+      }),
+      { numRuns: 60 },
+    );
+  });
+}
+
+async function openOwner(fixture: StoreFixture): Promise<Store> {
+  const store = await fixture.open();
+  await store.claim(atMs);
+  await store.putProgram(program, []);
+  return store;
+}
+
+type Step = typeof stepPlan extends fc.Arbitrary<infer T> ? T : never;
+
+async function runSteps(fixture: StoreFixture, steps: readonly Step[]): Promise<void> {
+  const model = new Model();
+  let store = await openOwner(fixture);
+  let lastSeq = 0;
+  for (const step of steps) {
+    if (step.kind === "commit") {
+      const batch = toBatch(model, step.plan);
+      const code = model.refusal(batch);
+      if (code !== undefined) {
+        await assert.rejects(store.commit(batch), { code });
+        continue;
+      }
+      const { inboxSeqs } = await store.commit(batch);
+      for (const seq of inboxSeqs) {
+        assert.ok(seq > lastSeq, `seq ${seq} after ${lastSeq}`);
+        lastSeq = seq;
+      }
+      model.commit(batch, inboxSeqs);
+    } else if (step.kind === "post") {
+      lastSeq = await post(fixture, model, step.process, lastSeq);
+    } else {
+      if (step.clean) await store.release(atMs);
+      await (step.clean ? store.close() : fixture.crash(store));
+      store = await openOwner(fixture);
+      assert.deepEqual(await observe(store), model.observe());
+    }
+  }
+  assert.deepEqual(await observe(store), model.observe());
+}
+
+async function post(fixture: StoreFixture, model: Model, index: number, lastSeq: number): Promise<number> {
+  const target = model.processes[index];
+  const reader = await fixture.openReader();
+  try {
+    if (target === undefined || target.state === "exited") {
+      const code = target === undefined ? "PROCESS_NOT_FOUND" : "PROCESS_EXITED";
+      await assert.rejects(reader.post(target?.pid ?? "nobody", message, atMs), { code });
+      return lastSeq;
+    }
+    await reader.post(target.pid, message, atMs);
+    const rows = await reader.inbox(target.key);
+    const seq = rows.at(-1)?.seq ?? 0;
+    assert.ok(seq > lastSeq, `seq ${seq} after ${lastSeq}`);
+    model.post(target.key, message, atMs, seq);
+    return seq;
+  } finally {
+    await reader.close();
+  }
+}
+
+function toBatch(model: Model, plan: BatchPlan): CommitBatch {
+  const newProcesses = plan.newKeys.map((key) => process(key));
+  const keys = [...new Set([...model.processes.map((row) => row.key), ...plan.newKeys])];
+  const at = (index: number): ProcessKey => keys[index % keys.length] ?? 0;
+  if (keys.length === 0) return { atMs };
+  const lastTurns = new Map<ProcessKey, number>();
+  return {
+    atMs,
+    newProcesses,
+    turns: plan.turns.map(([index, step]) => {
+      const key = at(index);
+      const number = Math.max(1, (lastTurns.get(key) ?? model.lastTurn(key)?.number ?? 0) + step);
+      lastTurns.set(key, number);
+      return { process: key, turn: turn(number) };
+    }),
+    operations: plan.operations.map(([index, number, attempt]) => operation(at(index), number, { attempt })),
+    operationsGone: plan.operationsGone.map(([index, number]) => ({ process: at(index), number })),
+    timers: plan.timers.map(([index, number, due]) =>
+      timer(at(index), number, { clock: due % 2 === 0 ? "wall" : "service", dueMs: due / 4 }),
+    ),
+    timersGone: plan.timersGone.map(([index, number]) => ({ process: at(index), number })),
+    inboxGone: plan.inboxGone.map((index) => model.inbox[index]?.seq ?? 0),
+    inbox: plan.inbox.map((index) => ({ process: at(index), input: message, atMs: atMs + index })),
+    logs: plan.logs.map((index) => ({ process: at(index), turn: index, atMs, level: "warn", text: `said ${index}` })),
+    states: plan.states.map(([index, state]) => ({ process: at(index), state: state as "running", problem: state })),
+    exits: plan.exits.map((index) => ({ process: at(index), exit })),
+    snapshots: plan.snapshots.map(([index, number]) => snapshot(at(index), number)),
+  };
+}
