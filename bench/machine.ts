@@ -34,14 +34,26 @@ for (let round = 0; round < rounds; round++) {
     const before = performance.now();
     const resident = pool.create(key, image, 0);
     const between = performance.now();
-    await runTurn(resident.vm, image, { pid: "p", timeMs: 1000, inputs: [start], script: false }, slices, () => undefined);
+    await runTurn(
+      resident.vm,
+      image,
+      { pid: "p", timeMs: 1000, inputs: [start], script: false },
+      slices,
+      () => undefined,
+    );
     resetMs += between - before;
     startMs += performance.now() - between;
   }
   const { vm } = pool.peek(1) as NonNullable<ReturnType<typeof pool.peek>>;
   const before = performance.now();
   for (let step = 1; step <= steps; step++) {
-    await runTurn(vm, image, { pid: "p", timeMs: 1000, inputs: [result(step)], script: false }, slices, () => undefined);
+    await runTurn(
+      vm,
+      image,
+      { pid: "p", timeMs: 1000, inputs: [result(step)], script: false },
+      slices,
+      () => undefined,
+    );
   }
   micros["step"]?.push(((performance.now() - before) / steps) * 1000);
   micros["reset"]?.push((resetMs / processes) * 1000);

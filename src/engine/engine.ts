@@ -49,7 +49,8 @@ export class Engine<P = unknown> implements AsyncDisposable {
   static async open<P = unknown>(options: EngineOptions = {}): Promise<Engine<P>> {
     const prelude = await loadPrelude();
     const file = options.program instanceof URL ? fileURLToPath(options.program) : options.program;
-    const program = file === undefined ? undefined : await buildProgram(file, { preludeHash: prelude.hash, engineHash });
+    const program =
+      file === undefined ? undefined : await buildProgram(file, { preludeHash: prelude.hash, engineHash });
     const engine = new Engine<P>(options, program, prelude.sourceMap);
     await engine.#open();
     if (program !== undefined) {
@@ -108,16 +109,29 @@ export class Engine<P = unknown> implements AsyncDisposable {
    * Throws ENTRY_NOT_FOUND, VALUE_NOT_CLONEABLE, VALUE_TOO_LARGE, ARGUMENT_INVALID; PROCESS_ID_CONFLICT if the id was used with
    * another entry or other arguments.
    */
-  async start<E extends EntryName<P>>(entry: E, args: EntryArgs<P, E>, options: StartOptions = {}): Promise<ProcessHandle<EntryResult<P, E>>> {
+  async start<E extends EntryName<P>>(
+    entry: E,
+    args: EntryArgs<P, E>,
+    options: StartOptions = {},
+  ): Promise<ProcessHandle<EntryResult<P, E>>> {
     const program = this.#program;
     if (program === undefined) {
-      throw new PerdureError("PROGRAM_NOT_FOUND", "This engine was opened without a program, so it can only go on with what was started before. Pass `program` to Engine.open.");
+      throw new PerdureError(
+        "PROGRAM_NOT_FOUND",
+        "This engine was opened without a program, so it can only go on with what was started before. Pass `program` to Engine.open.",
+      );
     }
     const script = entry === "" && !program.entries.includes("default");
     if (!script) checkEntry(program, entry === "" ? "default" : entry);
     if (options.id !== undefined) validatePid(options.id);
     const pid = options.id ?? newPid(systemRandom);
-    const call = { pid, program: program.hash, entry: script ? "" : entry || "default", args: encodeValue([...args]), env: this.#environment() };
+    const call = {
+      pid,
+      program: program.hash,
+      entry: script ? "" : entry || "default",
+      args: encodeValue([...args]),
+      env: this.#environment(),
+    };
     const { created } = await this.#kernel.call("start", call);
     return this.#handle<EntryResult<P, E>>(pid, created);
   }
@@ -156,6 +170,7 @@ export class Engine<P = unknown> implements AsyncDisposable {
     await this.#kernel.call("drain");
     await this.#runner.drain(timeoutMs);
     await this.#kernel.call("close", timeoutMs);
+    await this.#stacks.inOrderSoFar();
     await this.#kernel.terminate();
   }
 
@@ -166,6 +181,8 @@ export class Engine<P = unknown> implements AsyncDisposable {
       created,
       result: async () => {
         const exit = await kernel.call("exit", pid);
+        // What it printed last is on its way here, and comes before its end.
+        await this.#stacks.inOrderSoFar();
         const program = exit.reason === "normal" ? undefined : await kernel.call("programOf", pid);
         await this.#stacks.prepare(program);
         return outcomeOf(pid, exit, (error) => this.#stacks.mapError(program, error)) as Result;
@@ -181,7 +198,9 @@ export class Engine<P = unknown> implements AsyncDisposable {
   /** What the deployment lists, as it is now: read once, when a process starts. */
   #environment(): Record<string, string> {
     const names = this.#options.env ?? [];
-    return Object.fromEntries(names.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]])));
+    return Object.fromEntries(
+      names.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]])),
+    );
   }
 
   #heard(event: KernelEvent): void {
@@ -199,7 +218,9 @@ export class Engine<P = unknown> implements AsyncDisposable {
         return this.#stacks.inOrder(event.logs, (log, text) => onLog({ ...log, text }));
       }
       case "exited":
-        for (const { pid, exit } of event.exits) this.#options.onExit?.({ pid, reason: exit.reason });
+        return void this.#stacks.inOrderSoFar().then(() => {
+          for (const { pid, exit } of event.exits) this.#options.onExit?.({ pid, reason: exit.reason });
+        });
     }
   }
 

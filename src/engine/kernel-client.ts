@@ -18,7 +18,11 @@ export class KernelClient {
   #opened: { resolve(): void; reject(error: Error): void } | undefined;
 
   /** Throws what kept the store from being opened. */
-  static async open(data: KernelThreadData, onEvent: (event: KernelEvent) => void, onFailed: (error: Error) => void): Promise<KernelClient> {
+  static async open(
+    data: KernelThreadData,
+    onEvent: (event: KernelEvent) => void,
+    onFailed: (error: Error) => void,
+  ): Promise<KernelClient> {
     const client = new KernelClient(data, onEvent, onFailed);
     try {
       await new Promise<void>((resolve, reject) => (client.#opened = { resolve, reject }));
@@ -33,10 +37,17 @@ export class KernelClient {
     this.#onEvent = onEvent;
     this.#onFailed = onFailed;
     const extension = import.meta.url.endsWith(".ts") ? "ts" : "js";
-    this.#worker = new Worker(new URL(`./kernel-thread.${extension}`, import.meta.url), { workerData: data, name: "perdure kernel" });
+    this.#worker = new Worker(new URL(`./kernel-thread.${extension}`, import.meta.url), {
+      workerData: data,
+      name: "perdure kernel",
+    });
     this.#worker.on("message", (message: FromKernel) => this.#heard(message));
     this.#worker.on("error", (error) => this.#fail(error instanceof Error ? error : new Error(String(error))));
-    this.#worker.on("exit", () => this.#fail(new PerdureError("ENGINE_FAILED", "The kernel thread ended. Nothing committed is lost; open the engine again.")));
+    this.#worker.on("exit", () =>
+      this.#fail(
+        new PerdureError("ENGINE_FAILED", "The kernel thread ended. Nothing committed is lost; open the engine again."),
+      ),
+    );
   }
 
   call<M extends ServiceMethod>(method: M, ...args: ServiceArgs<M>): Promise<ServiceResult<M>> {
@@ -65,11 +76,15 @@ export class KernelClient {
   #heard(message: FromKernel): void {
     switch (message.kind) {
       case "opened":
-        return message.error === undefined ? this.#opened?.resolve() : this.#opened?.reject(fromWireError(message.error));
+        return message.error === undefined
+          ? this.#opened?.resolve()
+          : this.#opened?.reject(fromWireError(message.error));
       case "answer": {
         const call = this.#calls.get(message.id);
         this.#calls.delete(message.id);
-        return message.error === undefined ? call?.resolve(message.value as never) : call?.reject(fromWireError(message.error));
+        return message.error === undefined
+          ? call?.resolve(message.value as never)
+          : call?.reject(fromWireError(message.error));
       }
       case "failed":
         return this.#fail(fromWireError(message.error));

@@ -37,7 +37,10 @@ async function main(): Promise<void> {
   post({ kind: "opened" });
 }
 
-async function answer(service: EngineService, { id, method, args }: Extract<ToKernel, { kind: "call" }>): Promise<void> {
+async function answer(
+  service: EngineService,
+  { id, method, args }: Extract<ToKernel, { kind: "call" }>,
+): Promise<void> {
   try {
     const call = service[method] as (...args: readonly unknown[]) => unknown;
     post({ kind: "answer", id, value: await call.apply(service, [...args]) });

@@ -7,7 +7,21 @@ import type { WireError } from "./wire-error.ts";
 
 type Methods = Pick<
   EngineService,
-  "deploy" | "start" | "send" | "cancel" | "kill" | "retry" | "exit" | "details" | "list" | "history" | "sourceMap" | "programOf" | "programFiles" | "drain" | "close"
+  | "deploy"
+  | "start"
+  | "send"
+  | "cancel"
+  | "kill"
+  | "retry"
+  | "exit"
+  | "details"
+  | "list"
+  | "history"
+  | "sourceMap"
+  | "programOf"
+  | "programFiles"
+  | "drain"
+  | "close"
 >;
 
 export type ServiceMethod = keyof Methods;

@@ -113,7 +113,15 @@ export class EngineService {
     const prelude = blob(Buffer.from(deployment.prelude));
     const engine = { hash: engineHash, bytes: readEngineBinary() };
     const { hash, file } = deployment;
-    const row = { hash, file, createdAtMs: this.#ports.clock.nowMs(), bundle: bundle.hash, sourceMap: sourceMap.hash, prelude: prelude.hash, engine: engine.hash };
+    const row = {
+      hash,
+      file,
+      createdAtMs: this.#ports.clock.nowMs(),
+      bundle: bundle.hash,
+      sourceMap: sourceMap.hash,
+      prelude: prelude.hash,
+      engine: engine.hash,
+    };
     await this.#store.putProgram(row, [bundle, sourceMap, prelude, engine]);
   }
 
@@ -197,7 +205,9 @@ function programSources(store: Store): ProgramSources {
       const row = await store.program(program);
       if (row === undefined) throw new Error(`The store has no program ${program}.`);
       if (row.engine !== engineHash) {
-        throw new Error(`Its engine binary is ${row.engine}, and this release of Perdure runs ${engineHash}. Use a release that runs both.`);
+        throw new Error(
+          `Its engine binary is ${row.engine}, and this release of Perdure runs ${engineHash}. Use a release that runs both.`,
+        );
       }
       return { bundle: await text(row.bundle), prelude: await text(row.prelude) };
     },

@@ -25,7 +25,10 @@ export class StackMapper {
 
   mapText(program: string | undefined, text: string): string {
     if (!text.includes("perdure:")) return text;
-    return mapStack(text, { programMap: program === undefined ? undefined : this.#maps.get(program), preludeMap: this.#preludeMap });
+    return mapStack(text, {
+      programMap: program === undefined ? undefined : this.#maps.get(program),
+      preludeMap: this.#preludeMap,
+    });
   }
 
   /** Maps the stack of an error and of its causes, in place. */
@@ -36,7 +39,10 @@ export class StackMapper {
   }
 
   /** Calls `print` for each line in order, waiting for source maps where a line shows a stack. */
-  inOrder<T extends { readonly program: string; readonly text: string }>(lines: readonly T[], print: (line: T, text: string) => void): void {
+  inOrder<T extends { readonly program: string; readonly text: string }>(
+    lines: readonly T[],
+    print: (line: T, text: string) => void,
+  ): void {
     const ready = (line: T): boolean => !line.text.includes("perdure:") || this.#maps.has(line.program);
     if (this.#queue === undefined && lines.every(ready)) {
       for (const line of lines) print(line, this.mapText(line.program, line.text));
@@ -52,5 +58,10 @@ export class StackMapper {
     void work.finally(() => {
       if (this.#queue === work) this.#queue = undefined;
     });
+  }
+
+  /** Resolves when all that was handed to `inOrder` until now is printed. */
+  async inOrderSoFar(): Promise<void> {
+    await this.#queue;
   }
 }

@@ -10,7 +10,10 @@ export const systemClock: Clock = {
   after(delayMs, fn) {
     let timer: NodeJS.Timeout;
     const wait = (leftMs: number): void => {
-      timer = setTimeout(() => (leftMs > longestTimeoutMs ? wait(leftMs - longestTimeoutMs) : fn()), Math.min(leftMs, longestTimeoutMs));
+      timer = setTimeout(
+        () => (leftMs > longestTimeoutMs ? wait(leftMs - longestTimeoutMs) : fn()),
+        Math.min(leftMs, longestTimeoutMs),
+      );
     };
     wait(delayMs);
     return () => clearTimeout(timer);

@@ -63,7 +63,11 @@ export function processView(row: ProcessRow): ProcessView {
 export async function findProcess(store: StoreReader, pid: Pid): Promise<ProcessRow> {
   const row = await store.findProcess(pid);
   if (row === undefined) {
-    throw new PerdureError("PROCESS_NOT_FOUND", `There is no process with the pid ${JSON.stringify(pid)}. \`perdure ps\` lists those there are.`, { details: { pid } });
+    throw new PerdureError(
+      "PROCESS_NOT_FOUND",
+      `There is no process with the pid ${JSON.stringify(pid)}. \`perdure ps\` lists those there are.`,
+      { details: { pid } },
+    );
   }
   return row;
 }
@@ -79,7 +83,14 @@ export async function processDetails(store: StoreReader, pid: Pid): Promise<Proc
   return {
     ...processView(row),
     turns,
-    operations: operations.map(({ number, name, state, attempt, notBeforeMs, lastError }) => ({ number, name, state, attempt, notBeforeMs, lastError })),
+    operations: operations.map(({ number, name, state, attempt, notBeforeMs, lastError }) => ({
+      number,
+      name,
+      state,
+      attempt,
+      notBeforeMs,
+      lastError,
+    })),
     timers: timers.map(({ number, dueMs, clock }) => ({ number, dueMs, clock })),
     inbox: inbox.map(({ input, atMs }) => ({ kind: input.kind, atMs })),
   };
@@ -108,6 +119,9 @@ function turnView(turn: Turn): TurnView {
 }
 
 /** The process's exit, or undefined while it lives. */
-export async function findExit(store: StoreReader, pid: Pid): Promise<{ reason: ExitReason; value: Payload; atMs: number } | undefined> {
+export async function findExit(
+  store: StoreReader,
+  pid: Pid,
+): Promise<{ reason: ExitReason; value: Payload; atMs: number } | undefined> {
   return (await findProcess(store, pid)).exit;
 }

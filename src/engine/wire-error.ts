@@ -11,7 +11,8 @@ export interface WireError {
 }
 
 export function toWireError(error: unknown): WireError {
-  if (!(error instanceof Error)) return { code: undefined, name: "Error", message: String(error), stack: undefined, details: {} };
+  if (!(error instanceof Error))
+    return { code: undefined, name: "Error", message: String(error), stack: undefined, details: {} };
   const code = error instanceof PerdureError ? error.code : undefined;
   const details = error instanceof PerdureError ? plain(error.details) : {};
   return { code, name: error.name, message: error.message, stack: error.stack, details };
@@ -28,5 +29,7 @@ export function fromWireError(wire: WireError): Error {
 
 /** Details are for programs: what is not plain data stays behind. */
 function plain(details: Readonly<Record<string, unknown>>): Record<string, unknown> {
-  return Object.fromEntries(Object.entries(details).filter(([, value]) => typeof value !== "function" && typeof value !== "symbol"));
+  return Object.fromEntries(
+    Object.entries(details).filter(([, value]) => typeof value !== "function" && typeof value !== "symbol"),
+  );
 }

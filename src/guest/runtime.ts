@@ -112,7 +112,13 @@ export function issueOperation(name: string, args: readonly unknown[], options =
   const operation = new PendingOperation(++operationCount);
   operations.set(operation.number, operation);
   // Name and options share one string, so that every command has the same shape; names contain no line breaks.
-  issue(emitKind.operation, operation.number, options === "" ? name : `${name}\n${options}`, payload.text, payload.chunks);
+  issue(
+    emitKind.operation,
+    operation.number,
+    options === "" ? name : `${name}\n${options}`,
+    payload.text,
+    payload.chunks,
+  );
   return operation;
 }
 

@@ -17,7 +17,18 @@ import { seedRandom } from "./random.ts";
 import { setEnv, setTimeOrigin } from "./globals.ts";
 
 /** Mirrors `machine/protocol.ts`. */
-const kinds = { evaluated: 1, probe: 2, start: 3, message: 4, resolved: 5, rejected: 6, timer: 7, cancel: 8, idle: 9, uncaught: 10 };
+const kinds = {
+  evaluated: 1,
+  probe: 2,
+  start: 3,
+  message: 4,
+  resolved: 5,
+  rejected: 6,
+  timer: 7,
+  cancel: 8,
+  idle: 9,
+  uncaught: 10,
+};
 
 type Namespace = Readonly<Record<string, unknown>>;
 interface Program {
@@ -135,6 +146,7 @@ function fail(error: unknown): void {
 function reasonOf(error: unknown): ExitReason {
   if (error instanceof CancelledError) return "cancelled";
   if (error instanceof RangeError && error.message === "Maximum call stack size exceeded") return "stack_overflow";
-  if (error instanceof Error && error.name === "InternalError" && error.message === "out of memory") return "out_of_memory";
+  if (error instanceof Error && error.name === "InternalError" && error.message === "out of memory")
+    return "out_of_memory";
   return "error";
 }

@@ -12,7 +12,13 @@ import { installGlobals } from "./globals.ts";
 
 declare const globalThis: Record<string, unknown>;
 
-const hostEmit = globalThis["__emit"] as (kind: number, number: number, a: string, b: string, ...chunks: ArrayBuffer[]) => void;
+const hostEmit = globalThis["__emit"] as (
+  kind: number,
+  number: number,
+  a: string,
+  b: string,
+  ...chunks: ArrayBuffer[]
+) => void;
 delete globalThis["__emit"];
 
 const emit: Emit = (kind, number, a, b, ...chunks) => {
