@@ -124,7 +124,13 @@ export class Attempts {
         return this.#ports.settled(live, operation, report.ok, report.value);
       case "retry": {
         const notBeforeMs = this.#ports.clock.nowMs() + report.delayMs;
-        operation.row = { ...operation.row, attempt: operation.row.attempt + 1, notBeforeMs, started: false, lastError: report.error };
+        operation.row = {
+          ...operation.row,
+          attempt: operation.row.attempt + 1,
+          notBeforeMs,
+          started: false,
+          lastError: report.error,
+        };
         return this.#save(operation, () => this.begin(live, operation));
       }
       case "unavailable":
@@ -134,12 +140,21 @@ export class Attempts {
   }
 
   #quarantine(live: Live, operation: PendingOperation, deaths: number): void {
-    operation.row = { ...operation.row, deaths, state: "quarantined", lastError: `It was running when the node died, ${deaths} times.` };
+    operation.row = {
+      ...operation.row,
+      deaths,
+      state: "quarantined",
+      lastError: `It was running when the node died, ${deaths} times.`,
+    };
     this.#save(operation, () => this.#notice("operation-quarantined", live, operation));
   }
 
   #notice(kind: "operation-unavailable" | "operation-quarantined", live: Live, { row }: PendingOperation): void {
-    this.#ports.events.notice({ kind, pid: live.row.pid, message: `Operation ${row.number} (${row.name}): ${row.lastError}` });
+    this.#ports.events.notice({
+      kind,
+      pid: live.row.pid,
+      message: `Operation ${row.number} (${row.name}): ${row.lastError}`,
+    });
   }
 
   #save(operation: PendingOperation, afterCommit: () => void): void {
@@ -180,6 +195,12 @@ export class Attempts {
 
 /** The same for every attempt, on every node, for ever: process, number, and what is asked for. */
 export function idempotencyKey(live: Live, row: OperationRow): string {
-  const { digest } = commandDigest({ kind: "operation", number: row.number, name: row.name, options: row.options, args: row.args });
+  const { digest } = commandDigest({
+    kind: "operation",
+    number: row.number,
+    name: row.name,
+    options: row.options,
+    args: row.args,
+  });
   return `${live.row.pid}/${row.number}/${digest}`;
 }

@@ -3,7 +3,18 @@
  * load and a lone turn is committed at once. Effects become visible (operations start, logs print, callers hear) only
  * after the commit that holds them: the output commit rule.
  */
-import type { CommitBatch, InboxRow, LogRow, OperationRow, ProcessExit, ProcessKey, ProcessRow, SnapshotRow, Store, TimerRow } from "../store/port.ts";
+import type {
+  CommitBatch,
+  InboxRow,
+  LogRow,
+  OperationRow,
+  ProcessExit,
+  ProcessKey,
+  ProcessRow,
+  SnapshotRow,
+  Store,
+  TimerRow,
+} from "../store/port.ts";
 import type { Turn } from "../journal/types.ts";
 import type { QueuedInput } from "./live.ts";
 
@@ -30,20 +41,50 @@ export class Stage {
 
   get empty(): boolean {
     return (
-      this.newProcesses.length + this.turns.length + this.operations.length + this.operationsGone.length + this.timers.length +
-        this.timersGone.length + this.logs.length + this.states.length + this.exits.length + this.snapshots.length +
-        this.inbox.length + this.consumed.length + this.effects.length === 0
+      this.newProcesses.length +
+        this.turns.length +
+        this.operations.length +
+        this.operationsGone.length +
+        this.timers.length +
+        this.timersGone.length +
+        this.logs.length +
+        this.states.length +
+        this.exits.length +
+        this.snapshots.length +
+        this.inbox.length +
+        this.consumed.length +
+        this.effects.length ===
+      0
     );
   }
 
   /** An input whose turn is in the same commit needs no row; one that got its row in an earlier commit loses it now. */
   toBatch(atMs: number): { batch: CommitBatch; inboxInputs: QueuedInput[] } {
     const written = this.inbox.filter(({ queued }) => !queued.consumed);
-    const inbox: Omit<InboxRow, "seq">[] = written.map(({ process, queued }) => ({ process, input: queued.input, atMs }));
+    const inbox: Omit<InboxRow, "seq">[] = written.map(({ process, queued }) => ({
+      process,
+      input: queued.input,
+      atMs,
+    }));
     const inboxGone = this.consumed.flatMap(({ seq }) => (seq === undefined ? [] : [seq]));
-    const { newProcesses, turns, operations, operationsGone, timers, timersGone, logs, states, exits, snapshots } = this;
+    const { newProcesses, turns, operations, operationsGone, timers, timersGone, logs, states, exits, snapshots } =
+      this;
     return {
-      batch: { atMs, newProcesses, turns, operations, operationsGone, timers, timersGone, inboxGone, inbox, logs, states, exits, snapshots },
+      batch: {
+        atMs,
+        newProcesses,
+        turns,
+        operations,
+        operationsGone,
+        timers,
+        timersGone,
+        inboxGone,
+        inbox,
+        logs,
+        states,
+        exits,
+        snapshots,
+      },
       inboxInputs: written.map(({ queued }) => queued),
     };
   }

@@ -45,11 +45,19 @@ export function turnEffects(live: Live, finished: FinishedTurn, downtimeMs: numb
     operations: of("operation")
       .filter((command) => !aborted.has(command.number))
       .map((command) => operationRow(process, command, timeMs)),
-    operationsGone: [...operationsAborted, ...inputs.flatMap((input) => (input.kind === "result" ? [input.operation] : []))],
+    operationsGone: [
+      ...operationsAborted,
+      ...inputs.flatMap((input) => (input.kind === "result" ? [input.operation] : [])),
+    ],
     operationsAborted,
     timers: of("timer")
       .filter((command) => !cleared.has(command.number))
-      .map(({ number: timer, clock, dueMs }) => ({ process, number: timer, clock, dueMs: clock === "service" ? dueMs - downtimeMs : dueMs })),
+      .map(({ number: timer, clock, dueMs }) => ({
+        process,
+        number: timer,
+        clock,
+        dueMs: clock === "service" ? dueMs - downtimeMs : dueMs,
+      })),
     timersGone: [...cleared, ...inputs.flatMap((input) => (input.kind === "timer" ? [input.timer] : []))],
     logs: of("log").map(({ level, text }) => ({ process, turn: number, atMs: timeMs, level, text })),
     sends: of("send").map(({ to, body }) => ({ to, body })),
@@ -57,7 +65,24 @@ export function turnEffects(live: Live, finished: FinishedTurn, downtimeMs: numb
   };
 }
 
-function operationRow(process: number, command: Extract<Command, { kind: "operation" }>, createdAtMs: number): OperationRow {
+function operationRow(
+  process: number,
+  command: Extract<Command, { kind: "operation" }>,
+  createdAtMs: number,
+): OperationRow {
   const { number, name, args, options } = command;
-  return { process, number, name, args, options, state: "pending", attempt: 1, notBeforeMs: 0, started: false, deaths: 0, lastError: "", createdAtMs };
+  return {
+    process,
+    number,
+    name,
+    args,
+    options,
+    state: "pending",
+    attempt: 1,
+    notBeforeMs: 0,
+    started: false,
+    deaths: 0,
+    lastError: "",
+    createdAtMs,
+  };
 }

@@ -91,7 +91,9 @@ export class Kernel {
     const { clock, store, defer, events } = ports;
     const failed = (error: Error): void => this.#fail(error);
     this.#committer = new Committer({
-      store, defer, failed,
+      store,
+      defer,
+      failed,
       nowMs: () => clock.nowMs(),
       after: (delayMs, fn) => clock.after(delayMs, fn),
       busy: () => this.#runs.busy,
@@ -102,15 +104,27 @@ export class Kernel {
       snapshots: (results) => this.#guard(() => this.#runs.snapshots(results)),
       failed,
     });
-    this.#registry = new Registry({ store, clock, drop: (key) => this.#machine.drop(key), loaded: (live) => this.#runs.ready(live) });
+    this.#registry = new Registry({
+      store,
+      clock,
+      drop: (key) => this.#machine.drop(key),
+      loaded: (live) => this.#runs.ready(live),
+    });
     this.#runs = new Runs({
-      store, clock, failed, machine: this.#machine, committer: this.#committer, events,
+      store,
+      clock,
+      failed,
+      machine: this.#machine,
+      committer: this.#committer,
+      events,
       done: (live, turn) => this.#turnDone(live, turn),
       broke: (live) => this.#registry.broke(live),
     });
     this.#attempts = new Attempts({
       runner: ports.runner((reports) => this.#guard(() => this.#attempts.report(reports))),
-      clock, committer: this.#committer, events,
+      clock,
+      committer: this.#committer,
+      events,
       incarnation: lease.incarnation,
       settled: (live, operation, ok, value) => this.#operationSettled(live, operation, ok, value),
     });
@@ -134,7 +148,16 @@ export class Kernel {
     if (known !== undefined) return { pid: await this.#startedBefore(known, request), created: false };
     const { pid, program, entry, args, argsDigest, env } = request;
     const startedAtMs = this.#ports.clock.nowMs();
-    const row: ProcessRow = { key: this.#nextKey++, pid, program, entry, argsDigest, state: "running", problem: "", startedAtMs };
+    const row: ProcessRow = {
+      key: this.#nextKey++,
+      pid,
+      program,
+      entry,
+      argsDigest,
+      state: "running",
+      problem: "",
+      startedAtMs,
+    };
     const live = newLive(row, true);
     this.#registry.add(live);
     await this.#submit(live, { kind: "start", entry, args, seed: this.#ports.random.bytes(32), env });
@@ -148,7 +171,8 @@ export class Kernel {
       throw new PerdureError("PROCESS_ID_CONFLICT", message, { details: { pid: request.pid } });
     }
     // Its first start may still be on its way to the store; then this caller waits for the same commit.
-    if ("row" in found && found.isNew) await new Promise<void>((resolve) => this.#committer.stage.effects.push(resolve));
+    if ("row" in found && found.isNew)
+      await new Promise<void>((resolve) => this.#committer.stage.effects.push(resolve));
     return row.pid;
   }
 
@@ -199,9 +223,13 @@ export class Kernel {
     this.#runs.stop();
     await Promise.race([this.#runs.idle(), new Promise<void>((resolve) => this.#ports.clock.after(graceMs, resolve))]);
     // What callers were promised, and results that have no turn yet, stay in the inbox.
-    for (const { live, queued } of this.#awaited) if (!queued.consumed && !queued.spilled && !gone(live)) this.#spillOne(live, queued);
+    for (const { live, queued } of this.#awaited)
+      if (!queued.consumed && !queued.spilled && !gone(live)) this.#spillOne(live, queued);
     await this.#committer.settled();
-    this.#end("closed", new PerdureError("ENGINE_CLOSED", "The engine was closed. The process goes on when the store is opened again."));
+    this.#end(
+      "closed",
+      new PerdureError("ENGINE_CLOSED", "The engine was closed. The process goes on when the store is opened again."),
+    );
     await this.#machine.close();
     await this.#store.release(this.#ports.clock.nowMs());
   }
@@ -224,7 +252,10 @@ export class Kernel {
   }
 
   #operationSettled(live: Live, operation: PendingOperation, ok: boolean, value: Payload): void {
-    const queued = queueInput({ kind: "result", operation: operation.row.number, ok, value }, this.#ports.clock.nowMs());
+    const queued = queueInput(
+      { kind: "result", operation: operation.row.number, ok, value },
+      this.#ports.clock.nowMs(),
+    );
     this.#awaited.add({ live, queued });
     this.#enqueue(live, queued);
   }
@@ -240,7 +271,10 @@ export class Kernel {
   // -- turns ----------------------------------------------------------------------------------------------------
 
   /** A turn ran: stage all it did, and let what may be seen be seen after the commit. */
-  #turnDone(live: Live, turn: Omit<FinishedTurn, "commands" | "digests"> & { outcome: DoneOutcome }): Promise<void> | undefined {
+  #turnDone(
+    live: Live,
+    turn: Omit<FinishedTurn, "commands" | "digests"> & { outcome: DoneOutcome },
+  ): Promise<void> | undefined {
     const effects = turnEffects(live, { ...turn, ...turn.outcome }, this.#lease.downtimeMs);
     if (effects.sends.length === 0) {
       this.#stageTurn(live, effects, turn.inputs);
@@ -251,7 +285,8 @@ export class Kernel {
       this.#stageTurn(live, effects, turn.inputs);
       for (const [index, receiver] of receivers.entries()) {
         const body = effects.sends[index]?.body;
-        if (receiver !== undefined && body !== undefined) this.#stageMessage(receiver, { kind: "message", from: live.row.pid, body });
+        if (receiver !== undefined && body !== undefined)
+          this.#stageMessage(receiver, { kind: "message", from: live.row.pid, body });
       }
     });
   }
@@ -302,7 +337,13 @@ export class Kernel {
     this.#committer.stage.newProcesses.push(live.row);
   }
 
-  #committed(live: Live, effects: TurnEffects, inputs: readonly QueuedInput[], begun: readonly PendingOperation[], aborted: readonly PendingOperation[]): void {
+  #committed(
+    live: Live,
+    effects: TurnEffects,
+    inputs: readonly QueuedInput[],
+    begun: readonly PendingOperation[],
+    aborted: readonly PendingOperation[],
+  ): void {
     live.uncommitted--;
     live.isNew = false;
     for (const queued of inputs) queued.onDurable?.();
@@ -421,7 +462,12 @@ export class Kernel {
       for (const row of rows) {
         this.#inboxSeen = Math.max(this.#inboxSeen, row.seq);
         const live = await this.#registry.activateKey(row.process);
-        if (live === undefined || live.inputs.some(({ seq }) => seq === row.seq) || live.running?.some(({ seq }) => seq === row.seq)) continue;
+        if (
+          live === undefined ||
+          live.inputs.some(({ seq }) => seq === row.seq) ||
+          live.running?.some(({ seq }) => seq === row.seq)
+        )
+          continue;
         this.#enqueue(live, queueInput(row.input, row.atMs, undefined, row.seq));
       }
       if (rows.length < 500) return;
@@ -432,7 +478,8 @@ export class Kernel {
 
   #checkOpen(): void {
     if (this.#state === "open") return;
-    if (this.#state === "failed") throw new PerdureError("ENGINE_FAILED", "The engine has stopped because of a failure; open it again to go on.");
+    if (this.#state === "failed")
+      throw new PerdureError("ENGINE_FAILED", "The engine has stopped because of a failure; open it again to go on.");
     throw new PerdureError("ENGINE_CLOSED", "The engine is closed.");
   }
 
@@ -468,5 +515,7 @@ function settle(resolve: () => void, reject: (error: Error) => void): (error?: E
 }
 
 function exited(pid: Pid): PerdureError {
-  return new PerdureError("PROCESS_EXITED", `The process ${JSON.stringify(pid)} has already exited.`, { details: { pid } });
+  return new PerdureError("PROCESS_EXITED", `The process ${JSON.stringify(pid)} has already exited.`, {
+    details: { pid },
+  });
 }

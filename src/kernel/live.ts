@@ -80,11 +80,22 @@ export function newLive(row: ProcessRow, isNew: boolean): Live {
   };
 }
 
-export function queueInput(input: Input, arrivedMs: number, onDurable?: (error?: Error) => void, seq?: number): QueuedInput {
+export function queueInput(
+  input: Input,
+  arrivedMs: number,
+  onDurable?: (error?: Error) => void,
+  seq?: number,
+): QueuedInput {
   return { input, seq, consumed: false, spilled: seq !== undefined, arrivedMs, onDurable };
 }
 
 /** Whether the kernel may forget it: the store knows all there is to know. */
 export function atRest(live: Live): boolean {
-  return live.inputs.length === 0 && live.running === undefined && live.uncommitted === 0 && live.operations.size === 0 && !live.queued;
+  return (
+    live.inputs.length === 0 &&
+    live.running === undefined &&
+    live.uncommitted === 0 &&
+    live.operations.size === 0 &&
+    !live.queued
+  );
 }

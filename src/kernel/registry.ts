@@ -153,10 +153,14 @@ export function gone(live: Live): boolean {
 }
 
 function notFound(pid: Pid): PerdureError {
-  return new PerdureError("PROCESS_NOT_FOUND", `There is no process with the pid ${JSON.stringify(pid)}.`, { details: { pid } });
+  return new PerdureError("PROCESS_NOT_FOUND", `There is no process with the pid ${JSON.stringify(pid)}.`, {
+    details: { pid },
+  });
 }
 
 function broken(row: ProcessRow): PerdureError {
   const code = row.problem.startsWith("diverged") ? "PROCESS_DIVERGED" : "PROCESS_BROKEN";
-  return new PerdureError(code, `The process ${JSON.stringify(row.pid)} cannot go on: ${row.problem}`, { details: { pid: row.pid } });
+  return new PerdureError(code, `The process ${JSON.stringify(row.pid)} cannot go on: ${row.problem}`, {
+    details: { pid: row.pid },
+  });
 }

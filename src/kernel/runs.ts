@@ -7,7 +7,15 @@ import type { Clock } from "../base/ports.ts";
 import { encodeValue } from "../base/value.ts";
 import { commandDigest } from "../journal/digest.ts";
 import type { Command, FatalReason } from "../journal/types.ts";
-import type { Divergence, LoadRequest, Machine, SnapshotResult, TurnOutcome, TurnRequest, TurnResult } from "../machine/port.ts";
+import type {
+  Divergence,
+  LoadRequest,
+  Machine,
+  SnapshotResult,
+  TurnOutcome,
+  TurnRequest,
+  TurnResult,
+} from "../machine/port.ts";
 import type { ProcessKey, Store } from "../store/port.ts";
 import type { Committer } from "./batch.ts";
 import { queueInput } from "./live.ts";
@@ -23,7 +31,10 @@ export interface RunsPorts {
   readonly committer: Committer;
   readonly events: KernelEvents;
   /** Stages the turn. A promise delays the process's next turn. */
-  done(live: Live, turn: { number: number; timeMs: number; inputs: readonly QueuedInput[]; outcome: DoneOutcome }): Promise<void> | undefined;
+  done(
+    live: Live,
+    turn: { number: number; timeMs: number; inputs: readonly QueuedInput[]; outcome: DoneOutcome },
+  ): Promise<void> | undefined;
   broke(live: Live): void;
   failed(error: Error): void;
 }
@@ -146,7 +157,15 @@ export class Runs {
     this.#soonBack.delete(live);
     const timeMs = Math.max(live.lastTimeMs, Math.trunc(this.#ports.clock.nowMs()));
     const { key, pid, program, entry } = live.row;
-    const request = { process: key, pid, program, number: live.lastTurn + 1, timeMs, inputs: inputs.map(({ input }) => input), script: entry === "" };
+    const request = {
+      process: key,
+      pid,
+      program,
+      number: live.lastTurn + 1,
+      timeMs,
+      inputs: inputs.map(({ input }) => input),
+      script: entry === "",
+    };
     this.#underway.set(key, { live, request });
     const fatal = inputs[0]?.input;
     if (fatal?.kind === "fatal") {
@@ -176,7 +195,7 @@ export class Runs {
     const { snapshots } = await this.#ports.store.load(key);
     const snapshot = snapshots.find(({ turn }) => !live.damagedSnapshots.has(turn));
     const tail = [];
-    for (let from = (snapshot?.turn ?? 0) + 1; from <= live.lastTurn; ) {
+    for (let from = (snapshot?.turn ?? 0) + 1; from <= live.lastTurn;) {
       const page = await this.#ports.store.turns(key, from, tailPageTurns);
       tail.push(...page);
       const last = page.at(-1);
@@ -214,7 +233,11 @@ export class Runs {
         return this.#again(live, inputs);
       case "damaged-snapshot":
         live.damagedSnapshots.add(outcome.turn);
-        this.#ports.events.notice({ kind: "snapshot-damaged", pid: live.row.pid, message: `The snapshot of turn ${outcome.turn} is passed over: ${outcome.detail}` });
+        this.#ports.events.notice({
+          kind: "snapshot-damaged",
+          pid: live.row.pid,
+          message: `The snapshot of turn ${outcome.turn} is passed over: ${outcome.detail}`,
+        });
         return this.#again(live, inputs);
       case "diverged":
         return this.#broken(live, describeDivergence(outcome.divergence));
@@ -254,8 +277,15 @@ export class Runs {
     const killed = outcome.reason === "killed";
     const culprit = inputs[outcome.input];
     if (culprit !== undefined && !killed) culprit.consumed = true;
-    const fatal = queueInput({ kind: "fatal", reason: outcome.reason, detail: outcome.detail }, this.#ports.clock.nowMs(), culprit?.onDurable, culprit?.seq);
-    live.inputs = killed ? [...inputs, ...live.inputs] : [...before, fatal, ...inputs.slice(outcome.input + 1), ...live.inputs];
+    const fatal = queueInput(
+      { kind: "fatal", reason: outcome.reason, detail: outcome.detail },
+      this.#ports.clock.nowMs(),
+      culprit?.onDurable,
+      culprit?.seq,
+    );
+    live.inputs = killed
+      ? [...inputs, ...live.inputs]
+      : [...before, fatal, ...inputs.slice(outcome.input + 1), ...live.inputs];
     this.#free(live);
   }
 

@@ -134,8 +134,16 @@ export class Timers {
   /** Takes all timers due now. */
   due(nowMs: number): { process: ProcessKey; number: number }[] {
     const found: { process: ProcessKey; number: number }[] = [];
-    for (const [clock, time] of [["wall", nowMs], ["service", nowMs - this.#downtimeMs]] as const) {
-      for (let entry = this.#clocks[clock].heap.pop(time); entry !== undefined; entry = this.#clocks[clock].heap.pop(time)) found.push(entry);
+    for (const [clock, time] of [
+      ["wall", nowMs],
+      ["service", nowMs - this.#downtimeMs],
+    ] as const) {
+      for (
+        let entry = this.#clocks[clock].heap.pop(time);
+        entry !== undefined;
+        entry = this.#clocks[clock].heap.pop(time)
+      )
+        found.push(entry);
     }
     return found;
   }
