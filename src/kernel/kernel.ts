@@ -24,6 +24,8 @@ import type { KernelEvents, OperationReport, OperationRunner } from "./ports.ts"
 import { gone, Registry } from "./registry.ts";
 import { Runs } from "./runs.ts";
 import type { DoneOutcome } from "./runs.ts";
+import { stageMessage, stageSpill, stageTurn } from "./staging.ts";
+import type { StagedOperations } from "./staging.ts";
 import { Timers } from "./timers.ts";
 
 export interface KernelPorts {
@@ -224,7 +226,7 @@ export class Kernel {
     await Promise.race([this.#runs.idle(), new Promise<void>((resolve) => this.#ports.clock.after(graceMs, resolve))]);
     // What callers were promised, and results that have no turn yet, stay in the inbox.
     for (const { live, queued } of this.#awaited)
-      if (!queued.consumed && !queued.spilled && !gone(live)) this.#spillOne(live, queued);
+      if (!queued.consumed && !queued.spilled && !gone(live)) stageSpill(this.#committer.stage, live, queued);
     await this.#committer.settled();
     this.#end(
       "closed",
@@ -277,72 +279,34 @@ export class Kernel {
   ): Promise<void> | undefined {
     const effects = turnEffects(live, { ...turn, ...turn.outcome }, this.#lease.downtimeMs);
     if (effects.sends.length === 0) {
-      this.#stageTurn(live, effects, turn.inputs);
+      this.#stage(live, effects, turn.inputs);
       return undefined;
     }
     // Receivers are looked up first, so that the messages are part of the sender's commit.
     return Promise.all(effects.sends.map(({ to }) => this.#registry.activateIfAlive(to))).then((receivers) => {
-      this.#stageTurn(live, effects, turn.inputs);
+      this.#stage(live, effects, turn.inputs);
       for (const [index, receiver] of receivers.entries()) {
         const body = effects.sends[index]?.body;
-        if (receiver !== undefined && body !== undefined)
-          this.#stageMessage(receiver, { kind: "message", from: live.row.pid, body });
+        if (receiver === undefined || body === undefined) continue;
+        const queued = queueInput({ kind: "message", from: live.row.pid, body }, this.#ports.clock.nowMs());
+        stageMessage(this.#committer.stage, receiver, queued, () => {
+          if (!gone(receiver)) this.#enqueue(receiver, queued);
+        });
       }
     });
   }
 
-  #stageMessage(receiver: Live, input: Input): void {
+  #stage(live: Live, effects: TurnEffects, inputs: readonly QueuedInput[]): void {
     const { stage } = this.#committer;
-    const queued = queueInput(input, this.#ports.clock.nowMs());
-    queued.spilled = true;
-    stage.inbox.push({ process: receiver.row.key, queued });
-    receiver.uncommitted++;
-    stage.effects.push(() => {
-      receiver.uncommitted--;
-      if (!gone(receiver)) this.#enqueue(receiver, queued);
-    });
-  }
-
-  #stageTurn(live: Live, effects: TurnEffects, inputs: readonly QueuedInput[]): void {
-    const { stage } = this.#committer;
-    const process = live.row.key;
-    this.#stageRow(live);
-    stage.turns.push({ process, turn: effects.turn });
-    for (const queued of inputs) {
-      queued.consumed = true;
-      stage.consumed.push(queued);
-    }
-    stage.operations.push(...effects.operations);
-    stage.timers.push(...effects.timers);
-    stage.logs.push(...effects.logs);
-    for (const number of effects.operationsGone) stage.operationsGone.push({ process, number });
-    for (const number of effects.timersGone) stage.timersGone.push({ process, number });
-    if (effects.exit !== undefined) {
-      live.exiting = true;
-      stage.exits.push({ process, exit: effects.exit });
-    }
-    const begun = effects.operations.map((row): PendingOperation => ({ row, token: undefined, settled: false }));
-    for (const operation of begun) live.operations.set(operation.row.number, operation);
-    const aborted = effects.operationsAborted.flatMap((number) => live.operations.get(number) ?? []);
-    for (const number of effects.operationsGone) live.operations.delete(number);
-    for (const row of effects.timers) live.timers.set(row.number, { row, fired: false });
-    for (const number of effects.timersGone) live.timers.delete(number);
-    live.uncommitted++;
-    stage.effects.push(() => this.#committed(live, effects, inputs, begun, aborted));
-  }
-
-  #stageRow(live: Live): void {
-    if (live.rowStaged) return;
-    live.rowStaged = true;
-    this.#committer.stage.newProcesses.push(live.row);
+    const operations = stageTurn(stage, live, effects, inputs);
+    stage.effects.push(() => this.#committed(live, effects, inputs, operations));
   }
 
   #committed(
     live: Live,
     effects: TurnEffects,
     inputs: readonly QueuedInput[],
-    begun: readonly PendingOperation[],
-    aborted: readonly PendingOperation[],
+    { begun, aborted }: StagedOperations,
   ): void {
     live.uncommitted--;
     live.isNew = false;
@@ -421,23 +385,8 @@ export class Kernel {
     for (const entry of this.#awaited) {
       const { live, queued } = entry;
       if (queued.consumed || queued.spilled || gone(live)) this.#awaited.delete(entry);
-      else if (Math.abs(nowMs - queued.arrivedMs) >= spillAfterMs) this.#spillOne(live, queued);
+      else if (Math.abs(nowMs - queued.arrivedMs) >= spillAfterMs) stageSpill(this.#committer.stage, live, queued);
     }
-  }
-
-  #spillOne(live: Live, queued: QueuedInput): void {
-    const { stage } = this.#committer;
-    queued.spilled = true;
-    const process = live.row.key;
-    this.#stageRow(live);
-    stage.inbox.push({ process, queued });
-    if (queued.input.kind === "result") stage.operationsGone.push({ process, number: queued.input.operation });
-    stage.effects.push(() => {
-      live.isNew = false;
-      const { onDurable } = queued;
-      queued.onDurable = undefined;
-      onDurable?.();
-    });
   }
 
   // -- recovery -------------------------------------------------------------------------------------------------

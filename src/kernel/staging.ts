@@ -1,0 +1,81 @@
+/** Puts what happened on the stage for the next commit, and keeps the processes in memory in step with it. */
+import type { Stage } from "./batch.ts";
+import type { TurnEffects } from "./effects.ts";
+import type { Live, PendingOperation, QueuedInput } from "./live.ts";
+
+/** What has to be done about operations once a turn is committed. */
+export interface StagedOperations {
+  readonly begun: readonly PendingOperation[];
+  readonly aborted: readonly PendingOperation[];
+}
+
+/** Everything a turn did, in one commit. Nothing of it may be seen before `stage.effects` run. */
+export function stageTurn(
+  stage: Stage,
+  live: Live,
+  effects: TurnEffects,
+  inputs: readonly QueuedInput[],
+): StagedOperations {
+  const process = live.row.key;
+  stageRow(stage, live);
+  stage.turns.push({ process, turn: effects.turn });
+  for (const queued of inputs) {
+    queued.consumed = true;
+    stage.consumed.push(queued);
+  }
+  stage.operations.push(...effects.operations);
+  stage.timers.push(...effects.timers);
+  stage.logs.push(...effects.logs);
+  for (const number of effects.operationsGone) stage.operationsGone.push({ process, number });
+  for (const number of effects.timersGone) stage.timersGone.push({ process, number });
+  if (effects.exit !== undefined) {
+    live.exiting = true;
+    stage.exits.push({ process, exit: effects.exit });
+  }
+  live.uncommitted++;
+  return keepInStep(live, effects);
+}
+
+function keepInStep(live: Live, effects: TurnEffects): StagedOperations {
+  const begun = effects.operations.map((row): PendingOperation => ({ row, token: undefined, settled: false }));
+  for (const operation of begun) live.operations.set(operation.row.number, operation);
+  const aborted = effects.operationsAborted.flatMap((number) => live.operations.get(number) ?? []);
+  for (const number of effects.operationsGone) live.operations.delete(number);
+  for (const row of effects.timers) live.timers.set(row.number, { row, fired: false });
+  for (const number of effects.timersGone) live.timers.delete(number);
+  return { begun, aborted };
+}
+
+/** The process row goes with the first commit that has anything of the process. */
+function stageRow(stage: Stage, live: Live): void {
+  if (live.rowStaged) return;
+  live.rowStaged = true;
+  stage.newProcesses.push(live.row);
+}
+
+/** A message from one process to another is part of the sender's commit. `deliver` is called after it. */
+export function stageMessage(stage: Stage, receiver: Live, queued: QueuedInput, deliver: () => void): void {
+  queued.spilled = true;
+  stage.inbox.push({ process: receiver.row.key, queued });
+  // While a message to it is on its way, the receiver must not be forgotten.
+  receiver.uncommitted++;
+  stage.effects.push(() => {
+    receiver.uncommitted--;
+    deliver();
+  });
+}
+
+/** An input that waited too long for its turn gets a row of its own. */
+export function stageSpill(stage: Stage, live: Live, queued: QueuedInput): void {
+  queued.spilled = true;
+  const process = live.row.key;
+  stageRow(stage, live);
+  stage.inbox.push({ process, queued });
+  if (queued.input.kind === "result") stage.operationsGone.push({ process, number: queued.input.operation });
+  stage.effects.push(() => {
+    live.isNew = false;
+    const { onDurable } = queued;
+    queued.onDurable = undefined;
+    onDurable?.();
+  });
+}
