@@ -1,13 +1,13 @@
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import type { StoreReader } from "./port.ts";
 import { openSqliteStore } from "./sqlite/index.ts";
 import { testStore } from "./suite.ts";
+import { makeFolder } from "./suite/scratch.ts";
 
 testStore("sqlite", async () => {
-  const folder = mkdtempSync(join(tmpdir(), "perdure-store-"));
+  const folder = makeFolder();
   const path = join(folder, "store.db");
   const handles: StoreReader[] = [];
   const kept = <T extends StoreReader>(handle: T): T => {

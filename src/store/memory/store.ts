@@ -362,7 +362,7 @@ export class MemoryStore implements Store {
     try {
       result = effect();
     } catch (error) {
-      return Promise.reject(error as Error);
+      return Promise.reject(error);
     }
     if (fault === "crash-after") {
       this.#die();

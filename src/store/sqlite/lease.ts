@@ -45,7 +45,7 @@ function inUse(connection: Connection): PerdureError {
   const ownerPid = meta["owner_pid"];
   const ownerHost = meta["owner_host"];
   const owner =
-    typeof ownerPid === "number" ? `another engine (process ${ownerPid} on ${ownerHost})` : "another engine";
+    typeof ownerPid === "number" ? `another engine (process ${ownerPid} on ${String(ownerHost)})` : "another engine";
   return new PerdureError(
     "STORE_IN_USE",
     `The store ${connection.path} is owned by ${owner}. Stop that one first, or give this one a store of its own. If you are sure that no engine runs, look for who holds ${lockPath(connection.path)} open.`,

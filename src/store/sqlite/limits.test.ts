@@ -7,8 +7,7 @@ import { DatabaseSync } from "node:sqlite";
 import { test } from "node:test";
 import type { Store } from "../port.ts";
 import { message, operation, process, program, snapshot, startMs, timer, turn } from "../suite/samples.ts";
-import { scratchTest } from "../suite/scratch.ts";
-import type { Scratch } from "../suite/scratch.ts";
+import { Scratch, scratchTest } from "../suite/scratch.ts";
 
 const atMs = startMs;
 
@@ -89,37 +88,55 @@ test("a full disk is STORE_FULL, and after room was made the store goes on with 
   assert.deepEqual(JSON.parse(stdout || "null"), { code: "STORE_FULL", kept: true, healed: true }, stderr);
 });
 
-/** Opens the store as somebody without the rights to it; prints the code of the refusal. */
-const openPowerless = (index: string, path: string, mode: string): string => `
+/** Opens stores as somebody without the rights to them; prints code and message of each refusal. */
+const openPowerless = (index: string, paths: readonly string[]): string => `
   import { openSqliteStore } from ${index};
   if (process.getuid() === 0) process.setuid(65534);
-  const error = await openSqliteStore(${JSON.stringify(path)}, { mode: "${mode}" }).then(() => undefined, (error) => error);
-  console.log(JSON.stringify([error?.code, error?.message]));`;
+  const refusals = [];
+  for (const path of ${JSON.stringify(paths)}) {
+    for (const mode of ["owner", "reader"]) {
+      const error = await openSqliteStore(path, { mode }).then(() => undefined, (error) => error);
+      refusals.push([error?.code, error?.message]);
+    }
+  }
+  console.log(JSON.stringify(refusals));`;
 
-for (const mode of ["owner", "reader"]) {
-  const cases: readonly (readonly [string, number, number, string])[] = [
-    ["a folder that cannot be written", 0o555, 0o666, "STORE_READ_ONLY"],
-    ["a file that cannot be written", 0o777, 0o444, "STORE_READ_ONLY"],
-    ["a file that cannot be read", 0o777, 0o000, "STORE_UNREADABLE"],
+test("places without the needed rights are refused to owners and readers alike, naming the path", async (t) => {
+  if (getuid === undefined) return t.skip("the platform has no users");
+  const cases: readonly (readonly [folderMode: number, fileMode: number, code: string])[] = [
+    [0o555, 0o666, "STORE_READ_ONLY"],
+    [0o777, 0o444, "STORE_READ_ONLY"],
+    [0o777, 0o000, "STORE_UNREADABLE"],
   ];
-  for (const [what, folderMode, fileMode, code] of cases) {
-    scratchTest(`${what} is ${code} for a${mode === "owner" ? "n owner" : " reader"}`, async (scratch, t) => {
-      if (getuid === undefined) return t.skip("the platform has no users");
+  const scratches = cases.map(() => new Scratch());
+  try {
+    for (const [i, [folderMode, fileMode]] of cases.entries()) {
+      const scratch = scratches[i] as Scratch;
       await sizeOf(scratch, await owner(scratch));
       chmodSync(scratch.path, fileMode);
       chmodSync(scratch.folder, folderMode);
-      try {
-        const source = openPowerless(JSON.stringify(new URL("./index.ts", import.meta.url).href), scratch.path, mode);
-        const { stdout, stderr } = spawnSync(execPath, ["--input-type=module", "--eval", source], { encoding: "utf8" });
-        const [refused, message] = JSON.parse(stdout || "[]") as string[];
-        assert.equal(refused, code, stderr);
-        assert.ok(message?.includes(scratch.path), message);
-      } finally {
-        chmodSync(scratch.folder, 0o700);
-      }
-    });
+    }
+    const index = JSON.stringify(new URL("./index.ts", import.meta.url).href);
+    const source = openPowerless(
+      index,
+      scratches.map(({ path }) => path),
+    );
+    const { stdout, stderr } = spawnSync(execPath, ["--input-type=module", "--eval", source], { encoding: "utf8" });
+    const refusals = JSON.parse(stdout || "[]") as [string, string][];
+    assert.deepEqual(
+      refusals.map(([code]) => code),
+      cases.flatMap(([, , code]) => [code, code]),
+      stderr,
+    );
+    for (const [i, [, message]] of refusals.entries())
+      assert.ok(message.includes(scratches[i >> 1]?.path ?? "?"), message);
+  } finally {
+    for (const scratch of scratches) {
+      chmodSync(scratch.folder, 0o700);
+      await scratch.dispose();
+    }
   }
-}
+});
 
 scratchTest(
   "a write that another program's transaction blocks too long fails with what to do, and leaves nothing",

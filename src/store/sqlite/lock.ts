@@ -15,15 +15,15 @@ export function lockPath(path: string): string {
   return `${path}-lock`;
 }
 
-/** Whoever only looks whether the store is owned (`ownership.ts`) gets in the way no longer than this. */
-const patienceMs = 50;
+/** Whoever only asks whether the store is owned (`ownership.ts`) holds the lock too, for some microseconds: wait for them. */
+const lockTimeoutMs = 100;
 
 /** A database that nobody refers to any more is closed by the garbage collector, and its lock would go with it. */
 const held = new Set<DatabaseSync>();
 
 /** Undefined when someone else holds it, in this operating system process or another. */
 export function acquireOwnerLock(path: string): OwnerLock | undefined {
-  const db = new DatabaseSync(lockPath(path), { timeout: patienceMs });
+  const db = new DatabaseSync(lockPath(path), { timeout: lockTimeoutMs });
   try {
     db.exec("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE");
   } catch (error) {

@@ -50,7 +50,7 @@ function run(t: TestContext, path: string, code: string): Child {
   return {
     child,
     kill,
-    line: async () => (await lines.next()).value as string | undefined,
+    line: async () => (await lines.next()).value,
   };
 }
 

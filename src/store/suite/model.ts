@@ -199,6 +199,10 @@ export async function observe(store: Store): Promise<unknown> {
       await store.dueTimers("service", -Infinity, Infinity, 1000),
     ],
     inbox: await store.inboxAfter(0, 1000),
-    logs: (await store.logs(undefined, 0, 1000)).map(({ seq: _, ...row }) => row),
+    logs: (await store.logs(undefined, 0, 1000)).map(withoutSeq),
   };
+}
+
+function withoutSeq({ process, turn, atMs, level, text }: LogRow): Omit<LogRow, "seq"> {
+  return { process, turn, atMs, level, text };
 }
