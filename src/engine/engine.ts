@@ -77,7 +77,7 @@ export class Engine<P = unknown> implements AsyncDisposable {
 
   async #open(): Promise<void> {
     const { store = "perdure.db", guestThreads, limits } = this.#options;
-    this.#kernel = await KernelClient.open(
+    this.#kernel = new KernelClient(
       {
         store: store === "memory:" ? store : resolvePath(store),
         ...(guestThreads === undefined ? {} : { guestThreads }),
@@ -86,6 +86,7 @@ export class Engine<P = unknown> implements AsyncDisposable {
       (event) => this.#heard(event),
       (error) => this.#failed(error),
     );
+    await this.#kernel.opened();
   }
 
   /** Hash of the program that new processes are started with; undefined without one. */

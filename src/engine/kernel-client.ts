@@ -15,25 +15,9 @@ export class KernelClient {
   #ids = 0;
   /** Why nothing can be called any more. */
   #ended: Error | undefined;
-  #opened: { resolve(): void; reject(error: Error): void } | undefined;
+  readonly #opened = Promise.withResolvers<void>();
 
-  /** Throws what kept the store from being opened. */
-  static async open(
-    data: KernelThreadData,
-    onEvent: (event: KernelEvent) => void,
-    onFailed: (error: Error) => void,
-  ): Promise<KernelClient> {
-    const client = new KernelClient(data, onEvent, onFailed);
-    try {
-      await new Promise<void>((resolve, reject) => (client.#opened = { resolve, reject }));
-      return client;
-    } catch (error) {
-      await client.terminate();
-      throw error;
-    }
-  }
-
-  private constructor(data: KernelThreadData, onEvent: (event: KernelEvent) => void, onFailed: (error: Error) => void) {
+  constructor(data: KernelThreadData, onEvent: (event: KernelEvent) => void, onFailed: (error: Error) => void) {
     this.#onEvent = onEvent;
     this.#onFailed = onFailed;
     const extension = import.meta.url.endsWith(".ts") ? "ts" : "js";
@@ -48,6 +32,19 @@ export class KernelClient {
         new PerdureError("ENGINE_FAILED", "The kernel thread ended. Nothing committed is lost; open the engine again."),
       ),
     );
+  }
+
+  /**
+   * Resolves when the store is open and recovered; throws what kept it from being so. Events may come before: recovery
+   * begins operations.
+   */
+  async opened(): Promise<void> {
+    try {
+      await this.#opened.promise;
+    } catch (error) {
+      await this.terminate();
+      throw error;
+    }
   }
 
   call<M extends ServiceMethod>(method: M, ...args: ServiceArgs<M>): Promise<ServiceResult<M>> {
@@ -77,8 +74,8 @@ export class KernelClient {
     switch (message.kind) {
       case "opened":
         return message.error === undefined
-          ? this.#opened?.resolve()
-          : this.#opened?.reject(fromWireError(message.error));
+          ? this.#opened.resolve()
+          : this.#opened.reject(fromWireError(message.error));
       case "answer": {
         const call = this.#calls.get(message.id);
         this.#calls.delete(message.id);
@@ -95,7 +92,7 @@ export class KernelClient {
 
   #fail(error: Error): void {
     if (this.#ended !== undefined) return;
-    this.#opened?.reject(error);
+    this.#opened.reject(error);
     this.#end(error);
     this.#onFailed(error);
   }
