@@ -11,10 +11,10 @@ import type { Payload } from "../base/value.ts";
 import type { ExitReason, LogLevel, TimerClock } from "../journal/types.ts";
 
 /**
- * Hands one command to the host. Strings are passed as they are (primitives), chunks as Uint8Arrays. The machine sets it
+ * Hands one command to the host. Strings are passed as they are (primitives), chunks as whole buffers. The machine sets it
  * before the prelude is evaluated; see `machine/protocol.ts` for what each kind carries.
  */
-export type Emit = (kind: number, number: number, a: string, b: string, ...chunks: Uint8Array[]) => void;
+export type Emit = (kind: number, number: number, a: string, b: string, ...chunks: ArrayBuffer[]) => void;
 
 export const emitKind = {
   operation: 1,
@@ -100,7 +100,8 @@ function issue(kind: number, number: number, a: string, b: string, chunks?: read
     return;
   }
   if (chunks === undefined) emit(kind, number, a, b);
-  else emit(kind, number, a, b, ...chunks);
+  // The border takes whole buffers: a view of a larger one is copied out of it.
+  else emit(kind, number, a, b, ...chunks.map((chunk) => chunk.slice().buffer as ArrayBuffer));
 }
 
 /**

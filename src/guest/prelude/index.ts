@@ -12,22 +12,8 @@ import { installGlobals } from "./globals.ts";
 
 declare const globalThis: Record<string, unknown>;
 
-const hostEmit = globalThis["__emit"] as (
-  kind: number,
-  number: number,
-  a: string,
-  b: string,
-  ...chunks: ArrayBuffer[]
-) => void;
+connect(globalThis["__emit"] as Emit);
 delete globalThis["__emit"];
-
-const emit: Emit = (kind, number, a, b, ...chunks) => {
-  if (chunks.length === 0) return hostEmit(kind, number, a, b);
-  // The border takes whole buffers: a view of a larger one is copied out of it.
-  return hostEmit(kind, number, a, b, ...chunks.map((chunk) => chunk.slice().buffer as ArrayBuffer));
-};
-
-connect(emit);
 installGlobals(globalThis);
 Object.defineProperty(globalThis, "__perdure", { value: { api, operation }, configurable: true });
 globalThis["__dispatch"] = dispatch;
