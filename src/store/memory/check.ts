@@ -13,6 +13,8 @@ export function checkBatch(disk: MemoryDisk, batch: CommitBatch): void {
   checkStates(disk, batch, fresh);
 }
 
+const hexadecimal = /^(?:[0-9a-f]{2})*$/;
+
 type Fresh = ReadonlyMap<ProcessKey, ProcessRow>;
 
 function checkNewProcesses(disk: MemoryDisk, rows: readonly ProcessRow[] = []): Fresh {
@@ -30,6 +32,9 @@ function checkNewProcesses(disk: MemoryDisk, rows: readonly ProcessRow[] = []): 
     }
     if (disk.keys.has(row.pid) || pids.has(row.pid)) {
       throw refuse("PROCESS_ID_CONFLICT", `a process ${row.pid} exists already`);
+    }
+    if (!hexadecimal.test(row.argsDigest)) {
+      throw refuse("ARGUMENT_INVALID", `process ${row.pid} has the digest ${JSON.stringify(row.argsDigest)}`);
     }
     fresh.set(row.key, row);
     pids.add(row.pid);

@@ -47,6 +47,13 @@ function putProcess(connection: Connection, row: ProcessRow): void {
   const ended =
     exit === undefined ? ([null, null, null] as const) : ([exit.atMs, exit.reason, encodePayload(exit.value)] as const);
   const digest = Buffer.from(row.argsDigest, "hex");
+  if (digest.toString("hex") !== row.argsDigest) {
+    throw new PerdureError(
+      "ARGUMENT_INVALID",
+      `Process ${row.pid} has the digest ${JSON.stringify(row.argsDigest)}. Give it in lower-case hexadecimal digits.`,
+      { details: { pid: row.pid } },
+    );
+  }
   try {
     connection.sql.putProcess.run(
       row.key,

@@ -43,6 +43,10 @@ function testAtomicity(setup: StoreSetup): void {
     "a pid twice": ["PROCESS_ID_CONFLICT", { atMs, newProcesses: [process(5), process(6, { pid: "p5" })] }],
     "a process key that exists": ["STORE_FENCED", { atMs, newProcesses: [process(1, { pid: "other" })] }],
     "a program that is not there": ["STORE_FAILED", { atMs, newProcesses: [process(5, { program: "f0" })] }],
+    "a digest that is not hexadecimal": [
+      "ARGUMENT_INVALID",
+      { atMs, newProcesses: [process(5, { argsDigest: "0X" })] },
+    ],
     "a turn that exists": ["STORE_FENCED", { atMs, turns: [{ process: 1, turn: turn(1) }] }],
     "a turn after a gap": ["STORE_FAILED", { atMs, turns: [{ process: 1, turn: turn(3) }] }],
     "a turn of no process": ["PROCESS_NOT_FOUND", { atMs, turns: [{ process: 9, turn: turn(1) }] }],
