@@ -277,3 +277,12 @@ describe("encodeError never throws", () => {
     assert.ok(decoded(error) instanceof Error);
   });
 });
+
+test("a stack without its error's title, as other engines have them, gets it", () => {
+  const stack = "    at f (app.ts:1:2)\n    at g (app.ts:3:4)\n";
+  const error = Object.assign(new RangeError("out", { cause: new TypeError("") }), { code: 7 });
+  for (const each of [error, error.cause as Error]) Object.defineProperty(each, "stack", { value: stack });
+  const result = decodeValue(encodeValue(error)) as RangeError;
+  assert.equal(result.stack, "RangeError: out\n    at f (app.ts:1:2)\n    at g (app.ts:3:4)");
+  assert.equal((result.cause as Error).stack, "TypeError\n    at f (app.ts:1:2)\n    at g (app.ts:3:4)");
+});

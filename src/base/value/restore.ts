@@ -152,11 +152,7 @@ class Restorer {
         throw corrupt(`node ${id} has no text for ${name}`);
       define(object, name, value, typeof key === "string");
     }
-    if (node[0] === "e" && !hasOwn(object, "stack")) {
-      const { name, message } = object as Record<string, unknown>;
-      const title = typeof name === "string" ? name : "Error";
-      define(object, "stack", typeof message === "string" && message !== "" ? `${title}: ${message}` : title, false);
-    }
+    if (node[0] === "e") completeStack(object as { name?: unknown; message?: unknown; stack?: unknown });
   }
 
   private slot(slot: unknown): unknown {
@@ -254,6 +250,19 @@ class Restorer {
     if (!valid) throw corrupt(`node ${id} reaches beyond its buffer`);
     return new constructor(buffer, offset, length);
   }
+}
+
+/** In V8 a stack begins with the error's title, in QuickJS with its first frame; a reader expects what his engine does. */
+const stacksHaveTitles: boolean = matches(/^Error: x/, new Error("x").stack ?? "") !== null;
+
+function completeStack(error: { name?: unknown; message?: unknown; stack?: unknown }): void {
+  const { name, message, stack } = error;
+  const isMissing = !hasOwn(error, "stack");
+  const bare = stacksHaveTitles && typeof stack === "string" ? matches(/^(\s+at [^]*?)\n?$/, stack) : null;
+  if (!isMissing && bare === null) return;
+  const kind = typeof name === "string" ? name : "Error";
+  const title = typeof message === "string" && message !== "" ? `${kind}: ${message}` : kind;
+  define(error, "stack", bare === null ? title : `${title}\n${(bare as RegExpExecArray)[1]}`, false);
 }
 
 function isReference(slot: unknown): boolean {
