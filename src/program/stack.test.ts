@@ -104,3 +104,20 @@ test("many maps in turn are all served, also those that were pushed out of the c
     });
   }
 });
+
+test("frames are mapped where a printed error's fields follow them", () => {
+  const maps = { programMap: lineMap("app.ts"), preludeMap: lineMap("guest/prelude/timers.ts") };
+  const printed = [
+    "RangeError: out",
+    "    at f (perdure:program:2:1)",
+    "    at tick (perdure:prelude:1:2) {",
+    "  code: 7",
+    "}",
+  ];
+  assert.deepEqual(mapStack(printed.join("\n"), maps).split("\n"), [
+    "RangeError: out",
+    "    at f (app.ts:2:1) {",
+    "  code: 7",
+    "}",
+  ]);
+});

@@ -12,8 +12,9 @@ export interface StackMaps {
   readonly preludeMap?: string | undefined;
 }
 
-// "    at fn (file:line:column)", or without a function "    at file:line:column"; file names may contain colons.
-const framePattern = /^(\s*at (?:.*\()?)([^()]+):(\d+):(\d+)(\)?)$/;
+// "    at fn (file:line:column)", or without a function "    at file:line:column"; file names may contain colons. Where an
+// error with fields is printed, a brace follows its last frame.
+const framePattern = /^(\s*at (?:.*\()?)([^()]+):(\d+):(\d+)(\)?)( \{)?$/;
 
 /**
  * Maps the frames of a QuickJS stack to the sources: `at order (perdure:program:12:34)` becomes `at order (app.ts:3:5)`.
@@ -24,15 +25,18 @@ const framePattern = /^(\s*at (?:.*\()?)([^()]+):(\d+):(\d+)(\)?)$/;
 export function mapStack(stack: string, maps: StackMaps): string {
   const lines = stack.split("\n").map((line) => ({ line, frame: framePattern.exec(line) }));
   const elsewhere = lines.some(({ frame }) => frame !== null && frame[2] !== preludeFileName);
-  return lines
-    .filter(({ frame }) => frame?.[2] !== preludeFileName || !elsewhere)
-    .map(({ line, frame }) => (frame === null ? line : mapFrame(frame, maps)))
-    .join("\n");
+  const kept: string[] = [];
+  for (const { line, frame } of lines) {
+    if (frame === null) kept.push(line);
+    else if (frame[2] !== preludeFileName || !elsewhere) kept.push(mapFrame(frame, maps));
+    else if (frame[6] !== undefined && kept.length > 0) kept.push(kept.pop() + frame[6]);
+  }
+  return kept.join("\n");
 }
 
 function mapFrame(frame: RegExpExecArray, maps: StackMaps): string {
-  const [line, head = "", file = "", lineNumber = "", column = "", tail = ""] = frame;
+  const [line, head = "", file = "", lineNumber = "", column = "", tail = "", brace = ""] = frame;
   const map = file === programFileName ? maps.programMap : file === preludeFileName ? maps.preludeMap : undefined;
   const position = map === undefined ? undefined : originalPosition(map, Number(lineNumber), Number(column));
-  return position === undefined ? line : `${head}${position.source}:${position.line}:${position.column}${tail}`;
+  return position === undefined ? line : `${head}${position.source}:${position.line}:${position.column}${tail}${brace}`;
 }
