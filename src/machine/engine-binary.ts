@@ -13,13 +13,42 @@ export interface EngineBinary {
 
 /** What the machine calls. Checked once, so that another binary fails with a sentence and not in the middle of a turn. */
 const exportsNeeded = [
-  "memory", "__stack_pointer", "_initialize", "wasm_malloc", "wasm_free",
-  "qjs_init", "qjs_set_interrupt_handler", "qjs_set_promise_rejection_handler", "qjs_set_memory_limit", "qjs_set_max_stack_size",
-  "qjs_run_gc", "qjs_eval", "qjs_compile", "qjs_eval_bytecode", "qjs_call", "qjs_is_job_pending", "qjs_execute_pending_job",
-  "qjs_new_string", "qjs_new_number", "qjs_new_array_buffer", "qjs_new_host_function", "qjs_get_undefined", "qjs_get_global",
-  "qjs_get_prop_string", "qjs_set_prop_string", "qjs_get_string_len", "qjs_free_cstring", "qjs_get_float64", "qjs_get_array_buffer",
-  "qjs_is_exception", "qjs_get_exception", "qjs_get_value_ptr", "qjs_free_value",
-  "qjs_get_runtime_ptr", "qjs_get_context_ptr", "qjs_set_runtime_and_context",
+  "memory",
+  "__stack_pointer",
+  "_initialize",
+  "wasm_malloc",
+  "wasm_free",
+  "qjs_init",
+  "qjs_set_interrupt_handler",
+  "qjs_set_promise_rejection_handler",
+  "qjs_set_memory_limit",
+  "qjs_set_max_stack_size",
+  "qjs_run_gc",
+  "qjs_eval",
+  "qjs_compile",
+  "qjs_eval_bytecode",
+  "qjs_call",
+  "qjs_is_job_pending",
+  "qjs_execute_pending_job",
+  "qjs_new_string",
+  "qjs_new_number",
+  "qjs_new_array_buffer",
+  "qjs_new_host_function",
+  "qjs_get_undefined",
+  "qjs_get_global",
+  "qjs_get_prop_string",
+  "qjs_set_prop_string",
+  "qjs_get_string_len",
+  "qjs_free_cstring",
+  "qjs_get_float64",
+  "qjs_get_array_buffer",
+  "qjs_is_exception",
+  "qjs_get_exception",
+  "qjs_get_value_ptr",
+  "qjs_free_value",
+  "qjs_get_runtime_ptr",
+  "qjs_get_context_ptr",
+  "qjs_set_runtime_and_context",
 ] as const;
 
 /** The bytes of the engine binary that this installation brings along. */
@@ -63,7 +92,14 @@ export interface EngineExports {
   qjs_set_max_stack_size(sizeBytes: number): void;
   qjs_run_gc(): void;
   qjs_eval(code: Pointer, length: number, fileName: Pointer, flags: number): Pointer;
-  qjs_compile(code: Pointer, length: number, fileName: Pointer, flags: number, compileFlags: number, lengthOut: Pointer): Pointer;
+  qjs_compile(
+    code: Pointer,
+    length: number,
+    fileName: Pointer,
+    flags: number,
+    compileFlags: number,
+    lengthOut: Pointer,
+  ): Pointer;
   qjs_eval_bytecode(bytecode: Pointer, length: number): Pointer;
   qjs_call(fn: Pointer, self: Pointer, argc: number, argv: Pointer): Pointer;
   qjs_is_job_pending(): number;

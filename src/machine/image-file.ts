@@ -18,7 +18,11 @@ export function decodeImage(encoded: Uint8Array, key: string, bundle: string): I
   const bytes = Buffer.from(encoded.buffer, encoded.byteOffset, encoded.byteLength);
   try {
     const end = bytes.indexOf(lineBreak);
-    const head = JSON.parse(bytes.toString("utf8", 0, end)) as Omit<Image, "memory" | "bundle"> & { format: number; crc: number; sizeBytes: number };
+    const head = JSON.parse(bytes.toString("utf8", 0, end)) as Omit<Image, "memory" | "bundle"> & {
+      format: number;
+      crc: number;
+      sizeBytes: number;
+    };
     if (head.format !== format || head.key !== key) return undefined;
     const memory = zstdDecompressSync(bytes.subarray(end + 1), { maxOutputLength: head.sizeBytes });
     if (memory.length !== head.sizeBytes || crc32(memory) !== head.crc) return undefined;

@@ -42,7 +42,13 @@ const buildFuel = 1_000_000;
 
 export function imageKey(engineHash: string, source: ProgramSource, limits: MachineLimits): string {
   const hash = createHash("sha256");
-  for (const part of [String(turnProtocolVersion), engineHash, JSON.stringify([limits.memoryBytes, limits.stackBytes]), source.prelude, source.bundle]) {
+  for (const part of [
+    String(turnProtocolVersion),
+    engineHash,
+    JSON.stringify([limits.memoryBytes, limits.stackBytes]),
+    source.prelude,
+    source.bundle,
+  ]) {
     hash.update(`${Buffer.byteLength(part)}:`).update(part);
   }
   return hash.digest("hex");
@@ -53,7 +59,13 @@ export async function buildImage(engine: EngineBinary, source: ProgramSource, li
   const key = imageKey(engine.hash, source, limits);
   const base = await bootVm(engine, source, limits);
   const prelude = capture(base);
-  const finish = (memory: Buffer, evaluated: boolean): Image => ({ key, memory, pointers: base.pointers, evaluated, bundle: source.bundle });
+  const finish = (memory: Buffer, evaluated: boolean): Image => ({
+    key,
+    memory,
+    pointers: base.pointers,
+    evaluated,
+    bundle: source.bundle,
+  });
   const pure = await evaluatePurely(base, source.bundle);
   return pure ? finish(capture(base), true) : finish(prelude, false);
 }

@@ -10,7 +10,17 @@ import type { Image, MachineLimits } from "./image.ts";
 import { diff } from "./pages.ts";
 import { defaultPoolLimits, Pool } from "./pool.ts";
 import type { PoolLimits, Resident } from "./pool.ts";
-import type { Divergence, LoadRequest, Machine, MachineEvents, ProgramSources, SnapshotResult, TurnOutcome, TurnRequest, TurnResult } from "./port.ts";
+import type {
+  Divergence,
+  LoadRequest,
+  Machine,
+  MachineEvents,
+  ProgramSources,
+  SnapshotResult,
+  TurnOutcome,
+  TurnRequest,
+  TurnResult,
+} from "./port.ts";
 import { Scheduler } from "./scheduler.ts";
 import type { Slices } from "./scheduler.ts";
 import { decodeSnapshot, encodeSnapshot } from "./snapshot.ts";
@@ -139,7 +149,9 @@ class LocalMachine implements Machine {
   #wake(): void {
     if (this.#pumping) return;
     this.#pumping = true;
-    this.#pump().catch((error: unknown) => this.#options.events.failed(error instanceof Error ? error : new Error(String(error))));
+    this.#pump().catch((error: unknown) =>
+      this.#options.events.failed(error instanceof Error ? error : new Error(String(error))),
+    );
   }
 
   async #pump(): Promise<void> {
@@ -186,7 +198,12 @@ class LocalMachine implements Machine {
     if (end.kind === "fatal") return end;
     resident.turn = request.number;
     resident.costMicros += this.#stopwatch() - started;
-    return { kind: "done", commands: end.commands, digests: end.commands.map(commandDigest), replayMicros: resident.costMicros };
+    return {
+      kind: "done",
+      commands: end.commands,
+      digests: end.commands.map(commandDigest),
+      replayMicros: resident.costMicros,
+    };
   }
 
   async #guarded(resident: Resident, task: TurnTask, slices: Slices, metered: boolean): Promise<TurnEnd> {
@@ -221,7 +238,10 @@ class LocalMachine implements Machine {
     if (decoded instanceof Failure) return decoded;
     const from = decoded?.turn ?? 0;
     if ((tail[0]?.number ?? request.number) !== from + 1) {
-      return new Failure({ kind: "broken", detail: `Its journal has no turn ${from + 1}, and no snapshot can stand in for it.` });
+      return new Failure({
+        kind: "broken",
+        detail: `Its journal has no turn ${from + 1}, and no snapshot can stand in for it.`,
+      });
     }
     const resident = this.#pool.create(request.process, image, from, decoded?.delta);
     for (const turn of tail) {
@@ -234,7 +254,12 @@ class LocalMachine implements Machine {
   }
 
   /** Replay is running with the commands suppressed: they only have to be the ones the journal knows. */
-  async #replay(resident: Resident, request: TurnRequest, turn: Turn, slices: Slices): Promise<TurnOutcome | undefined> {
+  async #replay(
+    resident: Resident,
+    request: TurnRequest,
+    turn: Turn,
+    slices: Slices,
+  ): Promise<TurnOutcome | undefined> {
     const started = this.#stopwatch();
     // Replay enforces no fuel: what ran out of it is in the journal as an input.
     const end = await this.#guarded(resident, { ...request, timeMs: turn.timeMs, inputs: turn.inputs }, slices, false);
@@ -269,7 +294,8 @@ function compare(turn: Turn, commands: readonly Command[]): Divergence | undefin
     const expected = turn.commands[index];
     const command = commands[index];
     const actual: CommandDigest | undefined = command === undefined ? undefined : commandDigest(command);
-    if (expected?.kind !== actual?.kind || expected?.digest !== actual?.digest) return { turn: turn.number, index, expected, actual };
+    if (expected?.kind !== actual?.kind || expected?.digest !== actual?.digest)
+      return { turn: turn.number, index, expected, actual };
   }
   return undefined;
 }

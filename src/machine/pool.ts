@@ -136,7 +136,12 @@ export class Pool {
 
   #keepPages(resident: Resident): void {
     const delta = diff(resident.vm.bytes, resident.image.memory);
-    this.#evicted.set(resident.process, { image: resident.image, turn: resident.turn, delta, costMicros: resident.costMicros });
+    this.#evicted.set(resident.process, {
+      image: resident.image,
+      turn: resident.turn,
+      delta,
+      costMicros: resident.costMicros,
+    });
     this.#pageBytes += delta.contents.length;
     for (const oldest of this.#evicted.keys()) {
       if (this.#pageBytes <= this.#limits.pageCacheBytes) break;

@@ -45,13 +45,25 @@ const logLevels: readonly LogLevel[] = ["debug", "info", "log", "warn", "error"]
 const clocks: readonly TimerClock[] = ["wall", "service"];
 
 /** A command as `emit` passed it. */
-export function decodeCommand(kind: number, number: number, a: string, b: string, chunks: readonly Uint8Array[]): Command {
+export function decodeCommand(
+  kind: number,
+  number: number,
+  a: string,
+  b: string,
+  chunks: readonly Uint8Array[],
+): Command {
   const payload = (): Payload => (chunks.length === 0 ? { text: b } : { text: b, chunks });
   switch (kind) {
     case 1: {
       const lineBreak = a.indexOf("\n");
       const name = lineBreak === -1 ? a : a.slice(0, lineBreak);
-      return { kind: "operation", number, name, options: lineBreak === -1 ? "" : a.slice(lineBreak + 1), args: payload() };
+      return {
+        kind: "operation",
+        number,
+        name,
+        options: lineBreak === -1 ? "" : a.slice(lineBreak + 1),
+        args: payload(),
+      };
     }
     case 2:
       return { kind: "abort", operation: number };
@@ -76,5 +88,8 @@ function oneOf<T extends string>(values: readonly T[], value: string): T {
 }
 
 function unknown(what: string, value: unknown): PerdureError {
-  return new PerdureError("ENGINE_FAILED", `The sandbox sent an unknown ${what} ${JSON.stringify(value)}. This is a bug in Perdure.`);
+  return new PerdureError(
+    "ENGINE_FAILED",
+    `The sandbox sent an unknown ${what} ${JSON.stringify(value)}. This is a bug in Perdure.`,
+  );
 }

@@ -72,7 +72,10 @@ function createTask(turn: (slices: Slices) => Promise<void>, options: Required<S
     interrupt(stop) {
       options.onInterrupt();
       if (stop !== undefined && ++used > options.fuelInterrupts) {
-        stop("out_of_fuel", `The turn ran for more than ${options.fuelInterrupts} interrupts of 10,000 bytecode operations.`);
+        stop(
+          "out_of_fuel",
+          `The turn ran for more than ${options.fuelInterrupts} interrupts of 10,000 bytecode operations.`,
+        );
         return new Promise<number>(() => undefined);
       }
       if (--left > 0) return 0;

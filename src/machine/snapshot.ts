@@ -69,7 +69,8 @@ export function decodeSnapshot(encoded: Uint8Array, image: Image, turn: number):
   const body = unpack(bytes.subarray(headerBytes), expectedBytes);
   const pages = Uint32Array.from({ length: count }, (_, index) => body.readUInt32LE(4 * index));
   for (const [index, page] of pages.entries()) {
-    if (page <= (pages[index - 1] ?? -1) || (page + 1) * pageBytes > sizeBytes) throw corrupt(`page number ${page} is out of order`);
+    if (page <= (pages[index - 1] ?? -1) || (page + 1) * pageBytes > sizeBytes)
+      throw corrupt(`page number ${page} is out of order`);
   }
   const contents = body.subarray(4 * count);
   xorWithImage(contents, pages, image);
@@ -82,7 +83,8 @@ function xorWithImage(contents: Buffer, pages: Uint32Array, image: Image): void 
     const offset = page * pageBytes;
     if (offset >= image.memory.length) return;
     const start = index * pageBytes;
-    for (let byte = 0; byte < pageBytes; byte++) contents[start + byte] = (contents[start + byte] as number) ^ (image.memory[offset + byte] as number);
+    for (let byte = 0; byte < pageBytes; byte++)
+      contents[start + byte] = (contents[start + byte] as number) ^ (image.memory[offset + byte] as number);
   }
 }
 

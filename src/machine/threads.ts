@@ -86,7 +86,10 @@ class GuestThread {
         ...(pool === undefined ? {} : { pool }),
       },
     };
-    const worker = new Worker(new URL(`./thread.${extension}`, import.meta.url), { workerData: data, name: "perdure guests" });
+    const worker = new Worker(new URL(`./thread.${extension}`, import.meta.url), {
+      workerData: data,
+      name: "perdure guests",
+    });
     worker.on("message", (message: FromThread) => this.#heard(worker, message));
     worker.on("error", (error) => this.#died(worker, error));
     worker.on("exit", (code) => this.#died(worker, new Error(`exit code ${code}`)));
@@ -138,7 +141,12 @@ class GuestThread {
     void hung.terminate();
     this.#abandon((request) =>
       request.process === culprit
-        ? { kind: "fatal", input, reason: "out_of_fuel", detail: "The turn spent more than a second in one native call that cannot be interrupted." }
+        ? {
+            kind: "fatal",
+            input,
+            reason: "out_of_fuel",
+            detail: "The turn spent more than a second in one native call that cannot be interrupted.",
+          }
         : { kind: "absent" },
     );
   }
@@ -162,6 +170,8 @@ class GuestThread {
     this.#stopWatching();
     const requests = [...this.#underway.values()];
     this.#underway.clear();
-    this.#options.events.turns(requests.map((request) => ({ process: request.process, number: request.number, outcome: outcome(request) })));
+    this.#options.events.turns(
+      requests.map((request) => ({ process: request.process, number: request.number, outcome: outcome(request) })),
+    );
   }
 }

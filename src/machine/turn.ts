@@ -31,7 +31,13 @@ class GuestStop extends Error {
  * `onInput` is told the number of each input before it is delivered. After a fatal end the Vm's memory is ruined and
  * must be thrown away; a suspended guest in it is never resumed, so no `catch` or `finally` of its runs.
  */
-export function runTurn(vm: Vm, image: Image, task: TurnTask, slices: Slices, onInput: (index: number) => void): Promise<TurnEnd> {
+export function runTurn(
+  vm: Vm,
+  image: Image,
+  task: TurnTask,
+  slices: Slices,
+  onInput: (index: number) => void,
+): Promise<TurnEnd> {
   const commands: Command[] = [];
   let input = 0;
   vm.nowMs = task.timeMs;
@@ -75,7 +81,13 @@ async function deliver(vm: Vm, image: Image, task: TurnTask, input: Exclude<Inpu
     case "message":
       return await callWith(vm, dispatchKind.message, 0, input.from, input.body);
     case "result":
-      return await callWith(vm, input.ok ? dispatchKind.resolved : dispatchKind.rejected, input.operation, "", input.value);
+      return await callWith(
+        vm,
+        input.ok ? dispatchKind.resolved : dispatchKind.rejected,
+        input.operation,
+        "",
+        input.value,
+      );
     case "timer":
       return await call(vm, dispatchKind.timer, input.timer, "", "");
     case "cancel":
@@ -113,7 +125,14 @@ function callWith(vm: Vm, kind: number, number: number, a: string, payload: Payl
   return call(vm, kind, number, a, payload.text, payload.chunks);
 }
 
-async function call(vm: Vm, kind: number, number: number, a: string, b: string, chunks: readonly Uint8Array[] = []): Promise<void> {
+async function call(
+  vm: Vm,
+  kind: number,
+  number: number,
+  a: string,
+  b: string,
+  chunks: readonly Uint8Array[] = [],
+): Promise<void> {
   await dispatch(vm, [...head(vm, kind, number, a, b), ...chunks.map((chunk) => vm.newArrayBuffer(chunk))]);
 }
 
@@ -139,7 +158,10 @@ function stopFor(vm: Vm, done: Completion): GuestStop {
   try {
     message = vm.readString(vm.getProperty(done.value, "message"));
   } catch (error) {
-    return new GuestStop(error instanceof OutOfMemory ? "out_of_memory" : "trap", "The process could not be told of its own failure.");
+    return new GuestStop(
+      error instanceof OutOfMemory ? "out_of_memory" : "trap",
+      "The process could not be told of its own failure.",
+    );
   }
   if (message === "Maximum call stack size exceeded") return new GuestStop("stack_overflow", message);
   return new GuestStop(message === "out of memory" ? "out_of_memory" : "trap", message);
@@ -150,6 +172,7 @@ function classify(error: unknown): { reason: FatalReason; detail: string } {
   if (error instanceof GuestStop) return { reason: error.reason, detail: error.message };
   if (error instanceof OutOfMemory) return { reason: "out_of_memory", detail: error.message };
   const detail = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
-  if (error instanceof RangeError && error.message === "Maximum call stack size exceeded") return { reason: "stack_overflow", detail };
+  if (error instanceof RangeError && error.message === "Maximum call stack size exceeded")
+    return { reason: "stack_overflow", detail };
   return { reason: "trap", detail };
 }

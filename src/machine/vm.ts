@@ -226,8 +226,10 @@ export class Vm {
     return {
       env: {
         host_interrupt: interrupt,
-        host_call: (_name: number, _length: number, _self: number, argc: number, argv: number) => this.#hostCall(argc, argv),
-        host_promise_rejection: (promise: number, reason: number, handled: number) => this.#rejection(promise, reason, handled),
+        host_call: (_name: number, _length: number, _self: number, argc: number, argv: number) =>
+          this.#hostCall(argc, argv),
+        host_promise_rejection: (promise: number, reason: number, handled: number) =>
+          this.#rejection(promise, reason, handled),
         // UTC everywhere: the node's time zone is not part of a process.
         host_get_timezone_offset: () => 0,
         // Programs are bundles: nothing is left to import.
@@ -293,7 +295,10 @@ export class Vm {
 
 function promising<F extends (...args: never[]) => unknown>(fn: F): Promised<F> {
   if (WebAssembly.promising === undefined) {
-    throw new PerdureError("NODE_VERSION", `Perdure needs Node 24 or newer (WebAssembly.promising); this is Node ${process.versions.node}.`);
+    throw new PerdureError(
+      "NODE_VERSION",
+      `Perdure needs Node 24 or newer (WebAssembly.promising); this is Node ${process.versions.node}.`,
+    );
   }
   return WebAssembly.promising(fn);
 }

@@ -24,5 +24,7 @@ declare namespace WebAssembly {
     constructor(fn: (...args: never[]) => unknown);
   }
   /** An export that runs on a stack of its own and may be suspended. */
-  const promising: (<F extends (...args: never[]) => unknown>(fn: F) => (...args: Parameters<F>) => Promise<ReturnType<F>>) | undefined;
+  const promising:
+    | (<F extends (...args: never[]) => unknown>(fn: F) => (...args: Parameters<F>) => Promise<ReturnType<F>>)
+    | undefined;
 }
