@@ -11,7 +11,7 @@ const atMs = startMs;
 const small = fc.nat(5);
 
 function rarely<T>(item: fc.Arbitrary<T>): fc.Arbitrary<T[]> {
-  return fc.oneof({ weight: 5, arbitrary: fc.constant([]) }, { weight: 1, arbitrary: fc.tuple(item) });
+  return fc.oneof({ weight: 5, arbitrary: fc.constant<T[]>([]) }, { weight: 1, arbitrary: item.map((one) => [one]) });
 }
 
 /** Numbers only: what they mean is decided when the step is taken, by what there is by then. */
