@@ -1,0 +1,64 @@
+/** What a program threw, as Node would print it. The sandbox's stacks lack the line with name and message. */
+import { inspect } from "node:util";
+import { indent } from "./text.ts";
+
+const maxDepth = 5;
+
+export interface GuestErrorOptions {
+  /** Without the first line, where that has been said already. */
+  readonly withoutHead?: boolean;
+  readonly dim?: (text: string) => string;
+}
+
+/** Name, message, stack, own fields and causes of an error; `inspect` of anything else that was thrown. */
+export function formatGuestError(error: unknown, options: GuestErrorOptions = {}, depth = 0): string {
+  if (!(error instanceof Error)) return options.withoutHead === true ? "" : inspect(error);
+  const dim = options.dim ?? ((text: string) => text);
+  const head = headOf(error);
+  const frames = framesOf(error, head);
+  const parts = [options.withoutHead === true ? "" : head, frames === "" ? "" : dim(frames), fieldsOf(error)];
+  if (depth < maxDepth) {
+    const more = (each: unknown): string => formatGuestError(each, { ...options, withoutHead: false }, depth + 1);
+    if (error.cause !== undefined) parts.push(indent(`caused by ${more(error.cause)}`, "  "));
+    if (error instanceof AggregateError)
+      for (const each of error.errors) parts.push(indent(`one of them: ${more(each)}`, "  "));
+  }
+  return parts.filter((part) => part !== "").join("\n");
+}
+
+/** The stack with the line that the sandbox leaves out. */
+export function fullStack(error: Error): string {
+  const head = headOf(error);
+  const stack = String(error.stack ?? "");
+  return stack.startsWith(head) ? stack : `${head}\n${stack}`.trimEnd();
+}
+
+function headOf({ name, message }: Error): string {
+  return message === "" ? name : `${name}: ${message}`;
+}
+
+/** The frames only: errors of host functions come with Node's kind of stack, which begins with name and message. */
+function framesOf(error: Error, head: string): string {
+  const stack = error.stack ?? "";
+  const rest = stack.startsWith(head) ? stack.slice(head.length) : stack;
+  return rest
+    .split("\n")
+    .filter((line) => /^\s*at /.test(line) && !isInternal(line))
+    .map((line) => `    ${line.trim()}`)
+    .join("\n");
+}
+
+/** Frames of Node and of Perdure itself tell a user nothing. */
+function isInternal(line: string): boolean {
+  return /\(?node:|[/\\]node_modules[/\\]perdure[/\\]/.test(line) || line.includes(ownFolder);
+}
+
+/** `dist/` or `src/` of this installation. */
+const ownFolder = new URL("..", import.meta.url).href;
+
+function fieldsOf(error: Error): string {
+  const fields = Object.entries(error).filter(
+    ([name]) => !["name", "message", "stack", "cause", "errors"].includes(name),
+  );
+  return fields.length === 0 ? "" : indent(inspect(Object.fromEntries(fields), { depth: 4 }), "  ");
+}

@@ -1,0 +1,6 @@
+/** What `bin/perdure.js` loads. */
+import { main } from "./cli.ts";
+import { surviveClosedPipes } from "./terminal.ts";
+
+surviveClosedPipes();
+await main(process.argv.slice(2));

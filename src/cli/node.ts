@@ -1,0 +1,101 @@
+/** A node in the foreground: what `run` and `resume` have in common. */
+import { PerdureError } from "../base/errors.ts";
+import { Engine } from "../engine/engine.ts";
+import type { EngineOptions, LogEntry } from "../engine/options.ts";
+import { defaultMachineLimits } from "../machine/image.ts";
+import { defaultPoolLimits } from "../machine/pool.ts";
+import { engineOptions } from "./config.ts";
+import type { Context } from "./context.ts";
+import { failureOf, NodeFailure, printFailure } from "./failure.ts";
+import { formatGuestError } from "./guest-error.ts";
+import { onStopSignal } from "./signals.ts";
+import type { StopSignal } from "./signals.ts";
+
+/** Why a node stopped before what it was started for had happened. */
+export type Stop =
+  { readonly kind: "signal"; readonly signal: StopSignal } | { readonly kind: "failure"; readonly error: unknown };
+
+export interface Node {
+  readonly engine: Engine;
+  /** Resolves when someone or something stops the node. Never rejects. */
+  readonly stopped: Promise<Stop>;
+  /** Stops it in good order, and lets go of signals. Says so if that takes a while. */
+  close(): Promise<void>;
+}
+
+export interface NodeOptions extends Pick<EngineOptions, "onLog" | "onExit"> {
+  readonly program?: string;
+  readonly env?: readonly string[];
+}
+
+/** Long enough that a quick stop needs no words. */
+const slowCloseMs = 1000;
+
+export async function openNode(context: Context, options: NodeOptions): Promise<Node> {
+  const { config, terminal } = context;
+  const stopping = Promise.withResolvers<Stop>();
+  // Standard output belongs to the document; what host code prints goes where all else goes.
+  if (context.json) terminal.reserveOutput();
+  const engine = await Engine.open({
+    ...engineOptions(config, { limits: defaultMachineLimits, pool: defaultPoolLimits }),
+    store: context.store,
+    env: [...(config.env ?? []), ...(options.env ?? [])],
+    ...(options.program === undefined ? {} : { program: options.program }),
+    ...(options.onLog === undefined ? {} : { onLog: options.onLog }),
+    ...(options.onExit === undefined ? {} : { onExit: options.onExit }),
+    onNotice: ({ pid, message }) => terminal.note(`${terminal.err.yellow("perdure:")} process ${pid}: ${message}`),
+    onFailure: (error) => stopping.resolve({ kind: "failure", error }),
+  });
+  const forget = onStopSignal((signal) => stopping.resolve({ kind: "signal", signal }));
+  process.on("uncaughtException", (error) => hostCodeFailed(context, error));
+  return {
+    engine,
+    stopped: stopping.promise,
+    close: async () => {
+      const slow = setTimeout(
+        () => terminal.note("perdure: stopping; running operations are given time to end (Ctrl-C again does not wait)"),
+        slowCloseMs,
+      );
+      try {
+        await engine.close();
+      } finally {
+        clearTimeout(slow);
+        forget();
+      }
+    },
+  };
+}
+
+/** The first of a node's work and its stopping. Throws NodeFailure if the node failed. */
+export async function untilStopped<T>(
+  node: Node,
+  work: Promise<T>,
+): Promise<{ readonly done: T } | { readonly signal: StopSignal }> {
+  const stopped = node.stopped.then((stop) => {
+    if (stop.kind === "failure") throw new NodeFailure(stop.error);
+    return { signal: stop.signal };
+  });
+  const done = work.then(
+    (value) => ({ done: value }),
+    // A failing node fails whatever is waited for; the cause is worth more than the symptom.
+    (error: unknown) => (node.engine.failure === undefined ? Promise.reject(error as Error) : stopped),
+  );
+  return await Promise.race([done, stopped]);
+}
+
+/** Outside an operation nobody hears an error of host code, and Node would not go on after it either. */
+function hostCodeFailed(context: Context, thrown: unknown): void {
+  const { terminal } = context;
+  const message =
+    "Host code threw an error outside of any operation, so the node stops. Nothing committed is lost; its processes go on with the next node.";
+  const failure = failureOf(new NodeFailure(new PerdureError("ENGINE_FAILED", message)));
+  printFailure(failure, terminal);
+  terminal.note(formatGuestError(thrown));
+  process.exit(failure.exitCode);
+}
+
+/** Console output of programs, as it is: warnings and errors on standard error, the rest on standard output. */
+export function printLog({ level, text }: LogEntry, prefix = ""): void {
+  const stream = level === "error" || level === "warn" ? process.stderr : process.stdout;
+  stream.write(prefix === "" ? `${text}\n` : `${text.replace(/^/gm, prefix)}\n`);
+}

@@ -1,0 +1,100 @@
+/** The foreground of `perdure resume`: a node, everything unfinished in the store, and the ends of all of it. */
+import type { Pid } from "../journal/types.ts";
+import { findProcess } from "../engine/views.ts";
+import type { StoreReader } from "../store/port.ts";
+import type { Context } from "./context.ts";
+import { openNode, untilStopped } from "./node.ts";
+import { resumeCommand, withReader } from "./reader.ts";
+import { ResumeWork } from "./resume-work.ts";
+import { exitCodeOf } from "./signals.ts";
+import type { StopSignal } from "./signals.ts";
+import { startStatusLine } from "./status-line.ts";
+import { count } from "./text.ts";
+import { chooseProgram } from "./unfinished.ts";
+
+export interface ResumeRequest {
+  /** Undefined: the newest program with unfinished processes. */
+  readonly file: string | undefined;
+  /** Empty: all. */
+  readonly pids: readonly Pid[];
+}
+
+/** Returns the exit code: 0 when all that was waited for ended normally. */
+export async function resumeAll(context: Context, request: ResumeRequest): Promise<number> {
+  return await withReader(context, async (reader) => {
+    for (const pid of request.pids) await findProcess(reader, pid);
+    const work = new ResumeWork(context, reader, request.pids);
+    const left = await work.begin();
+    if (left === 0) {
+      if (request.pids.length === 0) context.terminal.note("perdure: nothing is unfinished.");
+      return await finish(context, reader, work);
+    }
+    const signal = await runNode(context, reader, request, work, left);
+    return signal === undefined
+      ? await finish(context, reader, work)
+      : await noteStopped(context, reader, request, signal);
+  });
+}
+
+/** Runs a node until the work is done; answers the signal that stopped it before. */
+async function runNode(
+  context: Context,
+  reader: StoreReader,
+  request: ResumeRequest,
+  work: ResumeWork,
+  left: number,
+): Promise<StopSignal | undefined> {
+  const { terminal } = context;
+  const program = request.file ?? (await chooseProgram(context, reader, request.pids));
+  const node = await openNode(context, {
+    ...(program === undefined ? {} : { program }),
+    onLog: (log) => work.printLog(log),
+    onExit: ({ pid }) => work.ended(pid),
+  });
+  terminal.note(
+    terminal.err.dim(`perdure: going on with ${count(left, "unfinished process", "unfinished processes")}`),
+  );
+  const status = startStatusLine(() => work.describe(), terminal.err.dim);
+  try {
+    const end = await untilStopped(node, work.done());
+    return "signal" in end ? end.signal : undefined;
+  } finally {
+    status.stop();
+    work.stop();
+    await node.close();
+  }
+}
+
+async function noteStopped(
+  context: Context,
+  reader: StoreReader,
+  { file, pids }: ResumeRequest,
+  signal: StopSignal,
+): Promise<number> {
+  const { running } = await reader.countProcesses();
+  if (running > 0) {
+    const line = resumeCommand(
+      context,
+      ...(file === undefined ? [] : [file]),
+      ...pids.flatMap((pid) => ["--pid", pid]),
+    );
+    context.terminal.note(
+      `perdure: stopped. ${count(running, "process is", "processes are")} not finished. Go on with:\n  ${line}`,
+    );
+  }
+  return exitCodeOf(signal);
+}
+
+async function finish(context: Context, reader: StoreReader, work: ResumeWork): Promise<number> {
+  const { running, broken } = await reader.countProcesses();
+  const { terminal } = context;
+  if (broken > 0)
+    terminal.note(
+      `perdure: ${count(broken, "process", "processes")} cannot go on and ${broken === 1 ? "waits" : "wait"} for a person: perdure ps --state broken`,
+    );
+  if (running > 0)
+    terminal.note(
+      `perdure: ${count(running, "other process is", "other processes are")} unfinished in this store. Go on with: ${resumeCommand(context)}`,
+    );
+  return work.exitCode;
+}

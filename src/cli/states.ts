@@ -1,0 +1,36 @@
+/** The states a process is shown in: its own, or how it ended. */
+import type { ProcessView } from "../engine/views.ts";
+import type { ExitReason } from "../journal/types.ts";
+import type { ProcessState } from "../store/port.ts";
+import type { Colors } from "./terminal.ts";
+
+export const processStates: readonly ProcessState[] = ["running", "paused", "broken", "exited"];
+export const exitReasons: readonly ExitReason[] = [
+  "normal",
+  "error",
+  "cancelled",
+  "killed",
+  "out_of_fuel",
+  "out_of_memory",
+  "stack_overflow",
+  "trap",
+];
+
+export function stateOf({ state, exit }: Pick<ProcessView, "state" | "exit">): string {
+  return exit?.reason ?? state;
+}
+
+export function paintState(view: Pick<ProcessView, "state" | "exit">, colors: Colors): (text: string) => string {
+  switch (stateOf(view)) {
+    case "running":
+      return colors.cyan;
+    case "normal":
+      return colors.green;
+    case "paused":
+    case "cancelled":
+    case "killed":
+      return colors.yellow;
+    default:
+      return colors.red;
+  }
+}

@@ -1,0 +1,118 @@
+/** Turns as people and tools read them: inputs with their values decoded, commands by what they are for. */
+import type { TurnView } from "../engine/views.ts";
+import type { CommandDigest, Input } from "../journal/types.ts";
+import { decodeValue } from "../base/value.ts";
+import type { Payload } from "../base/value.ts";
+import { toJson } from "./json-value.ts";
+import type { Json } from "./json-value.ts";
+import { formatBriefly } from "./outcome.ts";
+import { formatDuration } from "./time.ts";
+
+/** What came in, in words, and the value that came with it. */
+export interface InputText {
+  readonly what: string;
+  readonly value: string;
+}
+
+export function describeInput(input: Input, operationNames: ReadonlyMap<number, string>): InputText {
+  switch (input.kind) {
+    case "start":
+      return { what: `start ${input.entry || "default"}`, value: argumentsText(input.args) };
+    case "message":
+      return { what: input.from === "" ? "message" : `message from ${input.from}`, value: payloadText(input.body) };
+    case "result": {
+      const name = operationNames.get(input.operation);
+      return {
+        what: `${input.ok ? "result" : "failure"} of ${name ?? "operation"} #${input.operation}`,
+        value: payloadText(input.value),
+      };
+    }
+    case "timer":
+      return { what: `timer #${input.timer}`, value: "" };
+    case "cancel":
+      return { what: "cancel", value: input.reason };
+    case "fatal":
+      return { what: input.reason, value: input.detail };
+  }
+}
+
+export function describeCommand({ kind, target }: CommandDigest, operationNumber: number | undefined): string {
+  switch (kind) {
+    case "operation":
+      return operationNumber === undefined ? target : `${target} #${operationNumber}`;
+    case "abort":
+      return `abort #${target}`;
+    case "timer":
+      return `timer #${target}`;
+    case "clear-timer":
+      return `clear timer #${target}`;
+    case "send":
+      return `send to ${target}`;
+    case "log":
+      return `console.${target}`;
+    case "exit":
+      return `exit ${target}`;
+  }
+}
+
+function argumentsText(args: Payload): string {
+  const values = decodeValue(args);
+  return Array.isArray(values) ? `(${values.map(formatBriefly).join(", ")})` : formatBriefly(values);
+}
+
+function payloadText(payload: Payload): string {
+  const value = decodeValue(payload);
+  if (value instanceof Error) return value.message === "" ? value.name : `${value.name}: ${value.message}`;
+  return value === undefined ? "" : formatBriefly(value);
+}
+
+/** Names of operations by their numbers: they are counted in the order the turns issued them. */
+export class OperationNames {
+  readonly byNumber: Map<number, string> = new Map<number, string>();
+
+  /** To be called turn by turn, from the first. Answers the numbers of the turn's commands; undefined for other commands. */
+  add({ commands }: Pick<TurnView, "commands">): (number | undefined)[] {
+    return commands.map(({ kind, target }) => {
+      if (kind !== "operation") return undefined;
+      const number = this.byNumber.size + 1;
+      this.byNumber.set(number, target);
+      return number;
+    });
+  }
+}
+
+export function turnDocument({ turn, timeMs, inputs, commands }: TurnView): Json {
+  return {
+    turn,
+    timeMs,
+    inputs: inputs.map(inputDocument),
+    commands: commands.map(({ kind, target, digest }) => ({ kind, target, digest })),
+  };
+}
+
+export function inputDocument(input: Input): Json {
+  switch (input.kind) {
+    case "start":
+      return {
+        kind: "start",
+        entry: input.entry || "default",
+        args: toJson(decodeValue(input.args)),
+        env: { ...input.env },
+      };
+    case "message":
+      return { kind: "message", from: input.from, body: toJson(decodeValue(input.body)) };
+    case "result":
+      return { kind: "result", operation: input.operation, ok: input.ok, value: toJson(decodeValue(input.value)) };
+    case "timer":
+      return { kind: "timer", timer: input.timer };
+    case "cancel":
+      return { kind: "cancel", reason: input.reason };
+    case "fatal":
+      return { kind: "fatal", reason: input.reason, detail: input.detail };
+  }
+}
+
+/** "+1m 20s": how long after the turn before. */
+export function gapText(timeMs: number, beforeMs: number | undefined): string {
+  return beforeMs === undefined || timeMs - beforeMs < 1000 ? "" : `+${formatDuration(timeMs - beforeMs)}`;
+}
