@@ -9,9 +9,13 @@ import type { OperationRow } from "../store/port.ts";
 import type { Committer } from "./batch.ts";
 import type { Live, PendingOperation } from "./live.ts";
 import type { KernelEvents, OperationReport, OperationRequest, OperationRunner } from "./ports.ts";
+import { gone } from "./registry.ts";
 
 /** An operation that was running at so many node deaths waits for a person. */
 export const quarantineDeaths = 5;
+
+/** How long a wait goes by without a look at the clock. */
+const longestRestMs = 60_000;
 
 export interface AttemptsPorts {
   readonly runner: OperationRunner;
@@ -43,13 +47,17 @@ export class Attempts {
 
   /** To be called after the commit that holds the operation's row: starts its attempt, or waits until it may. */
   begin(live: Live, operation: PendingOperation): void {
-    if (this.#paused || operation.settled || live.operations.get(operation.row.number) !== operation) return;
-    if (operation.row.state === "quarantined" || live.row.state === "broken") return;
-    const waitMs = operation.row.notBeforeMs - this.#ports.clock.nowMs();
-    if (waitMs <= 0) return this.#dispatch(live, operation, false);
-    const cancel = this.#ports.clock.after(waitMs, () => {
+    if (!this.#paused) this.#wait(live, operation, operation.row.notBeforeMs - this.#ports.clock.nowMs());
+  }
+
+  /** A wait ends when it has lasted as long as it should, or when the clock says so: that may be set while it lasts. */
+  #wait(live: Live, operation: PendingOperation, leftMs: number): void {
+    const { clock } = this.#ports;
+    if (leftMs <= 0 || clock.nowMs() >= operation.row.notBeforeMs) return this.#dispatch(live, operation);
+    const restMs = Math.min(leftMs, longestRestMs);
+    const cancel = clock.after(restMs, () => {
       this.#waits.delete(cancel);
-      this.begin(live, operation);
+      this.#wait(live, operation, leftMs - restMs);
     });
     this.#waits.add(cancel);
   }
@@ -61,27 +69,32 @@ export class Attempts {
   recover(live: Live, operation: PendingOperation, afterCrash: boolean): void {
     if (operation.row.state === "unavailable") operation.row = { ...operation.row, state: "pending" };
     const { row } = operation;
-    if (row.state === "quarantined" || row.notBeforeMs > this.#ports.clock.nowMs()) return this.begin(live, operation);
-    const mayHaveRun = afterCrash && (row.deaths === 0 || row.started);
-    if (!mayHaveRun) return this.#dispatch(live, operation, row.started);
+    // A start on record outweighs a clock that says the attempt is still to come: it may have been set back.
+    const waits = row.notBeforeMs > this.#ports.clock.nowMs() && !row.started;
+    const mayHaveRun = afterCrash && !waits && (row.deaths === 0 || row.started);
+    if (row.state === "quarantined" || !mayHaveRun) return this.begin(live, operation);
     const deaths = row.deaths + 1;
     if (deaths >= quarantineDeaths) return this.#quarantine(live, operation, deaths);
     operation.row = { ...row, deaths };
-    this.#save(operation, () => this.#dispatch(live, operation, row.started));
+    this.#save(live, operation, () => this.begin(live, operation));
   }
 
-  /** A person lets a quarantined operation go on. */
+  /** A person lets a quarantined operation go on. That its start is on record stays so: it may have happened. */
   release(live: Live, operation: PendingOperation): void {
-    operation.row = { ...operation.row, state: "pending", deaths: 0, started: false };
-    this.#save(operation, () => this.begin(live, operation));
+    operation.row = { ...operation.row, state: "pending", deaths: 0 };
+    this.#save(live, operation, () => this.begin(live, operation));
   }
 
   /** Nobody waits for the operation any more. */
   abort(operation: PendingOperation): void {
-    if (operation.token === undefined) return;
-    this.#byToken.delete(operation.token);
-    this.#ports.runner.abort(operation.token);
+    const { token } = operation;
+    if (token === undefined) return;
     operation.token = undefined;
+    this.#byToken.delete(token);
+    // The runner may not have heard of it yet; then it never does.
+    const unsent = this.#outbox.findIndex((request) => request.token === token);
+    if (unsent === -1) this.#ports.runner.abort(token);
+    else this.#outbox.splice(unsent, 1);
   }
 
   report(reports: readonly OperationReport[]): void {
@@ -89,7 +102,7 @@ export class Attempts {
       const found = this.#byToken.get(report.token);
       if (found === undefined || this.#stopped) continue;
       const { live, operation } = found;
-      if (report.kind === "begin") this.#begin(operation, report.token);
+      if (report.kind === "begin") this.#begin(live, operation, report.token);
       else this.#end(live, operation, report);
     }
   }
@@ -104,14 +117,15 @@ export class Attempts {
   stop(): void {
     this.pause();
     this.#stopped = true;
+    this.#outbox = [];
     for (const token of this.#byToken.keys()) this.#ports.runner.abort(token);
     this.#byToken.clear();
   }
 
-  #begin(operation: PendingOperation, token: string): void {
+  #begin(live: Live, operation: PendingOperation, token: string): void {
     operation.row = { ...operation.row, started: true };
-    this.#save(operation, () => {
-      if (operation.token === token) this.#ports.runner.proceed(token);
+    this.#save(live, operation, () => {
+      if (operation.token === token && isWanted(live, operation)) this.#ports.runner.proceed(token);
     });
   }
 
@@ -131,11 +145,11 @@ export class Attempts {
           started: false,
           lastError: report.error,
         };
-        return this.#save(operation, () => this.begin(live, operation));
+        return this.#save(live, operation, () => this.begin(live, operation));
       }
       case "unavailable":
-        operation.row = { ...operation.row, state: "unavailable", started: false, lastError: report.error };
-        return this.#save(operation, () => this.#notice("operation-unavailable", live, operation));
+        operation.row = { ...operation.row, state: "unavailable", lastError: report.error };
+        return this.#save(live, operation, () => this.#notice("operation-unavailable", live, operation));
     }
   }
 
@@ -146,7 +160,7 @@ export class Attempts {
       state: "quarantined",
       lastError: `It was running when the node died, ${deaths} times.`,
     };
-    this.#save(operation, () => this.#notice("operation-quarantined", live, operation));
+    this.#save(live, operation, () => this.#notice("operation-quarantined", live, operation));
   }
 
   #notice(kind: "operation-unavailable" | "operation-quarantined", live: Live, { row }: PendingOperation): void {
@@ -157,15 +171,18 @@ export class Attempts {
     });
   }
 
-  #save(operation: PendingOperation, afterCommit: () => void): void {
+  #save(live: Live, operation: PendingOperation, afterCommit: () => void): void {
+    // What is taken back has no row any more, and must not get one again.
+    if (!isWanted(live, operation)) return;
     const { stage } = this.#ports.committer;
     stage.operations.push(operation.row);
     stage.effects.push(afterCommit);
   }
 
-  #dispatch(live: Live, operation: PendingOperation, interrupted: boolean): void {
-    if (this.#paused || live.operations.get(operation.row.number) !== operation) return;
+  #dispatch(live: Live, operation: PendingOperation): void {
+    if (this.#paused || operation.settled || operation.token !== undefined || !isWanted(live, operation)) return;
     const { row } = operation;
+    if (row.state === "quarantined" || live.row.state === "broken") return;
     const token = `${this.#ports.incarnation}.${++this.#tokens}`;
     operation.token = token;
     this.#byToken.set(token, { live, operation });
@@ -182,15 +199,20 @@ export class Attempts {
       attempt: row.attempt,
       idempotencyKey: idempotencyKey(live, row),
       watched: row.deaths > 0,
-      interrupted,
+      interrupted: row.started,
     });
   }
 
   #send(): void {
     const requests = this.#outbox;
     this.#outbox = [];
-    this.#ports.runner.start(requests);
+    if (requests.length > 0) this.#ports.runner.start(requests);
   }
+}
+
+/** Not if a turn was staged that takes the operation back, or ends the process. */
+function isWanted(live: Live, operation: PendingOperation): boolean {
+  return live.operations.get(operation.row.number) === operation && !gone(live);
 }
 
 /** The same for every attempt, on every node, for ever: process, number, and what is asked for. */
