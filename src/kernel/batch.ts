@@ -83,7 +83,8 @@ export class Stage {
         logs,
         states,
         exits,
-        snapshots,
+        // An exit takes its process's snapshots with it; those of the same commit are too late.
+        snapshots: snapshots.filter(({ process }) => !exits.some((exit) => exit.process === process)),
       },
       inboxInputs: written.map(({ queued }) => queued),
     };
@@ -98,6 +99,8 @@ export interface CommitterPorts {
   after(delayMs: number, fn: () => void): () => void;
   /** More turns are about to end: a commit that waits for them will be worth more. */
   busy(): boolean;
+  /** An input has got an inbox row. */
+  stored(seq: number): void;
   failed(error: Error): void;
 }
 
@@ -132,6 +135,11 @@ export class Committer {
 
   #hold(): void {
     this.#stopHolding ??= this.#ports.after(longestHoldMs, () => this.#flush());
+  }
+
+  /** Resolves when the commit that is under way, if there is one, has come to its end. */
+  async current(): Promise<void> {
+    await this.#underway;
   }
 
   /** Resolves when nothing is staged or under way. */
@@ -170,7 +178,10 @@ export class Committer {
     const { batch, inboxInputs } = stage.toBatch(this.#ports.nowMs());
     const { inboxSeqs } = await this.#ports.store.commit(batch);
     if (this.#dead) return;
-    for (const [index, queued] of inboxInputs.entries()) queued.seq = inboxSeqs[index];
+    for (const [index, queued] of inboxInputs.entries()) {
+      queued.seq = inboxSeqs[index];
+      if (queued.seq !== undefined) this.#ports.stored(queued.seq);
+    }
     for (const effect of stage.effects) effect();
   }
 }

@@ -3,7 +3,7 @@
  * does the same things in the same order, which is what the simulator lives on.
  *
  * The life of an input: it arrives (from a caller, a timer, an operation's end, the inbox), waits in its process's queue, goes
- * into a turn, and is durable with that turn's commit. One that has to wait longer than `spillAfterMs` gets a row of its own in the inbox.
+ * into a turn, and is durable with that turn's commit. One that has to wait longer than a tick gets a row of its own in the inbox.
  *
  * When a commit fails the kernel is finished: it discards everything uncommitted and says so. Whoever opens the store
  * next goes on from the last commit. There is no other recovery path.
@@ -15,16 +15,19 @@ import type { Input, Pid } from "../journal/types.ts";
 import type { Machine, MachineEvents } from "../machine/port.ts";
 import type { Lease, ProcessExit, ProcessKey, ProcessRow, Store } from "../store/port.ts";
 import { Attempts } from "./attempts.ts";
+import { Awaited } from "./awaited.ts";
 import { Committer } from "./batch.ts";
 import { turnEffects } from "./effects.ts";
 import type { FinishedTurn, TurnEffects } from "./effects.ts";
-import { newLive, queueInput } from "./live.ts";
+import { exited, startConflict } from "./errors.ts";
+import { newLive, queueInput, tellDurable } from "./live.ts";
 import type { Live, PendingOperation, QueuedInput } from "./live.ts";
+import { Others } from "./others.ts";
 import type { KernelEvents, OperationReport, OperationRunner } from "./ports.ts";
 import { gone, Registry } from "./registry.ts";
 import { Runs } from "./runs.ts";
 import type { DoneOutcome } from "./runs.ts";
-import { stageMessage, stageSpill, stageTurn } from "./staging.ts";
+import { stageMessage, stageTurn } from "./staging.ts";
 import type { StagedOperations } from "./staging.ts";
 import { Timers } from "./timers.ts";
 
@@ -50,8 +53,6 @@ export interface StartRequest {
 }
 
 const tickMs = 20;
-/** An input from outside that could not be committed with a turn for so long gets a row of its own. */
-const spillAfterMs = 20;
 const pollOthersMs = 100;
 const renewMs = 5_000;
 
@@ -65,22 +66,24 @@ export class Kernel {
   readonly #registry: Registry;
   readonly #machine: Machine;
   readonly #runs: Runs;
-  /** Inputs from outside and results whose durability is pending. */
-  readonly #awaited = new Set<{ live: Live; queued: QueuedInput }>();
-  #inboxSeen = 0;
+  readonly #awaited: Awaited;
+  readonly #others: Others;
   #stopTimer: () => void = () => undefined;
   #stopTick: () => void = () => undefined;
   #alarmMs = Infinity;
   #nextKey: ProcessKey;
   #lastRenewMs: number;
   #lastPollMs = 0;
-  #state: "open" | "closing" | "closed" | "failed" = "open";
+  #state: "opening" | "open" | "closing" | "closed" | "failed" = "opening";
+  #failure: Error | undefined;
 
   /** Becomes the store's owner and takes up what the last one left. */
   static async open(ports: KernelPorts): Promise<Kernel> {
     const lease = await ports.store.claim(ports.clock.nowMs());
     const kernel = new Kernel(ports, lease);
-    await kernel.#recover();
+    await kernel.#recover().catch((error: unknown) => kernel.#fail(toError(error)));
+    if (kernel.#failure !== undefined) throw kernel.#failure;
+    kernel.#state = "open";
     return kernel;
   }
 
@@ -99,6 +102,17 @@ export class Kernel {
       nowMs: () => clock.nowMs(),
       after: (delayMs, fn) => clock.after(delayMs, fn),
       busy: () => this.#runs.busy,
+      stored: (seq) => this.#others.know(seq),
+    });
+    this.#awaited = new Awaited(this.#committer);
+    this.#others = new Others({
+      store,
+      settled: () => this.#committer.current(),
+      activate: async ({ process }) => void (await this.#registry.activateKey(process)),
+      deliver: ({ process, input, atMs, seq }) => {
+        const live = this.#registry.get(process);
+        if (live !== undefined && !gone(live)) this.#enqueue(live, queueInput(input, atMs, undefined, seq));
+      },
     });
     this.#timers = new Timers(store, lease.downtimeMs);
     this.#machine = ports.machine({
@@ -110,13 +124,14 @@ export class Kernel {
       store,
       clock,
       drop: (key) => this.#machine.drop(key),
-      loaded: (live) => this.#runs.ready(live),
+      loaded: (live) => this.#loaded(live),
     });
     this.#runs = new Runs({
       store,
       clock,
       failed,
       machine: this.#machine,
+      held: (key) => this.#registry.get(key),
       committer: this.#committer,
       events,
       done: (live, turn) => this.#turnDone(live, turn),
@@ -145,7 +160,8 @@ export class Kernel {
    */
   async start(request: StartRequest): Promise<{ readonly pid: Pid; readonly created: boolean }> {
     this.#checkOpen();
-    const known = await this.#registry.find(request.pid);
+    // Someone else may have started it while the store answered.
+    const known = (await this.#registry.find(request.pid)) ?? this.#registry.named(request.pid);
     this.#checkOpen();
     if (known !== undefined) return { pid: await this.#startedBefore(known, request), created: false };
     const { pid, program, entry, args, argsDigest, env } = request;
@@ -160,44 +176,43 @@ export class Kernel {
       problem: "",
       startedAtMs,
     };
-    const live = newLive(row, true);
+    const start = queueInput({ kind: "start", entry, args, seed: this.#ports.random.bytes(32), env }, startedAtMs);
+    const live = newLive(row, start);
     this.#registry.add(live);
-    await this.#submit(live, { kind: "start", entry, args, seed: this.#ports.random.bytes(32), env });
+    await this.#submit(live, start);
     return { pid, created: true };
   }
 
   async #startedBefore(found: Live | ProcessRow, request: StartRequest): Promise<Pid> {
-    const row = "row" in found ? found.row : found;
-    if (row.entry !== request.entry || row.argsDigest !== request.argsDigest) {
-      const message = `A process with the id ${JSON.stringify(request.pid)} was started before, as ${JSON.stringify(row.entry || "default")}, with ${row.entry === request.entry ? "other arguments" : "another entry"}. Use another id for another piece of work.`;
-      throw new PerdureError("PROCESS_ID_CONFLICT", message, { details: { pid: request.pid } });
-    }
     // Its first start may still be on its way to the store; then this caller waits for the same commit.
-    if ("row" in found && found.isNew)
-      await new Promise<void>((resolve) => this.#committer.stage.effects.push(resolve));
+    const start = "row" in found ? found.start : undefined;
+    if (start !== undefined) await durable(start);
+    const row = "row" in found ? found.row : found;
+    if (row.entry !== request.entry || row.argsDigest !== request.argsDigest) throw startConflict(row, request.entry);
     return row.pid;
   }
 
   /** Delivers a message from outside. Resolves when it is durable. Throws PROCESS_NOT_FOUND, PROCESS_EXITED. */
   async send(pid: Pid, body: Payload): Promise<void> {
-    await this.#submit(await this.#alive(pid), { kind: "message", from: "", body });
+    await this.#deliver(pid, { kind: "message", from: "", body });
   }
 
   async cancel(pid: Pid, reason: string): Promise<void> {
-    await this.#submit(await this.#alive(pid), { kind: "cancel", reason });
+    await this.#deliver(pid, { kind: "cancel", reason });
   }
 
   /** Ends a process at once, in mid-turn if it must be. Resolves when that is durable. */
   async kill(pid: Pid): Promise<void> {
-    await this.#submit(await this.#alive(pid), { kind: "fatal", reason: "killed", detail: "Killed." });
+    await this.#deliver(pid, { kind: "fatal", reason: "killed", detail: "Killed." });
   }
 
-  /** Lets a quarantined operation go on. */
+  /** Lets a quarantined operation go on. Resolves when that is durable: with false if it was not quarantined. */
   async retry(pid: Pid, number: number): Promise<boolean> {
     const live = await this.#alive(pid);
     const operation = live.operations.get(number);
-    if (operation?.row.state !== "quarantined") return false;
+    if (operation?.row.state !== "quarantined" || gone(live)) return false;
     this.#attempts.release(live, operation);
+    await this.#awaited.commit();
     return true;
   }
 
@@ -214,7 +229,8 @@ export class Kernel {
 
   /**
    * Finishes the turns that are running (for at most `graceMs`; what takes longer runs again later), commits, and gives
-   * the lease back. Operations that are still running will be run again by the store's next owner.
+   * the lease back. Operations that are still running will be run again by the store's next owner. If the kernel fails on
+   * the way, the lease is not given back: `events.failed` says why.
    */
   async close(graceMs: number): Promise<void> {
     if (this.#state !== "open") return;
@@ -223,11 +239,11 @@ export class Kernel {
     this.#stopTick();
     this.#attempts.stop();
     this.#runs.stop();
-    await Promise.race([this.#runs.idle(), new Promise<void>((resolve) => this.#ports.clock.after(graceMs, resolve))]);
+    await this.#idle(graceMs);
     // What callers were promised, and results that have no turn yet, stay in the inbox.
-    for (const { live, queued } of this.#awaited)
-      if (!queued.consumed && !queued.spilled && !gone(live)) stageSpill(this.#committer.stage, live, queued);
+    this.#awaited.spillAll();
     await this.#committer.settled();
+    if (this.#failure !== undefined) return;
     this.#end(
       "closed",
       new PerdureError("ENGINE_CLOSED", "The engine was closed. The process goes on when the store is opened again."),
@@ -236,14 +252,32 @@ export class Kernel {
     await this.#store.release(this.#ports.clock.nowMs());
   }
 
+  async #idle(graceMs: number): Promise<void> {
+    const grace = Promise.withResolvers<void>();
+    const cancel = this.#ports.clock.after(graceMs, grace.resolve);
+    await Promise.race([this.#runs.idle(), grace.promise]);
+    cancel();
+  }
+
   // -- inputs ---------------------------------------------------------------------------------------------------
 
-  #submit(live: Live, input: Input): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const queued = queueInput(input, this.#ports.clock.nowMs(), settle(resolve, reject));
-      this.#awaited.add({ live, queued });
-      this.#enqueue(live, queued);
-    });
+  async #deliver(pid: Pid, input: Input): Promise<void> {
+    const live = await this.#alive(pid);
+    await this.#submit(live, queueInput(input, this.#ports.clock.nowMs()));
+  }
+
+  /** Resolves when the input is durable. */
+  #submit(live: Live, queued: QueuedInput): Promise<void> {
+    this.#checkOpen();
+    const done = durable(queued);
+    this.#awaited.add(live, queued);
+    this.#enqueue(live, queued);
+    return done;
+  }
+
+  #loaded(live: Live): void {
+    for (const { seq } of live.inputs) if (seq !== undefined) this.#others.know(seq);
+    this.#runs.ready(live);
   }
 
   #enqueue(live: Live, queued: QueuedInput): void {
@@ -258,15 +292,16 @@ export class Kernel {
       { kind: "result", operation: operation.row.number, ok, value },
       this.#ports.clock.nowMs(),
     );
-    this.#awaited.add({ live, queued });
+    this.#awaited.add(live, queued);
     this.#enqueue(live, queued);
   }
 
+  /** A process whose exit is not durable yet counts as alive: nobody may hear of the exit before. */
   async #alive(pid: Pid): Promise<Live> {
     this.#checkOpen();
     const live = await this.#registry.activate(pid);
     this.#checkOpen();
-    if (gone(live)) throw exited(pid);
+    if (live.row.state === "exited") throw exited(pid);
     return live;
   }
 
@@ -283,17 +318,27 @@ export class Kernel {
       return undefined;
     }
     // Receivers are looked up first, so that the messages are part of the sender's commit.
-    return Promise.all(effects.sends.map(({ to }) => this.#registry.activateIfAlive(to))).then((receivers) => {
+    return this.#receivers(effects).then((receivers) => {
       this.#stage(live, effects, turn.inputs);
       for (const [index, receiver] of receivers.entries()) {
         const body = effects.sends[index]?.body;
-        if (receiver === undefined || body === undefined) continue;
+        // It may have come to its end while the others were looked up, or in this very turn.
+        if (receiver === undefined || gone(receiver) || body === undefined) continue;
         const queued = queueInput({ kind: "message", from: live.row.pid, body }, this.#ports.clock.nowMs());
         stageMessage(this.#committer.stage, receiver, queued, () => {
           if (!gone(receiver)) this.#enqueue(receiver, queued);
         });
       }
     });
+  }
+
+  /** All of them are held in memory at once: one may have been forgotten while another was loaded. */
+  async #receivers({ sends }: TurnEffects): Promise<readonly (Live | undefined)[]> {
+    for (;;) {
+      const found = await Promise.all(sends.map(({ to }) => this.#registry.activateIfAlive(to)));
+      if (found.every((live) => live === undefined || gone(live) || this.#registry.get(live.row.key) === live))
+        return found;
+    }
   }
 
   #stage(live: Live, effects: TurnEffects, inputs: readonly QueuedInput[]): void {
@@ -309,8 +354,8 @@ export class Kernel {
     { begun, aborted }: StagedOperations,
   ): void {
     live.uncommitted--;
-    live.isNew = false;
-    for (const queued of inputs) queued.onDurable?.();
+    live.start = undefined;
+    for (const queued of inputs) tellDurable(queued);
     for (const row of effects.timers) this.#timers.add(row);
     if (effects.timers.length > 0) this.#setAlarm();
     if (effects.logs.length > 0) {
@@ -326,7 +371,7 @@ export class Kernel {
   #exited(live: Live, exit: ProcessExit): void {
     for (const operation of live.operations.values()) this.#attempts.abort(operation);
     live.row = { ...live.row, state: "exited", exit };
-    for (const queued of live.inputs) queued.onDurable?.(exited(live.row.pid));
+    for (const queued of live.inputs) tellDurable(queued, exited(live.row.pid));
     this.#registry.exited(live, exit);
     this.#ports.events.exited([{ pid: live.row.pid, exit }]);
   }
@@ -335,7 +380,7 @@ export class Kernel {
 
   #setAlarm(): void {
     const nextMs = this.#timers.nextMs;
-    if (nextMs >= this.#alarmMs || this.#state !== "open") return;
+    if (nextMs >= this.#alarmMs || !this.#isUp) return;
     this.#stopTimer();
     this.#alarmMs = nextMs;
     this.#stopTimer = this.#ports.clock.after(Math.max(0, nextMs - this.#ports.clock.nowMs()), () => {
@@ -360,9 +405,9 @@ export class Kernel {
   /** Small regular duties: spilling, the lease, other writers, forgetting processes at rest. */
   #tick(): void {
     this.#stopTick = this.#ports.clock.after(tickMs, () => {
-      if (this.#state !== "open") return;
+      if (!this.#isUp) return;
       const nowMs = this.#ports.clock.nowMs();
-      this.#spill(nowMs);
+      this.#awaited.spill();
       // The alarm counts elapsed time; a wall clock that was set forward is noticed here.
       if (this.#timers.nextMs < nowMs - tickMs) this.#run(this.#ring());
       this.#registry.forget(nowMs);
@@ -378,49 +423,22 @@ export class Kernel {
     }
     if (Math.abs(nowMs - this.#lastPollMs) < pollOthersMs) return;
     this.#lastPollMs = nowMs;
-    if (await this.#store.changedByOthers()) await this.#readInbox();
-  }
-
-  #spill(nowMs: number): void {
-    for (const entry of this.#awaited) {
-      const { live, queued } = entry;
-      if (queued.consumed || queued.spilled || gone(live)) this.#awaited.delete(entry);
-      else if (Math.abs(nowMs - queued.arrivedMs) >= spillAfterMs) stageSpill(this.#committer.stage, live, queued);
-    }
+    await this.#others.poll();
   }
 
   // -- recovery -------------------------------------------------------------------------------------------------
 
   async #recover(): Promise<void> {
     const { operations, withInbox } = await this.#store.recover();
-    const keys = new Set([...withInbox, ...operations.map(({ process }) => process)]);
-    for (const key of keys) {
-      const live = await this.#registry.activateKey(key);
-      if (live === undefined) continue;
-      for (const operation of live.operations.values()) {
-        if (!operation.settled) this.#attempts.recover(live, operation, !this.#lease.cleanShutdown);
-      }
+    for (const key of withInbox) await this.#registry.activateKey(key);
+    // Processes run already and may have begun operations of their own: only those found here are to be recovered.
+    for (const { process, number } of operations) {
+      const live = await this.#registry.activateKey(process);
+      const operation = live?.operations.get(number);
+      if (live === undefined || operation === undefined || operation.settled) continue;
+      this.#attempts.recover(live, operation, !this.#lease.cleanShutdown);
     }
     await this.#ring();
-  }
-
-  /** What others have posted since. */
-  async #readInbox(): Promise<void> {
-    for (;;) {
-      const rows = await this.#store.inboxAfter(this.#inboxSeen, 500);
-      for (const row of rows) {
-        this.#inboxSeen = Math.max(this.#inboxSeen, row.seq);
-        const live = await this.#registry.activateKey(row.process);
-        if (
-          live === undefined ||
-          live.inputs.some(({ seq }) => seq === row.seq) ||
-          live.running?.some(({ seq }) => seq === row.seq)
-        )
-          continue;
-        this.#enqueue(live, queueInput(row.input, row.atMs, undefined, row.seq));
-      }
-      if (rows.length < 500) return;
-    }
   }
 
   // -- the end --------------------------------------------------------------------------------------------------
@@ -432,39 +450,47 @@ export class Kernel {
     throw new PerdureError("ENGINE_CLOSED", "The engine is closed.");
   }
 
+  get #isUp(): boolean {
+    return this.#state === "opening" || this.#state === "open";
+  }
+
   #guard(fn: () => void): void {
-    if (this.#state === "open" || this.#state === "closing") fn();
+    if (this.#isUp || this.#state === "closing") fn();
   }
 
   #run(work: Promise<void>): void {
-    work.catch((error: unknown) => this.#fail(error instanceof Error ? error : new Error(String(error))));
+    work.catch((error: unknown) => this.#fail(toError(error)));
   }
 
   #fail(error: Error): void {
     if (this.#state === "failed" || this.#state === "closed") return;
+    const isOpening = this.#state === "opening";
+    this.#failure = error;
     this.#stopTimer();
     this.#stopTick();
-    this.#committer.kill();
     this.#attempts.stop();
     this.#runs.stop();
     this.#end("failed", error);
     void this.#machine.close();
-    this.#ports.events.failed(error);
+    // Whoever opens it is told by the failing call.
+    if (!isOpening) this.#ports.events.failed(error);
   }
 
   #end(state: "closed" | "failed", error: Error): void {
     this.#state = state;
-    for (const { queued } of this.#awaited) if (!queued.consumed && !queued.spilled) queued.onDurable?.(error);
+    this.#committer.kill();
+    this.#awaited.reject(error);
     this.#registry.rejectWaiters(error);
   }
 }
 
-function settle(resolve: () => void, reject: (error: Error) => void): (error?: Error) => void {
-  return (error) => (error === undefined ? resolve() : reject(error));
+/** Resolves when the input is durable. */
+function durable(queued: QueuedInput): Promise<void> {
+  return new Promise((resolve, reject) => {
+    queued.onDurable.push((error) => (error === undefined ? resolve() : reject(error)));
+  });
 }
 
-function exited(pid: Pid): PerdureError {
-  return new PerdureError("PROCESS_EXITED", `The process ${JSON.stringify(pid)} has already exited.`, {
-    details: { pid },
-  });
+function toError(error: unknown): Error {
+  return error instanceof Error ? error : new Error(String(error));
 }

@@ -4,7 +4,8 @@ import type { OperationRow, ProcessRow, TimerRow } from "../store/port.ts";
 
 /** An input on its way into a turn. */
 export interface QueuedInput {
-  readonly input: Input;
+  /** What ends its process when it runs is replaced by that end. */
+  input: Input;
   /** Its inbox row, once there is one. */
   seq: number | undefined;
   /** A turn that consumed it has been staged for commit. */
@@ -12,8 +13,8 @@ export interface QueuedInput {
   /** Its inbox row has been staged for commit. */
   spilled: boolean;
   readonly arrivedMs: number;
-  /** Called once, when the input is durable, or with the error that made that impossible. */
-  onDurable: ((error?: Error) => void) | undefined;
+  /** Called once, when the input is durable, or with the error that made that impossible. See `tellDurable`. */
+  onDurable: ((error?: Error) => void)[];
 }
 
 export interface PendingOperation {
@@ -31,8 +32,8 @@ export interface PendingTimer {
 
 export interface Live {
   row: ProcessRow;
-  /** The process row is not in the store yet. */
-  isNew: boolean;
+  /** Its start, until that is durable. */
+  start: QueuedInput | undefined;
   /** The process row has been staged for commit. */
   rowStaged: boolean;
   lastTurn: number;
@@ -59,11 +60,12 @@ export interface Live {
   lastActiveMs: number;
 }
 
-export function newLive(row: ProcessRow, isNew: boolean): Live {
+/** `start` for a process that is not in the store yet. */
+export function newLive(row: ProcessRow, start?: QueuedInput): Live {
   return {
     row,
-    isNew,
-    rowStaged: !isNew,
+    start,
+    rowStaged: start === undefined,
     lastTurn: 0,
     lastTimeMs: 0,
     inputs: [],
@@ -86,7 +88,13 @@ export function queueInput(
   onDurable?: (error?: Error) => void,
   seq?: number,
 ): QueuedInput {
-  return { input, seq, consumed: false, spilled: seq !== undefined, arrivedMs, onDurable };
+  const tell = onDurable === undefined ? [] : [onDurable];
+  return { input, seq, consumed: false, spilled: seq !== undefined, arrivedMs, onDurable: tell };
+}
+
+/** Tells everyone who waits for it that an input is durable, or why it will not be. */
+export function tellDurable(queued: QueuedInput, error?: Error): void {
+  for (const tell of queued.onDurable.splice(0)) tell(error);
 }
 
 /** Whether the kernel may forget it: the store knows all there is to know. */

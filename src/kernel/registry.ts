@@ -1,8 +1,8 @@
 /** Which processes the kernel holds in memory, by key and by pid; who waits for their end; when to forget them. */
-import { PerdureError } from "../base/errors.ts";
 import type { Clock } from "../base/ports.ts";
 import type { Pid } from "../journal/types.ts";
 import type { ProcessExit, ProcessKey, ProcessRow, Store } from "../store/port.ts";
+import { broken, notFound } from "./errors.ts";
 import { atRest, newLive, queueInput } from "./live.ts";
 import type { Live } from "./live.ts";
 
@@ -11,8 +11,13 @@ export interface RegistryPorts {
   readonly clock: Clock;
   /** The machine may let go of its heap. */
   drop(process: ProcessKey): void;
-  /** It came from the store with inputs waiting. */
+  /** It came from the store. */
   loaded(live: Live): void;
+}
+
+interface Waiter {
+  resolve(exit: ProcessExit): void;
+  reject(error: Error): void;
 }
 
 /** At rest for so long, a process is forgotten: the store knows it, and its next input brings it back. */
@@ -25,7 +30,7 @@ export class Registry {
   readonly #byKey = new Map<ProcessKey, Live>();
   readonly #byPid = new Map<Pid, Live>();
   readonly #loading = new Map<ProcessKey, Promise<Live>>();
-  readonly #waiters = new Map<Pid, { resolve(exit: ProcessExit): void; reject(error: Error): void }[]>();
+  readonly #waiters = new Map<Pid, Set<Waiter>>();
   #lastSweepMs = 0;
 
   constructor(ports: RegistryPorts) {
@@ -41,9 +46,13 @@ export class Registry {
     return this.#byKey.get(key);
   }
 
+  /** As it is in memory, else as it is in the store. */
   async find(pid: Pid): Promise<Live | ProcessRow | undefined> {
-    // After the question to the store the answer may be in memory: someone else started it meanwhile.
     return this.#byPid.get(pid) ?? (await this.#ports.store.findProcess(pid)) ?? this.#byPid.get(pid);
+  }
+
+  named(pid: Pid): Live | undefined {
+    return this.#byPid.get(pid);
   }
 
   /** The process, loaded if need be, dead or alive. Throws PROCESS_NOT_FOUND. */
@@ -79,7 +88,7 @@ export class Registry {
 
   async #read(key: ProcessKey): Promise<Live> {
     const load = await this.#ports.store.load(key);
-    const live = newLive(load.process, false);
+    const live = newLive(load.process);
     if (load.process.state === "exited") return live;
     live.lastTurn = load.lastTurn;
     live.lastTimeMs = load.lastTimeMs;
@@ -92,23 +101,29 @@ export class Registry {
       if (operation !== undefined) operation.settled = true;
     }
     this.add(live);
-    if (live.inputs.length > 0) this.#ports.loaded(live);
+    this.#ports.loaded(live);
     return live;
   }
 
   // -- the end of processes -------------------------------------------------------------------------------------
 
-  async exit(pid: Pid): Promise<ProcessExit> {
-    const found = await this.find(pid);
-    if (found === undefined) throw notFound(pid);
-    const row = "row" in found ? found.row : found;
-    if (row.exit !== undefined) return row.exit;
-    if (row.state === "broken") throw broken(row);
-    return await new Promise((resolve, reject) => {
-      const waiters = this.#waiters.get(pid) ?? [];
-      waiters.push({ resolve, reject });
-      this.#waiters.set(pid, waiters);
-    });
+  /** Begins to wait before it asks the store: the exit may come while that answers. */
+  exit(pid: Pid): Promise<ProcessExit> {
+    const { promise, resolve, reject } = Promise.withResolvers<ProcessExit>();
+    const waiter: Waiter = { resolve, reject };
+    const waiters = this.#waiters.get(pid) ?? new Set();
+    this.#waiters.set(pid, waiters.add(waiter));
+    this.find(pid).then((found) => {
+      const row = found !== undefined && "row" in found ? found.row : found;
+      if (row === undefined) reject(notFound(pid));
+      else if (row.exit !== undefined) resolve(row.exit);
+      // What is in memory alone is told by `broke`, when it is durable.
+      else if (row.state === "broken" && (row === found || (found as Live).uncommitted === 0)) reject(broken(row));
+      else return;
+      waiters.delete(waiter);
+      if (waiters.size === 0 && this.#waiters.get(pid) === waiters) this.#waiters.delete(pid);
+    }, reject);
+    return promise;
   }
 
   exited(live: Live, exit: ProcessExit): void {
@@ -124,8 +139,8 @@ export class Registry {
     for (const pid of [...this.#waiters.keys()]) for (const waiter of this.#takeWaiters(pid)) waiter.reject(error);
   }
 
-  #takeWaiters(pid: Pid) {
-    const waiters = this.#waiters.get(pid) ?? [];
+  #takeWaiters(pid: Pid): ReadonlySet<Waiter> {
+    const waiters = this.#waiters.get(pid) ?? new Set();
     this.#waiters.delete(pid);
     return waiters;
   }
@@ -150,17 +165,4 @@ export class Registry {
 
 export function gone(live: Live): boolean {
   return live.exiting || live.row.state === "exited";
-}
-
-function notFound(pid: Pid): PerdureError {
-  return new PerdureError("PROCESS_NOT_FOUND", `There is no process with the pid ${JSON.stringify(pid)}.`, {
-    details: { pid },
-  });
-}
-
-function broken(row: ProcessRow): PerdureError {
-  const code = row.problem.startsWith("diverged") ? "PROCESS_DIVERGED" : "PROCESS_BROKEN";
-  return new PerdureError(code, `The process ${JSON.stringify(row.pid)} cannot go on: ${row.problem}`, {
-    details: { pid: row.pid },
-  });
 }

@@ -18,9 +18,10 @@ import type {
 } from "../machine/port.ts";
 import type { ProcessKey, Store } from "../store/port.ts";
 import type { Committer } from "./batch.ts";
-import { queueInput } from "./live.ts";
 import type { Live, QueuedInput } from "./live.ts";
 import type { KernelEvents } from "./ports.ts";
+import { gone } from "./registry.ts";
+import { stageBroken } from "./staging.ts";
 
 export type DoneOutcome = Extract<TurnOutcome, { kind: "done" }>;
 
@@ -28,6 +29,8 @@ export interface RunsPorts {
   readonly store: Pick<Store, "load" | "turns">;
   readonly clock: Clock;
   readonly machine: Pick<Machine, "run" | "snapshot" | "drop">;
+  /** The process, if it is held in memory. */
+  held(process: ProcessKey): Live | undefined;
   readonly committer: Committer;
   readonly events: KernelEvents;
   /** Stages the turn. A promise delays the process's next turn. */
@@ -155,7 +158,7 @@ export class Runs {
     const inputs = takeInputs(live);
     live.running = inputs;
     this.#soonBack.delete(live);
-    const timeMs = Math.max(live.lastTimeMs, Math.trunc(this.#ports.clock.nowMs()));
+    const timeMs = Math.max(live.lastTimeMs, Math.trunc(this.#ports.clock.nowMs()), ...inputs.map(firedMs));
     const { key, pid, program, entry } = live.row;
     const request = {
       process: key,
@@ -174,7 +177,7 @@ export class Runs {
     }
     if (!mustLoad) return request;
     this.#load(live).then(
-      (load) => this.#ports.machine.run([{ ...request, load }]),
+      (load) => (this.#stopped ? this.#again(live, inputs) : this.#ports.machine.run([{ ...request, load }])),
       (error: unknown) => this.#loadFailed(live, error),
     );
     return undefined;
@@ -254,12 +257,17 @@ export class Runs {
     live.replayMicros = outcome.replayMicros;
     const staged = this.#ports.done(live, { number, timeMs, inputs, outcome });
     if (live.operations.size > 0 && !live.exiting) this.#soonBack.set(live, this.#ports.clock.nowMs());
-    if (live.replayMicros > replayBudgetMicros && outcome.commands.at(-1)?.kind !== "exit") {
+    if (staged === undefined) this.#rest(live);
+    else staged.then(() => this.#rest(live), this.#ports.failed);
+  }
+
+  /** A turn is staged. A snapshot is asked for only now, so that it cannot be committed before the turn it shows. */
+  #rest(live: Live): void {
+    if (live.replayMicros > replayBudgetMicros && !live.exiting) {
       live.replayMicros = 0;
       this.#ports.machine.snapshot(live.row.key);
     }
-    if (staged === undefined) this.#free(live);
-    else staged.then(() => this.#free(live), this.#ports.failed);
+    this.#free(live);
   }
 
   #free(live: Live): void {
@@ -272,20 +280,12 @@ export class Runs {
   /** The turn was rolled back: the inputs before the culprit run again as a turn of their own, then the process ends. */
   #fatal(live: Live, inputs: readonly QueuedInput[], outcome: Extract<TurnOutcome, { kind: "fatal" }>): void {
     live.resident = false;
-    const before = inputs.slice(0, outcome.input);
-    // A kill has its own input in the queue already.
-    const killed = outcome.reason === "killed";
     const culprit = inputs[outcome.input];
-    if (culprit !== undefined && !killed) culprit.consumed = true;
-    const fatal = queueInput(
-      { kind: "fatal", reason: outcome.reason, detail: outcome.detail },
-      this.#ports.clock.nowMs(),
-      culprit?.onDurable,
-      culprit?.seq,
-    );
-    live.inputs = killed
-      ? [...inputs, ...live.inputs]
-      : [...before, fatal, ...inputs.slice(outcome.input + 1), ...live.inputs];
+    // A kill has its own input in the queue already. Whoever waits for another culprit waits for the end it leads to.
+    if (culprit !== undefined && outcome.reason !== "killed") {
+      culprit.input = { kind: "fatal", reason: outcome.reason, detail: outcome.detail };
+    }
+    live.inputs = [...inputs, ...live.inputs];
     this.#free(live);
   }
 
@@ -297,12 +297,11 @@ export class Runs {
 
   #broken(live: Live, problem: string): void {
     const inputs = live.running ?? [];
-    live.row = { ...live.row, state: "broken", problem };
     live.resident = false;
     live.inputs = [...inputs, ...live.inputs];
-    const { stage } = this.#ports.committer;
-    stage.states.push({ process: live.row.key, state: "broken", problem });
-    stage.effects.push(() => {
+    stageBroken(this.#ports.committer.stage, live, problem, () => {
+      // It may have been killed meanwhile.
+      if (gone(live)) return;
       this.#ports.events.notice({ kind: "broken", pid: live.row.pid, message: problem });
       this.#ports.broke(live);
     });
@@ -310,8 +309,17 @@ export class Runs {
   }
 
   snapshots(results: readonly SnapshotResult[]): void {
-    for (const { process, turn, body } of results) this.#ports.committer.stage.snapshots.push({ process, turn, body });
+    for (const { process, turn, body } of results) {
+      const live = this.#ports.held(process);
+      // An exit takes its process's snapshots with it.
+      if (live !== undefined && !gone(live)) this.#ports.committer.stage.snapshots.push({ process, turn, body });
+    }
   }
+}
+
+/** When a timer fired: its turn is not before that, even if the clock was set back meanwhile. 0 for other inputs. */
+function firedMs({ input, arrivedMs }: QueuedInput): number {
+  return input.kind === "timer" ? Math.trunc(arrivedMs) : 0;
 }
 
 function nextKill(live: Live): QueuedInput | undefined {

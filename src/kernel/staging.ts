@@ -1,6 +1,7 @@
 /** Puts what happened on the stage for the next commit, and keeps the processes in memory in step with it. */
 import type { Stage } from "./batch.ts";
 import type { TurnEffects } from "./effects.ts";
+import { tellDurable } from "./live.ts";
 import type { Live, PendingOperation, QueuedInput } from "./live.ts";
 
 /** What has to be done about operations once a turn is committed. */
@@ -17,12 +18,12 @@ export function stageTurn(
   inputs: readonly QueuedInput[],
 ): StagedOperations {
   const process = live.row.key;
-  stageRow(stage, live);
-  stage.turns.push({ process, turn: effects.turn });
   for (const queued of inputs) {
     queued.consumed = true;
     stage.consumed.push(queued);
   }
+  stageRow(stage, live);
+  stage.turns.push({ process, turn: effects.turn });
   stage.operations.push(...effects.operations);
   stage.timers.push(...effects.timers);
   stage.logs.push(...effects.logs);
@@ -46,16 +47,21 @@ function keepInStep(live: Live, effects: TurnEffects): StagedOperations {
   return { begun, aborted };
 }
 
-/** The process row goes with the first commit that has anything of the process. */
+/**
+ * The process row goes with the first commit that has anything of the process. If its start is not part of that commit it
+ * gets a row of its own there: a process without one could never run.
+ */
 function stageRow(stage: Stage, live: Live): void {
   if (live.rowStaged) return;
   live.rowStaged = true;
   stage.newProcesses.push(live.row);
+  if (live.start !== undefined && !live.start.consumed) stageSpill(stage, live, live.start);
 }
 
 /** A message from one process to another is part of the sender's commit. `deliver` is called after it. */
 export function stageMessage(stage: Stage, receiver: Live, queued: QueuedInput, deliver: () => void): void {
   queued.spilled = true;
+  stageRow(stage, receiver);
   stage.inbox.push({ process: receiver.row.key, queued });
   // While a message to it is on its way, the receiver must not be forgotten.
   receiver.uncommitted++;
@@ -67,15 +73,27 @@ export function stageMessage(stage: Stage, receiver: Live, queued: QueuedInput, 
 
 /** An input that waited too long for its turn gets a row of its own. */
 export function stageSpill(stage: Stage, live: Live, queued: QueuedInput): void {
-  queued.spilled = true;
   const process = live.row.key;
   stageRow(stage, live);
+  // It was the start, and went with the row.
+  if (queued.spilled) return;
+  queued.spilled = true;
   stage.inbox.push({ process, queued });
   if (queued.input.kind === "result") stage.operationsGone.push({ process, number: queued.input.operation });
   stage.effects.push(() => {
-    live.isNew = false;
-    const { onDurable } = queued;
-    queued.onDurable = undefined;
-    onDurable?.();
+    live.start = undefined;
+    tellDurable(queued);
+  });
+}
+
+/** The process takes no turns any more, until a person has looked at it. `told` is called after the commit. */
+export function stageBroken(stage: Stage, live: Live, problem: string, told: () => void): void {
+  live.row = { ...live.row, state: "broken", problem };
+  stageRow(stage, live);
+  stage.states.push({ process: live.row.key, state: "broken", problem });
+  live.uncommitted++;
+  stage.effects.push(() => {
+    live.uncommitted--;
+    told();
   });
 }

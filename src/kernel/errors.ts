@@ -1,0 +1,30 @@
+/** What callers of the kernel may hear. */
+import { PerdureError } from "../base/errors.ts";
+import type { Pid } from "../journal/types.ts";
+import type { ProcessRow } from "../store/port.ts";
+
+export function notFound(pid: Pid): PerdureError {
+  return new PerdureError("PROCESS_NOT_FOUND", `There is no process with the pid ${JSON.stringify(pid)}.`, {
+    details: { pid },
+  });
+}
+
+export function broken(row: ProcessRow): PerdureError {
+  const code = row.problem.startsWith("diverged") ? "PROCESS_DIVERGED" : "PROCESS_BROKEN";
+  return new PerdureError(code, `The process ${JSON.stringify(row.pid)} cannot go on: ${row.problem}`, {
+    details: { pid: row.pid },
+  });
+}
+
+export function exited(pid: Pid): PerdureError {
+  return new PerdureError("PROCESS_EXITED", `The process ${JSON.stringify(pid)} has already exited.`, {
+    details: { pid },
+  });
+}
+
+/** `entry`: the one asked for now. */
+export function startConflict({ pid, entry: before }: ProcessRow, entry: string): PerdureError {
+  const difference = before === entry ? "other arguments" : "another entry";
+  const message = `A process with the id ${JSON.stringify(pid)} was started before, as ${JSON.stringify(before || "default")}, with ${difference}. Use another id for another piece of work.`;
+  return new PerdureError("PROCESS_ID_CONFLICT", message, { details: { pid } });
+}

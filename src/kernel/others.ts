@@ -1,0 +1,67 @@
+/**
+ * Inputs that others write beside the kernel: the command line next to a running node. Their rows lie among the kernel's own
+ * in one inbox, in one order, so the kernel keeps in mind which rows it knows already.
+ */
+import type { InboxRow, Store } from "../store/port.ts";
+
+export interface OthersPorts {
+  readonly store: Pick<Store, "changedByOthers" | "inboxAfter">;
+  /** Resolves when the commit under way is through, if there is one: some of the rows just read may be of it. */
+  settled(): Promise<void>;
+  /** Brings the process to life; its rows become known on the way. */
+  activate(row: InboxRow): Promise<void>;
+  deliver(row: InboxRow): void;
+}
+
+const pageRows = 500;
+
+export class Others {
+  readonly #ports: OthersPorts;
+  /** All rows up to here are known. */
+  #seen = 0;
+  /** Rows beyond that are known: own ones, and those that came with their process from the store. */
+  readonly #known = new Set<number>();
+  #highest = 0;
+  #polling = false;
+
+  constructor(ports: OthersPorts) {
+    this.#ports = ports;
+  }
+
+  /** To be called with every row the kernel has written or loaded. */
+  know(seq: number): void {
+    if (seq <= this.#seen) return;
+    this.#known.add(seq);
+    this.#highest = Math.max(this.#highest, seq);
+  }
+
+  async poll(): Promise<void> {
+    if (this.#polling) return;
+    this.#polling = true;
+    const highest = this.#highest;
+    // If nobody else has written, every row so far is known.
+    if (await this.#ports.store.changedByOthers()) await this.#read();
+    else this.#seeUpTo(highest);
+    this.#polling = false;
+  }
+
+  async #read(): Promise<void> {
+    for (;;) {
+      const rows = await this.#ports.store.inboxAfter(this.#seen, pageRows);
+      await this.#ports.settled();
+      for (const row of rows) {
+        await this.#ports.activate(row);
+        if (this.#known.has(row.seq)) continue;
+        this.know(row.seq);
+        this.#ports.deliver(row);
+      }
+      this.#seeUpTo(rows.at(-1)?.seq ?? 0);
+      if (rows.length < pageRows) return;
+    }
+  }
+
+  #seeUpTo(seq: number): void {
+    this.#seen = Math.max(this.#seen, seq);
+    for (const known of this.#known) if (known <= this.#seen) this.#known.delete(known);
+  }
+}
