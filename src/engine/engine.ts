@@ -166,7 +166,7 @@ export class Engine<P = unknown> implements AsyncDisposable {
   }
 
   async #close(): Promise<void> {
-    if (this.#failure !== undefined) return;
+    if (this.#failure !== undefined) return await this.#kernel.terminate();
     const timeoutMs = this.#options.closeTimeoutMs ?? defaultCloseTimeoutMs;
     await this.#kernel.call("drain");
     await this.#runner.drain(timeoutMs);
@@ -228,6 +228,8 @@ export class Engine<P = unknown> implements AsyncDisposable {
   #failed(error: Error): void {
     this.#failure = error;
     void this.#runner.drain(0);
+    // Frees the store, for whoever opens it next, and lets Node end.
+    void this.#kernel.terminate();
     if (this.#options.onFailure !== undefined) this.#options.onFailure(error);
     else process.stderr.write(`perdure: ${error.message}\n`);
   }
