@@ -3,7 +3,9 @@ import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
 import { appendFile, mkdir, readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { describe, test } from "node:test";
+import { createCli } from "../src/cli/cli.ts";
 import { Shop } from "./support/cli.ts";
 import { files, quick, stoppedShop } from "./support/shop.ts";
 
@@ -158,6 +160,34 @@ describe("perdure run", quick, () => {
     assert.equal((await running.ended).code, 130);
   });
 
+  test("a node that loses its store fails with exit code 70 and says why", async (t) => {
+    const shop = await Shop.open(t, files);
+    const running = shop.start("run", "app.ts", "--id", "order-7");
+    await running.printed("charged");
+    const other = new DatabaseSync(path.join(shop.folder, "perdure.db"));
+    other.exec("UPDATE meta SET incarnation = incarnation + 1");
+    other.close();
+    await shop.run("send", "order-7", "1");
+    const { code, stderr } = await running.ended;
+    assert.equal(code, 70);
+    assert.match(stderr, /\nperdure: STORE_FENCED: /);
+  });
+
+  test("whoever reads the output may stop reading: the node stops, the process does not", async (t) => {
+    const chatty =
+      "export default async function () {\n  for (let line = 0; ; line++) {\n    console.log(line);\n    await new Promise((resolve) => setTimeout(resolve, 1));\n  }\n}\n";
+    const shop = await Shop.open(t, { "chatty.ts": chatty });
+    const running = shop.start("run", "chatty.ts", "--id", "chatty");
+    await running.printed("3\n");
+    running.stopReading();
+    const { code, stderr } = await running.ended;
+    assert.equal(code, 141);
+    assert.match(
+      stderr,
+      /^perdure: stopped\. Process chatty is not finished\. Go on with:\n {2}perdure run chatty\.ts --id chatty\n$/,
+    );
+  });
+
   test("host code that throws outside of an operation stops the node with exit code 70", async (t) => {
     const stray = {
       ...files,
@@ -296,5 +326,20 @@ describe("help", quick, () => {
       assert.match(stdout, /\nExamples:\n {2}\$ perdure /);
     }
     assert.match((await shop.run("--version")).stdout, /^\d+\.\d+\.\d+\n$/);
+  });
+
+  test("docs/cli.md describes every command and every option", async () => {
+    const manual = await readFile(new URL("../docs/cli.md", import.meta.url), "utf8");
+    const sections = new Map(manual.split(/^## /m).map((text) => [text.split("\n", 1)[0] ?? "", text]));
+    const everywhere = sections.get("Everywhere") ?? "";
+    const cli = createCli();
+    for (const option of cli.options) assert.ok(everywhere.includes(option.long ?? "?"), option.flags);
+    for (const command of cli.commands) {
+      const section = sections.get(`perdure ${command.name()}`) ?? "";
+      assert.notEqual(section, "", command.name());
+      for (const { long } of command.options) {
+        assert.ok(section.includes(`${long}`) || everywhere.includes(`\`${long}`), `${command.name()} ${long}`);
+      }
+    }
   });
 });

@@ -81,8 +81,11 @@ async function place(options: CommonOptions): Promise<Pick<Context, "store" | "s
   return { store: resolveStore(config.store ?? "perdure.db", folder), storeWords: [], config };
 }
 
+/** The store that dies with its command. */
+export const inMemory = "memory:";
+
 function resolveStore(store: string, folder: string): string {
-  return store === "memory:" ? store : path.resolve(folder, store);
+  return store === inMemory ? store : path.resolve(folder, store);
 }
 
 /** A whole number from `least`, for options. */

@@ -13,6 +13,7 @@ export const exitCodes = {
   unfinished: 3,
   engine: 70,
   interrupted: 130,
+  closedPipe: 141,
   terminated: 143,
 } as const;
 

@@ -2,6 +2,7 @@
 import { PerdureError } from "../base/errors.ts";
 import { Engine } from "../engine/engine.ts";
 import type { EngineOptions, LogEntry } from "../engine/options.ts";
+import type { KernelNotice } from "../kernel/ports.ts";
 import { defaultMachineLimits } from "../machine/image.ts";
 import { defaultPoolLimits } from "../machine/pool.ts";
 import { engineOptions } from "./config.ts";
@@ -24,6 +25,8 @@ export interface Node {
 }
 
 export interface NodeOptions extends Pick<EngineOptions, "onLog" | "onExit"> {
+  /** Which notices to print. Default all. */
+  readonly concerns?: (notice: KernelNotice) => boolean;
   readonly program?: string;
   readonly env?: readonly string[];
 }
@@ -43,7 +46,10 @@ export async function openNode(context: Context, options: NodeOptions): Promise<
     ...(options.program === undefined ? {} : { program: options.program }),
     ...(options.onLog === undefined ? {} : { onLog: options.onLog }),
     ...(options.onExit === undefined ? {} : { onExit: options.onExit }),
-    onNotice: ({ pid, message }) => terminal.note(`${terminal.err.yellow("perdure:")} process ${pid}: ${message}`),
+    onNotice: (notice) => {
+      if (options.concerns?.(notice) === false) return;
+      terminal.note(`${terminal.err.yellow("perdure:")} process ${notice.pid}: ${notice.message}`);
+    },
     onFailure: (error) => stopping.resolve({ kind: "failure", error }),
   });
   const forget = onStopSignal((signal) => stopping.resolve({ kind: "signal", signal }));
@@ -90,7 +96,9 @@ function hostCodeFailed(context: Context, thrown: unknown): void {
     "Host code threw an error outside of any operation, so the node stops. Nothing committed is lost; its processes go on with the next node.";
   const failure = failureOf(new NodeFailure(new PerdureError("ENGINE_FAILED", message)));
   printFailure(failure, terminal);
-  terminal.note(formatGuestError(thrown));
+  const shown = formatGuestError(thrown);
+  // Without a frame of its own it may well be Perdure's fault: then the whole stack is wanted.
+  terminal.note(/^ +at /m.test(shown) || !(thrown instanceof Error) ? shown : (thrown.stack ?? shown));
   process.exit(failure.exitCode);
 }
 

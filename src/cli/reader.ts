@@ -3,12 +3,13 @@ import { realpathSync } from "node:fs";
 import type { ProcessRow, StoreReader } from "../store/port.ts";
 import { isStoreOwned, openSqliteStore } from "../store/sqlite/index.ts";
 import { commandLine } from "./arguments.ts";
+import { inMemory } from "./context.ts";
 import type { Context } from "./context.ts";
 import { usageError } from "./failure.ts";
 
 /** Opens the store beside whoever owns it, and closes it again. Throws STORE_NOT_FOUND and the other STORE_… errors. */
 export async function withReader<T>(context: Context, work: (reader: StoreReader) => Promise<T>): Promise<T> {
-  if (context.store === "memory:")
+  if (context.store === inMemory)
     throw usageError(
       'A store "memory:" dies with the command that made it; there is nothing to look at. Name a file by --store.',
     );

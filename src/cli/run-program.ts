@@ -8,6 +8,7 @@ import type { LogEntry } from "../engine/options.ts";
 import { systemRandom } from "../engine/system.ts";
 import type { ProcessRow } from "../store/port.ts";
 import { commandLine } from "./arguments.ts";
+import { inMemory } from "./context.ts";
 import type { Context } from "./context.ts";
 import { openNode, printLog, untilStopped } from "./node.ts";
 import type { Node } from "./node.ts";
@@ -46,6 +47,8 @@ export async function runProgram(
   const node = await openNode(context, {
     program: request.file,
     env: request.env,
+    // Host functions that other processes lack are no concern of this one: `ps` shows them.
+    concerns: (notice) => notice.pid === pid || notice.kind !== "operation-unavailable",
     onLog: (log) => (log.pid === pid ? printLog(log) : printOther(context, log)),
   });
   let status: StatusLine | undefined;
@@ -63,7 +66,7 @@ export async function runProgram(
   status.stop();
   const exitCode = "signal" in end ? exitCodeOf(end.signal) : await printEnd(context, end.done);
   await node.close();
-  if ("signal" in end) noteUnfinished(context, request, pid);
+  if ("signal" in end) await noteStopped(context, request, pid);
   await noteOthers(context, pid);
   return exitCode;
 }
@@ -120,7 +123,7 @@ function showStatus({ terminal }: Context, handle: ProcessHandle): StatusLine {
 }
 
 async function printEnd(context: Context, outcome: Outcome): Promise<number> {
-  if (!("error" in outcome) && errorsWithin(outcome.value).length > 0) {
+  if (!("error" in outcome) && context.store !== inMemory && errorsWithin(outcome.value).length > 0) {
     await withReader(context, async (reader) =>
       mapErrorsWithin(reader, (await reader.findProcess(outcome.pid))?.program, outcome.value),
     );
@@ -128,16 +131,17 @@ async function printEnd(context: Context, outcome: Outcome): Promise<number> {
   return printOutcome(context, outcome);
 }
 
-function noteUnfinished(context: Context, { file, words, id }: RunRequest, pid: Pid): void {
-  const line = commandLine([
-    "perdure",
-    "run",
-    file,
-    ...words,
-    ...(id === undefined ? [] : ["--id", id]),
-    ...context.storeWords,
-  ]);
-  context.terminal.note(`perdure: stopped. Process ${pid} is not finished. Go on with:\n  ${line}`);
+/** How to go on after the node was stopped; the process may have ended in the very moment. */
+async function noteStopped(context: Context, { file, words, id }: RunRequest, pid: Pid): Promise<void> {
+  const { terminal } = context;
+  if (context.store === inMemory)
+    return terminal.note("perdure: stopped. The store was in memory, and the process with it.");
+  const isOver = await withReader(context, async (reader) => (await reader.findProcess(pid))?.state === "exited");
+  const line = isOver
+    ? commandLine(["perdure", "result", pid, ...context.storeWords])
+    : commandLine(["perdure", "run", file, ...words, ...(id === undefined ? [] : ["--id", id]), ...context.storeWords]);
+  const what = isOver ? "has ended. See how with" : "is not finished. Go on with";
+  terminal.note(`perdure: stopped. Process ${pid} ${what}:\n  ${line}`);
 }
 
 async function noteOthers(context: Context, pid: Pid): Promise<void> {

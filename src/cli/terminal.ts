@@ -48,13 +48,3 @@ function flushed(stream: NodeJS.WriteStream, write: NodeJS.WriteStream["write"])
     else write("", () => resolve());
   });
 }
-
-/** Whoever reads may stop reading: `perdure logs | head` is no failure. */
-export function surviveClosedPipes(): void {
-  for (const stream of [process.stdout, process.stderr]) {
-    stream.on("error", (error: NodeJS.ErrnoException) => {
-      if (error.code === "EPIPE") process.exit(0);
-      throw error;
-    });
-  }
-}

@@ -4,6 +4,7 @@ import { encodeValue } from "../base/value.ts";
 import type { Pid } from "../journal/types.ts";
 import { argsDigest } from "../engine/service.ts";
 import type { ProcessRow, StoreReader } from "../store/port.ts";
+import { inMemory } from "./context.ts";
 import type { Context } from "./context.ts";
 import { eachProcess, resumeCommand, withReader } from "./reader.ts";
 
@@ -17,7 +18,7 @@ export async function newestUnfinished(
   entry: string,
   args: readonly unknown[],
 ): Promise<ProcessRow | undefined> {
-  if (context.store === "memory:" || !existsSync(context.store)) return undefined;
+  if (context.store === inMemory || !existsSync(context.store)) return undefined;
   return await withReader(context, async (reader) => {
     const programs = (await reader.programs()).filter((program) => program.file === file);
     // Left out, the entry is the default export, or the file itself if it has none; that may have changed since.
@@ -44,7 +45,7 @@ async function newestOf(
 
 /** How many processes are unfinished, but for this one. */
 export async function countOthers(context: Context, pid: Pid): Promise<number> {
-  if (context.store === "memory:" || !existsSync(context.store)) return 0;
+  if (context.store === inMemory || !existsSync(context.store)) return 0;
   return await withReader(context, async (reader) => {
     const [{ running }, own] = await Promise.all([reader.countProcesses(), reader.findProcess(pid)]);
     return running - (own?.state === "running" ? 1 : 0);

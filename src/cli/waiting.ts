@@ -49,5 +49,5 @@ function describeOperation(
 function describeTimer(dueMs: number, timers: number, nowMs: number, nodeRuns: boolean): string {
   const first = timers === 1 ? "a timer" : `the first of ${timers} timers`;
   if (dueMs > nowMs) return `${first}, due ${formatIn(dueMs, nowMs)}`;
-  return nodeRuns ? `${first}, due now` : `${first}, due for ${formatDuration(nowMs - dueMs)}`;
+  return nodeRuns || nowMs - dueMs < 1000 ? `${first}, due now` : `${first}, due for ${formatDuration(nowMs - dueMs)}`;
 }

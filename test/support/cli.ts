@@ -108,6 +108,11 @@ export class Running {
     this.#child.kill(signal);
   }
 
+  /** Closes our end of its standard output. */
+  stopReading(): void {
+    this.#child.stdout?.destroy();
+  }
+
   #heard(take: () => void): void {
     take();
     for (const resolve of this.#watchers.splice(0)) resolve();
