@@ -125,6 +125,7 @@ export class Kernel {
       clock,
       drop: (key) => this.#machine.drop(key),
       loaded: (live) => this.#loaded(live),
+      damaged: (live, problem) => this.#runs.breaks(live, problem),
     });
     this.#runs = new Runs({
       store,
@@ -429,8 +430,8 @@ export class Kernel {
   // -- recovery -------------------------------------------------------------------------------------------------
 
   async #recover(): Promise<void> {
-    const { operations, withInbox } = await this.#store.recover();
-    for (const key of withInbox) await this.#registry.activateKey(key);
+    const { operations, withInbox, damaged } = await this.#store.recover();
+    for (const key of [...damaged.map(({ process }) => process), ...withInbox]) await this.#registry.activateKey(key);
     // Processes run already and may have begun operations of their own: only those found here are to be recovered.
     for (const { process, number } of operations) {
       const live = await this.#registry.activateKey(process);

@@ -2,6 +2,7 @@
  * Inputs that others write beside the kernel: the command line next to a running node. Their rows lie among the kernel's own
  * in one inbox, in one order, so the kernel keeps in mind which rows it knows already.
  */
+import { isPerdureError } from "../base/errors.ts";
 import type { InboxRow, Store } from "../store/port.ts";
 
 export interface OthersPorts {
@@ -46,8 +47,14 @@ export class Others {
   }
 
   async #read(): Promise<void> {
-    for (;;) {
-      const rows = await this.#ports.store.inboxAfter(this.#seen, pageRows);
+    for (let limit = pageRows; ;) {
+      const rows = await this.#ports.store.inboxAfter(this.#seen, limit).catch(damagedSeq);
+      if (typeof rows === "number") {
+        // One damaged row hides its whole page: the others are read one by one. Its process is found broken when it is loaded.
+        if (limit === 1) this.#seeUpTo(rows);
+        limit = 1;
+        continue;
+      }
       await this.#ports.settled();
       for (const row of rows) {
         await this.#ports.activate(row);
@@ -56,7 +63,7 @@ export class Others {
         this.#ports.deliver(row);
       }
       this.#seeUpTo(rows.at(-1)?.seq ?? 0);
-      if (rows.length < pageRows) return;
+      if (rows.length < limit) return;
     }
   }
 
@@ -64,4 +71,10 @@ export class Others {
     this.#seen = Math.max(this.#seen, seq);
     for (const known of this.#known) if (known <= this.#seen) this.#known.delete(known);
   }
+}
+
+/** The seq of the row that was found damaged; any other error is thrown on. */
+function damagedSeq(error: unknown): number {
+  if (isPerdureError(error, "JOURNAL_CORRUPT") && typeof error.details["seq"] === "number") return error.details["seq"];
+  throw error;
 }

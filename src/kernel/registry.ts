@@ -1,4 +1,6 @@
 /** Which processes the kernel holds in memory, by key and by pid; who waits for their end; when to forget them. */
+import { isPerdureError } from "../base/errors.ts";
+import type { PerdureError } from "../base/errors.ts";
 import type { Clock } from "../base/ports.ts";
 import type { Pid } from "../journal/types.ts";
 import type { ProcessExit, ProcessKey, ProcessRow, Store } from "../store/port.ts";
@@ -7,12 +9,14 @@ import { atRest, newLive, queueInput } from "./live.ts";
 import type { Live } from "./live.ts";
 
 export interface RegistryPorts {
-  readonly store: Pick<Store, "findProcess" | "load" | "turns">;
+  readonly store: Pick<Store, "findProcess" | "getProcess" | "lastTurn" | "load" | "turns">;
   readonly clock: Clock;
   /** The machine may let go of its heap. */
   drop(process: ProcessKey): void;
   /** It came from the store. */
   loaded(live: Live): void;
+  /** It came from the store, and what it needs to go on is damaged there. */
+  damaged(live: Live, problem: string): void;
 }
 
 interface Waiter {
@@ -87,7 +91,11 @@ export class Registry {
   }
 
   async #read(key: ProcessKey): Promise<Live> {
-    const load = await this.#ports.store.load(key);
+    const load = await this.#ports.store.load(key).catch((error: unknown) => {
+      if (isPerdureError(error, "JOURNAL_CORRUPT")) return error;
+      throw error;
+    });
+    if (load instanceof Error) return await this.#readDamaged(key, load);
     const live = newLive(load.process);
     if (load.process.state === "exited") return live;
     live.lastTurn = load.lastTurn;
@@ -102,6 +110,18 @@ export class Registry {
     }
     this.add(live);
     this.#ports.loaded(live);
+    return live;
+  }
+
+  /** Damage to one process is that process's: it is held as a broken one, so that it can be looked at and killed. */
+  async #readDamaged(key: ProcessKey, error: PerdureError): Promise<Live> {
+    const { store } = this.#ports;
+    const row = await store.getProcess(key);
+    if (row === undefined) throw error;
+    const live = newLive(row);
+    live.lastTurn = await store.lastTurn(key);
+    this.add(live);
+    if (row.state !== "broken") this.#ports.damaged(live, error.message);
     return live;
   }
 

@@ -299,13 +299,18 @@ export class Runs {
     const inputs = live.running ?? [];
     live.resident = false;
     live.inputs = [...inputs, ...live.inputs];
+    this.breaks(live, problem);
+    this.#free(live);
+  }
+
+  /** The process cannot go on. It stays for a person to look at; only a kill still reaches it. */
+  breaks(live: Live, problem: string): void {
     stageBroken(this.#ports.committer.stage, live, problem, () => {
       // It may have been killed meanwhile.
       if (gone(live)) return;
       this.#ports.events.notice({ kind: "broken", pid: live.row.pid, message: problem });
       this.#ports.broke(live);
     });
-    this.#free(live);
   }
 
   snapshots(results: readonly SnapshotResult[]): void {
