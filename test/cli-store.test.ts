@@ -118,6 +118,9 @@ turn 2
     );
     const result = await shop.run("result", "order-7");
     assert.deepEqual([result.code, result.stdout], [0, "{ id: 'order-7', receipt: 4201, approval: 'yes' }\n"]);
+    const mistaken = await shop.run("resume", "order-7");
+    assert.equal(mistaken.code, 2);
+    assert.match(mistaken.stderr, /order-7 is no file but a process\. Did you mean: perdure resume --pid order-7\n$/);
     const nothing = await shop.run("resume");
     assert.deepEqual([nothing.code, nothing.stderr], [0, "perdure: nothing is unfinished.\n"]);
     const late = await shop.run("send", "order-7", "again");
@@ -175,7 +178,7 @@ turn 2
     await shop.run("send", "order-7", "1", "--store", "shop.db");
     const { code, stderr } = await shop.run("resume", "--store", "shop.db");
     assert.equal(code, 0);
-    assert.match(stderr, /app\.ts wait: the file is gone\./);
+    assert.match(stderr, /^perdure: app\.ts is gone, so operations of its processes wait\.\n/);
   });
 });
 

@@ -1,8 +1,10 @@
 /** The foreground of `perdure resume`: a node, everything unfinished in the store, and the ends of all of it. */
+import { existsSync } from "node:fs";
 import type { Pid } from "../journal/types.ts";
 import { findProcess } from "../engine/views.ts";
 import type { StoreReader } from "../store/port.ts";
 import type { Context } from "./context.ts";
+import { usageError } from "./failure.ts";
 import { openNode, untilStopped } from "./node.ts";
 import { resumeCommand, withReader } from "./reader.ts";
 import { ResumeWork } from "./resume-work.ts";
@@ -23,6 +25,7 @@ export interface ResumeRequest {
 export async function resumeAll(context: Context, request: ResumeRequest): Promise<number> {
   return await withReader(context, async (reader) => {
     for (const pid of request.pids) await findProcess(reader, pid);
+    await checkFile(context, reader, request.file);
     const work = new ResumeWork(context, reader, request.pids);
     const left = await work.begin();
     if (left === 0) {
@@ -34,6 +37,12 @@ export async function resumeAll(context: Context, request: ResumeRequest): Promi
       ? await finish(context, reader, work)
       : await noteStopped(context, reader, request, signal);
   });
+}
+
+/** A pid in the file's place is an easy mistake. Any other file that is missing is reported when it is built. */
+async function checkFile(context: Context, reader: StoreReader, file: string | undefined): Promise<void> {
+  if (file === undefined || existsSync(file) || (await reader.findProcess(file)) === undefined) return;
+  throw usageError(`${file} is no file but a process. Did you mean: ${resumeCommand(context, "--pid", file)}`);
 }
 
 /** Runs a node until the work is done; answers the signal that stopped it before. */

@@ -6,6 +6,7 @@ import { argsDigest } from "../engine/service.ts";
 import type { ProcessRow, StoreReader } from "../store/port.ts";
 import { inMemory } from "./context.ts";
 import type { Context } from "./context.ts";
+import { shortPath } from "./paths.ts";
 import { eachProcess, resumeCommand, withReader } from "./reader.ts";
 
 /**
@@ -65,11 +66,13 @@ export async function chooseProgram(
   const file = files.find((each) => existsSync(each));
   const { terminal } = context;
   for (const each of files) {
-    if (each === file) continue;
-    const why = existsSync(each)
-      ? `a node offers the host functions of one program. To go on with these: ${resumeCommand(context, each)}`
-      : "the file is gone.";
-    terminal.note(`perdure: operations of unfinished processes of ${each} wait: ${why}`);
+    if (!existsSync(each)) terminal.note(`perdure: ${shortPath(each)} is gone, so operations of its processes wait.`);
+    else if (each !== file && file !== undefined) {
+      const line = resumeCommand(context, shortPath(each));
+      terminal.note(
+        `perdure: this node has the host functions of ${shortPath(file)}. Operations of ${shortPath(each)} wait for: ${line}`,
+      );
+    }
   }
   return file;
 }
