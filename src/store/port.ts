@@ -67,7 +67,7 @@ export type OperationState =
   | "pending"
   /** The deployment has no such host function. Tried again by every engine that opens the store. */
   | "unavailable"
-  /** It was running at too many node deaths. A person lets it go on (`perdure retry`). */
+  /** It was running at too many node deaths. A person lets it go on (`Engine.retryOperation`). */
   | "quarantined";
 
 export interface OperationRow {
