@@ -44,7 +44,13 @@ const exitReasons: readonly ExitReason[] = ["normal", "error", "cancelled", "sta
 const logLevels: readonly LogLevel[] = ["debug", "info", "log", "warn", "error"];
 const clocks: readonly TimerClock[] = ["wall", "service"];
 
-/** A command as `emit` passed it. */
+/** The last instant a Date can name. */
+const maxTimeMs = 8.64e15;
+
+/**
+ * A command as `emit` passed it. Throws for what the prelude never sends: a program that patched a global beneath it must
+ * not get that any further than its own turn.
+ */
 export function decodeCommand(
   kind: number,
   number: number,
@@ -59,18 +65,18 @@ export function decodeCommand(
       const name = lineBreak === -1 ? a : a.slice(0, lineBreak);
       return {
         kind: "operation",
-        number,
+        number: ordinal(number),
         name,
         options: lineBreak === -1 ? "" : a.slice(lineBreak + 1),
         args: payload(),
       };
     }
     case 2:
-      return { kind: "abort", operation: number };
+      return { kind: "abort", operation: ordinal(number) };
     case 3:
-      return { kind: "timer", number, clock: oneOf(clocks, a), dueMs: Number(b) };
+      return { kind: "timer", number: ordinal(number), clock: oneOf(clocks, a), dueMs: instant(b) };
     case 4:
-      return { kind: "clear-timer", timer: number };
+      return { kind: "clear-timer", timer: ordinal(number) };
     case 5:
       return { kind: "send", to: a, body: payload() };
     case 6:
@@ -82,14 +88,26 @@ export function decodeCommand(
   }
 }
 
+function ordinal(number: number): number {
+  if (!Number.isSafeInteger(number) || number < 1) throw unknown("number", number);
+  return number;
+}
+
+function instant(text: string): number {
+  const timeMs = text === "" ? NaN : Number(text);
+  if (!(Math.abs(timeMs) <= maxTimeMs)) throw unknown("time", text);
+  return timeMs;
+}
+
 function oneOf<T extends string>(values: readonly T[], value: string): T {
   if (!(values as readonly string[]).includes(value)) throw unknown("word", value);
   return value as T;
 }
 
 function unknown(what: string, value: unknown): PerdureError {
+  const shown = typeof value === "string" ? JSON.stringify(value.slice(0, 60)) : String(value);
   return new PerdureError(
     "ENGINE_FAILED",
-    `The sandbox sent an unknown ${what} ${JSON.stringify(value)}. This is a bug in Perdure.`,
+    `The sandbox sent an unknown ${what}, ${shown}: the program reached beneath the sandbox's globals, or this is a bug in Perdure.`,
   );
 }
