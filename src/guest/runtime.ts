@@ -6,9 +6,10 @@
  * All state is local to this module, so it is part of the process's memory and as durable as the program's own variables.
  */
 import { PerdureError } from "../base/errors.ts";
-import { decodeValue, encodeValue } from "../base/value.ts";
+import { decodeValue, encodeError, encodeValue } from "../base/value.ts";
 import type { Payload } from "../base/value.ts";
 import type { ExitReason, LogLevel, TimerClock } from "../journal/types.ts";
+import { toWellFormed } from "./prelude/intrinsics.ts";
 
 /**
  * Hands one command to the host. Strings are passed as they are (primitives), chunks as whole buffers. The machine sets it
@@ -87,6 +88,11 @@ export function pendingCount(): number {
   return operations.size + timers.size;
 }
 
+/** The engine passes at most 65,535 arguments to a function. */
+const maxChunks = 65_000;
+/** The last instant a Date can name. */
+const maxTimeMs = 8.64e15;
+
 function issue(kind: number, number: number, a: string, b: string, chunks?: readonly Uint8Array[]): void {
   if (emit === undefined) {
     throw new PerdureError(
@@ -100,8 +106,25 @@ function issue(kind: number, number: number, a: string, b: string, chunks?: read
     return;
   }
   if (chunks === undefined) emit(kind, number, a, b);
-  // The border takes whole buffers: a view of a larger one is copied out of it.
-  else emit(kind, number, a, b, ...chunks.map((chunk) => chunk.slice().buffer as ArrayBuffer));
+  else emit(kind, number, a, b, ...wholeBuffers(chunks));
+}
+
+/** The border takes whole buffers: a view of a larger one is copied out of it. */
+function wholeBuffers(chunks: readonly Uint8Array[]): ArrayBuffer[] {
+  if (chunks.length > maxChunks) {
+    throw new PerdureError(
+      "VALUE_TOO_LARGE",
+      `A value with ${chunks.length} buffers cannot cross the sandbox's border: the limit is ${maxChunks}. Put the bytes into fewer, larger ones.`,
+      { details: { buffers: chunks.length, limitBuffers: maxChunks } },
+    );
+  }
+  const buffers: ArrayBuffer[] = [];
+  for (let index = 0; index < chunks.length; index++) {
+    const chunk = chunks[index]!;
+    const alone = chunk.length === chunk.buffer.byteLength ? chunk : chunk.slice();
+    buffers[index] = alone.buffer as ArrayBuffer;
+  }
+  return buffers;
 }
 
 /**
@@ -110,8 +133,7 @@ function issue(kind: number, number: number, a: string, b: string, chunks?: read
  */
 export function issueOperation(name: string, args: readonly unknown[], options = ""): IssuedOperation {
   const payload = encodeValue(args);
-  const operation = new PendingOperation(++operationCount);
-  operations.set(operation.number, operation);
+  const operation = new PendingOperation(operationCount + 1);
   // Name and options share one string, so that every command has the same shape; names contain no line breaks.
   issue(
     emitKind.operation,
@@ -120,6 +142,9 @@ export function issueOperation(name: string, args: readonly unknown[], options =
     payload.text,
     payload.chunks,
   );
+  // Only now: if it could not be issued, there is nothing to wait for.
+  operationCount = operation.number;
+  operations.set(operation.number, operation);
   return operation;
 }
 
@@ -138,9 +163,10 @@ export function settleOperation(number: number, ok: boolean, value: Payload): vo
 
 /** Calls `fire` once, in a turn of its own, when `clock` reaches `dueMs`. */
 export function startTimer(clock: TimerClock, dueMs: number, fire: () => void): number {
-  const number = ++timerCount;
+  const number = timerCount + 1;
+  issue(emitKind.timer, number, clock, `${dueMs > maxTimeMs ? maxTimeMs : dueMs}`);
+  timerCount = number;
   timers.set(number, fire);
-  issue(emitKind.timer, number, clock, String(dueMs));
   return number;
 }
 
@@ -155,18 +181,25 @@ export function fireTimer(number: number): void {
 }
 
 export function log(level: LogLevel, text: string): void {
-  issue(emitKind.log, 0, level, text);
+  issue(emitKind.log, 0, level, toWellFormed(text));
 }
 
+/** Throws ARGUMENT_INVALID if `to` is no text, and what `encodeValue` throws. */
 export function send(to: string, message: unknown): void {
+  if (typeof to !== "string") {
+    throw new PerdureError("ARGUMENT_INVALID", `A message is sent to a pid, which is a string, not to a ${typeof to}.`);
+  }
   const payload = encodeValue(message);
-  issue(emitKind.send, 0, to, payload.text, payload.chunks);
+  issue(emitKind.send, 0, toWellFormed(to), payload.text, payload.chunks);
 }
 
-/** The process's last command. Nothing is delivered to it afterwards, and nothing it still does is heard. */
+/**
+ * The process's last command. Nothing is delivered to it afterwards, and nothing it still does is heard. A result that cannot
+ * cross the border throws; of an error that cannot, what can be said of it crosses.
+ */
 export function exit(reason: ExitReason, value: unknown): void {
   if (!alive) return;
-  const payload = encodeValue(value);
+  const payload = reason === "normal" ? encodeValue(value) : encodeError(value);
   issue(emitKind.exit, 0, reason, payload.text, payload.chunks);
   alive = false;
 }

@@ -144,6 +144,15 @@ function fail(error: unknown): void {
 
 /** The engine's own errors have names of their own among the exit reasons. */
 function reasonOf(error: unknown): ExitReason {
+  try {
+    return nameOf(error);
+  } catch {
+    // Whatever was thrown does not want to be looked at.
+    return "error";
+  }
+}
+
+function nameOf(error: unknown): ExitReason {
   if (error instanceof CancelledError) return "cancelled";
   if (error instanceof RangeError && error.message === "Maximum call stack size exceeded") return "stack_overflow";
   if (error instanceof Error && error.name === "InternalError" && error.message === "out of memory")

@@ -8,6 +8,7 @@ import { operation } from "../operation.ts";
 import { connect } from "../runtime.ts";
 import type { Emit } from "../runtime.ts";
 import { dispatch } from "./core.ts";
+import { hideFunctionsOfFrames } from "./frames.ts";
 import { installGlobals } from "./globals.ts";
 
 declare const globalThis: Record<string, unknown>;
@@ -15,5 +16,6 @@ declare const globalThis: Record<string, unknown>;
 connect(globalThis["__emit"] as Emit);
 delete globalThis["__emit"];
 installGlobals(globalThis);
+hideFunctionsOfFrames();
 Object.defineProperty(globalThis, "__perdure", { value: { api, operation }, configurable: true });
 globalThis["__dispatch"] = dispatch;
