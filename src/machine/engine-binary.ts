@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
+import { setFlagsFromString } from "node:v8";
 import { PerdureError } from "../base/errors.ts";
 
 /** SHA-256 of `quickjs.wasm` in quickjs-wasi 3.6.2: the binary this release's turn protocol and images are made for. */
@@ -42,6 +43,10 @@ const exportsNeeded = [
   "qjs_free_cstring",
   "qjs_get_float64",
   "qjs_get_array_buffer",
+  "qjs_is_null",
+  "qjs_is_number",
+  "qjs_is_string",
+  "qjs_is_array_buffer",
   "qjs_is_exception",
   "qjs_get_exception",
   "qjs_get_value_ptr",
@@ -57,6 +62,21 @@ export function readEngineBinary(): Uint8Array {
   return readFileSync(path);
 }
 
+/**
+ * Native stack for guest code, in KiB. The engine stops recursion by its own measure, the linear memory's stack; but a C
+ * function that keeps its locals in registers uses much more native stack than linear. With V8's 984 KiB, deep JSON or a
+ * deep array ended in V8's overflow: not to be caught by the guest, and at a depth that depends on which of V8's compilers
+ * was done with the function, so that replay could fail where the first run had passed. V8 keeps up to 4 MiB of stacks for
+ * reuse; with larger ones every turn would begin by mapping one.
+ */
+const nativeStackKiB = 4000;
+
+/** These flags are read whenever V8 makes a stack for guest code. Stacks of threads that exist, or that Node starts, keep their size. */
+function enlargeNativeStack(): void {
+  setFlagsFromString(`--wasm-stack-switching-stack-size=${nativeStackKiB}`);
+  setFlagsFromString(`--stack-size=${nativeStackKiB}`);
+}
+
 /** Compiles an engine binary, from the installation or from a store. Throws ENGINE_BINARY if it is not `expectedHash`. */
 export function compileEngine(bytes: Uint8Array, expectedHash: string = engineHash): EngineBinary {
   const hash = createHash("sha256").update(bytes).digest("hex");
@@ -67,6 +87,7 @@ export function compileEngine(bytes: Uint8Array, expectedHash: string = engineHa
       { details: { hash, expected: expectedHash } },
     );
   }
+  enlargeNativeStack();
   const module = new WebAssembly.Module(bytes);
   const present = new Set(WebAssembly.Module.exports(module).map((entry) => entry.name));
   const missing = exportsNeeded.filter((name) => !present.has(name));
@@ -116,6 +137,10 @@ export interface EngineExports {
   qjs_free_cstring(utf8: Pointer): void;
   qjs_get_float64(value: Pointer): number;
   qjs_get_array_buffer(value: Pointer, lengthOut: Pointer): Pointer;
+  qjs_is_null(value: Pointer): number;
+  qjs_is_number(value: Pointer): number;
+  qjs_is_string(value: Pointer): number;
+  qjs_is_array_buffer(value: Pointer): number;
   qjs_is_exception(value: Pointer): number;
   qjs_get_exception(): Pointer;
   qjs_get_value_ptr(value: Pointer): number;

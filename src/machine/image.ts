@@ -8,8 +8,8 @@ import { createHash } from "node:crypto";
 import { PerdureError } from "../base/errors.ts";
 import type { EngineBinary } from "./engine-binary.ts";
 import { dispatchKind, turnProtocolVersion } from "./protocol.ts";
-import { argvSlots, Vm } from "./vm.ts";
-import type { VmPointers } from "./vm.ts";
+import { argvSlots, idleHooks, jobsPerInterrupt, OutOfMemory, Vm } from "./vm.ts";
+import type { VmHooks, VmPointers } from "./vm.ts";
 
 export interface MachineLimits {
   /** Bytes the guest may allocate. Passing it is an error the guest can catch. */
@@ -37,8 +37,13 @@ export interface Image {
   readonly bundle: string;
 }
 
-/** A runaway module must not hang the build: 10 billion bytecode operations, a minute or more. */
-const buildFuel = 1_000_000;
+/** A module that takes longer (10 seconds or more) is left to the processes, which have fuel of their own. */
+const buildFuelInterrupts = 100_000;
+
+/** More than any process's memory can come to: what it may allocate, what the host hands it, and holes. */
+export function maxMemoryBytes(limits: MachineLimits): number {
+  return 2 * limits.memoryBytes + 128 * 1024 * 1024;
+}
 
 export function imageKey(engineHash: string, source: ProgramSource, limits: MachineLimits): string {
   const hash = createHash("sha256");
@@ -54,8 +59,16 @@ export function imageKey(engineHash: string, source: ProgramSource, limits: Mach
   return hash.digest("hex");
 }
 
-/** Throws PROGRAM_EVALUATION if the prelude itself does not run; a program that throws fails in its process instead. */
-export async function buildImage(engine: EngineBinary, source: ProgramSource, limits: MachineLimits): Promise<Image> {
+/**
+ * Throws PROGRAM_EVALUATION if the prelude itself does not run; a program that throws fails in its process instead.
+ * `interrupt` is called while the program's modules run, and may suspend them.
+ */
+export async function buildImage(
+  engine: EngineBinary,
+  source: ProgramSource,
+  limits: MachineLimits,
+  interrupt: VmHooks["interrupt"] = () => 0,
+): Promise<Image> {
   const key = imageKey(engine.hash, source, limits);
   const base = await bootVm(engine, source, limits);
   const prelude = capture(base);
@@ -66,17 +79,12 @@ export async function buildImage(engine: EngineBinary, source: ProgramSource, li
     evaluated,
     bundle: source.bundle,
   });
-  const pure = await evaluatePurely(base, source.bundle);
+  const pure = await evaluateWithin(buildFuelInterrupts, base, source.bundle, interrupt);
   return pure ? finish(capture(base), true) : finish(prelude, false);
 }
 
 async function bootVm(engine: EngineBinary, source: ProgramSource, limits: MachineLimits): Promise<Vm> {
-  let interrupts = 0;
-  const hooks = {
-    interrupt: () => (++interrupts > buildFuel ? new Promise<number>(() => undefined) : 0),
-    emit: () => undefined,
-  };
-  const vm = new Vm(engine, hooks);
+  const vm = new Vm(engine, idleHooks);
   const { exports } = vm;
   exports._initialize();
   if (exports.qjs_init() !== 0) throw evaluationFailed("The engine did not initialise.");
@@ -99,10 +107,10 @@ async function bootVm(engine: EngineBinary, source: ProgramSource, limits: Machi
     dispatch: 0,
   };
   const done = await vm.evaluateBytecode(compilePrelude(engine, source.prelude));
-  if (done.threw) throw evaluationFailed(describe(vm, done.value));
+  if (done.threw) throw evaluationFailed(await describe(vm, done.value));
   exports.qjs_free_value(done.value);
   const global = exports.qjs_get_global();
-  vm.pointers = { ...vm.pointers, dispatch: vm.getProperty(global, "__dispatch") };
+  vm.pointers = { ...vm.pointers, dispatch: await vm.getProperty(global, "__dispatch") };
   vm.setGlobal("__dispatch", exports.qjs_get_undefined());
   exports.qjs_free_value(global);
   await drain(vm);
@@ -111,12 +119,37 @@ async function bootVm(engine: EngineBinary, source: ProgramSource, limits: Machi
 
 /** Compiled in a machine of its own: what compiling leaves behind in a heap would be part of every process's memory. */
 function compilePrelude(engine: EngineBinary, prelude: string): Uint8Array {
-  const vm = new Vm(engine, { interrupt: () => 0, emit: () => undefined });
+  const vm = new Vm(engine, idleHooks);
   vm.exports._initialize();
   vm.exports.qjs_init();
   const bytecode = vm.compileStripped(prelude, "perdure:prelude");
   if (bytecode === undefined) throw evaluationFailed("It does not compile.");
   return bytecode;
+}
+
+/** False also for a bundle that takes too much fuel, or traps: its processes meet that themselves, and end of it. */
+function evaluateWithin(fuel: number, vm: Vm, bundle: string, interrupt: VmHooks["interrupt"]): Promise<boolean> {
+  let interrupts = 0;
+  return new Promise((resolve, reject) => {
+    vm.hooks = {
+      ...idleHooks,
+      interrupt() {
+        if (++interrupts <= fuel) return interrupt();
+        resolve(false);
+        return new Promise<number>(() => undefined);
+      },
+    };
+    evaluatePurely(vm, bundle).then(resolve, (error: unknown) => {
+      if (isTrap(error)) resolve(false);
+      else reject(error instanceof Error ? error : new Error(String(error)));
+    });
+  });
+}
+
+/** What a program can bring about; a failed allocation of the host, for one, it cannot. */
+function isTrap(error: unknown): boolean {
+  if (error instanceof RangeError) return error.message === "Maximum call stack size exceeded";
+  return error instanceof WebAssembly.RuntimeError || error instanceof OutOfMemory;
 }
 
 /** Evaluates the bundle; answers whether nothing that differs between processes had a part in it. */
@@ -138,7 +171,10 @@ async function evaluatePurely(vm: Vm, bundle: string): Promise<boolean> {
 }
 
 async function drain(vm: Vm): Promise<boolean> {
-  while (vm.jobPending) if ((await vm.runJob()) !== undefined) return false;
+  for (let jobs = 1; vm.jobPending; jobs++) {
+    if (jobs % jobsPerInterrupt === 0) await vm.hooks.interrupt();
+    if ((await vm.runJob()) !== undefined) return false;
+  }
   return true;
 }
 
@@ -172,9 +208,9 @@ function fillHoles(vm: Vm, sizeBytes: number): void {
 /** More than any hole: where such a block goes, the heap ends. */
 const heapEndProbeBytes = 160 * 1024;
 
-function describe(vm: Vm, error: number): string {
-  const stack = vm.getProperty(error, "stack");
-  return `${vm.readString(vm.getProperty(error, "message"))}\n${vm.readString(stack)}`;
+async function describe(vm: Vm, error: number): Promise<string> {
+  const text = async (name: string): Promise<string> => vm.readString(await vm.getProperty(error, name));
+  return `${await text("message")}\n${await text("stack")}`;
 }
 
 function evaluationFailed(detail: string): PerdureError {

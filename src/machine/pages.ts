@@ -4,6 +4,9 @@
  */
 export const pageBytes = 4096;
 
+/** What WebAssembly memory grows by. */
+export const wasmPageBytes = 65_536;
+
 /**
  * The lower half of the native stack (1 MiB, growing down, at the memory's beginning). The engine's own limit of 256 KiB
  * keeps everyone out of it, so it is neither compared nor copied.

@@ -2,15 +2,19 @@
  * Memories: which instances hold which process. A process at rest may keep its instance while there is room; beyond that
  * its differing pages are kept for a while; beyond that it is rebuilt from the store.
  */
+import { PerdureError } from "../base/errors.ts";
 import type { ProcessKey } from "../journal/types.ts";
 import type { EngineBinary } from "./engine-binary.ts";
 import type { Image } from "./image.ts";
-import { apply, diff } from "./pages.ts";
+import { apply, diff, wasmPageBytes } from "./pages.ts";
 import type { Delta } from "./pages.ts";
-import { Vm } from "./vm.ts";
+import { idleHooks, Vm } from "./vm.ts";
 
 export interface PoolLimits {
-  /** Bytes of instances that hold processes at rest or wait for reuse. Default 256 MiB. */
+  /**
+   * Bytes of instances. Beyond it, those that wait for reuse are let go of, then processes at rest lose theirs; processes in
+   * the middle of a turn never do. Default 256 MiB.
+   */
   readonly instanceBytes: number;
   /** Bytes of pages kept of processes that lost their instance. Default 64 MiB. */
   readonly pageCacheBytes: number;
@@ -28,6 +32,8 @@ export interface Resident {
   busy: boolean;
   /** µs of turns since the image or snapshot it came from: below a little, keeping its pages costs more than replay. */
   costMicros: number;
+  /** What the pool has counted its memory as. */
+  countedBytes: number;
 }
 
 interface Evicted {
@@ -37,9 +43,17 @@ interface Evicted {
   readonly costMicros: number;
 }
 
+export interface PoolUse {
+  /** Of all instances: busy, at rest and waiting for reuse. */
+  readonly instanceBytes: number;
+  readonly pageCacheBytes: number;
+  readonly residents: number;
+  /** Sizes of the instances that wait for reuse. */
+  readonly free: readonly number[];
+}
+
 /** Rebuilding a process that ran for less than this is cheaper than finding its differing pages. */
 const worthKeepingMicros = 300;
-const idleHooks = { interrupt: () => 0, emit: () => undefined };
 
 export class Pool {
   readonly #engine: EngineBinary;
@@ -47,6 +61,7 @@ export class Pool {
   /** In order of last use, oldest first. */
   readonly #residents = new Map<ProcessKey, Resident>();
   readonly #evicted = new Map<ProcessKey, Evicted>();
+  /** Instances of dropped and evicted processes, by size. */
   readonly #free = new Map<number, Vm[]>();
   #instanceBytes = 0;
   #pageBytes = 0;
@@ -73,27 +88,48 @@ export class Pool {
     return this.#residents.get(process);
   }
 
-  /** Gives the process an instance holding `image`, and on it `delta`. */
+  /** Gives the process an instance holding `image`, and on it `delta`. Throws ENGINE_FAILED if the host has no memory. */
   create(process: ProcessKey, image: Image, turn: number, delta?: Delta, costMicros = 0): Resident {
     this.drop(process);
-    const vm = this.#acquire(image, delta?.sizeBytes ?? image.memory.length);
+    const countedBytes = delta?.sizeBytes ?? image.memory.length;
+    const vm = this.#acquire(countedBytes);
     apply(vm.bytes, image.memory, delta);
     const { pointers } = image;
     vm.pointers = pointers;
     vm.exports.__stack_pointer.value = pointers.stackPointer;
     vm.exports.qjs_set_runtime_and_context(pointers.runtime, pointers.context);
-    const resident: Resident = { process, image, vm, turn, busy: false, costMicros };
+    const resident: Resident = { process, image, vm, turn, busy: false, costMicros, countedBytes };
     this.#residents.set(process, resident);
     return resident;
+  }
+
+  /** A turn of the resident has ended well. Its memory may have grown, at the expense of others. */
+  rest(resident: Resident): void {
+    resident.busy = false;
+    const { sizeBytes } = resident.vm;
+    if (sizeBytes === resident.countedBytes || this.#residents.get(resident.process) !== resident) return;
+    this.#instanceBytes += sizeBytes - resident.countedBytes;
+    resident.countedBytes = sizeBytes;
+    this.#makeRoom(0, resident);
   }
 
   /** Forgets the process. Its instance is used again if nothing was running in it. */
   drop(process: ProcessKey): void {
     this.#takeEvicted(process);
     const resident = this.#residents.get(process);
-    if (resident === undefined) return;
-    this.#residents.delete(process);
-    this.#discard(resident, !resident.busy);
+    if (resident !== undefined) this.#remove(resident);
+  }
+
+  /** Forgets the resident, whose turn ended in the middle; a later resident of the same process stays. */
+  ruin(resident: Resident): void {
+    resident.busy = true;
+    if (this.#residents.get(resident.process) === resident) this.#remove(resident);
+  }
+
+  get use(): PoolUse {
+    const free = [...this.#free].flatMap(([sizeBytes, list]) => list.map(() => sizeBytes));
+    const residents = this.#residents.size;
+    return { instanceBytes: this.#instanceBytes, pageCacheBytes: this.#pageBytes, residents, free };
   }
 
   #takeEvicted(process: ProcessKey): Evicted | undefined {
@@ -104,44 +140,74 @@ export class Pool {
     return kept;
   }
 
+  // -- instances ------------------------------------------------------------------------------------------------
+
   /**
    * An instance of exactly `sizeBytes`: memory never shrinks, and in a larger one the same inputs would give other bytes.
    */
-  #acquire(image: Image, sizeBytes: number): Vm {
-    const free = this.#free.get(sizeBytes)?.pop();
+  #acquire(sizeBytes: number): Vm {
+    const free = this.#takeFree(sizeBytes);
     if (free !== undefined) return free;
-    while (this.#instanceBytes + sizeBytes > this.#limits.instanceBytes && this.#evictOldest()) {
-      const freed = this.#free.get(sizeBytes)?.pop();
-      if (freed !== undefined) return freed;
-      this.#releaseFree();
+    this.#makeRoom(sizeBytes);
+    return this.#takeFree(sizeBytes) ?? this.#instantiate(sizeBytes);
+  }
+
+  #instantiate(sizeBytes: number): Vm {
+    let vm: Vm;
+    try {
+      vm = newInstance(this.#engine, sizeBytes);
+    } catch {
+      // Whatever is idle may be what is missing.
+      while (this.#releaseFree() || this.#evictOldest()) continue;
+      try {
+        vm = newInstance(this.#engine, sizeBytes);
+      } catch (cause) {
+        const message = `The host has no memory for a machine of ${sizeBytes} bytes. Give the node more, or lower its limits.`;
+        throw new PerdureError("ENGINE_FAILED", message, { cause, details: { sizeBytes } });
+      }
     }
-    const vm = new Vm(this.#engine, idleHooks);
-    const missingPages = (sizeBytes - vm.sizeBytes) / 65_536;
-    if (missingPages < 0) throw new Error(`the image of ${image.key} is smaller than an empty instance`);
-    if (missingPages > 0) vm.exports.memory.grow(missingPages);
     this.#instanceBytes += sizeBytes;
     return vm;
   }
 
-  #evictOldest(): boolean {
+  #takeFree(sizeBytes: number): Vm | undefined {
+    return this.#free.get(sizeBytes)?.pop();
+  }
+
+  /** Makes room for another instance, or an idle one of that size. Does not touch `except`. */
+  #makeRoom(sizeBytes: number, except?: Resident): void {
+    while (this.#instanceBytes + sizeBytes > this.#limits.instanceBytes) {
+      if (this.#releaseFree()) continue;
+      if (!this.#evictOldest(except)) return;
+      if ((this.#free.get(sizeBytes)?.length ?? 0) > 0) return;
+    }
+  }
+
+  /** Lets go of one instance that waits for reuse. */
+  #releaseFree(): boolean {
+    for (const [sizeBytes, list] of this.#free) {
+      if (list.pop() === undefined) continue;
+      this.#instanceBytes -= sizeBytes;
+      return true;
+    }
+    return false;
+  }
+
+  #evictOldest(except?: Resident): boolean {
     for (const resident of this.#residents.values()) {
-      if (resident.busy) continue;
-      this.#residents.delete(resident.process);
+      if (resident.busy || resident === except) continue;
       if (resident.costMicros > worthKeepingMicros) this.#keepPages(resident);
-      this.#discard(resident, true);
+      this.#remove(resident);
       return true;
     }
     return false;
   }
 
   #keepPages(resident: Resident): void {
-    const delta = diff(resident.vm.bytes, resident.image.memory);
-    this.#evicted.set(resident.process, {
-      image: resident.image,
-      turn: resident.turn,
-      delta,
-      costMicros: resident.costMicros,
-    });
+    const { process, image, turn, costMicros } = resident;
+    const delta = diff(resident.vm.bytes, image.memory);
+    if (delta.contents.length > this.#limits.pageCacheBytes) return;
+    this.#evicted.set(process, { image, turn, delta, costMicros });
     this.#pageBytes += delta.contents.length;
     for (const oldest of this.#evicted.keys()) {
       if (this.#pageBytes <= this.#limits.pageCacheBytes) break;
@@ -149,27 +215,26 @@ export class Pool {
     }
   }
 
-  #discard(resident: Resident, reusable: boolean): void {
-    const { vm } = resident;
-    const grown = vm.sizeBytes !== resident.image.memory.length;
+  #remove(resident: Resident): void {
+    const { process, vm, image, countedBytes } = resident;
+    this.#residents.delete(process);
     vm.hooks = idleHooks;
     vm.rejections.clear();
-    if (!reusable || grown) {
-      // Counted by what it was made for; its growth was never counted.
-      this.#instanceBytes -= Math.min(vm.sizeBytes, resident.image.memory.length);
+    // Hardly another process will ever need one of just the size this one grew to.
+    if (resident.busy || vm.sizeBytes !== image.memory.length) {
+      this.#instanceBytes -= countedBytes;
       return;
     }
-    const list = this.#free.get(vm.sizeBytes) ?? [];
+    const list = this.#free.get(countedBytes) ?? [];
     list.push(vm);
-    this.#free.set(vm.sizeBytes, list);
+    this.#free.set(countedBytes, list);
   }
+}
 
-  /** Lets go of one instance that waits for reuse at a size nobody asked for. */
-  #releaseFree(): void {
-    for (const [sizeBytes, list] of this.#free) {
-      if (list.pop() === undefined) continue;
-      this.#instanceBytes -= sizeBytes;
-      return;
-    }
-  }
+function newInstance(engine: EngineBinary, sizeBytes: number): Vm {
+  const vm = new Vm(engine, idleHooks);
+  const missingBytes = sizeBytes - vm.sizeBytes;
+  if (missingBytes < 0) throw new Error(`a memory of ${sizeBytes} bytes is smaller than an empty instance's`);
+  if (missingBytes > 0) vm.exports.memory.grow(missingBytes / wasmPageBytes);
+  return vm;
 }

@@ -5,7 +5,7 @@ import type { Payload } from "../base/value.ts";
 import { decodeCommand, dispatchKind } from "./protocol.ts";
 import type { Image } from "./image.ts";
 import type { Slices, Stop } from "./scheduler.ts";
-import { OutOfMemory } from "./vm.ts";
+import { jobsPerInterrupt, OutOfMemory } from "./vm.ts";
 import type { Completion, Vm } from "./vm.ts";
 
 export interface TurnTask {
@@ -13,6 +13,8 @@ export interface TurnTask {
   readonly timeMs: number;
   readonly inputs: readonly Input[];
   readonly script: boolean;
+  /** What the turn's commands may come to; beyond it the turn ends as `out_of_memory`. Default: no limit, as in replay. */
+  readonly maxCommandBytes?: number;
 }
 
 export type TurnEnd =
@@ -27,6 +29,40 @@ class GuestStop extends Error {
   }
 }
 
+/** What a command costs the host beside its texts and bytes. */
+const commandOverheadBytes = 256;
+
+/** The commands of a turn under way. */
+class Commands {
+  readonly list: Command[] = [];
+  readonly #maxBytes: number;
+  #sizeBytes = 0;
+  #exited = false;
+
+  constructor(maxBytes: number) {
+    this.#maxBytes = maxBytes;
+  }
+
+  /** The process has issued its last command. */
+  get exited(): boolean {
+    return this.#exited;
+  }
+
+  add(command: Command): void {
+    if (this.#exited) throw new GuestStop("trap", `The process issued the command "${command.kind}" after its exit.`);
+    this.list.push(command);
+    this.#exited = command.kind === "exit";
+  }
+
+  /** Commands lie in the host's memory: without a bound, a loop around `console.log` would take the node down. */
+  count(a: string, b: string, chunks: readonly Uint8Array[]): void {
+    this.#sizeBytes += commandOverheadBytes + a.length + b.length;
+    for (const chunk of chunks) this.#sizeBytes += chunk.length;
+    if (this.#sizeBytes <= this.#maxBytes) return;
+    throw new GuestStop("out_of_memory", `The turn issued commands of more than ${this.#maxBytes} bytes.`);
+  }
+}
+
 /**
  * `onInput` is told the number of each input before it is delivered. After a fatal end the Vm's memory is ruined and
  * must be thrown away; a suspended guest in it is never resumed, so no `catch` or `finally` of its runs.
@@ -38,30 +74,32 @@ export function runTurn(
   slices: Slices,
   onInput: (index: number) => void,
 ): Promise<TurnEnd> {
-  const commands: Command[] = [];
+  const commands = new Commands(task.maxCommandBytes ?? Infinity);
   let input = 0;
   vm.nowMs = task.timeMs;
   return new Promise((resolve) => {
     const stop: Stop = (reason, detail) => resolve({ kind: "fatal", input, reason, detail });
     vm.hooks = {
       interrupt: () => slices.interrupt(stop),
-      emit: (kind, number, a, b, chunks) => void commands.push(decodeCommand(kind, number, a, b, chunks)),
+      emit(kind, number, a, b, chunks) {
+        commands.count(a, b, chunks);
+        commands.add(decodeCommand(kind, number, a, b, chunks));
+      },
     };
-    const exited = (): boolean => commands.at(-1)?.kind === "exit";
     const run = async (): Promise<void> => {
       for (const [index, next] of task.inputs.entries()) {
-        if (exited()) break;
+        if (commands.exited) break;
         input = index;
         onInput(index);
         if (next.kind === "fatal") {
-          commands.push({ kind: "exit", reason: next.reason, value: encodeValue(next.detail) });
+          commands.add({ kind: "exit", reason: next.reason, value: encodeValue(next.detail) });
           break;
         }
         await deliver(vm, image, task, next);
-        await settle(vm, exited);
-        if (task.script && !exited()) await call(vm, dispatchKind.idle, 0, "", "");
+        await settle(vm, commands);
+        if (task.script && !commands.exited) await call(vm, dispatchKind.idle, 0, "", "");
       }
-      resolve({ kind: "done", commands });
+      resolve({ kind: "done", commands: commands.list });
     };
     run().catch((error: unknown) => {
       const { reason, detail } = classify(error);
@@ -102,22 +140,22 @@ async function evaluate(vm: Vm, image: Image): Promise<void> {
   await dispatch(vm, [...head(vm, dispatchKind.evaluated, 0, "", ""), module.value]);
 }
 
-/** Runs microtasks until none is left, then treats what nobody handled as the process's end, as Node does. */
-async function settle(vm: Vm, exited: () => boolean): Promise<void> {
-  for (;;) {
-    while (vm.jobPending) {
+/**
+ * Runs microtasks until none is left, then treats what nobody handled as the process's end, as Node does. After the exit
+ * nothing runs any more: work left in the background must not keep the process from ending.
+ */
+async function settle(vm: Vm, commands: Commands): Promise<void> {
+  for (let jobs = 1; ;) {
+    for (; vm.jobPending && !commands.exited; jobs++) {
+      if (jobs % jobsPerInterrupt === 0) await vm.hooks.interrupt();
       const error = await vm.runJob();
       if (error !== undefined) await uncaught(vm, error);
     }
-    const [first] = vm.rejections.values();
-    if (first === undefined) return;
-    for (const [identity, { promise, reason }] of vm.rejections) {
-      vm.rejections.delete(identity);
-      vm.exports.qjs_free_value(promise);
-      // The first unhandled rejection ends the process; the others have nothing to add.
-      if (reason === first.reason && !exited()) await uncaught(vm, reason);
-      else vm.exports.qjs_free_value(reason);
-    }
+    if (commands.exited || vm.rejections.size === 0) return;
+    // The first unhandled rejection ends the process; the others have nothing to add.
+    const [first, ...others] = vm.takeRejections();
+    for (const reason of others) vm.exports.qjs_free_value(reason);
+    if (first !== undefined) await uncaught(vm, first);
   }
 }
 
@@ -138,7 +176,7 @@ async function call(
 
 async function uncaught(vm: Vm, error: number): Promise<void> {
   const done = await vm.dispatch([...head(vm, dispatchKind.uncaught, 0, "", ""), error]);
-  if (done.threw) throw stopFor(vm, done);
+  if (done.threw) throw await stopFor(vm, done);
   vm.exports.qjs_free_value(done.value);
 }
 
@@ -153,15 +191,15 @@ function head(vm: Vm, kind: number, number: number, a: string, b: string): numbe
 }
 
 /** The process could not even be told of its own failure: there is no memory or stack left for that. */
-function stopFor(vm: Vm, done: Completion): GuestStop {
+async function stopFor(vm: Vm, { value }: Completion): Promise<GuestStop> {
+  const untold = "The process could not be told of its own failure.";
+  // With no memory for an error object, the engine throws null.
+  if (vm.exports.qjs_is_null(value) !== 0) return new GuestStop("out_of_memory", untold);
   let message = "";
   try {
-    message = vm.readString(vm.getProperty(done.value, "message"));
+    message = vm.readString(await vm.getProperty(value, "message"));
   } catch (error) {
-    return new GuestStop(
-      error instanceof OutOfMemory ? "out_of_memory" : "trap",
-      "The process could not be told of its own failure.",
-    );
+    return new GuestStop(error instanceof OutOfMemory ? "out_of_memory" : "trap", untold);
   }
   if (message === "Maximum call stack size exceeded") return new GuestStop("stack_overflow", message);
   return new GuestStop(message === "out of memory" ? "out_of_memory" : "trap", message);

@@ -28,6 +28,15 @@ export interface VmHooks {
   emit(kind: number, number: number, a: string, b: string, chunks: Uint8Array[]): void;
 }
 
+/** What an instance does while nothing of a process's runs in it. */
+export const idleHooks: VmHooks = { interrupt: () => 0, emit: () => undefined };
+
+/**
+ * So many microtasks are to count as one interrupt: a loop around `await` runs few bytecode operations in each, and would
+ * keep the thread a hundred times as long as a loop without.
+ */
+export const jobsPerInterrupt = 128;
+
 type Promised<F extends (...args: never[]) => unknown> = (...args: Parameters<F>) => Promise<ReturnType<F>>;
 
 /** What a call left behind: a boxed value to be freed, or the exception it threw. */
@@ -58,6 +67,7 @@ export class Vm {
   readonly #evaluate: Promised<EngineExports["qjs_eval"]>;
   readonly #evaluateBytecode: Promised<EngineExports["qjs_eval_bytecode"]>;
   readonly #call: Promised<EngineExports["qjs_call"]>;
+  readonly #getProperty: Promised<EngineExports["qjs_get_prop_string"]>;
   readonly #executePendingJob: Promised<EngineExports["qjs_execute_pending_job"]>;
   #bytes: Buffer;
   #view: DataView;
@@ -69,6 +79,7 @@ export class Vm {
     this.#evaluate = promising(this.exports.qjs_eval);
     this.#evaluateBytecode = promising(this.exports.qjs_eval_bytecode);
     this.#call = promising(this.exports.qjs_call);
+    this.#getProperty = promising(this.exports.qjs_get_prop_string);
     this.#executePendingJob = promising(this.exports.qjs_execute_pending_job);
     this.#bytes = Buffer.from(this.exports.memory.buffer);
     this.#view = new DataView(this.exports.memory.buffer);
@@ -123,9 +134,12 @@ export class Vm {
     return this.#made(value);
   }
 
-  /** Reads a string primitive. (On anything else this would run guest code outside `promising`.) */
+  /** Reads a string primitive. Throws OutOfMemory; the engine's own exception is then pending. */
   readString(value: number): string {
     const { scratch } = this.pointers;
+    // Anything else would be converted by guest code, outside `promising`.
+    if (this.exports.qjs_is_string(value) === 0)
+      throw new TypeError("The sandbox handed over something else than text.");
     const utf8 = this.exports.qjs_get_string_len(value, scratch);
     if (utf8 === 0) throw new OutOfMemory("no memory to read a string");
     const length = this.#words.getUint32(scratch, true);
@@ -134,9 +148,10 @@ export class Vm {
     return text;
   }
 
-  getProperty(object: number, name: string): number {
+  /** Reads a property of whatever it is: that may be an accessor, so guest code may run. */
+  async getProperty(object: number, name: string): Promise<number> {
     const { pointer } = this.writeString(name);
-    const value = this.exports.qjs_get_prop_string(object, pointer);
+    const value = await this.#getProperty(object, pointer);
     this.exports.wasm_free(pointer);
     return value;
   }
@@ -194,11 +209,13 @@ export class Vm {
 
   /** Calls the guest's dispatch function and frees the arguments. */
   async dispatch(values: readonly number[]): Promise<Completion> {
-    const { argv, dispatch, undefined: self } = this.pointers;
-    if (values.length > argvSlots) throw new OutOfMemory("too many chunks in one value");
+    const { dispatch, undefined: self } = this.pointers;
+    const fits = values.length <= argvSlots;
+    const argv = fits ? this.pointers.argv : this.#allocate(4 * values.length);
     const words = this.#words;
     for (const [index, value] of values.entries()) words.setUint32(argv + 4 * index, value, true);
     const result = await this.#call(dispatch, self, values.length, argv);
+    if (!fits) this.exports.wasm_free(argv);
     for (const value of values) this.exports.qjs_free_value(value);
     return this.#completion(result);
   }
@@ -217,6 +234,17 @@ export class Vm {
     if (this.exports.qjs_is_exception(value) === 0) return { value, threw: false };
     this.exports.qjs_free_value(value);
     return { value: this.exports.qjs_get_exception(), threw: true };
+  }
+
+  /** The boxed reasons of the rejections that nobody has handled, in the order they happened. Forgets them. */
+  takeRejections(): number[] {
+    const reasons: number[] = [];
+    for (const { promise, reason } of this.rejections.values()) {
+      this.exports.qjs_free_value(promise);
+      reasons.push(reason);
+    }
+    this.rejections.clear();
+    return reasons;
   }
 
   // -- imports --------------------------------------------------------------------------------------------------
@@ -259,18 +287,37 @@ export class Vm {
     const words = this.#words;
     const at = (index: number): number => words.getUint32(argv + 4 * index, true);
     const values = Array.from({ length: argc }, (_, index) => at(index));
-    const [kind = 0, number = 0, a = 0, b = 0, ...buffers] = values;
-    this.hooks.emit(
-      this.exports.qjs_get_float64(kind),
-      this.exports.qjs_get_float64(number),
-      this.readString(a),
-      this.readString(b),
-      buffers.map((buffer) => this.#readArrayBuffer(buffer)),
-    );
+    const [kind, number, a, b, ...buffers] = values;
+    if (kind === undefined || number === undefined || a === undefined || b === undefined) {
+      throw new TypeError("The sandbox handed over half a command.");
+    }
+    try {
+      this.hooks.emit(
+        this.#readNumber(kind),
+        this.#readNumber(number),
+        this.readString(a),
+        this.readString(b),
+        buffers.map((buffer) => this.#readArrayBuffer(buffer)),
+      );
+    } catch (error) {
+      // The engine has thrown its own "out of memory", which the guest may catch.
+      if (error instanceof OutOfMemory) return 0;
+      throw error;
+    }
     return this.exports.qjs_get_undefined();
   }
 
+  #readNumber(value: number): number {
+    if (this.exports.qjs_is_number(value) === 0) {
+      throw new TypeError("The sandbox handed over something else than a number.");
+    }
+    return this.exports.qjs_get_float64(value);
+  }
+
   #readArrayBuffer(value: number): Uint8Array {
+    if (this.exports.qjs_is_array_buffer(value) === 0) {
+      throw new TypeError("The sandbox handed over something else than bytes.");
+    }
     const { scratch } = this.pointers;
     const data = this.exports.qjs_get_array_buffer(value, scratch);
     const length = this.#words.getUint32(scratch, true);
