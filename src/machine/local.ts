@@ -5,8 +5,8 @@ import { commandDigest } from "../journal/digest.ts";
 import type { Command, CommandDigest, ProcessKey, Turn } from "../journal/types.ts";
 import type { EngineBinary } from "./engine-binary.ts";
 import { decodeImage, encodeImage } from "./image-file.ts";
-import { buildImage, defaultMachineLimits, imageKey } from "./image.ts";
-import type { Image, MachineLimits } from "./image.ts";
+import { buildImage, defaultMachineLimits, imageKey, maxMemoryBytes } from "./image.ts";
+import type { Image, MachineLimits, ProgramSource } from "./image.ts";
 import { diff } from "./pages.ts";
 import { defaultPoolLimits, Pool } from "./pool.ts";
 import type { PoolLimits, Resident } from "./pool.ts";
@@ -21,25 +21,22 @@ import type {
   TurnRequest,
   TurnResult,
 } from "./port.ts";
+import { replayed } from "./pulse.ts";
+import type { Pulse } from "./pulse.ts";
 import { Scheduler } from "./scheduler.ts";
-import type { Slices } from "./scheduler.ts";
+import type { Slices, Stop } from "./scheduler.ts";
 import { decodeSnapshot, encodeSnapshot } from "./snapshot.ts";
 import type { Snapshot } from "./snapshot.ts";
 import { runTurn } from "./turn.ts";
 import type { TurnEnd, TurnTask } from "./turn.ts";
 
-/** A sign of life, for a watchdog in another thread. */
-export interface Pulse {
-  /** Before each input and at each interrupt. `process` 0: no guest runs. */
-  beat(process: ProcessKey, input: number): void;
-}
-
 export interface LocalMachineOptions {
   readonly engine: EngineBinary;
   readonly programs: ProgramSources;
   readonly events: MachineEvents;
-  /** Interrupts (each 10,000 bytecode operations) a turn may take. Default 100,000: ten seconds or more. */
+  /** Interrupts (each 10,000 bytecode operations or 128 microtasks) a turn may take. Default 100,000: ten seconds or more. */
   readonly fuelInterrupts?: number;
+  /** Also bounds what the commands of one turn may come to: as many bytes as the guest may allocate. */
   readonly limits?: MachineLimits;
   readonly pool?: PoolLimits;
   readonly pulse?: Pulse;
@@ -57,42 +54,48 @@ export function createLocalMachine(options: LocalMachineOptions): Machine {
   return new LocalMachine(options);
 }
 
+/** A turn on its way, from its request to its result. */
+interface Run {
+  readonly request: TurnRequest;
+  /** It is to end at its next interrupt. */
+  killed: boolean;
+  answered: boolean;
+}
+
+const killedOutcome = { kind: "fatal", input: 0, reason: "killed", detail: "Killed." } as const satisfies TurnOutcome;
+
 class LocalMachine implements Machine {
   readonly #options: LocalMachineOptions;
   readonly #limits: MachineLimits;
+  readonly #maxSizeBytes: number;
   readonly #pool: Pool;
   readonly #scheduler: Scheduler;
+  /** By program, in order of last use. */
   readonly #images = new Map<string, Promise<Image>>();
-  /** Processes whose turn is to end at its next interrupt. */
-  readonly #kills = new Set<ProcessKey>();
+  readonly #runs = new Map<ProcessKey, Run>();
   readonly #pulse: Pulse;
   readonly #stopwatch: () => number;
   #results: TurnResult[] = [];
-  #current: ProcessKey = 0;
-  #input = 0;
   #pumping = false;
   #closed = false;
 
   constructor(options: LocalMachineOptions) {
     this.#options = options;
     this.#limits = options.limits ?? defaultMachineLimits;
+    this.#maxSizeBytes = maxMemoryBytes(this.#limits);
     this.#pulse = options.pulse ?? noPulse;
     this.#stopwatch = options.stopwatchMicros ?? (() => performance.now() * 1000);
     this.#pool = new Pool(options.engine, options.pool ?? defaultPoolLimits);
-    this.#scheduler = new Scheduler({
-      fuelInterrupts: options.fuelInterrupts ?? defaultFuelInterrupts,
-      onInterrupt: () => this.#pulse.beat(this.#current, this.#input),
-    });
+    this.#scheduler = new Scheduler({ fuelInterrupts: options.fuelInterrupts ?? defaultFuelInterrupts });
   }
 
   run(requests: readonly TurnRequest[]): void {
     for (const request of requests) {
-      this.#image(request.program).then(
-        (image) => {
-          this.#scheduler.add((slices) => this.#turn(request, image, slices));
-          this.#wake();
-        },
-        (error: unknown) => this.#answer(request, { kind: "broken", detail: messageOf(error) }),
+      const run: Run = { request, killed: false, answered: false };
+      this.#runs.set(request.process, run);
+      this.#image(request).then(
+        (image) => this.#schedule((slices) => this.#turn(run, image, slices)),
+        (error: unknown) => this.#answer(run, this.#problem(error)),
       );
     }
   }
@@ -107,11 +110,17 @@ class LocalMachine implements Machine {
   }
 
   kill(process: ProcessKey): void {
-    if (this.#pool.peek(process)?.busy === true) this.#kills.add(process);
+    const run = this.#runs.get(process);
+    if (run !== undefined) run.killed = true;
   }
 
   drop(process: ProcessKey): void {
-    this.kill(process);
+    const run = this.#runs.get(process);
+    if (run !== undefined) {
+      run.killed = true;
+      // Now, so that the next turn of the process can be told from this one, whose guest may take until its next interrupt.
+      this.#answer(run, killedOutcome);
+    }
     this.#pool.drop(process);
   }
 
@@ -121,10 +130,15 @@ class LocalMachine implements Machine {
 
   // -- images ---------------------------------------------------------------------------------------------------
 
-  #image(program: string): Promise<Image> {
+  #image(request: TurnRequest): Promise<Image> {
+    const { program } = request;
     const known = this.#images.get(program);
-    if (known !== undefined) return known;
-    const image = this.#loadImage(program);
+    if (known !== undefined) {
+      this.#images.delete(program);
+      this.#images.set(program, known);
+      return known;
+    }
+    const image = this.#loadImage(request);
     this.#images.set(program, image);
     // A failure is not remembered: the next request tries again.
     image.catch(() => this.#images.delete(program));
@@ -132,26 +146,40 @@ class LocalMachine implements Machine {
     return image;
   }
 
-  async #loadImage(program: string): Promise<Image> {
+  async #loadImage({ program, process }: TurnRequest): Promise<Image> {
     const { engine, programs } = this.#options;
     const source = await programs.source(program);
     const key = imageKey(engine.hash, source, this.#limits);
-    const cached = await programs.loadImage(key);
-    const decoded = cached === undefined ? undefined : decodeImage(cached, key, source.bundle);
+    const cached = await programs.loadImage(key).catch(() => undefined);
+    const decoded = cached === undefined ? undefined : decodeImage(cached, key, source.bundle, this.#maxSizeBytes);
     if (decoded !== undefined) return decoded;
-    const image = await buildImage(engine, source, this.#limits);
+    const image = await this.#buildImage(process, source);
     programs.saveImage(key, encodeImage(image));
     return image;
   }
 
+  /** The program's modules take turns with the processes. If they hang, it is at the cost of the process that asked. */
+  #buildImage(process: ProcessKey, source: ProgramSource): Promise<Image> {
+    return new Promise((resolve, reject) => {
+      this.#schedule(async (slices) => {
+        const beat = (): void => this.#pulse.beat(process, 0);
+        const interrupt = (): number | Promise<number> => {
+          beat();
+          return whenResumed(slices.interrupt(), beat);
+        };
+        beat();
+        await buildImage(this.#options.engine, source, this.#limits, interrupt).then(resolve, reject);
+      });
+    });
+  }
+
   // -- the loop -------------------------------------------------------------------------------------------------
 
-  #wake(): void {
+  #schedule(turn: (slices: Slices) => Promise<void>): void {
+    this.#scheduler.add(turn);
     if (this.#pumping) return;
     this.#pumping = true;
-    this.#pump().catch((error: unknown) =>
-      this.#options.events.failed(error instanceof Error ? error : new Error(String(error))),
-    );
+    this.#pump().catch((error: unknown) => this.#options.events.failed(asError(error)));
   }
 
   async #pump(): Promise<void> {
@@ -175,101 +203,139 @@ class LocalMachine implements Machine {
     this.#options.events.turns(results);
   }
 
-  #answer({ process, number }: TurnRequest, outcome: TurnOutcome): void {
+  #answer(run: Run, outcome: TurnOutcome): void {
+    if (run.answered) return;
+    run.answered = true;
+    const { process, number } = run.request;
+    if (this.#runs.get(process) === run) this.#runs.delete(process);
     this.#results.push({ process, number, outcome });
     if (!this.#pumping) this.#flush();
   }
 
+  /** A process that cannot be loaded is one thing; if the host has no memory for it, that is the node's trouble. */
+  #problem(error: unknown): TurnOutcome {
+    if (isPerdureError(error, "ENGINE_FAILED")) this.#options.events.failed(error);
+    return { kind: "broken", detail: asError(error).message };
+  }
+
   // -- one turn -------------------------------------------------------------------------------------------------
 
-  async #turn(request: TurnRequest, image: Image, slices: Slices): Promise<void> {
+  async #turn(run: Run, image: Image, slices: Slices): Promise<void> {
+    if (run.killed) return this.#answer(run, killedOutcome);
+    const { process, number } = run.request;
     try {
-      const found = this.#pool.find(request.process, request.number - 1) ?? (await this.#load(request, image, slices));
-      this.#answer(request, found instanceof Failure ? found.outcome : await this.#run(found, request, slices));
+      const found = this.#pool.find(process, number - 1) ?? (await this.#load(run, image, slices));
+      this.#answer(run, found instanceof Failure ? found.outcome : await this.#run(found, run, slices));
     } catch (error) {
-      this.#pool.drop(request.process);
-      this.#answer(request, { kind: "broken", detail: messageOf(error) });
+      if (!run.answered) this.#pool.drop(process);
+      this.#answer(run, this.#problem(error));
     }
   }
 
-  async #run(resident: Resident, request: TurnRequest, slices: Slices): Promise<TurnOutcome> {
+  async #run(resident: Resident, run: Run, slices: Slices): Promise<TurnOutcome> {
+    const { request } = run;
     const started = this.#stopwatch();
-    const end = await this.#guarded(resident, request, slices, true);
+    const task = { ...request, maxCommandBytes: this.#limits.memoryBytes };
+    const end = await this.#guarded(resident, run, task, slices, true);
     if (end.kind === "fatal") return end;
     resident.turn = request.number;
     resident.costMicros += this.#stopwatch() - started;
-    return {
-      kind: "done",
-      commands: end.commands,
-      digests: end.commands.map(commandDigest),
-      replayMicros: resident.costMicros,
-    };
+    const digests = end.commands.map(commandDigest);
+    return { kind: "done", commands: end.commands, digests, replayMicros: resident.costMicros };
   }
 
-  async #guarded(resident: Resident, task: TurnTask, slices: Slices, metered: boolean): Promise<TurnEnd> {
-    const { process } = resident;
+  /** Runs a turn in the resident's machine. Without `metered` it is a replay, which enforces no limit. */
+  async #guarded(resident: Resident, run: Run, task: TurnTask, slices: Slices, metered: boolean): Promise<TurnEnd> {
+    if (run.killed) return killedOutcome;
+    let input = 0;
+    const beat = (): void => this.#pulse.beat(resident.process, metered ? input : replayed);
     const own: Slices = {
       interrupt: (stop) => {
-        this.#current = process;
-        if (!this.#kills.delete(process)) return slices.interrupt(metered ? stop : undefined);
-        stop?.("killed", "Killed in the middle of a turn.");
-        return new Promise<number>(() => undefined);
+        beat();
+        const pause = slices.interrupt(metered ? stop : undefined);
+        if (typeof pause === "number") return run.killed ? endOf(stop) : pause;
+        return pause.then((value) => {
+          beat();
+          return run.killed ? endOf(stop) : value;
+        });
       },
     };
     resident.busy = true;
-    const end = await runTurn(resident.vm, resident.image, task, own, (input) => {
-      this.#current = process;
-      this.#input = input;
-      this.#pulse.beat(process, input);
+    let end = await runTurn(resident.vm, resident.image, task, own, (number) => {
+      input = number;
+      beat();
     });
-    // After a fatal end the guest is suspended in the instance for ever: `busy` stays, so that nobody uses it again.
-    if (end.kind === "fatal") this.#pool.drop(process);
-    else resident.busy = false;
+    this.#pulse.beat(0, 0);
+    if (end.kind === "done" && metered && resident.vm.sizeBytes > this.#maxSizeBytes) {
+      const detail = `The process's memory grew to ${resident.vm.sizeBytes} bytes.`;
+      end = { kind: "fatal", input, reason: "out_of_memory", detail };
+    }
+    // After a fatal end the guest is suspended in the instance for ever: nobody may use it again.
+    if (end.kind === "fatal") this.#pool.ruin(resident);
+    else this.#pool.rest(resident);
     return end;
   }
 
   // -- loading --------------------------------------------------------------------------------------------------
 
-  async #load(request: TurnRequest, image: Image, slices: Slices): Promise<Resident | Failure> {
-    if (request.number === 1) return this.#pool.create(request.process, image, 0);
-    if (request.load === undefined) return new Failure({ kind: "absent" });
-    const { snapshot, tail } = request.load;
-    const decoded = snapshot === undefined ? undefined : tryDecode(snapshot, image);
+  async #load(run: Run, image: Image, slices: Slices): Promise<Resident | Failure> {
+    const { process, number, load } = run.request;
+    if (number === 1) return this.#pool.create(process, image, 0);
+    if (load === undefined) return new Failure({ kind: "absent" });
+    const decoded = load.snapshot === undefined ? undefined : tryDecode(load.snapshot, image, this.#maxSizeBytes);
     if (decoded instanceof Failure) return decoded;
     const from = decoded?.turn ?? 0;
-    if ((tail[0]?.number ?? request.number) !== from + 1) {
-      return new Failure({
-        kind: "broken",
-        detail: `Its journal has no turn ${from + 1}, and no snapshot can stand in for it.`,
-      });
-    }
-    const resident = this.#pool.create(request.process, image, from, decoded?.delta);
-    for (const turn of tail) {
-      const failure = await this.#replay(resident, request, turn, slices);
+    const detail = brokenTail(load.tail, from + 1, number);
+    if (detail !== undefined) return new Failure({ kind: "broken", detail });
+    const resident = this.#pool.create(process, image, from, decoded?.delta);
+    for (const turn of load.tail) {
+      const failure = await this.#replay(resident, run, turn, slices);
       if (failure === undefined) continue;
-      this.#pool.drop(request.process);
+      this.#pool.ruin(resident);
       return new Failure(failure);
     }
     return resident;
   }
 
   /** Replay is running with the commands suppressed: they only have to be the ones the journal knows. */
-  async #replay(
-    resident: Resident,
-    request: TurnRequest,
-    turn: Turn,
-    slices: Slices,
-  ): Promise<TurnOutcome | undefined> {
+  async #replay(resident: Resident, run: Run, turn: Turn, slices: Slices): Promise<TurnOutcome | undefined> {
     const started = this.#stopwatch();
+    const { pid, script } = run.request;
     // Replay enforces no fuel: what ran out of it is in the journal as an input.
-    const end = await this.#guarded(resident, { ...request, timeMs: turn.timeMs, inputs: turn.inputs }, slices, false);
-    if (end.kind === "fatal" && end.reason === "killed") return end;
+    const task = { pid, script, timeMs: turn.timeMs, inputs: turn.inputs };
+    const end = await this.#guarded(resident, run, task, slices, false);
+    if (end.kind === "fatal" && end.reason === "killed") return killedOutcome;
     if (end.kind === "fatal") return { kind: "broken", detail: `Replaying turn ${turn.number} failed: ${end.detail}` };
     const divergence = compare(turn, end.commands);
     resident.turn = turn.number;
     resident.costMicros += this.#stopwatch() - started;
     return divergence === undefined ? undefined : { kind: "diverged", divergence };
   }
+}
+
+/** Ends the turn, and never lets its guest go on. */
+function endOf(stop: Stop | undefined): Promise<number> {
+  stop?.("killed", killedOutcome.detail);
+  return new Promise(() => undefined);
+}
+
+function whenResumed(pause: number | Promise<number>, beat: () => void): number | Promise<number> {
+  if (typeof pause === "number") return pause;
+  return pause.then((value) => {
+    beat();
+    return value;
+  });
+}
+
+/** What is wrong with turns that should lead from number `from` to the one before `next`. */
+function brokenTail(tail: readonly Turn[], from: number, next: number): string | undefined {
+  if (from > next) return `Its snapshot is of turn ${from - 1}, but its journal ends with turn ${next - 1}.`;
+  for (let number = from; number < next; number++) {
+    if (tail[number - from]?.number === number) continue;
+    return `Its journal has no turn ${number}, and no snapshot can stand in for it.`;
+  }
+  const excess = tail[next - from];
+  return excess === undefined ? undefined : `Its journal has a turn ${excess.number} after its last, ${next - 1}.`;
 }
 
 class Failure {
@@ -279,9 +345,13 @@ class Failure {
   }
 }
 
-function tryDecode({ turn, body }: NonNullable<LoadRequest["snapshot"]>, image: Image): Snapshot | Failure {
+function tryDecode(
+  { turn, body }: NonNullable<LoadRequest["snapshot"]>,
+  image: Image,
+  maxSizeBytes: number,
+): Snapshot | Failure {
   try {
-    return decodeSnapshot(body, image, turn);
+    return decodeSnapshot(body, image, turn, maxSizeBytes);
   } catch (error) {
     if (!isPerdureError(error, "SNAPSHOT_CORRUPT")) throw error;
     return new Failure({ kind: "damaged-snapshot", turn, detail: error.message });
@@ -300,6 +370,6 @@ function compare(turn: Turn, commands: readonly Command[]): Divergence | undefin
   return undefined;
 }
 
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+function asError(error: unknown): Error {
+  return error instanceof Error ? error : new Error(String(error));
 }

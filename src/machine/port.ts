@@ -76,9 +76,12 @@ export interface Machine {
   run(requests: readonly TurnRequest[]): void;
   /** Asks for a snapshot of the process as it is now, between turns. No answer if the machine no longer holds it. */
   snapshot(process: ProcessKey): void;
-  /** Ends the process's running turn, if there is one, as `fatal` with the reason `killed`. */
+  /** Ends the process's turn, running or waiting to run, as `fatal` with the reason `killed`, unless it ends by itself first. */
   kill(process: ProcessKey): void;
-  /** Forgets a process: it has exited, or its uncommitted turns are to be undone. */
+  /**
+   * Forgets a process: it has exited, or its uncommitted turns are to be undone. Its running turn, if there is one, ends as
+   * by `kill`, and still gets its result.
+   */
   drop(process: ProcessKey): void;
   close(): Promise<void>;
 }

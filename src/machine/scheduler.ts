@@ -19,8 +19,6 @@ export interface SchedulerOptions {
   readonly sliceInterrupts?: number;
   /** Interrupts a turn may run in all. */
   readonly fuelInterrupts: number;
-  /** Called at every interrupt: a sign of life. */
-  readonly onInterrupt?: () => void;
 }
 
 /** After so many turns in a row of the first queue, one slice goes to those that are spinning. */
@@ -38,7 +36,7 @@ export class Scheduler {
   #turnsSinceSpinner = 0;
 
   constructor(options: SchedulerOptions) {
-    this.#options = { sliceInterrupts: 10, onInterrupt: () => undefined, ...options };
+    this.#options = { sliceInterrupts: 10, ...options };
   }
 
   get idle(): boolean {
@@ -65,12 +63,11 @@ export class Scheduler {
 function createTask(turn: (slices: Slices) => Promise<void>, options: Required<SchedulerOptions>): Task {
   let used = 0;
   let left = options.sliceInterrupts;
-  let started = false;
+  let state: "new" | "begun" | "ended" = "new";
   let resume: (() => void) | undefined;
   let onStop: (what: "ended" | "suspended") => void = () => undefined;
   const task: Task = {
     interrupt(stop) {
-      options.onInterrupt();
       if (stop !== undefined && ++used > options.fuelInterrupts) {
         stop(
           "out_of_fuel",
@@ -85,14 +82,17 @@ function createTask(turn: (slices: Slices) => Promise<void>, options: Required<S
       });
     },
     step() {
+      // A turn that could not be suspended, because the host was on its stack, goes on and ends while it waits here.
+      if (state === "ended") return Promise.resolve(state);
       left = options.sliceInterrupts;
       return new Promise((resolve) => {
         onStop = resolve;
-        if (started) resume?.();
-        else {
-          started = true;
-          void turn(task).then(() => onStop("ended"));
-        }
+        if (state === "begun") return resume?.();
+        state = "begun";
+        void turn(task).then(() => {
+          state = "ended";
+          onStop(state);
+        });
       });
     },
   };

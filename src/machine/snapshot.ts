@@ -15,14 +15,15 @@
  *     60     …  zstd of: n page numbers (u32, ascending), then n pages of 4,096 bytes, each XORed with the image's page of that
  *               number if the image has one: most pages differ in a few bytes, and zeros cost next to nothing
  * ```
- * All integers are little-endian. A snapshot is read back only if the CRC matches, the image key is the one at hand, page
- * numbers ascend and lie within the size, and the decompressed length is exactly n × 4,100. Anything else is
- * SNAPSHOT_CORRUPT, and the process falls back to an older snapshot or to replaying its journal.
+ * All integers are little-endian. A snapshot is read back only if the CRC matches, the image key is the one at hand, the
+ * memory has whole WebAssembly pages, not fewer than the image's and not more than a machine may have, page numbers ascend
+ * and lie within it, and the decompressed length is exactly n × 4,100. Anything else is SNAPSHOT_CORRUPT, and the process
+ * falls back to an older snapshot or to replaying its journal. Sizes are checked before anything of that size is allocated.
  */
 import { crc32, zstdCompressSync, zstdDecompressSync } from "node:zlib";
 import { PerdureError } from "../base/errors.ts";
 import type { Image } from "./image.ts";
-import { pageBytes } from "./pages.ts";
+import { pageBytes, wasmPageBytes } from "./pages.ts";
 import type { Delta } from "./pages.ts";
 
 const headerBytes = 60;
@@ -53,18 +54,22 @@ export function encodeSnapshot(snapshot: Snapshot, image: Image): Uint8Array {
   return out;
 }
 
-/** Throws SNAPSHOT_CORRUPT. */
-export function decodeSnapshot(encoded: Uint8Array, image: Image, turn: number): Snapshot {
+/** Throws SNAPSHOT_CORRUPT, also for a memory of more than `maxSizeBytes`. */
+export function decodeSnapshot(encoded: Uint8Array, image: Image, turn: number, maxSizeBytes: number): Snapshot {
   const bytes = Buffer.from(encoded.buffer, encoded.byteOffset, encoded.byteLength);
   if (bytes.length < headerBytes) throw corrupt("it is truncated");
   if (bytes.readUInt32LE(0) !== magic) throw corrupt("it does not begin as one");
   if (bytes.readUInt8(4) !== version) throw corrupt(`its format version ${bytes.readUInt8(4)} is unknown`);
   if (bytes.readUInt8(5) !== notEncrypted) throw corrupt(`its key ${bytes.readUInt8(5)} is unknown`);
+  if (bytes.readUInt16LE(6) !== 0) throw corrupt("its header holds something unknown");
   if (crc32(bytes.subarray(12)) !== bytes.readUInt32LE(8)) throw corrupt("its checksum does not match");
   if (bytes.toString("hex", 12, 44) !== image.key) throw corrupt("it belongs to another image");
   if (bytes.readDoubleLE(44) !== turn) throw corrupt(`it is of turn ${bytes.readDoubleLE(44)}, not ${turn}`);
   const sizeBytes = bytes.readUInt32LE(52);
   const count = bytes.readUInt32LE(56);
+  const sizeFits = sizeBytes >= image.memory.length && sizeBytes <= maxSizeBytes && sizeBytes % wasmPageBytes === 0;
+  if (!sizeFits) throw corrupt(`it is of a memory of ${sizeBytes} bytes`);
+  if (count > sizeBytes / pageBytes) throw corrupt(`it has ${count} pages, more than its memory`);
   const expectedBytes = count * (4 + pageBytes);
   const body = unpack(bytes.subarray(headerBytes), expectedBytes);
   const pages = Uint32Array.from({ length: count }, (_, index) => body.readUInt32LE(4 * index));

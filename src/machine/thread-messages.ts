@@ -6,18 +6,16 @@ export type GuestThreadOptions = Pick<LocalMachineOptions, "fuelInterrupts" | "l
 
 export interface GuestThreadData {
   readonly engine: Uint8Array;
-  /** Int32 slots, see `pulseSlot`. */
+  /** See `pulseSlot`. */
   readonly pulse: SharedArrayBuffer;
   readonly options: GuestThreadOptions;
 }
 
-export const pulseSlot = { beats: 0, process: 1, input: 2 } as const;
-export const pulseSizeBytes = 12;
-
 export type ToThread =
   | { readonly kind: "run"; readonly requests: readonly TurnRequest[] }
   | { readonly kind: "snapshot" | "kill" | "drop"; readonly process: ProcessKey }
-  | { readonly kind: "answer"; readonly subject: string; readonly value: unknown };
+  | { readonly kind: "answer"; readonly subject: string; readonly value: unknown }
+  | { readonly kind: "refusal"; readonly subject: string; readonly message: string };
 
 export type FromThread =
   | { readonly kind: "turns"; readonly results: readonly TurnResult[] }

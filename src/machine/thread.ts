@@ -3,7 +3,7 @@ import { parentPort, workerData } from "node:worker_threads";
 import { compileEngine } from "./engine-binary.ts";
 import { createLocalMachine } from "./local.ts";
 import type { Machine } from "./port.ts";
-import { pulseSlot } from "./thread-messages.ts";
+import { pulseSlot } from "./pulse.ts";
 import type { FromThread, GuestThreadData, ToThread } from "./thread-messages.ts";
 
 const port = parentPort;
@@ -11,16 +11,25 @@ if (port === null) throw new Error("this file is a guest thread's and cannot run
 
 const data = workerData as GuestThreadData;
 const pulse = new Int32Array(data.pulse);
-const asked = new Map<string, (answer: never) => void>();
+const asked = new Map<string, PromiseWithResolvers<never>>();
 
 const post = (message: FromThread): void => port.postMessage(message);
 
-/** One question under way for each subject is enough: the machine asks once for each program. */
+/** One question under way for each subject: whoever else wants to know waits for the same answer. */
 function ask<T>(message: FromThread & { readonly subject: string }): Promise<T> {
-  return new Promise((resolve) => {
-    asked.set(message.subject, resolve);
+  const waiting = asked.get(message.subject) ?? Promise.withResolvers<never>();
+  if (!asked.has(message.subject)) {
+    asked.set(message.subject, waiting);
     post(message);
-  });
+  }
+  return waiting.promise;
+}
+
+/** Takes the question off the list. */
+function answered(subject: string): PromiseWithResolvers<never> | undefined {
+  const waiting = asked.get(subject);
+  asked.delete(subject);
+  return waiting;
 }
 
 const machine: Machine = createLocalMachine({
@@ -57,10 +66,9 @@ port.on("message", (message: ToThread) => {
       return machine.kill(message.process);
     case "drop":
       return machine.drop(message.process);
-    case "answer": {
-      const resolve = asked.get(message.subject);
-      asked.delete(message.subject);
-      return resolve?.(message.value as never);
-    }
+    case "answer":
+      return answered(message.subject)?.resolve(message.value as never);
+    case "refusal":
+      return answered(message.subject)?.reject(new Error(message.message));
   }
 });

@@ -8,7 +8,7 @@ import { PerdureError } from "../base/errors.ts";
 import type { Clock } from "../base/ports.ts";
 import type { ProcessKey } from "../journal/types.ts";
 import type { Machine, MachineEvents, ProgramSources, TurnOutcome, TurnRequest } from "./port.ts";
-import { pulseSizeBytes, pulseSlot } from "./thread-messages.ts";
+import { pulseSizeBytes, pulseSlot, replayed } from "./pulse.ts";
 import type { FromThread, GuestThreadData, GuestThreadOptions, ToThread } from "./thread-messages.ts";
 
 export interface GuestThreadsOptions extends GuestThreadOptions {
@@ -23,6 +23,8 @@ export interface GuestThreadsOptions extends GuestThreadOptions {
 /** So many looks in a row without a sign of life, at this distance, make a thread a hung one. */
 const looks = 10;
 const lookEveryMs = 100;
+/** What took less than a second the first time may take longer on a busy host. */
+const looksInReplay = 30 * looks;
 /** A thread that dies by itself so often within a minute is beyond help. */
 const deathsAMinute = 5;
 
@@ -49,6 +51,7 @@ class GuestThread {
   #worker: Worker;
   #deaths: number[] = [];
   #closed = false;
+  #watching = false;
   #stopWatching: () => void = () => undefined;
 
   constructor(options: GuestThreadsOptions) {
@@ -57,10 +60,9 @@ class GuestThread {
   }
 
   run(requests: readonly TurnRequest[]): void {
-    const wasIdle = this.#underway.size === 0;
     for (const request of requests) this.#underway.set(request.process, request);
     this.send({ kind: "run", requests });
-    if (wasIdle) this.#watch(Atomics.load(this.#pulse, pulseSlot.beats), 0);
+    if (!this.#watching) this.#watch(Atomics.load(this.#pulse, pulseSlot.beats), 0);
   }
 
   send(message: ToThread): void {
@@ -79,7 +81,7 @@ class GuestThread {
     this.#pulse = new Int32Array(new SharedArrayBuffer(pulseSizeBytes));
     const data: GuestThreadData = {
       engine,
-      pulse: this.#pulse.buffer as SharedArrayBuffer,
+      pulse: this.#pulse.buffer,
       options: {
         ...(fuelInterrupts === undefined ? {} : { fuelInterrupts }),
         ...(limits === undefined ? {} : { limits }),
@@ -108,27 +110,38 @@ class GuestThread {
         return this.#options.programs.saveImage(message.key, message.encoded);
       case "need-source":
         return this.#answer(message.subject, this.#options.programs.source(message.subject));
-      case "need-image":
-        return this.#answer(message.subject, this.#options.programs.loadImage(message.subject));
+      case "need-image": {
+        // A cache: what cannot be read is built again.
+        const image = this.#options.programs.loadImage(message.subject).catch(() => undefined);
+        return this.#answer(message.subject, image);
+      }
     }
   }
 
   #answer(subject: string, value: Promise<unknown>): void {
     value.then(
       (found) => this.send({ kind: "answer", subject, value: found }),
-      (error: Error) => this.#options.events.failed(error),
+      (error: unknown) => {
+        const failure = error instanceof Error ? error : new Error(String(error));
+        // A store that does not work is the node's trouble; a program that is not there is its processes'.
+        if (failure instanceof PerdureError && failure.code.startsWith("STORE_")) this.#options.events.failed(failure);
+        else this.send({ kind: "refusal", subject, message: failure.message });
+      },
     );
   }
 
   // -- the watchdog ---------------------------------------------------------------------------------------------
 
   #watch(beats: number, silentLooks: number): void {
+    this.#watching = true;
     this.#stopWatching = this.#options.clock.after(lookEveryMs, () => {
+      this.#watching = false;
       if (this.#closed || this.#underway.size === 0) return;
       const now = Atomics.load(this.#pulse, pulseSlot.beats);
       const runs = Atomics.load(this.#pulse, pulseSlot.process) !== 0;
       const silent = runs && now === beats ? silentLooks + 1 : 0;
-      if (silent >= looks) this.#replaceHung();
+      const inReplay = Atomics.load(this.#pulse, pulseSlot.input) === replayed;
+      if (silent >= (inReplay ? looksInReplay : looks)) this.#replaceHung();
       else this.#watch(now, silent);
     });
   }
@@ -139,16 +152,7 @@ class GuestThread {
     const hung = this.#worker;
     this.#worker = this.#spawn();
     void hung.terminate();
-    this.#abandon((request) =>
-      request.process === culprit
-        ? {
-            kind: "fatal",
-            input,
-            reason: "out_of_fuel",
-            detail: "The turn spent more than a second in one native call that cannot be interrupted.",
-          }
-        : { kind: "absent" },
-    );
+    this.#abandon((request) => (request.process === culprit ? hungOutcome(input) : { kind: "absent" }));
   }
 
   #died(worker: Worker, error: unknown): void {
@@ -168,10 +172,17 @@ class GuestThread {
   /** Answers every turn that was under way in a thread that is no more. */
   #abandon(outcome: (request: TurnRequest) => TurnOutcome): void {
     this.#stopWatching();
+    this.#watching = false;
     const requests = [...this.#underway.values()];
     this.#underway.clear();
     this.#options.events.turns(
       requests.map((request) => ({ process: request.process, number: request.number, outcome: outcome(request) })),
     );
   }
+}
+
+function hungOutcome(input: number): TurnOutcome {
+  const where = "in one native call that cannot be interrupted";
+  if (input === replayed) return { kind: "broken", detail: `Replaying it hung: more than 30 seconds ${where}.` };
+  return { kind: "fatal", input, reason: "out_of_fuel", detail: `The turn spent more than a second ${where}.` };
 }
