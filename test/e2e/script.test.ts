@@ -1,0 +1,108 @@
+/** Programs without an entry, and the examples. */
+import assert from "node:assert/strict";
+import { createServer } from "node:http";
+import type { IncomingMessage, Server, ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import { text } from "node:stream/consumers";
+import { test } from "node:test";
+import type { TestContext } from "node:test";
+import { fileURLToPath } from "node:url";
+import { Engine } from "perdure/engine";
+import { EngineProcess } from "./support/engine-process.ts";
+import { inspectStore } from "./support/inspection.ts";
+import { storeFile } from "./support/engine.ts";
+import { eventually } from "./support/wait.ts";
+
+const file = (path: string): string => fileURLToPath(new URL(`../../${path}`, import.meta.url));
+
+async function serve(
+  t: TestContext,
+  handler: (request: IncomingMessage, response: ServerResponse) => unknown,
+): Promise<string> {
+  const server: Server = createServer((request, response) => void handler(request, response));
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  t.after(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+}
+
+async function service(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  const body = await text(request);
+  if (request.url === "/json") {
+    response.setHeader("x-service", "test").setHeader("content-type", "application/json");
+    response.end('{"words":["top","level"]}');
+  } else if (request.url?.startsWith("/echo") === true) {
+    response.end(`${request.method} ${request.url} ${request.headers["content-type"]} ${body}`);
+  } else {
+    response.writeHead(404).end();
+  }
+}
+
+test("a script with top-level await, fetch and timers runs, and ends when it waits for nothing", async (t) => {
+  process.env["SERVICE_URL"] = await serve(t, service);
+  const logs: string[] = [];
+  await using engine = await Engine.open({
+    store: "memory:",
+    program: file("test/fixtures/engine/script.ts"),
+    env: ["SERVICE_URL"],
+    onLog: (log) => logs.push(log.text),
+  });
+  assert.equal(await (await engine.start("", [])).result(), undefined);
+  assert.deepEqual(logs, [
+    "200 test top level",
+    "POST /echo?a=b text/plain zwölf",
+    "404 false",
+    "true TypeError: fetch failed",
+    "true",
+    "tick 1",
+    "tick 2",
+    "tick 3",
+  ]);
+});
+
+test("examples/heartbeat.ts imports nothing and survives kill -9: no beat is lost, none is counted twice", async (t) => {
+  let requests = 0;
+  const url = await serve(t, (_, response) => {
+    requests++;
+    response.end();
+  });
+  const store = storeFile(t);
+  const env = { HEARTBEAT_URL: url, HEARTBEATS: "9", HEARTBEAT_PAUSE_MS: "20" };
+  const options = { store, program: file("examples/heartbeat.ts"), env: Object.keys(env) };
+  for (const beats of [3, 6]) {
+    await using node = new EngineProcess(options, env);
+    await node.start("heart", "");
+    await eventually(`beat ${beats}`, () => requests >= beats);
+    await node.kill();
+  }
+  await using last = new EngineProcess(options, env);
+  assert.equal(await last.start("heart", ""), false);
+  assert.equal(await last.result("heart"), undefined);
+  await last.close();
+  const lines = (await inspectStore(store, ["heart"])).get("heart")?.logs.map((log) => log.text);
+  assert.deepEqual(
+    lines,
+    Array.from({ length: 9 }, (_, index) => `beat ${index + 1}: 200, ${index + 1} of ${index + 1} well`),
+  );
+  assert.ok(requests >= 9 && requests <= 11, `${requests} requests for 9 beats and 2 kills`);
+});
+
+test("examples/order charges, waits for an approval, sleeps, and ships", async (t) => {
+  const logs: string[] = [];
+  await using engine = await Engine.open<typeof import("../../examples/order/app.ts")>({
+    store: storeFile(t),
+    program: file("examples/order/app.ts"),
+    onLog: (log) => logs.push(log.text),
+  });
+  const yes = await engine.start("default", ["order-7", 4200, "50ms"], { id: "order-7" });
+  const no = await engine.start("default", ["order-8", 4200]);
+  await yes.send({ approved: true });
+  await no.send({ approved: false });
+  assert.deepEqual(await no.result(), { id: "order-8", state: "declined" });
+  const { state, parcel } = await yes.result();
+  assert.equal(state, "shipped");
+  const receipt = /receipt (\w{8})$/.exec(logs.find((line) => line.startsWith("order-7: charged")) ?? "")?.[1];
+  assert.equal(parcel, `parcel for order-7, paid by ${receipt}`);
+});
