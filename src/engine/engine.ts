@@ -5,7 +5,6 @@ import { newPid, validatePid } from "../base/ids.ts";
 import { encodeValue } from "../base/value.ts";
 import type { Pid } from "../journal/types.ts";
 import { engineHash } from "../machine/engine-binary.ts";
-import { createHostModules } from "../operations/modules.ts";
 import { createRunner } from "../operations/runner.ts";
 import type { Runner } from "../operations/runner.ts";
 import { buildProgram, checkEntry, loadPrelude } from "../program/index.ts";
@@ -13,6 +12,7 @@ import type { Program } from "../program/index.ts";
 import type { ProcessFilter } from "../store/port.ts";
 import { defaultCloseTimeoutMs, printLog, printNotice } from "./defaults.ts";
 import type { ProcessHandle } from "./handle.ts";
+import { HostFunctions } from "./host-functions.ts";
 import { KernelClient } from "./kernel-client.ts";
 import type { KernelEvent } from "./kernel-client.ts";
 import type { EngineOptions, StartOptions } from "./options.ts";
@@ -63,9 +63,9 @@ export class Engine<P = unknown> implements AsyncDisposable {
   private constructor(options: EngineOptions, program: Program | undefined, preludeMap: string) {
     this.#options = options;
     this.#program = program;
-    const modules = createHostModules(program?.hostModules ?? []);
+    const functions = new HostFunctions(program, (hash) => this.#kernel.call("programFile", hash));
     this.#runner = createRunner({
-      resolve: (name) => modules.resolve(name),
+      resolve: (name, hash) => functions.resolve(name, hash),
       clock: systemClock,
       random: systemRandom,
       report: (reports) => this.#kernel.reports(reports),

@@ -73,9 +73,7 @@ export class KernelClient {
   #heard(message: FromKernel): void {
     switch (message.kind) {
       case "opened":
-        return message.error === undefined
-          ? this.#opened.resolve()
-          : this.#opened.reject(fromWireError(message.error));
+        return message.error === undefined ? this.#opened.resolve() : this.#opened.reject(fromWireError(message.error));
       case "answer": {
         const call = this.#calls.get(message.id);
         this.#calls.delete(message.id);

@@ -19,7 +19,7 @@ type Methods = Pick<
   | "history"
   | "sourceMap"
   | "programOf"
-  | "programFiles"
+  | "programFile"
   | "drain"
   | "close"
 >;

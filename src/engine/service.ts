@@ -106,7 +106,8 @@ export class EngineService {
 
   /** Keeps a program, its source map, its prelude and the engine binary: a process needs nothing else to go on. */
   async deploy(deployment: Deployment): Promise<void> {
-    if ((await this.#store.program(deployment.hash)) !== undefined) return;
+    // Deployed again from elsewhere, it is written again: then it is the newest, and its file the one people know.
+    if ((await this.#store.program(deployment.hash))?.file === deployment.file) return;
     const blob = (bytes: Uint8Array) => ({ hash: createHash("sha256").update(bytes).digest("hex"), bytes });
     const bundle = blob(Buffer.from(deployment.bundle));
     const sourceMap = blob(Buffer.from(deployment.sourceMap));
@@ -172,9 +173,9 @@ export class EngineService {
     return (await this.#store.findProcess(pid))?.program;
   }
 
-  /** Files of the programs that processes may still be pinned to, newest first. */
-  async programFiles(): Promise<string[]> {
-    return (await this.#store.programs()).map(({ file }) => file);
+  /** Path of the entry file the program was deployed from. */
+  async programFile(program: string): Promise<string | undefined> {
+    return (await this.#store.program(program))?.file;
   }
 
   drain(): void {

@@ -2,6 +2,7 @@
 export { buildProgram } from "./build.ts";
 export type { BuildProgramOptions, Program } from "./build.ts";
 export { checkEntry } from "./check-entry.ts";
+export { readHostModule } from "./host-module.ts";
 export type { HostModule } from "./host-module.ts";
 export { loadPrelude } from "./prelude.ts";
 export type { Prelude } from "./prelude.ts";
