@@ -12,5 +12,3 @@ for (let beat = 1; beat <= Number(HEARTBEATS); beat++) {
   console.log(`beat ${beat}: ${answered?.status ?? "no answer"}, ${well} of ${beat} well`);
   await new Promise((resolve) => setTimeout(resolve, Number(HEARTBEAT_PAUSE_MS)));
 }
-
-export {};

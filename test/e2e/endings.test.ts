@@ -40,10 +40,7 @@ describe("a process", () => {
   test("that eats its memory exits out_of_memory, and may catch it instead", async (t) => {
     const { engine } = await open(t, { limits: { limits: { memoryBytes: 16 * 2 ** 20, stackBytes: 256 * 1024 } } });
     assert.equal((await endOf(engine, "eatsMemory")).reason, "out_of_memory");
-    const { count, message } = (await (await engine.start("catchesOutOfMemory", [])).result()) as {
-      count: number;
-      message: string;
-    };
+    const { count, message } = await (await engine.start("catchesOutOfMemory", [])).result();
     assert.ok(count >= 5 && count < 16, `${count} MiB of 16`);
     assert.equal(message, "out of memory");
   });

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { Engine, isPerdureError, PerdureError } from "perdure/engine";
-import type { ProcessHandle } from "perdure/engine";
+import { Engine, isPerdureError } from "perdure/engine";
+import type { PerdureError, ProcessHandle } from "perdure/engine";
 import { common, open, shared, storeFile } from "./support/engine.ts";
 import { eventually } from "./support/wait.ts";
 

@@ -8,6 +8,7 @@ import { test } from "node:test";
 import type { TestContext } from "node:test";
 import { fileURLToPath } from "node:url";
 import { Engine } from "perdure/engine";
+import type * as orderApp from "../../examples/order/app.ts";
 import { EngineProcess } from "./support/engine-process.ts";
 import { inspectStore } from "./support/inspection.ts";
 import { storeFile } from "./support/engine.ts";
@@ -91,7 +92,7 @@ test("examples/heartbeat.ts imports nothing and survives kill -9: no beat is los
 
 test("examples/order charges, waits for an approval, sleeps, and ships", async (t) => {
   const logs: string[] = [];
-  await using engine = await Engine.open<typeof import("../../examples/order/app.ts")>({
+  await using engine = await Engine.open<typeof orderApp>({
     store: storeFile(t),
     program: file("examples/order/app.ts"),
     onLog: (log) => logs.push(log.text),

@@ -7,6 +7,8 @@ import type { TestContext } from "node:test";
 import { Engine } from "perdure/engine";
 import type { EngineOptions, KernelNotice, LogEntry } from "perdure/engine";
 
+// As the README does it.
+// oxlint-disable-next-line typescript/consistent-type-imports
 export type App = typeof import("../../fixtures/engine/app.ts");
 
 const program = new URL("../../fixtures/engine/app.ts", import.meta.url);
