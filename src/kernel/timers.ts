@@ -85,7 +85,8 @@ class ClockTimers {
 
   /** Reads ahead when half of the horizon is used up. A timer found twice fires once. */
   async lookAhead(nowMs: number): Promise<void> {
-    if (this.#knownUntilMs >= nowMs + horizonMs / 2) return;
+    // If this did not read at the very moment that `refreshMs` names, the alarm would ring again and again until the clock moves on.
+    if (this.#knownUntilMs > nowMs + horizonMs / 2) return;
     this.#reading ??= this.#read(nowMs + horizonMs).finally(() => (this.#reading = undefined));
     await this.#reading;
   }
