@@ -1,0 +1,128 @@
+/** What goes wrong in a run, how often, and when. Each run has its own mixture; some have none at all. */
+import type { Fault, StoreCall } from "../../src/store/memory/index.ts";
+import type { Dice } from "./dice.ts";
+
+/** Probabilities for each occasion, except where a unit is named. */
+export interface FaultProfile {
+  readonly storeCrash: number;
+  readonly storeReject: number;
+  readonly storeStall: number;
+  readonly longestStallMs: number;
+  /** The node dies at a call of the machine, the runner or the events, before or after it. */
+  readonly portCrash: number;
+  /** Crashes, orderly closings and clock jumps at any time, by number. */
+  readonly crashes: number;
+  readonly closings: number;
+  readonly jumps: number;
+  /** The lease is taken by another node, by number. */
+  readonly fencings: number;
+  /** The machine forgets a process after a turn. */
+  readonly evict: number;
+  readonly longestTurnMs: number;
+  /** A turn passes a limit. */
+  readonly fatal: number;
+  /** A snapshot turns out to be damaged. */
+  readonly damage: number;
+  /** How much replaying costs, per turn and at most, in µs: beyond 20,000 the kernel asks for a snapshot. */
+  readonly turnMicros: number;
+  readonly machineFailure: number;
+  /** How long the node is away after its end, at most. */
+  readonly longestAwayMs: number;
+  /** While everything goes wrong. */
+  readonly chaosMs: number;
+}
+
+/** A node that dies more often than this is left in peace. */
+const maxDeaths = 14;
+
+export function drawProfile(dice: Dice): FaultProfile {
+  const calm = dice.chance(0.08);
+  const sometimes = (share: number, low: number, high: number): number =>
+    !calm && dice.chance(share) ? low * (high / low) ** dice.unit() : 0;
+  const times = (share: number, most: number): number => (!calm && dice.chance(share) ? dice.int(1, most) : 0);
+  return {
+    storeCrash: sometimes(0.4, 0.002, 0.08),
+    storeReject: sometimes(0.3, 0.002, 0.05),
+    storeStall: sometimes(0.4, 0.01, 0.3),
+    longestStallMs: dice.pick([5, 30, 200, 3_000]),
+    portCrash: sometimes(0.3, 0.002, 0.08),
+    crashes: times(0.4, 4),
+    closings: times(0.3, 3),
+    jumps: times(0.3, 4),
+    fencings: times(0.05, 1),
+    evict: sometimes(0.5, 0.02, 1),
+    longestTurnMs: dice.pick([0, 3, 10, 60, 400]),
+    fatal: sometimes(0.15, 0.01, 0.2),
+    damage: sometimes(0.2, 0.05, 1),
+    turnMicros: dice.pick([0, 5_000, 15_000, 60_000]),
+    machineFailure: sometimes(0.05, 0.005, 0.03),
+    longestAwayMs: dice.pick([0, 50, 1_000, 20_000]),
+    chaosMs: dice.pick([200, 600, 1_500, 4_000]),
+  };
+}
+
+export class Faults {
+  readonly profile: FaultProfile;
+  readonly #dice: Dice;
+  /** Nothing goes wrong any more. */
+  over = false;
+  deaths = 0;
+
+  constructor(profile: FaultProfile, dice: Dice) {
+    this.profile = profile;
+    this.#dice = dice;
+  }
+
+  get #may(): boolean {
+    return !this.over && this.deaths < maxDeaths;
+  }
+
+  /** `wait` gives a promise that is fulfilled after so long. */
+  atStore(call: StoreCall, wait: (ms: number) => Promise<void>): Fault | undefined {
+    if (!this.#may || call === "close") return undefined;
+    const { storeCrash, storeReject, storeStall, longestStallMs } = this.profile;
+    const dice = this.#dice;
+    if (dice.chance(storeCrash)) return dice.chance(0.5) ? "crash-before" : "crash-after";
+    if (dice.chance(storeReject)) return dice.chance(0.5) ? "reject-before" : "reject-after";
+    if (dice.chance(storeStall)) return wait(dice.delay(1, longestStallMs));
+    return undefined;
+  }
+
+  atPort(): "before" | "after" | undefined {
+    if (!this.#may || !this.#dice.chance(this.profile.portCrash)) return undefined;
+    return this.#dice.chance(0.5) ? "before" : "after";
+  }
+
+  evicts(): boolean {
+    return this.#dice.chance(this.profile.evict);
+  }
+
+  fatal(): boolean {
+    return this.#may && this.#dice.chance(this.profile.fatal);
+  }
+
+  damages(): boolean {
+    return !this.over && this.#dice.chance(this.profile.damage);
+  }
+
+  machineFails(): boolean {
+    return this.#may && this.#dice.chance(this.profile.machineFailure);
+  }
+
+  /** Whether a killer may strike once more. */
+  mayKill(): boolean {
+    return this.deaths < 3 * maxDeaths;
+  }
+
+  turnMs(): number {
+    return this.#dice.delay(0, this.profile.longestTurnMs);
+  }
+
+  turnMicros(): number {
+    return this.#dice.delay(0, this.profile.turnMicros);
+  }
+
+  awayMs(): number {
+    return this.#dice.delay(0, this.profile.longestAwayMs);
+  }
+}

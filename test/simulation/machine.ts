@@ -1,0 +1,211 @@
+/** The machine of a simulated node: it holds simulated processes, loses some, and checks what it is given to rebuild them from. */
+import { commandDigest } from "../../src/journal/digest.ts";
+import type { Command, CommandDigest, Turn } from "../../src/journal/types.ts";
+import type {
+  LoadRequest,
+  Machine,
+  MachineEvents,
+  TurnOutcome,
+  TurnRequest,
+  TurnResult,
+} from "../../src/machine/port.ts";
+import type { ProcessKey } from "../../src/store/port.ts";
+import type { Dice } from "./dice.ts";
+import type { Faults } from "./faults.ts";
+import type { Ledger } from "./ledger.ts";
+import { SimulatedProcess } from "./process.ts";
+import type { Program } from "./program.ts";
+import type { Scope, Timeline } from "./timeline.ts";
+
+export interface SimulatedMachinePorts {
+  readonly timeline: Timeline;
+  readonly scope: Scope;
+  readonly dice: Dice;
+  readonly faults: Faults;
+  readonly ledger: Ledger;
+  readonly programs: ReadonlyMap<string, Program>;
+  readonly events: MachineEvents;
+  /** Processes that no machine can load. */
+  readonly unloadable: ReadonlySet<string>;
+  complain(problem: string): void;
+  note(what: string, ...facts: readonly unknown[]): void;
+  /** A turn has run: when, by the time that passes. */
+  ran(pid: string, turn: number): void;
+  /** It has told the kernel that a turn passed a limit. */
+  saidFatal(pid: string): void;
+}
+
+interface Held {
+  readonly process: SimulatedProcess;
+  turn: number;
+  timeMs: number;
+  costMicros: number;
+}
+
+interface Running {
+  readonly request: TurnRequest;
+  killed: boolean;
+}
+
+export class SimulatedMachine implements Machine {
+  readonly #ports: SimulatedMachinePorts;
+  readonly #held = new Map<ProcessKey, Held>();
+  readonly #running = new Map<ProcessKey, Running>();
+  #results: TurnResult[] = [];
+  #closed = false;
+
+  constructor(ports: SimulatedMachinePorts) {
+    this.#ports = ports;
+  }
+
+  get busy(): boolean {
+    return this.#running.size > 0;
+  }
+
+  run(requests: readonly TurnRequest[]): void {
+    const { complain, faults, timeline, scope, note } = this.#ports;
+    for (const request of requests) {
+      const { process, pid, number, inputs } = request;
+      note("run", pid, number, inputs, request.load);
+      if (this.#closed) return;
+      if (this.#running.has(process)) complain(`two turns of ${pid} were asked for at once`);
+      if (inputs.length === 0) complain(`turn ${number} of ${pid} was asked for without inputs`);
+      if (request.script || request.program !== "program") complain(`${pid} was to run as another program`);
+      this.#running.set(process, { request, killed: false });
+      timeline.after(faults.turnMs(), () => this.#finish(process), scope);
+    }
+  }
+
+  snapshot(process: ProcessKey): void {
+    const { timeline, scope, dice, events, note } = this.#ports;
+    const held = this.#held.get(process);
+    if (held === undefined || this.#running.has(process)) return;
+    const { turn } = held;
+    const body = held.process.snapshot();
+    held.costMicros = 0;
+    note("snapshot", process, turn);
+    if (dice.chance(0.3)) return events.snapshots([{ process, turn, body }]);
+    timeline.after(dice.delay(0, 100), () => events.snapshots([{ process, turn, body }]), scope);
+  }
+
+  kill(process: ProcessKey): void {
+    const running = this.#running.get(process);
+    if (running !== undefined) running.killed = true;
+  }
+
+  drop(process: ProcessKey): void {
+    this.kill(process);
+    this.#held.delete(process);
+  }
+
+  close(): Promise<void> {
+    this.#closed = true;
+    return Promise.resolve();
+  }
+
+  #finish(process: ProcessKey): void {
+    const running = this.#running.get(process);
+    if (running === undefined || this.#closed) return;
+    const { timeline, scope, dice, events, faults } = this.#ports;
+    if (faults.machineFails()) return events.failed(new Error("The machine failed, as it was told to."));
+    const { request, killed } = running;
+    const outcome = this.#outcome(request, killed);
+    this.#running.delete(process);
+    this.#ports.note("ran", request.pid, request.number, outcome);
+    this.#results.push({ process, number: request.number, outcome });
+    if (this.#results.length > 1) return;
+    timeline.after(
+      dice.chance(0.7) ? 0 : 1,
+      () => {
+        const results = this.#results;
+        this.#results = [];
+        if (!this.#closed) events.turns(results);
+      },
+      scope,
+    );
+  }
+
+  #outcome(request: TurnRequest, killed: boolean): TurnOutcome {
+    const { process, pid, number, inputs, timeMs } = request;
+    const { faults, dice, complain } = this.#ports;
+    if (this.#ports.unloadable.has(pid)) return { kind: "broken", detail: "its program cannot be loaded" };
+    const held = this.#find(request);
+    if ("kind" in held) return held;
+    if (killed && dice.chance(0.7)) {
+      this.#held.delete(process);
+      return { kind: "fatal", input: dice.int(0, inputs.length - 1), reason: "killed", detail: "Killed in mid-turn." };
+    }
+    if (faults.fatal()) {
+      this.#held.delete(process);
+      this.#ports.saidFatal(pid);
+      const reason = dice.pick(["out_of_fuel", "out_of_memory", "trap"] as const);
+      return { kind: "fatal", input: dice.int(0, inputs.length - 1), reason, detail: "A limit was passed." };
+    }
+    if (held.process.exited) complain(`turn ${number} of ${pid} was asked for after its exit`);
+    if (timeMs < held.timeMs) complain(`turn ${number} of ${pid} goes back in time`);
+    const commands = held.process.turn(timeMs, inputs);
+    held.turn = number;
+    held.timeMs = timeMs;
+    held.costMicros += faults.turnMicros();
+    this.#ports.ran(pid, number);
+    const digests = commands.map((command: Command): CommandDigest => commandDigest(command));
+    if (killed || faults.evicts()) this.#held.delete(process);
+    return { kind: "done", commands, digests, replayMicros: held.costMicros };
+  }
+
+  #find(request: TurnRequest): Held | TurnOutcome {
+    const { process, pid, number, load } = request;
+    const present = this.#held.get(process);
+    if (present !== undefined && present.turn === number - 1) return present;
+    if (present !== undefined)
+      this.#ports.complain(`turn ${number} of ${pid} was asked for, and the last one was ${present.turn}`);
+    if (number > 1 && load === undefined) return { kind: "absent" };
+    const fresh = this.#load(request, number === 1 ? { tail: [] } : (load as LoadRequest));
+    if (!("kind" in fresh)) this.#held.set(process, fresh);
+    return fresh;
+  }
+
+  #load({ pid, number }: TurnRequest, { snapshot, tail }: LoadRequest): Held | TurnOutcome {
+    const { programs, faults, ledger, complain } = this.#ports;
+    const program = programs.get(pid);
+    if (program === undefined) return { kind: "broken", detail: "no such program" };
+    if (snapshot !== undefined && faults.damages())
+      return { kind: "damaged-snapshot", turn: snapshot.turn, detail: "damaged, as it was told to be" };
+    const from = snapshot?.turn ?? 0;
+    const journal = ledger.journal(pid);
+    const expected = journal.slice(from, number - 1);
+    const isWhole =
+      journal.length === number - 1 && tail.length === expected.length && tail.every((turn, i) => turn === expected[i]);
+    if (!isWhole) {
+      complain(
+        `${pid} is to be rebuilt for turn ${number} from turns ${tail.map((turn) => turn.number).join()} after ${from}, and the journal has ${journal.length}`,
+      );
+      return { kind: "broken", detail: "its journal has a gap" };
+    }
+    const process = new SimulatedProcess(program, (problem) => complain(`${pid}, rebuilt: ${problem}`), snapshot?.body);
+    const held: Held = { process, turn: number - 1, timeMs: tail.at(-1)?.timeMs ?? 0, costMicros: 0 };
+    for (const turn of tail) {
+      const outcome = replay(process, turn);
+      if (outcome !== undefined) {
+        complain(`${pid} diverged in turn ${turn.number}`);
+        return outcome;
+      }
+      held.costMicros += faults.turnMicros();
+    }
+    return held;
+  }
+}
+
+function replay(process: SimulatedProcess, turn: Turn): TurnOutcome | undefined {
+  const commands = process.turn(turn.timeMs, turn.inputs);
+  const length = Math.max(commands.length, turn.commands.length);
+  for (let index = 0; index < length; index++) {
+    const command = commands[index];
+    const actual = command === undefined ? undefined : commandDigest(command);
+    const expected = turn.commands[index];
+    if (actual?.kind !== expected?.kind || actual?.digest !== expected?.digest) {
+      return { kind: "diverged", divergence: { turn: turn.number, index, expected, actual } };
+    }
+  }
+  return undefined;
+}

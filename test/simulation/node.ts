@@ -1,0 +1,244 @@
+/** A simulated node: a kernel with the ports it is given, each of which may be the last thing it ever calls. */
+import type { Clock } from "../../src/base/ports.ts";
+import { Kernel } from "../../src/kernel/kernel.ts";
+import type { KernelEvents, OperationReport } from "../../src/kernel/ports.ts";
+import type { Machine, MachineEvents } from "../../src/machine/port.ts";
+import { MemoryStore } from "../../src/store/memory/index.ts";
+import type { Fault, StoreCall } from "../../src/store/memory/index.ts";
+import type { Dice } from "./dice.ts";
+import type { Faults } from "./faults.ts";
+import type { Ledger, WatchedDisk } from "./ledger.ts";
+import { SimulatedMachine } from "./machine.ts";
+import type { Outside } from "./outside.ts";
+import type { Program } from "./program.ts";
+import { SimulatedRunner } from "./runner.ts";
+import type { Scope, Timeline } from "./timeline.ts";
+
+/** What a node needs of the run it is part of. */
+export interface NodeWorld {
+  readonly timeline: Timeline;
+  readonly dice: Dice;
+  readonly faults: Faults;
+  readonly disk: WatchedDisk;
+  readonly ledger: Ledger;
+  readonly outside: Outside;
+  readonly programs: ReadonlyMap<string, Program>;
+  readonly unloadable: ReadonlySet<string>;
+  /** What the kernel tells the layer above. */
+  readonly events: Pick<KernelEvents, "logs" | "exited" | "notice">;
+  complain(problem: string): void;
+  note(what: string, ...facts: readonly unknown[]): void;
+  ran(pid: string, turn: number): void;
+  saidFatal(pid: string): void;
+  opened(node: SimulatedNode): void;
+  /** It stopped by itself, or could not be opened: its callers must have heard of it soon. */
+  failed(node: SimulatedNode): void;
+  closed(node: SimulatedNode): void;
+  /** It is gone, and whoever waits for it waits for ever. */
+  died(node: SimulatedNode): void;
+}
+
+export type NodeState = "opening" | "open" | "closing" | "closed" | "failed" | "dead";
+
+export class SimulatedNode {
+  readonly number: number;
+  readonly scope: Scope = { ended: false };
+  readonly #world: NodeWorld;
+  readonly #store: MemoryStore;
+  #kernel: Kernel | undefined;
+  #machine!: SimulatedMachine;
+  #runner!: SimulatedRunner;
+  state: NodeState = "opening";
+
+  constructor(number: number, world: NodeWorld) {
+    this.number = number;
+    this.#world = world;
+    this.#store = new MemoryStore(world.disk, {
+      decide: (call) => this.#atStore(call),
+      crashed: () => this.die("at its store"),
+    });
+  }
+
+  /** While it is open. */
+  get kernel(): Kernel | undefined {
+    return this.state === "open" ? this.#kernel : undefined;
+  }
+
+  get runner(): SimulatedRunner {
+    return this.#runner;
+  }
+
+  get machine(): SimulatedMachine {
+    return this.#machine;
+  }
+
+  open(): void {
+    const { dice, events, note } = this.#world;
+    note("open", this.number);
+    const opening = Kernel.open({
+      store: this.#store,
+      clock: this.#clock(),
+      random: { bytes: (length) => dice.bytes(length) },
+      defer: (fn) => void this.#after(0, fn),
+      machine: (machineEvents) => this.#newMachine(machineEvents),
+      runner: (report) => this.#newRunner(report),
+      events: {
+        logs: (logs) => this.#port("events.logs", () => events.logs(logs)),
+        exited: (exits) => this.#port("events.exited", () => events.exited(exits)),
+        notice: (notice) => this.#port("events.notice", () => events.notice(notice)),
+        failed: (error) => this.#failed(error),
+      },
+    });
+    opening.then(
+      (kernel) => {
+        if (this.scope.ended || this.state !== "opening") return;
+        this.#kernel = kernel;
+        this.state = "open";
+        this.#world.opened(this);
+      },
+      (error: Error) => this.#failed(error),
+    );
+  }
+
+  close(graceMs: number): void {
+    const { note, complain, timeline } = this.#world;
+    const kernel = this.kernel;
+    if (kernel === undefined) return;
+    note("close", this.number, graceMs);
+    this.state = "closing";
+    timeline.after(
+      graceMs + 60_000,
+      () => this.state === "closing" && complain("the kernel does not close"),
+      this.scope,
+    );
+    kernel.close(graceMs).then(
+      () => {
+        if (this.scope.ended || this.state !== "closing") return;
+        this.state = "closed";
+        this.#world.closed(this);
+      },
+      (error: Error) => this.#failed(error),
+    );
+  }
+
+  /** The operating system takes it away, between two instructions. */
+  die(where: string): void {
+    if (this.scope.ended) return;
+    this.#world.note("crash", where);
+    this.scope.ended = true;
+    this.state = "dead";
+    this.#store.crash();
+    this.#world.died(this);
+  }
+
+  /** What is left of a node that closed or failed goes. */
+  leave(): void {
+    this.scope.ended = true;
+    this.#store.crash();
+  }
+
+  usurp(): void {
+    this.#store.usurp();
+  }
+
+  #failed(error: Error): void {
+    if (this.scope.ended || this.state === "failed" || this.state === "closed") return;
+    this.#world.note("failed", error.message);
+    this.state = "failed";
+    this.#world.failed(this);
+  }
+
+  // -- ports ----------------------------------------------------------------------------------------------------
+
+  #clock(): Clock {
+    const { timeline } = this.#world;
+    return { nowMs: () => timeline.wallMs, after: (delayMs, fn) => this.#after(delayMs, fn) };
+  }
+
+  #after(delayMs: number, fn: () => void): () => void {
+    return this.#world.timeline.after(delayMs, fn, this.scope);
+  }
+
+  #atStore(call: StoreCall): Fault | undefined {
+    const { faults, complain, note } = this.#world;
+    if (call === "commit" && (this.state === "failed" || this.state === "closed"))
+      complain(`a kernel that is ${this.state} commits`);
+    const fault = faults.atStore(call, (ms) => new Promise((resolve) => void this.#after(ms, resolve)));
+    if (fault !== undefined) note("store fault", call, typeof fault === "string" ? fault : "stall");
+    return fault;
+  }
+
+  /** One call of a port: the node may die just before or just after it. */
+  #port(name: string, call: () => void): void {
+    if (this.scope.ended) return;
+    const crash = this.#world.faults.atPort();
+    if (crash === "before") return this.die(`before ${name}`);
+    call();
+    if (crash === "after") this.die(`after ${name}`);
+  }
+
+  /** One that a kernel has no business with after its end. */
+  #livePort(name: string, call: () => void): void {
+    if (!this.scope.ended && (this.state === "failed" || this.state === "closed"))
+      this.#world.complain(`a kernel that is ${this.state} calls ${name}`);
+    this.#port(name, call);
+  }
+
+  #newMachine(events: MachineEvents): Machine {
+    const world = this.#world;
+    const { timeline, dice, faults, ledger, programs, unloadable, complain, note, ran, saidFatal } = world;
+    const { scope } = this;
+    const machine = new SimulatedMachine({
+      timeline,
+      scope,
+      dice,
+      faults,
+      ledger,
+      programs,
+      events,
+      unloadable,
+      complain,
+      note,
+      ran,
+      saidFatal,
+    });
+    this.#machine = machine;
+    return {
+      run: (requests) => this.#livePort("machine.run", () => machine.run(requests)),
+      snapshot: (process) => this.#port("machine.snapshot", () => machine.snapshot(process)),
+      kill: (process) => this.#port("machine.kill", () => machine.kill(process)),
+      drop: (process) => this.#port("machine.drop", () => machine.drop(process)),
+      close: () => machine.close(),
+    };
+  }
+
+  #newRunner(report: (reports: readonly OperationReport[]) => void): SimulatedRunner {
+    const { timeline, dice, faults, outside, complain, note, ledger } = this.#world;
+    const runner = new SimulatedRunner({
+      timeline,
+      scope: this.scope,
+      dice,
+      faults,
+      outside,
+      complain,
+      note,
+      node: this.number,
+      report: (reports) => {
+        if (this.scope.ended) return false;
+        const taken = this.state === "open" || this.state === "opening";
+        report(reports);
+        return taken;
+      },
+      startedOnRecord: ({ process, number }) => ledger.operationRow(process, number)?.started === true,
+      kill: () => this.die("by an operation that kills it"),
+    });
+    this.#runner = runner;
+    const guarded = {
+      start: (requests: Parameters<SimulatedRunner["start"]>[0]) =>
+        this.#livePort("runner.start", () => runner.start(requests)),
+      proceed: (token: string) => this.#livePort("runner.proceed", () => runner.proceed(token)),
+      abort: (token: string) => this.#port("runner.abort", () => runner.abort(token)),
+    };
+    return guarded as unknown as SimulatedRunner;
+  }
+}

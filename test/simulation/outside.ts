@@ -1,0 +1,174 @@
+/**
+ * The world outside, where operations take effect: what each of them did, how often it was begun, and whether that is what
+ * the engine promises.
+ */
+import { decodeValue } from "../../src/base/value.ts";
+import type { Pid } from "../../src/journal/types.ts";
+import type { OperationRequest } from "../../src/kernel/ports.ts";
+import { quarantineDeaths } from "../../src/kernel/attempts.ts";
+import type { OperationRow } from "../../src/store/port.ts";
+import type { OperationStep, Program } from "./program.ts";
+import type { Timeline } from "./timeline.ts";
+
+export interface OutsidePorts {
+  readonly programs: ReadonlyMap<Pid, Program>;
+  readonly timeline: Timeline;
+  complain(problem: string): void;
+  /** The operation's row as it is on the disk now. */
+  row(process: number, number: number): OperationRow | undefined;
+}
+
+/** One operation of one process, over all its attempts. */
+export interface Deed {
+  readonly pid: Pid;
+  readonly number: number;
+  readonly step: OperationStep;
+  readonly occurrence: number;
+  readonly idempotencyKey: string;
+  dispatched: number;
+  /** How often an at-most-once operation was begun. */
+  begun: number;
+  /** Tokens of its attempts that run now. */
+  readonly running: Set<string>;
+  /** Node deaths it was running at, since a person last let it go on. */
+  deaths: number;
+  /** All node deaths up to then. */
+  forgivenDeaths: number;
+  /** It was put off because it was not deployed. */
+  wasUnavailable: boolean;
+  /** A person has mended what kills the node. */
+  mended: boolean;
+  /** Results it gave, each as `ok text`. */
+  readonly results: Set<string>;
+  /** The node that was told of its result, by number; 0 if none was. */
+  toldNode: number;
+  /** That node was closed in good order: nobody may ask for it again. */
+  isDone: boolean;
+}
+
+export class Outside {
+  readonly #ports: OutsidePorts;
+  readonly #deeds = new Map<string, Deed>();
+  #nodeDeaths = 0;
+
+  constructor(ports: OutsidePorts) {
+    this.#ports = ports;
+  }
+
+  get deeds(): Iterable<Deed> {
+    return this.#deeds.values();
+  }
+
+  find(pid: Pid, number: number): Deed | undefined {
+    return this.#deeds.get(`${pid}/${number}`);
+  }
+
+  gave(pid: Pid, number: number, ok: boolean, text: string): boolean {
+    return this.find(pid, number)?.results.has(`${ok} ${text}`) ?? false;
+  }
+
+  /** An attempt has been asked for: it must be on record, and the same as ever. */
+  dispatched(request: OperationRequest): Deed | undefined {
+    const { complain } = this.#ports;
+    const name = `operation ${request.number} of ${request.pid}`;
+    const row = this.#ports.row(request.process, request.number);
+    if (row === undefined) {
+      complain(`${name} was dispatched before its turn was durable, or after it was done with`);
+      return undefined;
+    }
+    if (row.state === "quarantined") complain(`${name} was dispatched from quarantine`);
+    if (row.attempt !== request.attempt)
+      complain(`${name} was dispatched as attempt ${request.attempt} and is on record with ${row.attempt}`);
+    if (row.args.text !== request.args.text)
+      complain(`${name} was dispatched with other arguments than it has on record`);
+    if (request.watched !== row.deaths > 0)
+      complain(`${name} died ${row.deaths} times and is ${request.watched ? "" : "not "}watched`);
+    const deed = this.#deedOf(request);
+    if (deed === undefined) return undefined;
+    deed.dispatched++;
+    if (deed.idempotencyKey !== request.idempotencyKey)
+      complain(`${name} changed its idempotency key from ${deed.idempotencyKey} to ${request.idempotencyKey}`);
+    if (deed.running.size > 0) complain(`${name} was dispatched while an attempt of it was running`);
+    if (deed.isDone) complain(`${name} was dispatched after a node that knew its result had been closed`);
+    this.#checkDeaths(deed, row.deaths);
+    return deed;
+  }
+
+  #deedOf(request: OperationRequest): Deed | undefined {
+    const { pid, number, idempotencyKey } = request;
+    const known = this.find(pid, number);
+    if (known !== undefined) return known;
+    const [site, occurrence] = decodeValue(request.args) as [number, number];
+    const step = this.#ports.programs.get(pid)?.operations.get(site);
+    if (step === undefined) {
+      this.#ports.complain(`operation ${number} of ${pid} is none of its program: ${request.args.text}`);
+      return undefined;
+    }
+    const deed: Deed = {
+      pid,
+      number,
+      step,
+      occurrence,
+      idempotencyKey,
+      dispatched: 0,
+      begun: 0,
+      running: new Set(),
+      deaths: 0,
+      forgivenDeaths: 0,
+      wasUnavailable: false,
+      mended: false,
+      results: new Set(),
+      toldNode: 0,
+      isDone: false,
+    };
+    this.#deeds.set(`${pid}/${number}`, deed);
+    return deed;
+  }
+
+  /** Deaths it was running at count, others may: whoever only queued must not be told from the killer at once. */
+  #checkDeaths(deed: Deed, counted: number): void {
+    const name = `operation ${deed.number} of ${deed.pid}`;
+    // By a clock that was set back, what ran seems to have waited for its time.
+    if (counted < deed.deaths && !this.#ports.timeline.jumpedBack)
+      this.#ports.complain(`${name} was running at ${deed.deaths} node deaths, and ${counted} are counted`);
+    const most = this.#nodeDeaths - deed.forgivenDeaths;
+    if (counted > most) this.#ports.complain(`${name} has ${counted} deaths counted, and the node died ${most} times`);
+    if (counted >= quarantineDeaths) this.#ports.complain(`${name} was dispatched after ${counted} deaths`);
+  }
+
+  /** Its function is called. */
+  begins(deed: Deed, token: string): void {
+    deed.running.add(token);
+    if (deed.step.mode === "at-most-once" && ++deed.begun > 1) {
+      this.#ports.complain(`operation ${deed.number} of ${deed.pid} is at-most-once and was begun ${deed.begun} times`);
+    }
+  }
+
+  gives(deed: Deed, ok: boolean, text: string): void {
+    deed.results.add(`${ok} ${text}`);
+  }
+
+  /** The node died, or gave up. */
+  nodeDied(): void {
+    this.#nodeDeaths++;
+    for (const deed of this.#deeds.values()) {
+      if (deed.running.size > 0) deed.deaths++;
+      deed.running.clear();
+    }
+  }
+
+  /** The node was closed in good order: what ran was told to stop. */
+  nodeClosed(node: number): void {
+    for (const deed of this.#deeds.values()) {
+      deed.running.clear();
+      if (deed.toldNode === node) deed.isDone = true;
+    }
+  }
+
+  /** A person looked at a quarantined operation, and lets it go on. */
+  mend(deed: Deed): void {
+    deed.deaths = 0;
+    deed.forgivenDeaths = this.#nodeDeaths;
+    deed.mended = true;
+  }
+}

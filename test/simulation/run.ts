@@ -1,0 +1,80 @@
+/**
+ * Runs seeds. Between two events all microtasks have to run, and only the event loop makes sure of that; it takes several
+ * runs side by side, so that its own cost is shared. They know nothing of each other.
+ */
+import { Simulation } from "./simulation.ts";
+import type { RunResult, Sabotage } from "./simulation.ts";
+
+export interface Run extends RunResult {
+  /** The last events; empty if nothing went wrong and nobody asked for them. */
+  readonly trace: readonly string[];
+}
+
+export interface RunOptions {
+  /** How many events to tell of, whatever the run's end. Default: the last 60, of a run that fails. */
+  readonly keptEvents?: number;
+  readonly sabotage?: Sabotage;
+}
+
+const traceLength = 60;
+const sideBySide = 8;
+const underway = new Set<Simulation>();
+let catching = false;
+
+export function runSeed(seed: number, options: RunOptions = {}): Promise<Run> {
+  catchUncaught();
+  const simulation = new Simulation(seed, options.keptEvents ?? traceLength, options.sabotage);
+  underway.add(simulation);
+  return new Promise((resolve) => {
+    const step = (): void => {
+      if (simulation.step()) return void setImmediate(step);
+      underway.delete(simulation);
+      const { result } = simulation;
+      const isToldOf = result.problem !== undefined || options.keptEvents !== undefined;
+      resolve({ ...result, trace: isToldOf ? simulation.trace : [] });
+    };
+    step();
+  });
+}
+
+/** The failures among so many seeds. Each has been run again, alone: it must fail in the same way. */
+export async function runSeeds(first: number, count: number): Promise<Run[]> {
+  const failed: Run[] = [];
+  let next = first;
+  const lane = async (): Promise<void> => {
+    while (next < first + count) {
+      const run = await runSeed(next++);
+      if (run.problem !== undefined) failed.push(run);
+    }
+  };
+  await Promise.all(Array.from({ length: sideBySide }, lane));
+  const failures: Run[] = [];
+  for (const before of failed) {
+    const again = await runSeed(before.seed);
+    if (again.problem === before.problem) failures.push(again);
+    // Nobody knows whose an uncaught error was when several were under way.
+    else if (before.problem?.includes(uncaught) !== true || again.problem !== undefined) {
+      failures.push({ ...before, problem: `${before.problem}; and the second time: ${again.problem ?? "nothing"}` });
+    }
+  }
+  return failures;
+}
+
+const uncaught = "nobody caught";
+
+function catchUncaught(): void {
+  if (catching) return;
+  catching = true;
+  const complain = (error: unknown): void => {
+    if (underway.size === 0) throw error;
+    for (const simulation of underway) {
+      simulation.complain(`${uncaught}: ${error instanceof Error ? error.stack : String(error)}`);
+    }
+  };
+  process.on("unhandledRejection", complain);
+  process.on("uncaughtException", complain);
+}
+
+export function describeFailure({ seed, problem, trace }: Run): string {
+  return `Seed ${seed} failed ${problem}\n${trace.join("\n")}\nAgain: npm run simulate -- --seed ${seed} --seeds 1 --verbose\n`;
+}

@@ -1,0 +1,71 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import type { CommitBatch } from "../../src/store/port.ts";
+import { describeFailure, runSeed } from "./run.ts";
+import type { Run } from "./run.ts";
+import { runAll } from "./threads.ts";
+
+const firstSeed = 1;
+const seeds = 10_000;
+const chosenSeed = process.env["PERDURE_SEED"];
+
+function passes(failures: readonly Run[]): void {
+  assert.equal(failures.length, 0, `\n${failures.map((run) => describeFailure(run)).join("\n")}`);
+}
+
+describe("the kernel keeps its promises whatever goes wrong", () => {
+  test(`in ${seeds} runs from seed ${firstSeed}`, async () => {
+    const { passed, failures } = await runAll({ first: firstSeed, count: seeds });
+    passes(failures);
+    assert.equal(passed, seeds);
+  });
+
+  test("in the run of PERDURE_SEED", { skip: chosenSeed === undefined }, async () => {
+    const run = await runSeed(Number(chosenSeed));
+    passes(run.problem === undefined ? [] : [run]);
+  });
+});
+
+test("one seed gives one run, alone or beside others", async () => {
+  const some = seedsFrom(7_000, 40);
+  const together = await Promise.all(some.map((seed) => runSeed(seed)));
+  for (const before of together) {
+    const again = await runSeed(before.seed);
+    assert.equal(again.fingerprint, before.fingerprint, `seed ${before.seed}`);
+  }
+});
+
+describe("the simulator notices", () => {
+  const notices = (what: string, commit: (batch: CommitBatch) => CommitBatch): void => {
+    test(what, async () => {
+      const runs = await Promise.all(seedsFrom(1, 100).map((seed) => runSeed(seed, { sabotage: { commit } })));
+      assert.ok(runs.some(({ problem }) => problem !== undefined));
+    });
+  };
+  notices("a commit that never reaches the disk", ({ atMs }) => ({ atMs }));
+  notices("an input that stays in the inbox when it is consumed", (batch) => ({ ...batch, inboxGone: [] }));
+  notices("an input that is written twice", (batch) => ({
+    ...batch,
+    inbox: [...(batch.inbox ?? []), ...(batch.inbox ?? [])],
+  }));
+  notices("an input that is not written", (batch) => ({ ...batch, inbox: [] }));
+  notices("a turn that is not written", (batch) => ({ ...batch, turns: [] }));
+  notices("an operation that is not written", (batch) => ({ ...batch, operations: [] }));
+  notices("an operation that stays when it is done with", (batch) => ({ ...batch, operationsGone: [] }));
+  notices("a timer that is not written", (batch) => ({ ...batch, timers: [] }));
+  notices("a timer that stays when it has fired", (batch) => ({ ...batch, timersGone: [] }));
+  notices("a timer that is due early", (batch) => ({
+    ...batch,
+    timers: (batch.timers ?? []).map((row) => ({ ...row, dueMs: row.dueMs - 1 })),
+  }));
+  notices("a log that is not written", (batch) => ({ ...batch, logs: [] }));
+  notices("an exit that is not written", (batch) => ({ ...batch, exits: [] }));
+  notices("a snapshot that is said to be of the turn after", (batch) => ({
+    ...batch,
+    snapshots: (batch.snapshots ?? []).map((row) => ({ ...row, turn: row.turn + 1 })),
+  }));
+});
+
+function seedsFrom(first: number, count: number): number[] {
+  return Array.from({ length: count }, (_, index) => first + index);
+}

@@ -1,0 +1,294 @@
+/**
+ * One run: nodes that come and go over one disk, callers, and a world outside, all from one seed. First everything goes
+ * wrong that can; then it is calm, and whatever is owed has to happen.
+ */
+import type { Pid } from "../../src/journal/types.ts";
+import type { CommitBatch } from "../../src/store/port.ts";
+import { MemoryStore } from "../../src/store/memory/index.ts";
+import { Callers } from "./callers.ts";
+import { Dice } from "./dice.ts";
+import { checkExit } from "./ending.ts";
+import { drawProfile, Faults } from "./faults.ts";
+import { generatePrograms, outsideStreams } from "./generate.ts";
+import { Ledger, WatchedDisk } from "./ledger.ts";
+import { SimulatedNode } from "./node.ts";
+import type { NodeWorld } from "./node.ts";
+import { Outside } from "./outside.ts";
+import type { Program } from "./program.ts";
+import { Settlement } from "./settle.ts";
+import { Timeline } from "./timeline.ts";
+import { Trace } from "./trace.ts";
+import { Visible } from "./visible.ts";
+
+/** What is done behind the kernel's back. */
+export interface Sabotage {
+  commit(batch: CommitBatch): CommitBatch;
+}
+
+export interface RunResult {
+  readonly seed: number;
+  /** What went wrong; undefined if nothing did. */
+  readonly problem: string | undefined;
+  readonly steps: number;
+  readonly turns: number;
+  readonly nodes: number;
+  /** Two runs of one seed have the same. */
+  readonly fingerprint: string;
+}
+
+const pollMs = 100;
+/** Calm for so long, a run must have come to its end. */
+const patienceMs = 300_000;
+/** More than any run takes whose clock moves on. */
+const maxSteps = 200_000;
+
+export class Simulation {
+  readonly #seed: number;
+  readonly #timeline = new Timeline();
+  readonly #plan: Dice;
+  readonly #dice: Dice;
+  readonly #faults: Faults;
+  readonly #disk = new WatchedDisk("simulated");
+  readonly #programs: ReadonlyMap<Pid, Program>;
+  readonly #ledger: Ledger;
+  readonly #outside: Outside;
+  readonly #callers: Callers;
+  readonly #visible: Visible;
+  readonly #trace: Trace;
+  readonly #unloadable = new Set<Pid>();
+  readonly #ranAtMs = new Map<string, number>();
+  readonly #world: NodeWorld;
+  #node: SimulatedNode | undefined;
+  #nodes = 0;
+  #calmSinceMs = Infinity;
+  #highestOffsetMs = 0;
+  #rounds: number;
+  #problem: string | undefined;
+  #over = false;
+
+  constructor(seed: number, traceLength: number, sabotage?: Sabotage) {
+    this.#seed = seed;
+    this.#trace = new Trace(traceLength);
+    this.#plan = new Dice(seed, "plan");
+    this.#dice = new Dice(seed, "chance");
+    this.#faults = new Faults(drawProfile(this.#plan), new Dice(seed, "faults"));
+    this.#programs = new Map(generatePrograms(this.#plan).map((program) => [program.pid, program]));
+    this.#rounds = this.#plan.int(0, 1);
+    const complain = (problem: string): void => this.complain(problem);
+    const note = (what: string, ...facts: readonly unknown[]): void =>
+      this.#trace.add(this.#timeline.nowMs, this.#timeline.steps, what, facts);
+    const common = { timeline: this.#timeline, programs: this.#programs, dice: this.#dice, complain, note };
+    this.#ledger = new Ledger(this.#disk, {
+      ...common,
+      mayBeMissing: (pid, stream, number) => this.#callers.mayBeMissing(pid, stream, number),
+      gave: (pid, operation, ok, text) => this.#outside.gave(pid, operation, ok, text),
+      ranAtMs: (pid, turn) => this.#ranAtMs.get(`${pid} ${turn}`) ?? 0,
+    });
+    const ledger = this.#ledger;
+    this.#outside = new Outside({ ...common, row: (process, number) => ledger.operationRow(process, number) });
+    this.#callers = new Callers({
+      ...common,
+      ledger,
+      commandLine: new MemoryStore(this.#disk, undefined),
+      node: () => this.#node,
+    });
+    this.#visible = new Visible({ ...common, ledger, disk: this.#disk, unloadable: this.#unloadable });
+    this.#world = {
+      ...common,
+      faults: this.#faults,
+      disk: this.#disk,
+      ledger,
+      outside: this.#outside,
+      unloadable: this.#unloadable,
+      events: this.#visible,
+      ran: (pid, turn) => void this.#ranAtMs.set(`${pid} ${turn}`, this.#timeline.nowMs),
+      saidFatal: (pid) => this.#visible.fatal.add(pid),
+      opened: () => undefined,
+      failed: (node) => this.#failed(node),
+      closed: (node) => this.#closed(node),
+      died: (node) => this.#died(node),
+    };
+    this.#disk.sabotage = sabotage?.commit;
+    this.#begin();
+  }
+
+  /** Lets one thing happen. False when the run is over. */
+  step(): boolean {
+    if (this.#over || this.#problem !== undefined) return false;
+    if (this.#timeline.steps >= maxSteps) this.complain("so much has happened, and the run has not come to its end");
+    try {
+      if (!this.#timeline.step()) this.complain("nothing is left to happen, and the run has not come to its end");
+    } catch (error) {
+      this.complain(`something was thrown: ${error instanceof Error ? error.stack : String(error)}`);
+    }
+    return true;
+  }
+
+  complain(problem: string): void {
+    this.#problem ??= `after ${this.#timeline.nowMs} ms, at step ${this.#timeline.steps}: ${problem}`;
+  }
+
+  get result(): RunResult {
+    const { steps, wallMs } = this.#timeline;
+    const { turns, commits } = this.#ledger;
+    const fingerprint = [steps, wallMs, turns, commits, this.#nodes, this.#disk.logs.length, this.#dice.next()].join(
+      " ",
+    );
+    return { seed: this.#seed, problem: this.#problem, steps, turns, nodes: this.#nodes, fingerprint };
+  }
+
+  /** The last events, in words. */
+  get trace(): readonly string[] {
+    return this.#trace.lines;
+  }
+
+  // -- the plan -------------------------------------------------------------------------------------------------
+
+  #begin(): void {
+    this.#disk.programs.set("program", {
+      hash: "program",
+      file: "program.ts",
+      createdAtMs: this.#timeline.wallMs,
+      bundle: "",
+      sourceMap: "",
+      prelude: "",
+      engine: "",
+    });
+    this.#open();
+    const { chaosMs, crashes, closings, jumps, fencings } = this.#faults.profile;
+    for (const program of this.#programs.values()) this.#planProcess(program, chaosMs);
+    this.#sometimes(crashes, () => this.#node?.die("at any time"));
+    this.#sometimes(closings, () => this.#node?.close(this.#plan.pick([0, 5, 1_000])));
+    this.#sometimes(fencings, () => this.#node?.usurp());
+    this.#sometimes(jumps, () =>
+      this.#jump(this.#plan.pick([-1, 1]) * this.#plan.pick([30, 1_000, 60_000, 7_200_000])),
+    );
+    this.#timeline.after(chaosMs, () => this.#calm());
+  }
+
+  #sometimes(count: number, fn: () => void): void {
+    for (let i = 0; i < count; i++) this.#at(this.#faults.profile.chaosMs, fn);
+  }
+
+  #at(withinMs: number, fn: () => void): void {
+    this.#timeline.after(this.#plan.int(0, withinMs), fn);
+  }
+
+  #planProcess(program: Program, chaosMs: number): void {
+    const plan = this.#plan;
+    const callers = this.#callers;
+    const { pid } = program;
+    if (plan.chance(0.02)) this.#unloadable.add(pid);
+    const startAtMs = plan.delay(0, chaosMs);
+    this.#timeline.after(startAtMs, () => callers.start(program));
+    // The same call again, maybe at the same time.
+    if (plan.chance(0.3))
+      this.#timeline.after(plan.chance(0.5) ? startAtMs : plan.int(0, chaosMs), () => callers.start(program));
+    if (plan.chance(0.1)) this.#at(chaosMs, () => callers.startOther(pid));
+    for (const stream of outsideStreams)
+      if (plan.chance(0.5)) this.#at(chaosMs, () => callers.send(pid, stream, plan.int(1, 5)));
+    for (let i = plan.int(0, 2); i > 0; i--) this.#at(chaosMs, () => callers.awaitExit(pid));
+    if (plan.chance(0.08)) this.#at(chaosMs, () => callers.cancel(pid));
+    if (plan.chance(0.02)) this.#at(chaosMs, () => callers.cancel(pid));
+    if (plan.chance(0.08)) this.#at(chaosMs, () => callers.kill(pid));
+  }
+
+  #jump(byMs: number): void {
+    this.#world.note("clock", byMs);
+    this.#timeline.jump(byMs);
+    this.#highestOffsetMs = Math.max(this.#highestOffsetMs, this.#timeline.offsetMs);
+  }
+
+  // -- nodes ----------------------------------------------------------------------------------------------------
+
+  #open(): void {
+    this.#node = new SimulatedNode(++this.#nodes, this.#world);
+    this.#node.open();
+  }
+
+  #reopen(): void {
+    const calm = this.#faults.over;
+    this.#timeline.after(calm ? 10 : this.#faults.awayMs(), () => this.#open());
+  }
+
+  #died(node: SimulatedNode): void {
+    this.#faults.deaths++;
+    this.#disk.endedAtMs = this.#timeline.wallMs;
+    this.#outside.nodeDied();
+    this.#callers.nodeDied(node);
+    this.#reopen();
+  }
+
+  #failed(node: SimulatedNode): void {
+    this.#faults.deaths++;
+    this.#outside.nodeDied();
+    this.#ended(node);
+  }
+
+  #closed(node: SimulatedNode): void {
+    const { clean, owner } = this.#disk;
+    if (!clean || owner !== undefined) this.complain("the kernel closed, and the store does not say that it did");
+    this.#outside.nodeClosed(node.number);
+    this.#ended(node);
+  }
+
+  /** Its store may be slow to answer what was asked of it before its end, but not slower than this. */
+  #ended(node: SimulatedNode): void {
+    this.#timeline.after(this.#faults.profile.longestStallMs + 5, () => {
+      if (this.#node !== node || node.scope.ended) return;
+      this.#callers.checkAnswered(node);
+      node.leave();
+      this.#disk.endedAtMs = this.#timeline.wallMs;
+      this.#callers.nodeDied(node);
+      this.#reopen();
+    });
+  }
+
+  // -- calm -----------------------------------------------------------------------------------------------------
+
+  #calm(): void {
+    this.#faults.over = true;
+    this.#calmSinceMs = this.#timeline.nowMs;
+    // What was to happen by a clock that has been set back since would be hours away.
+    this.#jump(this.#highestOffsetMs - this.#timeline.offsetMs);
+    this.#settle();
+  }
+
+  #settle(): void {
+    const node = this.#node;
+    const again = (): void => void this.#timeline.after(pollMs, () => this.#settle());
+    const isLate = this.#timeline.nowMs - this.#calmSinceMs > patienceMs;
+    if (node?.kernel === undefined)
+      return isLate ? this.complain("it has been calm for long, and no node is open") : again();
+    const settlement = new Settlement(
+      {
+        ledger: this.#ledger,
+        outside: this.#outside,
+        callers: this.#callers,
+        timeline: this.#timeline,
+        unloadable: this.#unloadable,
+      },
+      node,
+    );
+    if (settlement.debts.length === 0) {
+      if (this.#rounds-- > 0) node.close(1_000);
+      else return this.#finish();
+    } else if (isLate) {
+      return this.complain(`it has been calm for long, and these are owed: ${settlement.debts.join("; ")}`);
+    } else if (settlement.isOnlyTimers && settlement.nextTimerMs > 2 * pollMs) {
+      this.#jump(settlement.nextTimerMs - pollMs);
+    }
+    again();
+  }
+
+  #finish(): void {
+    for (const account of this.#ledger.accounts) {
+      const { exit } = this.#ledger.record(account).row;
+      const program = this.#programs.get(account.pid);
+      if (exit === undefined || program === undefined) continue;
+      const problem = checkExit(program, exit, this.#callers.wishes(account.pid), this.#visible.fatal.has(account.pid));
+      if (problem !== undefined) this.complain(problem);
+    }
+    this.#over = true;
+  }
+}
