@@ -1,0 +1,23 @@
+import { sleep } from "perdure";
+import { book, pay, sendTickets } from "./agencies.ts";
+
+export default async function trip(traveller: string) {
+  const bookings: string[] = [];
+  let total = 0;
+
+  for (const what of ["flight", "hotel", "train"]) {
+    const { reference, price } = await book(what, traveller);
+    bookings.push(reference);
+    total += price;
+    console.log(`${what} booked: ${reference}, total ${total} €`);
+  }
+
+  console.log("six seconds to change one's mind ...");
+  await sleep("6s");
+
+  const receipt = await pay(traveller, total);
+  console.log(`${total} € paid for ${bookings.length} bookings, receipt ${receipt}`);
+
+  await sendTickets(traveller, bookings);
+  return { traveller, bookings, total, receipt };
+}
