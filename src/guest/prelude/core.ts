@@ -6,6 +6,7 @@
  */
 import { PerdureError } from "../../base/errors.ts";
 import { decodeValue } from "../../base/value.ts";
+import { hasOwn } from "../../base/value/intrinsics.ts";
 import type { ExitReason } from "../../journal/types.ts";
 import { deliverMessage } from "../mailbox.ts";
 import { abortProcess, setProcess } from "../process.ts";
@@ -122,7 +123,8 @@ function findEntry(modules: Program["modules"], entry: string): ((...args: unkno
   const hash = entry.lastIndexOf("#");
   const path = hash === -1 ? Object.keys(modules)[0] : entry.slice(0, hash);
   const name = (hash === -1 ? entry : entry.slice(hash + 1)) || "default";
-  const found = path === undefined ? undefined : modules[path]?.[name];
+  const module = path !== undefined && hasOwn(modules, path) ? modules[path] : undefined;
+  const found = module !== undefined && hasOwn(module, name) ? module[name] : undefined;
   if (typeof found === "function") return found as (...args: unknown[]) => unknown;
   if (entry === "" && found === undefined) return undefined;
   throw new PerdureError("ENTRY_NOT_FOUND", `The program exports no function ${JSON.stringify(entry || "default")}.`);
