@@ -156,8 +156,14 @@ function isBranch(object: object, depth: number, seen: Seen): boolean {
   // JSON.stringify would call a toJSON, wherever it comes from.
   if (depth === maxTreeDepth || (object as { toJSON?: unknown }).toJSON !== undefined || isRepeated(object, seen))
     return false;
+  const isList = isArray(object);
+  if (!isList) {
+    // Before its keys are listed: a typed array has one for every element.
+    const prototype: unknown = getPrototypeOf(object);
+    if (prototype !== objectPrototype && prototype !== null) return false;
+  }
   const names = keys(object);
-  if (isArray(object)) {
+  if (isList) {
     // Fewer names are holes, more are fields beside the items; as many of both at once end as undefined items below.
     if (names.length !== object.length) return false;
     for (let i = 0; i < names.length; i++) {
@@ -169,8 +175,6 @@ function isBranch(object: object, depth: number, seen: Seen): boolean {
     }
     return true;
   }
-  const prototype: unknown = getPrototypeOf(object);
-  if (prototype !== objectPrototype && prototype !== null) return false;
   for (let i = 0; i < names.length; i++) {
     const member = (object as Record<string, unknown>)[names[i] as string];
     if (typeof member === "string") continue;
