@@ -35,7 +35,7 @@ const typedArrayTag = Object.getOwnPropertyDescriptor(
 
 export function viewOf(value: object, indentation: number): View {
   const name = className(value);
-  const keys: (string | symbol)[] = Object.keys(value);
+  const keys: (string | symbol)[] = isLongList(value) ? [] : Object.keys(value);
   for (const key of Object.getOwnPropertySymbols(value)) {
     if (isEnumerable.call(value, key)) keys.push(key);
   }
@@ -51,7 +51,15 @@ export function viewOf(value: object, indentation: number): View {
   };
   if (typeof value === "function") return { ...plain, base: callableText(value, name) };
   if (Array.isArray(value)) return { ...plain, ...listView(value, name, keys) };
-  return { ...plain, ...(collectionView(value, name) ?? atomView(value, name, indentation, keys)) };
+  return { ...plain, ...(collectionView(value, name, keys) ?? atomView(value, name, indentation, keys)) };
+}
+
+/** Of longer lists, fields beside the items are not shown: to find them, every item's key would be made a string. */
+const maxKeyedLength = 10_000;
+
+function isLongList(value: object): boolean {
+  const isList = Array.isArray(value) || typedArrayTag.call(value) !== undefined;
+  return isList && (value as ArrayLike<unknown>).length > maxKeyedLength;
 }
 
 /** Undefined for objects without a prototype. */
@@ -106,7 +114,11 @@ function counted(count: number, what: string): string {
   return `${count} ${what}${count === 1 ? "" : "s"}`;
 }
 
-function collectionView(value: object, name: string | undefined): Partial<View> | undefined {
+function collectionView(
+  value: object,
+  name: string | undefined,
+  allKeys: readonly (string | symbol)[],
+): Partial<View> | undefined {
   if (value instanceof Map) {
     const entries = (shower: Shower): string[] => {
       const pairs = [...(value as Map<unknown, unknown>)];
@@ -128,7 +140,7 @@ function collectionView(value: object, name: string | undefined): Partial<View> 
   if (typedArrayTag.call(value) !== undefined) {
     const array = value as Uint8Array;
     const entries = array.length === 0 ? undefined : (shower: Shower): string[] => items(array, shower);
-    const keys = Object.keys(array).slice(array.length);
+    const keys = allKeys.slice(array.length);
     return { prefix: `${name}(${array.length}) `, isList: true, keys, entries };
   }
   if (value instanceof ArrayBuffer) return { entries: (shower) => bufferEntries(value, shower) };
