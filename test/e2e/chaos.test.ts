@@ -11,7 +11,7 @@ import { Witness } from "./support/witness.ts";
 
 const program = fileURLToPath(new URL("../fixtures/durable/app.ts", import.meta.url));
 const deaths = Number(process.env["PERDURE_DEATHS"] ?? 40);
-const budgetMs = 40_000;
+const budgetMs = Number(process.env["PERDURE_BUDGET_MS"] ?? 40_000);
 
 function suite(title: string, deaths: number): void {
   describe(title, () => {
