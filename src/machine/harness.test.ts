@@ -211,9 +211,20 @@ export class Process {
 
   /** What a kernel would load it with on a machine that does not hold it. */
   load(snapshot?: SnapshotResult): LoadRequest {
-    if (snapshot === undefined) return { tail: this.journal };
+    if (snapshot === undefined) return { tail: [...this.journal] };
     const { turn, body } = snapshot;
     return { snapshot: { turn, body }, tail: this.journal.slice(turn) };
+  }
+
+  snapshot(): Promise<SnapshotResult> {
+    return this.#machine.snapshot(this.key);
+  }
+
+  /** Fails unless both memories are the same, bit for bit (but for what the stack's lower half was last used for). */
+  async assertSameMemory(other: Process): Promise<void> {
+    const [own, others] = [await this.snapshot(), await other.snapshot()];
+    assert.equal(own.turn, others.turn);
+    assert.ok(Buffer.compare(own.body, others.body) === 0, "the memories differ");
   }
 
   /** The same process on another machine, with its journal so far. */
