@@ -152,7 +152,7 @@ class Restorer {
         throw corrupt(`node ${id} has no text for ${name}`);
       define(object, name, value, typeof key === "string");
     }
-    if (node[0] === "e") completeStack(object as { name?: unknown; message?: unknown; stack?: unknown });
+    if (node[0] === "e") completeStack(object);
   }
 
   private slot(slot: unknown): unknown {

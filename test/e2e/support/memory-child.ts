@@ -92,7 +92,9 @@ function loadFor(number: number, snapshots: readonly Uint8Array[]): LoadRequest 
   const before = recording.turns.slice(0, number - 1);
   if (mode === "replayed") return { tail: before };
   const body = snapshots[number - 3];
-  return mode === "restored" && body !== undefined ? { snapshot: { turn: number - 2, body }, tail: before.slice(-1) } : undefined;
+  return mode === "restored" && body !== undefined
+    ? { snapshot: { turn: number - 2, body }, tail: before.slice(-1) }
+    : undefined;
 }
 
 if (mode === "crowded") {
