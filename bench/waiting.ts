@@ -12,10 +12,13 @@ const mostReadyMs = 1_000;
 const startsAtOnce = 1_000;
 const program = programFile("sleepers");
 
-const kinds = [
-  { entry: "sleeper", what: "asleep at once" },
-  { entry: "workerAsleep", what: "asleep after two operations" },
-] as const;
+interface Kind {
+  readonly entry: string;
+  readonly what: string;
+}
+
+const atOnce: Kind = { entry: "sleeper", what: "asleep at once" };
+const afterWork: Kind = { entry: "workerAsleep", what: "asleep after two operations" };
 
 const measures = (
   count: string,
@@ -27,28 +30,31 @@ const measures = (
 - **disk**: size of the file after the node was closed (its log is then checkpointed), for each process. Snapshots are a
   cache and counted apart.
 
-A node with an empty store is opened in turns with the full ones, for comparison.`;
+A node with an empty store is opened in turns with them, for comparison.`;
 
 export const waiting: Benchmark = {
   name: "waiting",
   title: "Waiting: 100,000 processes asleep",
-  measures: measures("100,000"),
+  measures: measures(
+    'Two stores, each with 100,000 processes in `await sleep("1 day")`: asleep from their first turn on, or after two operations.',
+  ),
   limitMs: 600_000,
-  run: async (context) => await run(context, context.quick ? 10_000 : 100_000),
+  run: async (context) => await run(context, context.quick ? 10_000 : 100_000, [atOnce, afterWork]),
 };
 
 export const million: Benchmark = {
   name: "million",
   title: "Waiting: 1,000,000 processes asleep",
-  measures: measures("1,000,000"),
+  measures: measures('A store with 1,000,000 processes in `await sleep("1 day")`, asleep from their first turn on.'),
   isLong: true,
   limitMs: 1_800_000,
-  run: async (context) => await run(context, context.quick ? 100_000 : 1_000_000),
+  run: async (context) => await run(context, context.quick ? 50_000 : 1_000_000, [atOnce]),
 };
 
 interface Started {
   readonly startMs: number;
   readonly memoryBytes: number;
+  readonly mostMemoryBytes: number;
   readonly closeMs: number;
   readonly size: StoreSize;
 }
@@ -59,21 +65,31 @@ interface Opened {
   readonly memoryBytes: number;
 }
 
-async function run(context: Context, count: number): Promise<Outcome> {
-  const empty = join(context.folder, "empty.db");
-  const stores = kinds.map(({ entry }) => join(context.folder, `${entry}.db`));
-  await openOnce(empty);
+/** One store with processes asleep: how it came to be, and what opening it is like. */
+interface Asleep {
+  readonly what: string;
+  readonly started: Started;
+  readonly opened: readonly Opened[];
+}
+
+async function run(context: Context, count: number, kinds: readonly Kind[]): Promise<Outcome> {
+  const storeOf = (name: string): string => join(context.folder, `${name}.db`);
+  await openOnce(storeOf("empty"));
   const started: Started[] = [];
-  for (const [index, { entry, what }] of kinds.entries()) {
-    context.progress(`starting ${fixed(count)}, ${what}`);
-    started.push(await startAll(context, stores[index] as string, entry, count));
-  }
-  const opened = await interleave(context, context.quick ? 3 : 5, {
-    empty: () => openOnce(empty),
-    first: () => openOnce(stores[0] as string),
-    second: () => openOnce(stores[1] as string),
-  });
-  return outcome(count, started, opened.empty, [opened.first, opened.second]);
+  for (const { entry } of kinds) started.push(await startAll(context, storeOf(entry), entry, count));
+  const names = ["empty", ...kinds.map(({ entry }) => entry)];
+  const rounds = context.quick ? 3 : 5;
+  const opened = await interleave<Record<string, () => Promise<Opened>>>(
+    context,
+    rounds,
+    Object.fromEntries(names.map((name) => [name, () => openOnce(storeOf(name))])),
+  );
+  const asleep = kinds.map(({ entry, what }, index) => ({
+    what: `${fixed(count)} ${what}`,
+    started: started[index] as Started,
+    opened: opened[entry] ?? [],
+  }));
+  return outcome(count, opened["empty"] ?? [], asleep);
 }
 
 async function startAll(context: Context, store: string, entry: string, count: number): Promise<Started> {
@@ -90,10 +106,10 @@ async function startAll(context: Context, store: string, entry: string, count: n
   await starts;
   const startMs = performance.now() - before;
   timers.close();
-  const { rss } = await child.call("memory");
+  const { nowBytes, mostBytes } = await child.call("memory");
   const { elapsedMs: closeMs } = await child.call("close");
   await child.kill();
-  return { startMs, memoryBytes: rss, closeMs, size: storeSize(store) };
+  return { startMs, memoryBytes: nowBytes, mostMemoryBytes: mostBytes, closeMs, size: storeSize(store) };
 }
 
 /** A new node on the store, until it has run one new process. */
@@ -101,57 +117,51 @@ async function openOnce(store: string): Promise<Opened> {
   const child = new Child<EngineMethods>("engine");
   const { elapsedMs: openMs } = await child.call("open", { store, program });
   const { elapsedMs: runMs } = await child.call("run", "newcomer", [], 1, 1);
-  const { rss } = await child.call("memory");
+  const { nowBytes } = await child.call("memory");
   await child.call("close");
   await child.kill();
-  return { openMs, readyMs: openMs + runMs, memoryBytes: rss };
+  return { openMs, readyMs: openMs + runMs, memoryBytes: nowBytes };
 }
 
-function outcome(
-  count: number,
-  started: readonly Started[],
-  empty: readonly Opened[],
-  opened: readonly (readonly Opened[])[],
-): Outcome {
-  const of = (all: readonly Opened[], key: keyof Opened): number[] => all.map((each) => each[key]);
-  const nodes = [
-    ["empty store", empty] as const,
-    ...kinds.map(({ what }, index) => [`${fixed(count)} ${what}`, opened[index] ?? []] as const),
-  ];
+function outcome(count: number, empty: readonly Opened[], asleep: readonly Asleep[]): Outcome {
   return {
-    verdicts: kinds.flatMap(({ what }, index) => verdicts(what, count, started[index] as Started, opened[index] ?? [])),
+    verdicts: asleep.flatMap((each) => verdicts(count, each)),
     tables: [
       {
         caption: `A node that has just opened the store and run one new process: ${empty.length} rounds, median (least … most).`,
         head: ["", "open, ms", "ready, ms", "memory, MiB"],
-        rows: nodes.map(([what, all]) => [
-          what,
-          spread(of(all, "openMs")),
-          spread(of(all, "readyMs")),
-          spread(of(all, "memoryBytes").map((bytes) => bytes / 1024 / 1024)),
-        ]),
+        rows: [openedRow("empty store", empty), ...asleep.map(({ what, opened }) => openedRow(what, opened))],
       },
       {
-        caption: `The node that started all ${fixed(count)} (at most ${fixed(startsAtOnce)} starts at a time), and the file it left.`,
-        head: ["", "µs each", "memory after", "close, ms", "bytes each", "without snapshots", "without free pages"],
-        rows: kinds.map(({ what }, index) => startedRow(what, count, started[index] as Started)),
+        caption: `The node that started them all (at most ${fixed(startsAtOnce)} starts at a time), and the file it left.`,
+        head: [
+          "",
+          "µs each",
+          "memory after",
+          "at most",
+          "close, ms",
+          "bytes each",
+          "without snapshots",
+          "without free pages",
+        ],
+        rows: asleep.map((each) => startedRow(count, each)),
       },
       {
         caption: "Bytes of each process in the file, by table (with its indexes).",
         head: ["", "process", "journal", "timer", "inbox", "snapshot", "other"],
-        rows: kinds.map(({ what }, index) => tableRow(what, count, (started[index] as Started).size)),
+        rows: asleep.map((each) => tableRow(count, each)),
       },
     ],
   };
 }
 
-function verdicts(what: string, count: number, { size }: Started, opened: readonly Opened[]): Verdict[] {
+function verdicts(count: number, { what, started, opened }: Asleep): Verdict[] {
   const memoryBytes = median(opened.map((each) => each.memoryBytes));
   const readyMs = median(opened.map((each) => each.readyMs));
-  const diskBytes = (size.sizeBytes - size.snapshotBytes) / count;
+  const diskBytes = (started.size.sizeBytes - started.size.snapshotBytes) / count;
   return [
     {
-      what: `memory of a node, ${fixed(count)} ${what}`,
+      what: `memory of a node, ${what}`,
       target: "≤ 300 MB",
       figure: `${fixed(memoryBytes / 1e6)} MB`,
       met: memoryBytes <= mostMemoryBytes,
@@ -171,20 +181,31 @@ function verdicts(what: string, count: number, { size }: Started, opened: readon
   ];
 }
 
-function startedRow(what: string, count: number, { startMs, memoryBytes, closeMs, size }: Started): string[] {
-  const { sizeBytes, snapshotBytes, freeBytes } = size;
+function openedRow(what: string, opened: readonly Opened[]): string[] {
   return [
     what,
-    fixed((startMs * 1000) / count),
-    mebibytes(memoryBytes),
-    fixed(closeMs),
+    spread(opened.map(({ openMs }) => openMs)),
+    spread(opened.map(({ readyMs }) => readyMs)),
+    spread(opened.map(({ memoryBytes }) => memoryBytes / 1024 / 1024)),
+  ];
+}
+
+function startedRow(count: number, { what, started }: Asleep): string[] {
+  const { sizeBytes, snapshotBytes, freeBytes } = started.size;
+  return [
+    what,
+    fixed((started.startMs * 1000) / count),
+    mebibytes(started.memoryBytes),
+    mebibytes(started.mostMemoryBytes),
+    fixed(started.closeMs),
     fixed(sizeBytes / count),
     fixed((sizeBytes - snapshotBytes) / count),
     fixed((sizeBytes - snapshotBytes - freeBytes) / count),
   ];
 }
 
-function tableRow(what: string, count: number, { sizeBytes, tables }: StoreSize): string[] {
+function tableRow(count: number, { what, started }: Asleep): string[] {
+  const { sizeBytes, tables } = started.size;
   const named = ["process", "journal", "timer", "inbox", "snapshot"].map((name) => tables.get(name) ?? 0);
   const other = sizeBytes - named.reduce((sum, bytes) => sum + bytes, 0);
   return [what, ...[...named, other].map((bytes) => fixed(bytes / count))];

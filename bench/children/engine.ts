@@ -57,7 +57,11 @@ const methods = {
     return times;
   },
 
-  memory: (): NodeJS.MemoryUsage => process.memoryUsage(),
+  /** Resident set: now, and the most it ever was. */
+  memory: (): { readonly nowBytes: number; readonly mostBytes: number } => ({
+    nowBytes: process.memoryUsage.rss(),
+    mostBytes: process.resourceUsage().maxRSS * 1024,
+  }),
 };
 
 export type EngineMethods = typeof methods;

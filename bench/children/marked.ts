@@ -18,7 +18,6 @@ export interface Resumed {
   readonly firstMs: number;
   /** To the call of an operation the process had not come to yet: by then its heap is back. */
   readonly nextMs: number;
-  readonly nextStep: number;
 }
 
 /** Steps between two marks that are kept. */
@@ -76,14 +75,16 @@ async function open(store: string): Promise<number> {
 const methods = {
   open,
 
-  /** Opens the store of a node that was killed. */
-  resume: async (store: string, label: string): Promise<Resumed> => {
+  /** Opens the store of a node that was killed. The process goes on for `steps` steps and is held then. */
+  resume: async (store: string, label: string, steps: number): Promise<Resumed> => {
     const before = performance.now();
     const first = reaches(label, 0);
     const opening = open(store);
     const { atMs: firstAtMs, step } = await first;
+    processOf(label).holdAt = step + steps;
     const next = await reaches(label, step + 1);
-    return { openMs: await opening, firstMs: firstAtMs - before, nextMs: next.atMs - before, nextStep: next.step };
+    await methods.reach(label, step + steps);
+    return { openMs: await opening, firstMs: firstAtMs - before, nextMs: next.atMs - before };
   },
 
   start: async (label: string, steps: number): Promise<void> =>
@@ -91,6 +92,12 @@ const methods = {
 
   /** From this step on the process waits in its operation. */
   hold: (label: string, step: number): void => void (processOf(label).holdAt = step),
+
+  /** Lets a held process go on, up to this step. */
+  goOn: (label: string, holdAt: number): void => {
+    processOf(label).holdAt = holdAt;
+    processOf(label).release();
+  },
 
   /** Waits until the process has called this step. */
   reach: async (label: string, step: number): Promise<void> => {
