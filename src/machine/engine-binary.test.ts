@@ -13,7 +13,7 @@ const emptyModule = new Uint8Array([0, 0x61, 0x73, 0x6d, 1, 0, 0, 0]);
 test("the installed binary is the one this release was made for", () => {
   const { hash, module } = compileEngine(readEngineBinary());
   assert.equal(hash, engineHash);
-  assert.ok(WebAssembly.Module.exports(module).some(({ name }) => name === "qjs_call"));
+  assert.equal(Object.prototype.toString.call(module), "[object WebAssembly.Module]");
 });
 
 test("a binary of which one bit is different is ENGINE_BINARY, with both hashes", () => {

@@ -205,6 +205,14 @@ export class Process {
     return last?.kind === "exit" ? { reason: last.reason, value: decodeValue(last.value) } : undefined;
   }
 
+  /** The error it exited with. */
+  get error(): Error & { readonly code?: string } {
+    const value = this.exit?.value;
+    return value instanceof Error
+      ? value
+      : assert.fail(`it did not exit with an error but ${JSON.stringify(this.exit)}`);
+  }
+
   get logs(): string[] {
     return this.commands.flatMap((command) => (command.kind === "log" ? [command.text] : []));
   }

@@ -154,7 +154,7 @@ describe("promises", () => {
     const [all, settled] = [await started("both"), await started("settled")];
     await all.turn(rejected(2, new TypeError("broken")));
     await settled.turn(rejected(2, new TypeError("broken")), resolved(1));
-    assert.deepEqual([all.exit?.reason, (all.exit?.value as Error).message], ["error", "broken"]);
+    assert.deepEqual([all.exit?.reason, all.error.message], ["error", "broken"]);
     assert.deepEqual(settled.exit?.value, ["fulfilled", "rejected"]);
   });
 
@@ -206,8 +206,8 @@ describe("the exit", () => {
 
   test("of an entry that is not there, or is no function, says so", async () => {
     for (const entry of ["missing", "notFunction", "app.ts#missing", "toString", "__proto__"]) {
-      const { exit } = await started(entry);
-      assert.deepEqual([exit?.reason, (exit?.value as { code?: string }).code], ["error", "ENTRY_NOT_FOUND"], entry);
+      const subject = await started(entry);
+      assert.deepEqual([subject.exit?.reason, subject.error.code], ["error", "ENTRY_NOT_FOUND"], entry);
     }
   });
 

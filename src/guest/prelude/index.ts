@@ -11,11 +11,11 @@ import { dispatch } from "./core.ts";
 import { hideFunctionsOfFrames } from "./frames.ts";
 import { installGlobals } from "./globals.ts";
 
-declare const globalThis: Record<string, unknown>;
+const globals = globalThis as unknown as Record<string, unknown>;
 
-connect(globalThis["__emit"] as Emit);
-delete globalThis["__emit"];
-installGlobals(globalThis);
+connect(globals["__emit"] as Emit);
+delete globals["__emit"];
+installGlobals(globals);
 hideFunctionsOfFrames();
-Object.defineProperty(globalThis, "__perdure", { value: { api, operation }, configurable: true });
-globalThis["__dispatch"] = dispatch;
+Object.defineProperty(globals, "__perdure", { value: { api, operation }, configurable: true });
+globals["__dispatch"] = dispatch;
