@@ -62,6 +62,8 @@ export class Callers {
   readonly #wishes = new Map<Pid, Wishes>();
   /** Processes whose start has not been acknowledged. */
   readonly #unstarted = new Set<Pid>();
+  /** Those who wait for a node to open. */
+  readonly #atDoor: ((kernel: Kernel) => void)[] = [];
   #reasons = 0;
 
   constructor(ports: CallersPorts) {
@@ -159,10 +161,15 @@ export class Callers {
 
   /** Calls `use` when a node is open, which may be now. */
   #whenOpen(use: (kernel: Kernel) => void): void {
-    const { timeline, dice } = this.#ports;
     const kernel = this.#ports.node()?.kernel;
     if (kernel !== undefined) use(kernel);
-    else timeline.after(dice.int(1, 80), () => this.#whenOpen(use));
+    else this.#atDoor.push(use);
+  }
+
+  /** A node is open. */
+  nodeOpened(): void {
+    const { timeline, dice } = this.#ports;
+    for (const use of this.#atDoor.splice(0)) timeline.after(dice.delay(0, 80), () => this.#whenOpen(use));
   }
 
   #later(fn: () => void): void {
@@ -276,7 +283,7 @@ export class Callers {
     const { pid, stream } = sender;
     sender.fates[number - 1] = fate;
     sender.isSending = false;
-    if (fate === "durable" && !ledger.holds(pid, stream, number) && !ledger.exited(pid)) {
+    if (fate === "durable" && !ledger.holds(pid, stream, number)) {
       complain(`"${stream}" ${number} to ${pid} was acknowledged before it was durable`);
     }
     this.#later(() => this.#next(sender));

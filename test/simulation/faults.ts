@@ -6,6 +6,7 @@ import type { Dice } from "./dice.ts";
 export interface FaultProfile {
   readonly storeCrash: number;
   readonly storeReject: number;
+  /** At 1 the store is far away, and every call of it takes a while. */
   readonly storeStall: number;
   readonly longestStallMs: number;
   /** The node dies at a call of the machine, the runner or the events, before or after it. */
@@ -14,6 +15,8 @@ export interface FaultProfile {
   readonly crashes: number;
   readonly closings: number;
   readonly jumps: number;
+  /** How often the clock goes ahead by more than the kernel remembers a process at rest, in ms; 0: never. */
+  readonly hurryMs: number;
   /** The lease is taken by another node, by number. */
   readonly fencings: number;
   /** The machine forgets a process after a turn. */
@@ -40,15 +43,17 @@ export function drawProfile(dice: Dice): FaultProfile {
   const sometimes = (share: number, low: number, high: number): number =>
     !calm && dice.chance(share) ? low * (high / low) ** dice.unit() : 0;
   const times = (share: number, most: number): number => (!calm && dice.chance(share) ? dice.int(1, most) : 0);
+  const isFar = dice.chance(0.2);
   return {
     storeCrash: sometimes(0.4, 0.002, 0.08),
     storeReject: sometimes(0.3, 0.002, 0.05),
-    storeStall: sometimes(0.4, 0.01, 0.3),
-    longestStallMs: dice.pick([5, 30, 200, 3_000]),
+    storeStall: isFar ? 1 : sometimes(0.4, 0.01, 0.3),
+    longestStallMs: isFar ? dice.pick([2, 8, 25]) : dice.pick([5, 30, 200, 3_000]),
     portCrash: sometimes(0.3, 0.002, 0.08),
     crashes: times(0.4, 4),
     closings: times(0.3, 3),
     jumps: times(0.3, 4),
+    hurryMs: !calm && dice.chance(0.08) ? dice.pick([10, 30, 100]) : 0,
     fencings: times(0.05, 1),
     evict: sometimes(0.5, 0.02, 1),
     longestTurnMs: dice.pick([0, 3, 10, 60, 400]),
@@ -57,7 +62,7 @@ export function drawProfile(dice: Dice): FaultProfile {
     turnMicros: dice.pick([0, 5_000, 15_000, 60_000]),
     machineFailure: sometimes(0.05, 0.005, 0.03),
     longestAwayMs: dice.pick([0, 50, 1_000, 20_000]),
-    chaosMs: dice.pick([200, 600, 1_500, 4_000]),
+    chaosMs: dice.chance(0.02) ? dice.pick([15_000, 15_000, 200_000]) : dice.pick([200, 600, 1_500, 4_000]),
   };
 }
 

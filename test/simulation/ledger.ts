@@ -52,6 +52,8 @@ export class WatchedDisk extends MemoryDisk {
   lease: Lease | undefined;
   /** What clocks showed when the last owner came to its end. */
   endedAtMs: number | undefined;
+  /** The last owner stopped because of a failure. */
+  gaveUp = false;
   /** Changes commits on their way to the disk, to see whether anybody notices. */
   sabotage: ((batch: CommitBatch) => CommitBatch) | undefined;
   #applying = false;
@@ -59,6 +61,9 @@ export class WatchedDisk extends MemoryDisk {
   override claim(owner: object, nowMs: number): Lease {
     const before = this.lease;
     this.lease = super.claim(owner, nowMs);
+    if (this.gaveUp && this.lease.cleanShutdown)
+      this.ledger?.complain("a node that failed left the store as if it had closed");
+    this.gaveUp = false;
     if (before !== undefined) this.ledger?.claimed(this.lease.downtimeMs - before.downtimeMs, nowMs);
     return this.lease;
   }
@@ -103,6 +108,10 @@ export class Ledger {
     disk.ledger = this;
   }
 
+  complain(problem: string): void {
+    this.#ports.complain(problem);
+  }
+
   get accounts(): Iterable<Account> {
     return this.#accounts.values();
   }
@@ -120,9 +129,16 @@ export class Ledger {
     return account !== undefined && this.record(account).row.state === "exited";
   }
 
-  /** Whether the message is in the journal or the inbox. */
+  /** Whether the message is in the journal or the inbox, or the process is past caring. */
   holds(pid: Pid, stream: string, number: number): boolean {
-    return (this.#byPid.get(pid)?.arrived.get(stream) ?? 0) >= number;
+    const account = this.#byPid.get(pid);
+    if (account === undefined) return false;
+    return (account.arrived.get(stream) ?? 0) >= number || this.exited(pid) || this.isDoomed(account);
+  }
+
+  /** An input of it passed a limit: in the inbox stands the end it leads to, and nothing after it matters. */
+  isDoomed({ key }: Account): boolean {
+    return this.inboxOf(key).some(({ input }) => input.kind === "fatal");
   }
 
   journal(pid: Pid): readonly (Turn | undefined)[] {
@@ -326,7 +342,7 @@ export class Ledger {
     this.#arrivals.add(`${account.pid} ${stream} ${number}`);
     // What processes send is checked with the sender's turn.
     for (let missed = last + 1; missed < number && !stream.startsWith("from "); missed++) {
-      if (!mayBeMissing(account.pid, stream, missed))
+      if (!mayBeMissing(account.pid, stream, missed) && !this.isDoomed(account))
         complain(`"${stream}" ${missed} to ${account.pid} was lost, and ${number} arrived`);
     }
     account.arrived.set(stream, number);
@@ -360,7 +376,7 @@ export class Ledger {
         );
       return;
     }
-    const started = process.started || inbox.some(({ input }) => input.kind === "start");
+    const started = process.started || inbox.some(({ input }) => input.kind === "start") || this.isDoomed(account);
     if (!started) complain(`${pid} has a row, but no start in its journal or inbox`);
     const results = new Set(inbox.flatMap(({ input }) => (input.kind === "result" ? [input.operation] : [])));
     for (const number of results)

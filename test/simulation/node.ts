@@ -31,8 +31,11 @@ export interface NodeWorld {
   ran(pid: string, turn: number): void;
   saidFatal(pid: string): void;
   opened(node: SimulatedNode): void;
-  /** It stopped by itself, or could not be opened: its callers must have heard of it soon. */
-  failed(node: SimulatedNode): void;
+  /**
+   * It stopped by itself, or could not be opened or closed: its callers must have heard of it soon. `isSaid`: by an event, and
+   * not by the call that failed.
+   */
+  failed(node: SimulatedNode, isSaid: boolean): void;
   closed(node: SimulatedNode): void;
   /** It is gone, and whoever waits for it waits for ever. */
   died(node: SimulatedNode): void;
@@ -86,7 +89,7 @@ export class SimulatedNode {
         logs: (logs) => this.#port("events.logs", () => events.logs(logs)),
         exited: (exits) => this.#port("events.exited", () => events.exited(exits)),
         notice: (notice) => this.#port("events.notice", () => events.notice(notice)),
-        failed: (error) => this.#failed(error),
+        failed: (error) => this.#failed(error, true),
       },
     });
     opening.then(
@@ -141,11 +144,11 @@ export class SimulatedNode {
     this.#store.usurp();
   }
 
-  #failed(error: Error): void {
+  #failed(error: Error, isSaid = false): void {
     if (this.scope.ended || this.state === "failed" || this.state === "closed") return;
     this.#world.note("failed", error.message);
     this.state = "failed";
-    this.#world.failed(this);
+    this.#world.failed(this, isSaid);
   }
 
   // -- ports ----------------------------------------------------------------------------------------------------

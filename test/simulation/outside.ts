@@ -34,8 +34,6 @@ export interface Deed {
   deaths: number;
   /** All node deaths up to then. */
   forgivenDeaths: number;
-  /** It was put off because it was not deployed. */
-  wasUnavailable: boolean;
   /** A person has mended what kills the node. */
   mended: boolean;
   /** Results it gave, each as `ok text`. */
@@ -115,7 +113,7 @@ export class Outside {
       running: new Set(),
       deaths: 0,
       forgivenDeaths: 0,
-      wasUnavailable: false,
+
       mended: false,
       results: new Set(),
       toldNode: 0,

@@ -14,7 +14,7 @@ export interface OperationStep {
   readonly failures: number;
   /** Whether it gives a value in the end, or an error. */
   readonly ok: boolean;
-  /** Not deployed when it is first asked for. */
+  /** Only every other node has it deployed. */
   readonly unavailable: boolean;
   /** Kills the node that runs it, until a person has looked at it. */
   readonly killer: boolean;

@@ -33,7 +33,7 @@ export function runSeed(seed: number, options: RunOptions = {}): Promise<Run> {
       const isToldOf = result.problem !== undefined || options.keptEvents !== undefined;
       resolve({ ...result, trace: isToldOf ? simulation.trace : [] });
     };
-    step();
+    setImmediate(step);
   });
 }
 

@@ -76,20 +76,16 @@ export class SimulatedRunner implements OperationRunner {
     this.#ports.note("abort", token);
     if (job === undefined) return;
     job.isWanted = false;
+    job.deed.running.delete(token);
     // Host code may not listen to its AbortSignal.
-    if (job.state === "running") {
-      if (this.#ports.dice.chance(0.3)) return;
-      job.deed.running.delete(token);
-    }
-    job.state = "ended";
+    if (job.state !== "running" || this.#ports.dice.chance(0.7)) job.state = "ended";
   }
 
   #admit(job: Job): void {
     const { request, deed } = job;
     if (job.state !== "queued") return;
     const { step } = deed;
-    if (step.unavailable && !deed.wasUnavailable) {
-      deed.wasUnavailable = true;
+    if (step.unavailable && this.#ports.node % 2 === 1) {
       return this.#end(job, { token: request.token, kind: "unavailable", error: "not deployed" });
     }
     if (request.interrupted && step.mode === "at-most-once") {

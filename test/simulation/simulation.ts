@@ -103,8 +103,8 @@ export class Simulation {
       events: this.#visible,
       ran: (pid, turn) => void this.#ranAtMs.set(`${pid} ${turn}`, this.#timeline.nowMs),
       saidFatal: (pid) => this.#visible.fatal.add(pid),
-      opened: () => undefined,
-      failed: (node) => this.#failed(node),
+      opened: () => this.#callers.nodeOpened(),
+      failed: (node, isSaid) => this.#failed(node, isSaid),
       closed: (node) => this.#closed(node),
       died: (node) => this.#died(node),
     };
@@ -155,7 +155,7 @@ export class Simulation {
       engine: "",
     });
     this.#open();
-    const { chaosMs, crashes, closings, jumps, fencings } = this.#faults.profile;
+    const { chaosMs, crashes, closings, jumps, hurryMs, fencings } = this.#faults.profile;
     for (const program of this.#programs.values()) this.#planProcess(program, chaosMs);
     this.#sometimes(crashes, () => this.#node?.die("at any time"));
     this.#sometimes(closings, () => this.#node?.close(this.#plan.pick([0, 5, 1_000])));
@@ -163,6 +163,8 @@ export class Simulation {
     this.#sometimes(jumps, () =>
       this.#jump(this.#plan.pick([-1, 1]) * this.#plan.pick([30, 1_000, 60_000, 7_200_000])),
     );
+    if (hurryMs > 0)
+      for (let atMs = hurryMs; atMs < chaosMs; atMs += hurryMs) this.#timeline.after(atMs, () => this.#jump(2_500));
     this.#timeline.after(chaosMs, () => this.#calm());
   }
 
@@ -180,10 +182,13 @@ export class Simulation {
     const { pid } = program;
     if (plan.chance(0.02)) this.#unloadable.add(pid);
     const startAtMs = plan.delay(0, chaosMs);
-    this.#timeline.after(startAtMs, () => callers.start(program));
-    // The same call again, maybe at the same time.
-    if (plan.chance(0.3))
-      this.#timeline.after(plan.chance(0.5) ? startAtMs : plan.int(0, chaosMs), () => callers.start(program));
+    const twice = plan.chance(0.1);
+    this.#timeline.after(startAtMs, () => {
+      callers.start(program);
+      if (twice) callers.start(program);
+    });
+    // The same call again, later.
+    if (plan.chance(0.3)) this.#at(chaosMs, () => callers.start(program));
     if (plan.chance(0.1)) this.#at(chaosMs, () => callers.startOther(pid));
     for (const stream of outsideStreams)
       if (plan.chance(0.5)) this.#at(chaosMs, () => callers.send(pid, stream, plan.int(1, 5)));
@@ -219,8 +224,9 @@ export class Simulation {
     this.#reopen();
   }
 
-  #failed(node: SimulatedNode): void {
+  #failed(node: SimulatedNode, isSaid: boolean): void {
     this.#faults.deaths++;
+    this.#disk.gaveUp = isSaid;
     this.#outside.nodeDied();
     this.#ended(node);
   }
