@@ -48,7 +48,7 @@ const maxUnderway = 256;
  * Processes whose heap has to be fetched or made begin only while few others are in motion: running, or waiting for an
  * operation that began a moment ago. So those in motion stay few enough for the machine to hold, and finish first.
  */
-const maxInMotion = 64;
+const maxInMotion = 32;
 /** An operation that takes longer than this is no moment. */
 const momentMs = 50;
 /** Inputs a turn takes at most, so that a flood of messages becomes many commits and not one huge turn. */

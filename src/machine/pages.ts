@@ -11,7 +11,7 @@ export const wasmPageBytes = 65_536;
  * The lower half of the native stack (1 MiB, growing down, at the memory's beginning). The engine's own limit of 256 KiB
  * keeps everyone out of it, so it is neither compared nor copied.
  */
-const untouchedBytes = 512 * 1024;
+export const untouchedBytes: number = 512 * 1024;
 
 export interface Delta {
   /** Size of the process's whole memory. It is part of the state: the allocator behaves otherwise in a larger one. */

@@ -7,6 +7,7 @@
  */
 import { PerdureError } from "../base/errors.ts";
 import type { EngineBinary, EngineExports } from "./engine-binary.ts";
+import { pageBytes, untouchedBytes } from "./pages.ts";
 
 /** Pointers that outlive a turn. They are made while the image is built, so every process of an image shares them. */
 export interface VmPointers {
@@ -47,6 +48,9 @@ export interface Completion {
 
 /** JS_STRIP_SOURCE. */
 const stripSource = 1 << 4;
+/** Not at 0, which means "nothing" to C. */
+const handOverStart = pageBytes;
+const handOverBytes = untouchedBytes - handOverStart;
 const errnoBadFile = 8;
 const errnoNotSupported = 52;
 
@@ -120,17 +124,19 @@ export class Vm {
   }
 
   newString(text: string): number {
-    const { pointer, length } = this.writeString(text);
+    const length = Buffer.byteLength(text);
+    const pointer = this.#handOver(length);
+    this.bytes.write(text, pointer, length, "utf8");
     const value = this.exports.qjs_new_string(pointer, length);
-    this.exports.wasm_free(pointer);
+    this.#takeBack(pointer);
     return this.#made(value);
   }
 
   newArrayBuffer(bytes: Uint8Array): number {
-    const pointer = this.#allocate(Math.max(1, bytes.length));
+    const pointer = this.#handOver(bytes.length);
     this.bytes.set(bytes, pointer);
     const value = this.exports.qjs_new_array_buffer(pointer, bytes.length);
-    this.exports.wasm_free(pointer);
+    this.#takeBack(pointer);
     return this.#made(value);
   }
 
@@ -162,6 +168,18 @@ export class Vm {
     this.exports.qjs_set_prop_string(global, pointer, value);
     this.exports.wasm_free(pointer);
     this.exports.qjs_free_value(global);
+  }
+
+  /**
+   * Room for bytes the engine copies within the next call. Mostly that is the part of the stack which is nobody's, so that
+   * handing something over leaves no trace in the heap; what is too large for it is allocated.
+   */
+  #handOver(sizeBytes: number): number {
+    return sizeBytes <= handOverBytes ? handOverStart : this.#allocate(sizeBytes);
+  }
+
+  #takeBack(pointer: number): void {
+    if (pointer !== handOverStart) this.exports.wasm_free(pointer);
   }
 
   #allocate(sizeBytes: number): number {
@@ -200,10 +218,10 @@ export class Vm {
   }
 
   async evaluateBytecode(bytecode: Uint8Array): Promise<Completion> {
-    const pointer = this.#allocate(bytecode.length);
+    const pointer = this.#handOver(bytecode.length);
     this.bytes.set(bytecode, pointer);
     const value = await this.#evaluateBytecode(pointer, bytecode.length);
-    this.exports.wasm_free(pointer);
+    this.#takeBack(pointer);
     return this.#completion(value);
   }
 
