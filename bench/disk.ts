@@ -19,7 +19,7 @@ export const disk: Benchmark = {
 payload. How much the file grows from when all have been started to when all are through and still alive, each time
 after the node was closed and its log checkpointed. Snapshots are a cache and counted apart; so are pages that are free
 and will be used before the file grows.`,
-  limitMs: 240_000,
+  limitMs: 300_000,
   run,
 };
 

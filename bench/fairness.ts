@@ -23,7 +23,7 @@ one call of its host function to the next one by the same process, by the clock 
 - **a newcomer**: one more process is started while the ${crowd} go on; how long until its first operation is called.
 - **a native loop** that cannot be interrupted (\`new Array(2 ** 32 - 1).join("")\`, which alone takes more than 8 s): the longest
   time for which any one of the ${crowd} got no step, until it was served again.`,
-  limitMs: 240_000,
+  limitMs: 300_000,
   run,
 };
 

@@ -15,7 +15,7 @@ export const latency: Benchmark = {
 node, one process after the other. That takes two commits which cannot be avoided: the operation must be on record before
 it runs, and its result before anybody hears of it. Beside it: one transaction of one row, synced, in the same folder
 with the same settings, in rounds of ${runsARound} each.`,
-  limitMs: 120_000,
+  limitMs: 300_000,
   run,
 };
 

@@ -34,7 +34,7 @@ result. Each round runs, one after the other:
 - **disk**: one page appended and synced (\`fdatasync\`).
 
 The mean size of a commit is counted in the write-ahead log, in a run of its own.`,
-  limitMs: 240_000,
+  limitMs: 300_000,
   run,
 };
 
