@@ -3,13 +3,13 @@ import { isPerdureError } from "../base/errors.ts";
 import type { PerdureError } from "../base/errors.ts";
 import type { Clock } from "../base/ports.ts";
 import type { Pid } from "../journal/types.ts";
-import type { ProcessExit, ProcessKey, ProcessRow, Store } from "../store/port.ts";
+import type { InboxRow, ProcessExit, ProcessKey, ProcessRow, Store } from "../store/port.ts";
 import { broken, notFound } from "./errors.ts";
 import { atRest, newLive, queueInput } from "./live.ts";
 import type { Live } from "./live.ts";
 
 export interface RegistryPorts {
-  readonly store: Pick<Store, "findProcess" | "getProcess" | "lastTurn" | "load" | "turns">;
+  readonly store: Pick<Store, "findProcess" | "getProcess" | "inbox" | "lastTurn" | "load">;
   readonly clock: Clock;
   /** The machine may let go of its heap. */
   drop(process: ProcessKey): void;
@@ -91,10 +91,7 @@ export class Registry {
   }
 
   async #read(key: ProcessKey): Promise<Live> {
-    const load = await this.#ports.store.load(key).catch((error: unknown) => {
-      if (isPerdureError(error, "JOURNAL_CORRUPT")) return error;
-      throw error;
-    });
+    const load = await this.#ports.store.load(key).catch(damage);
     if (load instanceof Error) return await this.#readDamaged(key, load);
     const live = newLive(load.process);
     if (load.process.state === "exited") return live;
@@ -103,7 +100,7 @@ export class Registry {
     live.lastActiveMs = this.#ports.clock.nowMs();
     for (const row of load.operations) live.operations.set(row.number, { row, token: undefined, settled: false });
     for (const row of load.timers) live.timers.set(row.number, { row, fired: false });
-    for (const { input, atMs, seq } of load.inbox) live.inputs.push(queueInput(input, atMs, undefined, seq));
+    takeInbox(live, load.inbox);
     for (const { input } of live.inputs) {
       const operation = input.kind === "result" ? live.operations.get(input.operation) : undefined;
       if (operation !== undefined) operation.settled = true;
@@ -120,8 +117,12 @@ export class Registry {
     if (row === undefined) throw error;
     const live = newLive(row);
     live.lastTurn = await store.lastTurn(key);
+    // A kill may be waiting for it.
+    const inbox = await store.inbox(key).catch(damage);
+    if (!(inbox instanceof Error)) takeInbox(live, inbox);
     this.add(live);
     if (row.state !== "broken") this.#ports.damaged(live, error.message);
+    this.#ports.loaded(live);
     return live;
   }
 
@@ -181,6 +182,16 @@ export class Registry {
     this.#byPid.delete(live.row.pid);
     this.#ports.drop(live.row.key);
   }
+}
+
+function takeInbox(live: Live, rows: readonly InboxRow[]): void {
+  for (const { input, atMs, seq } of rows) live.inputs.push(queueInput(input, atMs, undefined, seq));
+}
+
+/** Damage is an answer, any other error is thrown on. */
+function damage(error: unknown): PerdureError {
+  if (isPerdureError(error, "JOURNAL_CORRUPT")) return error;
+  throw error;
 }
 
 export function gone(live: Live): boolean {

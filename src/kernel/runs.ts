@@ -310,6 +310,8 @@ export class Runs {
       if (gone(live)) return;
       this.#ports.events.notice({ kind: "broken", pid: live.row.pid, message: problem });
       this.#ports.broke(live);
+      // A kill that came meanwhile has waited for this commit.
+      this.ready(live);
     });
   }
 
