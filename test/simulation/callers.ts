@@ -4,7 +4,7 @@
  */
 import { encodeValue } from "../../src/base/value.ts";
 import { isPerdureError } from "../../src/base/errors.ts";
-import type { Pid } from "../../src/journal/types.ts";
+import type { Input, Pid } from "../../src/journal/types.ts";
 import type { Kernel } from "../../src/kernel/kernel.ts";
 import type { ProcessExit, Store } from "../../src/store/port.ts";
 import type { Dice } from "./dice.ts";
@@ -242,7 +242,7 @@ export class Callers {
     sender.isSending = true;
     // One in a while does not care whether there is anybody yet.
     const isThere = ledger.account(pid) !== undefined || this.#ports.dice.chance(0.05);
-    if (isThere && stream === outsideStreams.at(-1)) return this.#post(sender);
+    if (isThere && stream === outsideStreams.at(-1)) return this.#postMessage(sender);
     if (isThere) return this.#whenOpen((kernel) => this.#send(sender, kernel));
     this.#ports.timeline.after(50, () => {
       sender.isSending = false;
@@ -268,13 +268,18 @@ export class Callers {
     );
   }
 
-  #post(sender: Sender): void {
-    const { commandLine, timeline, note } = this.#ports;
+  #postMessage(sender: Sender): void {
     const { number, body } = this.#message(sender);
-    note("post", sender.pid, number);
-    commandLine.post(sender.pid, { kind: "message", from: "", body }, timeline.wallMs).then(
-      () => this.#sent(sender, number, "durable"),
-      () => this.#sent(sender, number, "unknown"),
+    this.#post(sender.pid, { kind: "message", from: "", body }, (fate) => this.#sent(sender, number, fate));
+  }
+
+  /** As the command line does, beside the node or without one. */
+  #post(pid: Pid, input: Input, ended: (fate: Fate) => void = () => undefined): void {
+    const { commandLine, timeline, note } = this.#ports;
+    note("post", pid, input);
+    commandLine.post(pid, input, timeline.wallMs).then(
+      () => ended("durable"),
+      () => ended("unknown"),
     );
   }
 
@@ -302,8 +307,7 @@ export class Callers {
     const nothing = (): void => undefined;
     if (this.#ports.dice.chance(0.3)) {
       this.#wish(pid).cancelled = true;
-      this.#ports.commandLine.post(pid, { kind: "cancel", reason }, this.#ports.timeline.wallMs).then(nothing, nothing);
-      return;
+      return this.#post(pid, { kind: "cancel", reason });
     }
     this.#whenOpen((kernel) => {
       this.#wish(pid).cancelled = true;
@@ -329,14 +333,11 @@ export class Callers {
   }
 
   kill(pid: Pid): void {
-    const { ledger, complain, commandLine, timeline, dice } = this.#ports;
+    const { ledger, complain, dice } = this.#ports;
     const nothing = (): void => undefined;
     if (dice.chance(0.3)) {
       this.#wish(pid).killed = true;
-      commandLine
-        .post(pid, { kind: "fatal", reason: "killed", detail: "Killed." }, timeline.wallMs)
-        .then(nothing, nothing);
-      return;
+      return this.#post(pid, { kind: "fatal", reason: "killed", detail: "Killed." });
     }
     this.#whenOpen((kernel) => {
       this.#wish(pid).killed = true;

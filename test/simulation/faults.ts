@@ -19,6 +19,8 @@ export interface FaultProfile {
   readonly hurryMs: number;
   /** The lease is taken by another node, by number. */
   readonly fencings: number;
+  /** Journal rows that the disk damages, by number. */
+  readonly rots: number;
   /** The machine forgets a process after a turn. */
   readonly evict: number;
   readonly longestTurnMs: number;
@@ -55,6 +57,7 @@ export function drawProfile(dice: Dice): FaultProfile {
     jumps: times(0.3, 4),
     hurryMs: !calm && dice.chance(0.08) ? dice.pick([10, 30, 100]) : 0,
     fencings: times(0.05, 1),
+    rots: times(0.05, 3),
     evict: sometimes(0.5, 0.02, 1),
     longestTurnMs: dice.pick([0, 3, 10, 60, 400]),
     fatal: sometimes(0.15, 0.01, 0.2),
@@ -69,6 +72,8 @@ export function drawProfile(dice: Dice): FaultProfile {
 export class Faults {
   readonly profile: FaultProfile;
   readonly #dice: Dice;
+  /** Snapshots, and whether they turned out to be damaged. */
+  readonly #snapshots = new WeakMap<Uint8Array, boolean>();
   /** Nothing goes wrong any more. */
   over = false;
   deaths = 0;
@@ -106,8 +111,12 @@ export class Faults {
     return this.#may && this.#dice.chance(this.profile.fatal);
   }
 
-  damages(): boolean {
-    return !this.over && this.#dice.chance(this.profile.damage);
+  /** A damaged snapshot stays so. */
+  damaged(snapshot: Uint8Array): boolean {
+    const known = this.#snapshots.get(snapshot);
+    const isDamaged = known ?? this.#dice.chance(this.profile.damage);
+    this.#snapshots.set(snapshot, isDamaged);
+    return isDamaged;
   }
 
   machineFails(): boolean {

@@ -68,6 +68,11 @@ export class WatchedDisk extends MemoryDisk {
     return this.lease;
   }
 
+  /** From now on the turn fails its checksum. */
+  rot(key: ProcessKey, turn: number): void {
+    this.record(key).turns[turn - 1] = undefined;
+  }
+
   override apply(given: CommitBatch): number[] {
     const batch = this.sabotage?.(given) ?? given;
     this.ledger?.before(batch);

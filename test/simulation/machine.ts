@@ -169,13 +169,15 @@ export class SimulatedMachine implements Machine {
     const { programs, faults, ledger, complain } = this.#ports;
     const program = programs.get(pid);
     if (program === undefined) return { kind: "broken", detail: "no such program" };
-    if (snapshot !== undefined && faults.damages())
+    if (snapshot !== undefined && faults.damaged(snapshot.body))
       return { kind: "damaged-snapshot", turn: snapshot.turn, detail: "damaged, as it was told to be" };
     const from = snapshot?.turn ?? 0;
     const journal = ledger.journal(pid);
     const expected = journal.slice(from, number - 1);
     const isWhole =
-      journal.length === number - 1 && tail.length === expected.length && tail.every((turn, i) => turn === expected[i]);
+      journal.length === number - 1 &&
+      tail.length === expected.length &&
+      tail.every((turn, i) => expected[i] === undefined || turn === expected[i]);
     if (!isWhole) {
       complain(
         `${pid} is to be rebuilt for turn ${number} from turns ${tail.map((turn) => turn.number).join()} after ${from}, and the journal has ${journal.length}`,

@@ -1,7 +1,7 @@
 /** A simulated node: a kernel with the ports it is given, each of which may be the last thing it ever calls. */
 import type { Clock } from "../../src/base/ports.ts";
 import { Kernel } from "../../src/kernel/kernel.ts";
-import type { KernelEvents, OperationReport } from "../../src/kernel/ports.ts";
+import type { KernelEvents, OperationReport, OperationRequest } from "../../src/kernel/ports.ts";
 import type { Machine, MachineEvents } from "../../src/machine/port.ts";
 import { MemoryStore } from "../../src/store/memory/index.ts";
 import type { Fault, StoreCall } from "../../src/store/memory/index.ts";
@@ -215,6 +215,15 @@ export class SimulatedNode {
     };
   }
 
+  /** Only a durable turn takes an operation back; but a kernel that comes to its end drops its attempts. */
+  #checkAborted({ pid, process, number }: OperationRequest): void {
+    const { ledger, complain } = this.#world;
+    if (this.state !== "open" || ledger.operationRow(process, number) === undefined) return;
+    this.#after(0, () => {
+      if (this.state === "open") complain(`operation ${number} of ${pid} was aborted before that was durable`);
+    });
+  }
+
   #newRunner(report: (reports: readonly OperationReport[]) => void): SimulatedRunner {
     const { timeline, dice, faults, outside, complain, note, ledger } = this.#world;
     const runner = new SimulatedRunner({
@@ -233,6 +242,7 @@ export class SimulatedNode {
         return taken;
       },
       startedOnRecord: ({ process, number }) => ledger.operationRow(process, number)?.started === true,
+      aborted: (request) => this.#checkAborted(request),
       kill: () => this.die("by an operation that kills it"),
     });
     this.#runner = runner;

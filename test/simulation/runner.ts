@@ -26,6 +26,8 @@ export interface SimulatedRunnerPorts {
   startedOnRecord(request: OperationRequest): boolean;
   complain(problem: string): void;
   note(what: string, ...facts: readonly unknown[]): void;
+  /** An attempt is taken back. */
+  aborted(request: OperationRequest): void;
   /** An operation takes its node down. */
   kill(): void;
 }
@@ -75,6 +77,7 @@ export class SimulatedRunner implements OperationRunner {
     const job = this.#jobs.get(token);
     this.#ports.note("abort", token);
     if (job === undefined) return;
+    if (job.state !== "ended") this.#ports.aborted(job.request);
     job.isWanted = false;
     job.deed.running.delete(token);
     // Host code may not listen to its AbortSignal.

@@ -12,7 +12,7 @@ export interface SettleWorld {
   readonly outside: Outside;
   readonly callers: Callers;
   readonly timeline: Timeline;
-  readonly unloadable: ReadonlySet<string>;
+  readonly beyondHelp: ReadonlySet<string>;
 }
 
 /** What is owed, for people; empty if nothing is. Gives on the way what only the outside can give: messages, and pardons. */
@@ -44,10 +44,15 @@ export class Settlement {
   }
 
   #account(account: Account): void {
-    const { ledger, unloadable } = this.#world;
+    const { ledger, beyondHelp } = this.#world;
     const { row } = ledger.record(account);
-    if (row.state === "exited" || (row.state === "broken" && unloadable.has(account.pid))) return;
-    if (row.state === "broken") this.#owe(`${account.pid} is broken: ${row.problem}`);
+    if (row.state === "exited") return;
+    if (row.state === "broken") {
+      if (!beyondHelp.has(account.pid)) this.#owe(`${account.pid} is broken: ${row.problem}`);
+      // A kill reaches it even so.
+      if (ledger.isDoomed(account)) this.#owe(`the end of ${account.pid}`);
+      return;
+    }
     if (ledger.inboxOf(account.key).length > 0) this.#owe(`inputs of ${account.pid} wait in the inbox`);
     for (const wait of account.process.waits) this.#wait(account, wait);
   }

@@ -56,6 +56,8 @@ export class Simulation {
   readonly #visible: Visible;
   readonly #trace: Trace;
   readonly #unloadable = new Set<Pid>();
+  /** Processes that may turn out to be broken. */
+  readonly #beyondHelp = new Set<Pid>();
   readonly #ranAtMs = new Map<string, number>();
   readonly #world: NodeWorld;
   #node: SimulatedNode | undefined;
@@ -92,7 +94,7 @@ export class Simulation {
       commandLine: new MemoryStore(this.#disk, undefined),
       node: () => this.#node,
     });
-    this.#visible = new Visible({ ...common, ledger, disk: this.#disk, unloadable: this.#unloadable });
+    this.#visible = new Visible({ ...common, ledger, disk: this.#disk, beyondHelp: this.#beyondHelp });
     this.#world = {
       ...common,
       faults: this.#faults,
@@ -155,10 +157,11 @@ export class Simulation {
       engine: "",
     });
     this.#open();
-    const { chaosMs, crashes, closings, jumps, hurryMs, fencings } = this.#faults.profile;
+    const { chaosMs, crashes, closings, jumps, hurryMs, fencings, rots } = this.#faults.profile;
     for (const program of this.#programs.values()) this.#planProcess(program, chaosMs);
     this.#sometimes(crashes, () => this.#node?.die("at any time"));
     this.#sometimes(closings, () => this.#node?.close(this.#plan.pick([0, 5, 1_000])));
+    this.#sometimes(rots, () => this.#rot());
     this.#sometimes(fencings, () => this.#node?.usurp());
     this.#sometimes(jumps, () =>
       this.#jump(this.#plan.pick([-1, 1]) * this.#plan.pick([30, 1_000, 60_000, 7_200_000])),
@@ -180,7 +183,10 @@ export class Simulation {
     const plan = this.#plan;
     const callers = this.#callers;
     const { pid } = program;
-    if (plan.chance(0.02)) this.#unloadable.add(pid);
+    if (plan.chance(0.02)) {
+      this.#unloadable.add(pid);
+      this.#beyondHelp.add(pid);
+    }
     const startAtMs = plan.delay(0, chaosMs);
     const twice = plan.chance(0.1);
     this.#timeline.after(startAtMs, () => {
@@ -196,6 +202,16 @@ export class Simulation {
     if (plan.chance(0.08)) this.#at(chaosMs, () => callers.cancel(pid));
     if (plan.chance(0.02)) this.#at(chaosMs, () => callers.cancel(pid));
     if (plan.chance(0.08)) this.#at(chaosMs, () => callers.kill(pid));
+  }
+
+  /** The disk damages a turn: its process cannot be rebuilt any more, unless a snapshot stands in for it. */
+  #rot(): void {
+    const alive = [...this.#ledger.accounts].filter(({ pid, turns }) => turns > 0 && !this.#ledger.exited(pid));
+    if (alive.length === 0) return;
+    const { key, pid, turns } = this.#plan.pick(alive);
+    this.#world.note("rot", pid);
+    this.#beyondHelp.add(pid);
+    this.#disk.rot(key, this.#plan.int(1, turns));
   }
 
   #jump(byMs: number): void {
@@ -272,7 +288,7 @@ export class Simulation {
         outside: this.#outside,
         callers: this.#callers,
         timeline: this.#timeline,
-        unloadable: this.#unloadable,
+        beyondHelp: this.#beyondHelp,
       },
       node,
     );

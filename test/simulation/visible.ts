@@ -7,7 +7,7 @@ import type { Ledger, WatchedDisk } from "./ledger.ts";
 export interface VisiblePorts {
   readonly ledger: Ledger;
   readonly disk: WatchedDisk;
-  readonly unloadable: ReadonlySet<Pid>;
+  readonly beyondHelp: ReadonlySet<Pid>;
   complain(problem: string): void;
   note(what: string, ...facts: readonly unknown[]): void;
 }
@@ -51,8 +51,8 @@ export class Visible implements Pick<KernelEvents, "logs" | "exited" | "notice">
   }
 
   notice(notice: KernelNotice): void {
-    const { unloadable, complain, note } = this.#ports;
+    const { beyondHelp, complain, note } = this.#ports;
     note("notice", notice.kind, notice.pid, notice.message);
-    if (notice.kind === "broken" && !unloadable.has(notice.pid)) complain(`${notice.pid} is broken: ${notice.message}`);
+    if (notice.kind === "broken" && !beyondHelp.has(notice.pid)) complain(`${notice.pid} is broken: ${notice.message}`);
   }
 }
