@@ -106,7 +106,7 @@ export interface CommitterPorts {
 
 /** How long a commit may wait for more to come, and how many turns make waiting for more pointless. */
 const longestHoldMs = 2;
-const fullTurns = 128;
+const fullTurns = 16;
 
 export class Committer {
   readonly #ports: CommitterPorts;

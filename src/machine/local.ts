@@ -47,7 +47,7 @@ export interface LocalMachineOptions {
 export const defaultFuelInterrupts = 100_000;
 const maxImages = 16;
 /** Turns between two looks at the event loop. */
-const turnsPerBreath = 32;
+const turnsPerBreath = 12;
 const noPulse: Pulse = { beat: () => undefined };
 
 export function createLocalMachine(options: LocalMachineOptions): Machine {

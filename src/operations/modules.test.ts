@@ -22,7 +22,7 @@ function inMemory(
     import: async (url) => {
       imports.push(url);
       const module = modules[url.slice("file:///deployment/".length)] ?? assert.fail(url);
-      return typeof module === "function" ? (module as () => Promise<ModuleExports>)() : module;
+      return typeof module === "function" ? module() : module;
     },
   });
   return { resolve: (name) => found.resolve(name), imports };

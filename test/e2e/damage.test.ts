@@ -7,8 +7,9 @@ import { DatabaseSync } from "node:sqlite";
 import { after, before, describe, test } from "node:test";
 import { Engine } from "perdure/engine";
 import type { KernelNotice, ProcessHandle } from "perdure/engine";
+import type * as app from "../fixtures/damage/app.ts";
 
-type App = typeof import("../fixtures/damage/app.ts");
+type App = typeof app;
 
 const program = new URL("../fixtures/damage/app.ts", import.meta.url);
 let folder = "";

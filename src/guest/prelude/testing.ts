@@ -49,7 +49,7 @@ export interface Emitted {
   readonly chunks: readonly Uint8Array[];
 }
 
-type EmitArguments = [kind: number, number: number, a: string, b: string, ...chunks: Uint8Array[]];
+type EmitArguments = [kind: number, number: number, a: string, b: string, ...buffers: ArrayBuffer[]];
 
 export interface SandboxOptions {
   /** False leaves the process before its start, as while an image is built. Default true. */
@@ -105,8 +105,8 @@ export class Sandbox {
 
   #connect(): void {
     const emit = this.vm.newFunction("emit", (...args: JSValueHandle[]) => {
-      const [kind, number, a, b, ...chunks] = args.map((arg) => this.vm.dump(arg)) as EmitArguments;
-      this.emitted.push({ kind, number, a, b, chunks });
+      const [kind, number, a, b, ...buffers] = args.map((arg) => this.vm.dump(arg)) as EmitArguments;
+      this.emitted.push({ kind, number, a, b, chunks: buffers.map((buffer) => new Uint8Array(buffer)) });
       return this.vm.undefined;
     });
     this.vm.setProp(this.vm.global, "__emit", emit);

@@ -2,9 +2,16 @@
 import { PerdureError } from "../../base/errors.ts";
 import type { ErrorCode } from "../../base/errors.ts";
 import type { CommitBatch, ProcessKey, ProcessRow } from "../port.ts";
-import type { MemoryDisk } from "./disk.ts";
 
-export function checkBatch(disk: MemoryDisk, batch: CommitBatch): void {
+/** What is looked at of a disk. */
+export interface CheckedDisk {
+  readonly programs: ReadonlyMap<string, unknown>;
+  readonly processes: ReadonlyMap<ProcessKey, { readonly turns: readonly unknown[] }>;
+  readonly keys: ReadonlyMap<string, ProcessKey>;
+  record(process: ProcessKey): { readonly row: ProcessRow };
+}
+
+export function checkBatch(disk: CheckedDisk, batch: CommitBatch): void {
   const fresh = checkNewProcesses(disk, batch.newProcesses);
   checkTurns(disk, batch, fresh);
   for (const part of [batch.operations, batch.timers, batch.inbox, batch.logs, batch.snapshots]) {
@@ -17,7 +24,7 @@ const hexadecimal = /^(?:[0-9a-f]{2})*$/;
 
 type Fresh = ReadonlyMap<ProcessKey, ProcessRow>;
 
-function checkNewProcesses(disk: MemoryDisk, rows: readonly ProcessRow[] = []): Fresh {
+function checkNewProcesses(disk: CheckedDisk, rows: readonly ProcessRow[] = []): Fresh {
   const fresh = new Map<ProcessKey, ProcessRow>();
   const pids = new Set<string>();
   for (const row of rows) {
@@ -42,7 +49,7 @@ function checkNewProcesses(disk: MemoryDisk, rows: readonly ProcessRow[] = []): 
   return fresh;
 }
 
-function checkTurns(disk: MemoryDisk, batch: CommitBatch, fresh: Fresh): void {
+function checkTurns(disk: CheckedDisk, batch: CommitBatch, fresh: Fresh): void {
   const lastTurns = new Map<ProcessKey, number>();
   for (const { process, turn } of batch.turns ?? []) {
     const { pid } = find(disk, fresh, process);
@@ -55,7 +62,7 @@ function checkTurns(disk: MemoryDisk, batch: CommitBatch, fresh: Fresh): void {
   }
 }
 
-function checkStates(disk: MemoryDisk, batch: CommitBatch, fresh: Fresh): void {
+function checkStates(disk: CheckedDisk, batch: CommitBatch, fresh: Fresh): void {
   const exited = new Set<ProcessKey>();
   const checkAlive = (process: ProcessKey): void => {
     const { pid, state } = find(disk, fresh, process);
@@ -68,7 +75,7 @@ function checkStates(disk: MemoryDisk, batch: CommitBatch, fresh: Fresh): void {
   }
 }
 
-function find(disk: MemoryDisk, fresh: Fresh, process: ProcessKey): ProcessRow {
+function find(disk: CheckedDisk, fresh: Fresh, process: ProcessKey): ProcessRow {
   return fresh.get(process) ?? disk.record(process).row;
 }
 

@@ -37,24 +37,22 @@ async function all(store: Store): Promise<unknown> {
   ];
 }
 
-function testAtomicity(setup: StoreSetup): void {
-  const refusals: Readonly<Record<string, readonly [string, CommitBatch]>> = {
-    "a pid that exists": ["PROCESS_ID_CONFLICT", { atMs, newProcesses: [process(5, { pid: "p1" })] }],
-    "a pid twice": ["PROCESS_ID_CONFLICT", { atMs, newProcesses: [process(5), process(6, { pid: "p5" })] }],
-    "a process key that exists": ["STORE_FENCED", { atMs, newProcesses: [process(1, { pid: "other" })] }],
-    "a program that is not there": ["STORE_FAILED", { atMs, newProcesses: [process(5, { program: "f0" })] }],
-    "a digest that is not hexadecimal": [
-      "ARGUMENT_INVALID",
-      { atMs, newProcesses: [process(5, { argsDigest: "0X" })] },
-    ],
-    "a turn that exists": ["STORE_FENCED", { atMs, turns: [{ process: 1, turn: turn(1) }] }],
-    "a turn after a gap": ["STORE_FAILED", { atMs, turns: [{ process: 1, turn: turn(3) }] }],
-    "a turn of no process": ["PROCESS_NOT_FOUND", { atMs, turns: [{ process: 9, turn: turn(1) }] }],
-    "a state of no process": ["PROCESS_NOT_FOUND", { atMs, states: [{ process: 9, state: "paused", problem: "" }] }],
-    "an exit of no process": ["PROCESS_NOT_FOUND", { atMs, exits: [{ process: 9, exit }] }],
-    "a second exit": ["PROCESS_EXITED", { atMs, exits: [{ process: 2, exit }] }],
-    "a state after the exit": ["PROCESS_EXITED", { atMs, states: [{ process: 2, state: "running", problem: "" }] }],
-  };
+const refusals: Readonly<Record<string, readonly [string, CommitBatch]>> = {
+  "a pid that exists": ["PROCESS_ID_CONFLICT", { atMs, newProcesses: [process(5, { pid: "p1" })] }],
+  "a pid twice": ["PROCESS_ID_CONFLICT", { atMs, newProcesses: [process(5), process(6, { pid: "p5" })] }],
+  "a process key that exists": ["STORE_FENCED", { atMs, newProcesses: [process(1, { pid: "other" })] }],
+  "a program that is not there": ["STORE_FAILED", { atMs, newProcesses: [process(5, { program: "f0" })] }],
+  "a digest that is not hexadecimal": ["ARGUMENT_INVALID", { atMs, newProcesses: [process(5, { argsDigest: "0X" })] }],
+  "a turn that exists": ["STORE_FENCED", { atMs, turns: [{ process: 1, turn: turn(1) }] }],
+  "a turn after a gap": ["STORE_FAILED", { atMs, turns: [{ process: 1, turn: turn(3) }] }],
+  "a turn of no process": ["PROCESS_NOT_FOUND", { atMs, turns: [{ process: 9, turn: turn(1) }] }],
+  "a state of no process": ["PROCESS_NOT_FOUND", { atMs, states: [{ process: 9, state: "paused", problem: "" }] }],
+  "an exit of no process": ["PROCESS_NOT_FOUND", { atMs, exits: [{ process: 9, exit }] }],
+  "a second exit": ["PROCESS_EXITED", { atMs, exits: [{ process: 2, exit }] }],
+  "a state after the exit": ["PROCESS_EXITED", { atMs, states: [{ process: 2, state: "running", problem: "" }] }],
+};
+
+function testRefusals(setup: StoreSetup): void {
   for (const [what, [code, refused]] of Object.entries(refusals)) {
     ownerRule(setup, `a commit with ${what} is refused with ${code}, and nothing of it is kept`, async (store) => {
       await store.commit({ ...everything, newProcesses: [process(1), process(2)] });
@@ -78,6 +76,10 @@ function testAtomicity(setup: StoreSetup): void {
       assert.equal(await store.lastTurn(1), 2);
     });
   }
+}
+
+function testAtomicity(setup: StoreSetup): void {
+  testRefusals(setup);
 
   ownerRule(setup, "what was committed is there after a crash", async (store, { crash, open }) => {
     await store.commit(everything);
