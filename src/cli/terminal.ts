@@ -26,9 +26,10 @@ export function createTerminal(options: { readonly color: boolean }): Terminal {
   const write = stdout.write.bind(stdout);
   const wanted = options.color && (process.env["NO_COLOR"] ?? "") === "" && process.env["TERM"] !== "dumb";
   return {
-    out: pc.createColors(wanted && stdout.isTTY),
-    err: pc.createColors(wanted && stderr.isTTY),
-    isTerminal: stdout.isTTY,
+    // A stream that is no terminal says undefined, which picocolors takes for "find out", and finds colours wherever CI is set.
+    out: pc.createColors(wanted && Boolean(stdout.isTTY)),
+    err: pc.createColors(wanted && Boolean(stderr.isTTY)),
+    isTerminal: Boolean(stdout.isTTY),
     get width() {
       return stdout.isTTY ? stdout.columns : undefined;
     },
