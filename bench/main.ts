@@ -46,7 +46,7 @@ async function measure(benchmark: Benchmark): Promise<void> {
     printOutcome(outcome);
     if (!isQuick) {
       const command = `npm run bench -- ${benchmark.name}`;
-      record(benchmark.name, { date: new Date().toISOString(), command, machine: thisMachine(), outcome });
+      await record(benchmark.name, { date: new Date().toISOString(), command, machine: thisMachine(), outcome });
     }
   } catch (error) {
     showProgress("");

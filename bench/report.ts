@@ -31,11 +31,9 @@ export function thisMachine(): Machine {
 }
 
 /** Records one benchmark's outcome; those of the others stay. */
-export function record(name: string, recorded: Recorded): Results {
-  const results = readResults();
-  results[name] = recorded;
-  writeFileSync(resultsFile, `${JSON.stringify(results, undefined, 2)}\n`);
-  return results;
+export async function record(name: string, recorded: Recorded): Promise<void> {
+  const results = { ...readResults(), [name]: recorded };
+  writeFileSync(resultsFile, await format(JSON.stringify(results), { parser: "json", printWidth: 120 }));
 }
 
 export function readResults(): Results {
@@ -74,7 +72,7 @@ function section(benchmark: Benchmark, recorded: Recorded, comments: ReadonlyMap
     `<a id="${anchor(name)}"></a>\n\n## ${title}`,
     measures,
     markdownTable(
-      ["target", "", "measured", ""],
+      ["", "target", "measured", ""],
       outcome.verdicts.map((verdict) => verdictCells(verdict)),
     ),
     ...outcome.tables.map(({ caption, head, rows }) => `${caption}\n\n${markdownTable(head, rows)}`),

@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Child } from "./child.ts";
 import type { Spent, ThreadTime } from "./children/cpu.ts";
@@ -10,8 +11,6 @@ import { countCommits, fdatasyncsPerSecond, pinLog, RawDatabase } from "./raw.ts
 const processes = 1_000;
 const stepsEach = 10;
 const steps = processes * stepsEach;
-/** As many processes in motion as the kernel allows (`src/kernel/runs.ts`). */
-const inMotion = 64;
 const leastRatio = 0.5;
 const leastStepsPerSecond = 12_000;
 const aimStepsPerSecond = 20_000;
@@ -27,8 +26,8 @@ result. Each round runs, one after the other:
 
 - **engine**: the whole engine;
 - **one guest thread, in memory**: the same program's turns on the machine alone, in one thread, results fed back at
-  once, no kernel and no store, as many processes in motion at a time as the kernel allows (${inMotion}); and the same with one
-  process in motion at a time, whose memory then stays in the processor's nearest caches;
+  once, no kernel and no store, as many processes in motion at a time as the kernel allows; and the same with one process in motion
+  at a time, whose memory then stays in the processor's nearest caches;
 - **SQLite, rows alone**: one small row a step in one append-only table without an index, same settings, in
   transactions of the engine's mean size and of 1,000 rows;
 - **disk**: one page appended and synced (\`fdatasync\`).
@@ -38,6 +37,14 @@ The mean size of a commit is counted in the write-ahead log, in a run of its own
   run,
 };
 
+/** Processes the kernel lets be in motion at a time. Read from its own code: the comparison must not be kinder than that. */
+function kernelInMotion(): number {
+  const code = readFileSync(new URL("../dist/kernel/runs.js", import.meta.url), "utf8");
+  const found = /const maxInMotion = (\d+);/.exec(code)?.[1];
+  if (found === undefined) throw new Error("the kernel's maxInMotion is not where it was: see src/kernel/runs.ts");
+  return Number(found);
+}
+
 interface Commits {
   readonly perRun: number;
   readonly stepsPerCommit: number;
@@ -46,6 +53,7 @@ interface Commits {
 async function run(context: Context): Promise<Outcome> {
   const store = join(context.folder, "throughput.db");
   const program = programFile("steps");
+  const inMotion = kernelInMotion();
   const engine = new Child<EngineMethods>("engine");
   const memory = new Child<GuestThreadMethods>("guest-thread");
   const raw = new RawDatabase(context.folder);
@@ -73,7 +81,7 @@ async function run(context: Context): Promise<Outcome> {
   await engine.call("close");
   await engine.kill();
   await memory.kill();
-  return outcome(commits, found);
+  return outcome(commits, inMotion, found);
 }
 
 async function countEngineCommits(store: string, runEngine: () => Promise<Spent>): Promise<Commits> {
@@ -96,7 +104,7 @@ type Found = {
   fdatasync: number[];
 };
 
-function outcome(commits: Commits, found: Found): Outcome {
+function outcome(commits: Commits, inMotion: number, found: Found): Outcome {
   const rate = (each: readonly Spent[]): number[] => each.map(({ elapsedMs }) => (steps * 1000) / elapsedMs);
   const cpu = (each: readonly Spent[]): string =>
     spread(
