@@ -49,6 +49,8 @@ const maxUnderway = 256;
  * operation that began a moment ago. So those in motion stay few enough for the machine to hold, and finish first.
  */
 const maxInMotion = 32;
+/** However many are in motion, after so many turns of theirs in a row one process begins that is not: none waits for ever. */
+const hotTurnsPerNewcomer = 16;
 /** An operation that takes longer than this is no moment. */
 const momentMs = 50;
 /** Inputs a turn takes at most, so that a flood of messages becomes many commits and not one huge turn. */
@@ -69,6 +71,7 @@ export class Runs {
   readonly #underway = new Map<ProcessKey, Run>();
   /** Processes at rest that wait for operations, by when they came to rest, oldest first. */
   readonly #soonBack = new Map<Live, number>();
+  #hotInARow = 0;
   #waitsForMoment = false;
   #pumpQueued = false;
   #stopped = false;
@@ -121,13 +124,20 @@ export class Runs {
   #pump(): void {
     const requests: TurnRequest[] = [];
     while (!this.#stopped && this.#underway.size < maxUnderway) {
-      const live = this.#hot.shift() ?? this.#nextCold();
+      const live = this.#next();
       if (live === undefined) break;
       live.queued = false;
       const request = this.#begin(live);
       if (request !== undefined) requests.push(request);
     }
     if (requests.length > 0) this.#ports.machine.run(requests);
+  }
+
+  #next(): Live | undefined {
+    const newcomersTurn = this.#hotInARow >= hotTurnsPerNewcomer && this.#cold.length > 0;
+    const hot = newcomersTurn ? undefined : this.#hot.shift();
+    this.#hotInARow = hot === undefined ? 0 : this.#hotInARow + 1;
+    return hot ?? (newcomersTurn ? this.#cold.shift() : this.#nextCold());
   }
 
   #nextCold(): Live | undefined {
