@@ -20,9 +20,8 @@ interface Kind {
 const atOnce: Kind = { entry: "sleeper", what: "asleep at once" };
 const afterWork: Kind = { entry: "workerAsleep", what: "asleep after two operations" };
 
-const measures = (
-  count: string,
-): string => `${count} processes in \`await sleep("1 day")\`: some asleep from their first turn on, some after two operations.
+/** `which` says what stores there are. */
+const measures = (which: string): string => `${which}
 
 - **memory**: resident set of a new operating system process that has opened such a store and has started and finished
   one new process (with one operation) in it; and of the node that started them all, right then;
