@@ -1,6 +1,7 @@
 /** Arbitraries of the journal's vocabulary, for property tests. */
 import fc from "fast-check";
 import type { Payload } from "../src/base/value.ts";
+import { commandKinds } from "../src/journal/encoding.ts";
 import type { Command, CommandDigest, Input, Turn } from "../src/journal/types.ts";
 
 const text = fc.oneof(fc.string(), fc.string({ unit: "binary" }), fc.string({ minLength: 20, maxLength: 200 }));
@@ -19,12 +20,15 @@ export const arbitraryPayload: fc.Arbitrary<Payload> = fc.oneof(
 );
 
 const fatalReasons = ["out_of_fuel", "out_of_memory", "stack_overflow", "trap", "killed"] as const;
+const exitReasons = ["normal", "shutdown", "error", "exit", "cancelled", "noproc", ...fatalReasons] as const;
+const reason = fc.constantFrom(...exitReasons);
+const seed = fc.uint8Array({ minLength: 32, maxLength: 32 });
 
 export const arbitraryInput: fc.Arbitrary<Input> = fc.oneof(
   record("start", {
     entry: text,
     args: arbitraryPayload,
-    seed: fc.uint8Array({ minLength: 32, maxLength: 32 }),
+    seed,
     env: fc.dictionary(anyText, anyText, { noNullPrototype: true, maxKeys: 5 }),
   }),
   record("message", { from: anyText, body: arbitraryPayload }),
@@ -32,13 +36,23 @@ export const arbitraryInput: fc.Arbitrary<Input> = fc.oneof(
   record("timer", { timer: count }),
   record("cancel", { reason: anyText }),
   record("fatal", { reason: fc.constantFrom(...fatalReasons), detail: anyText }),
+  record("exit", {
+    from: anyText,
+    reason,
+    value: arbitraryPayload,
+    linked: fc.boolean(),
+    held: fc.constantFrom("", "message", "result", "exit", "down"),
+  }),
+  record("down", { monitor: count, from: anyText, reason, value: arbitraryPayload }),
+  record("restore", { life: count, seed }),
+  fc.constantFrom({ kind: "pause" } as const, { kind: "resume" } as const),
 );
 
 const digest = fc.string({ unit: fc.constantFrom(..."0123456789abcdef"), minLength: 16, maxLength: 16 });
 
 const arbitraryDigest: fc.Arbitrary<CommandDigest> = fc.record(
   {
-    kind: fc.constantFrom("operation", "abort", "timer", "clear-timer", "send", "log", "exit"),
+    kind: fc.constantFrom(...(Object.keys(commandKinds) as Command["kind"][])),
     target: anyText,
     digest,
   },
@@ -66,10 +80,22 @@ export const arbitraryCommands: Readonly<Record<Command["kind"], fc.Arbitrary<Co
   "clear-timer": record("clear-timer", { timer: count }),
   send: record("send", { to: anyText, body: arbitraryPayload }),
   log: record("log", { level: fc.constantFrom("debug", "info", "log", "warn", "error"), text: anyText }),
-  exit: record("exit", {
-    reason: fc.constantFrom("normal", "error", "cancelled", ...fatalReasons),
-    value: arbitraryPayload,
+  exit: record("exit", { reason, value: arbitraryPayload }),
+  spawn: record("spawn", {
+    pid: anyText,
+    entry: anyText,
+    args: arbitraryPayload,
+    link: fc.boolean(),
+    monitor: count,
+    options: anyText,
   }),
+  link: record("link", { to: anyText }),
+  unlink: record("unlink", { to: anyText }),
+  monitor: record("monitor", { number: count, to: anyText }),
+  demonitor: record("demonitor", { monitor: count }),
+  signal: record("signal", { to: anyText, reason: fc.constantFrom(...exitReasons, "kill"), value: arbitraryPayload }),
+  "trap-exit": record("trap-exit", { on: fc.boolean() }),
+  checkpoint: fc.constant({ kind: "checkpoint" }),
 };
 
 export const arbitraryCommand: fc.Arbitrary<Command> = fc.oneof(...Object.values(arbitraryCommands));

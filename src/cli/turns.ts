@@ -33,6 +33,17 @@ export function describeInput(input: Input, operationNames: ReadonlyMap<number, 
       return { what: "cancel", value: input.reason };
     case "fatal":
       return { what: input.reason, value: input.detail };
+    case "exit": {
+      const what = input.held === "" || input.held === "exit" ? "exit" : "failure";
+      return { what: `${what} of ${input.from}: ${input.reason}`, value: payloadText(input.value) };
+    }
+    case "down":
+      return { what: `down #${input.monitor}: ${input.from}: ${input.reason}`, value: payloadText(input.value) };
+    case "restore":
+      return { what: `restored to its checkpoint, life ${input.life}`, value: "" };
+    case "pause":
+    case "resume":
+      return { what: input.kind, value: "" };
   }
 }
 
@@ -50,8 +61,20 @@ export function describeCommand({ kind, target }: CommandDigest, operationNumber
       return `send to ${target}`;
     case "log":
       return `console.${target}`;
+    case "signal":
+      return `exit signal to ${target}`;
+    case "demonitor":
+      return `demonitor #${target}`;
+    case "trap-exit":
+      return `trap exits ${target}`;
     case "exit":
-      return `exit ${target}`;
+    case "spawn":
+    case "link":
+    case "unlink":
+    case "monitor":
+      return `${kind} ${target}`;
+    case "checkpoint":
+      return kind;
   }
 }
 
@@ -109,6 +132,14 @@ export function inputDocument(input: Input): Json {
       return { kind: "cancel", reason: input.reason };
     case "fatal":
       return { kind: "fatal", reason: input.reason, detail: input.detail };
+    case "exit":
+    case "down":
+      return { ...input, value: toJson(decodeValue(input.value)) };
+    case "restore":
+      return { kind: "restore", life: input.life };
+    case "pause":
+    case "resume":
+      return { kind: input.kind };
   }
 }
 

@@ -17,6 +17,7 @@ import { KernelClient } from "./kernel-client.ts";
 import type { KernelEvent } from "./kernel-client.ts";
 import type { EngineOptions, StartOptions } from "./options.ts";
 import { outcomeOf } from "./outcome.ts";
+import { environment } from "./service.ts";
 import { StackMapper } from "./stacks.ts";
 import { systemClock, systemRandom } from "./system.ts";
 import type { EntryArgs, EntryName, EntryResult } from "./types.ts";
@@ -76,12 +77,13 @@ export class Engine<P = unknown> implements AsyncDisposable {
   }
 
   async #open(): Promise<void> {
-    const { store = "perdure.db", guestThreads, limits } = this.#options;
+    const { store = "perdure.db", guestThreads, limits, env } = this.#options;
     this.#kernel = new KernelClient(
       {
         store: store === "memory:" ? store : resolvePath(store),
         ...(guestThreads === undefined ? {} : { guestThreads }),
         ...(limits === undefined ? {} : { machine: limits }),
+        ...(env === undefined ? {} : { env }),
       },
       (event) => this.#heard(event),
       (error) => this.#failed(error),
@@ -131,7 +133,7 @@ export class Engine<P = unknown> implements AsyncDisposable {
       program: program.hash,
       entry: script ? "" : entry || "default",
       args: encodeValue([...args]),
-      env: this.#environment(),
+      env: environment(this.#options.env ?? []),
     };
     const { created } = await this.#kernel.call("start", call);
     return this.#handle<EntryResult<P, E>>(pid, created);
@@ -194,14 +196,6 @@ export class Engine<P = unknown> implements AsyncDisposable {
       cancel: async (reason = "The process was cancelled.") => await kernel.call("cancel", pid, reason),
       kill: async () => await kernel.call("kill", pid),
     };
-  }
-
-  /** What the deployment lists, as it is now: read once, when a process starts. */
-  #environment(): Record<string, string> {
-    const names = this.#options.env ?? [];
-    return Object.fromEntries(
-      names.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]])),
-    );
   }
 
   #heard(event: KernelEvent): void {

@@ -6,7 +6,10 @@ import type { ExitReason, Pid } from "../journal/types.ts";
 import type { ProcessExit } from "../store/port.ts";
 
 const codes: Readonly<Record<Exclude<ExitReason, "normal">, ErrorCode>> = {
+  shutdown: "PROCESS_SHUTDOWN",
   error: "PROCESS_FAILED",
+  exit: "PROCESS_FAILED",
+  noproc: "PROCESS_FAILED",
   cancelled: "PROCESS_CANCELLED",
   killed: "PROCESS_KILLED",
   out_of_fuel: "PROCESS_FAILED",
@@ -16,16 +19,25 @@ const codes: Readonly<Record<Exclude<ExitReason, "normal">, ErrorCode>> = {
 };
 
 /**
- * The entry's result. Throws PROCESS_FAILED, PROCESS_CANCELLED or PROCESS_KILLED; `cause` is the error the process ended with,
+ * The entry's result. Throws PROCESS_FAILED, PROCESS_SHUTDOWN, PROCESS_CANCELLED or PROCESS_KILLED; `cause` is the error the process ended with,
  * `details.reason` its exit reason. `mapError` puts the cause's stack in terms of the user's files.
  */
 export function outcomeOf(pid: Pid, exit: ProcessExit, mapError: (error: unknown) => void): unknown {
   const value = decodeValue(exit.value);
   if (exit.reason === "normal") return value;
   mapError(value);
-  const why = value instanceof Error ? `${value.name}: ${value.message}` : String(value);
-  throw new PerdureError(codes[exit.reason], `The process ${JSON.stringify(pid)} ended with ${exit.reason}: ${why}`, {
-    cause: value,
-    details: { pid, reason: exit.reason },
-  });
+  throw new PerdureError(
+    codes[exit.reason],
+    `The process ${JSON.stringify(pid)} ended with ${exit.reason}${why(value)}`,
+    {
+      cause: value,
+      details: { pid, reason: exit.reason },
+    },
+  );
+}
+
+function why(value: unknown): string {
+  if (value === undefined) return "";
+  if (value instanceof Error) return `: ${value.name}: ${value.message}`;
+  return `: ${typeof value === "string" ? value : JSON.stringify(value)}`;
 }

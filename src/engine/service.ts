@@ -24,6 +24,8 @@ export interface ServiceOptions {
   /** Default 1. */
   readonly guestThreads?: number;
   readonly machine?: GuestThreadOptions;
+  /** Names of environment variables that programs may see. */
+  readonly env?: readonly string[];
 }
 
 /** A program on its way into the store. */
@@ -41,6 +43,7 @@ export interface StartCall {
   readonly entry: string;
   readonly args: Payload;
   readonly env: Readonly<Record<string, string>>;
+  readonly role?: string;
 }
 
 export interface ServicePorts {
@@ -84,6 +87,7 @@ export class EngineService {
       random,
       defer,
       events,
+      env: () => environment(options.env ?? []),
       machine: (machineEvents: MachineEvents) =>
         createGuestThreads({
           engine,
@@ -142,6 +146,14 @@ export class EngineService {
     return this.#kernel.kill(pid);
   }
 
+  control(pid: Pid, kind: "pause" | "resume"): Promise<boolean> {
+    return this.#kernel.control(pid, kind);
+  }
+
+  whereis(name: string): Pid | undefined {
+    return this.#kernel.whereis(name);
+  }
+
   retry(pid: Pid, operation: number): Promise<boolean> {
     return this.#kernel.retry(pid, operation);
   }
@@ -192,6 +204,13 @@ export function argsDigest(entry: string, args: Payload): string {
   const hash = createHash("sha256").update(entry).update("\0").update(args.text);
   for (const chunk of args.chunks ?? []) hash.update(`\0${chunk.length}\0`).update(chunk);
   return hash.digest("hex");
+}
+
+/** What the deployment lists, as it is now: read once, when a process starts. */
+export function environment(names: readonly string[]): Record<string, string> {
+  return Object.fromEntries(
+    names.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]])),
+  );
 }
 
 /** Programs out of the store. A process runs with what it was started with, whatever has been installed since. */

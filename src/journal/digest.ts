@@ -5,7 +5,7 @@ import type { Command, CommandDigest } from "./types.ts";
 
 /**
  * What the journal keeps of a command. The digest covers every field; the target, for people, is an operation's name, a
- * timer's or an aborted operation's number, a receiver's pid, a log's level or an exit's reason.
+ * timer's, a monitor's or an aborted operation's number, the other process's pid, a log's level or an exit's reason.
  *
  * The journal holds these digests: another hash here is another journal format.
  */
@@ -48,6 +48,47 @@ function add(hasher: Hasher, command: Command): string {
       hasher.text(command.reason);
       addPayload(hasher, command.value);
       return command.reason;
+    default:
+      return addRelation(hasher, command);
+  }
+}
+
+type Relation = Extract<
+  Command,
+  { kind: "spawn" | "link" | "unlink" | "monitor" | "demonitor" | "signal" | "trap-exit" | "checkpoint" }
+>;
+
+function addRelation(hasher: Hasher, command: Relation): string {
+  switch (command.kind) {
+    case "spawn":
+      hasher.text(command.pid);
+      hasher.text(command.entry);
+      addPayload(hasher, command.args);
+      hasher.number(command.link ? 1 : 0);
+      hasher.number(command.monitor);
+      hasher.text(command.options);
+      return command.pid;
+    case "link":
+    case "unlink":
+      hasher.text(command.to);
+      return command.to;
+    case "monitor":
+      hasher.number(command.number);
+      hasher.text(command.to);
+      return command.to;
+    case "demonitor":
+      hasher.number(command.monitor);
+      return `${command.monitor}`;
+    case "signal":
+      hasher.text(command.to);
+      hasher.text(command.reason);
+      addPayload(hasher, command.value);
+      return command.to;
+    case "trap-exit":
+      hasher.number(command.on ? 1 : 0);
+      return command.on ? "on" : "off";
+    case "checkpoint":
+      return "";
   }
 }
 

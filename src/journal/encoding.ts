@@ -8,7 +8,12 @@
  *              | 4 operation payload                           result, failed
  *              | 5 timer                                       timer
  *              | 6 reason                                      cancel
- *              | 7 fatal detail                                fatal; `fatal` is a byte of `fatalReasons`
+ *              | 7 fatal detail                                fatal; `fatal` is a byte of `exitReasons`
+ *              | 8 from reason payload linked held             exit; `reason` as above, `linked` a byte, `held` an input's kind or ""
+ *              | 9 monitor from reason payload                 down
+ *              | 10 life seed                                  restore
+ *              | 11                                            pause
+ *              | 12                                            resume
  *     command  = kind target digest                            kind is a byte of `commandKinds`
  *     payload  = key head body
  *
@@ -26,20 +31,34 @@
 import { PerdureError } from "../base/errors.ts";
 import type { Payload } from "../base/value.ts";
 import { Reader, Writer } from "./bytes.ts";
-import type { Command, CommandDigest, FatalReason, Input, Turn } from "./types.ts";
+import type { Command, CommandDigest, ExitReason, FatalReason, Input, Turn } from "./types.ts";
 import { utf8 } from "./utf8.ts";
 
 const version = 1;
 const notEncrypted = 0;
 
 /** Released numbers stay; new kinds take the next. */
-const fatalReasons: Readonly<Record<FatalReason, number>> = {
+const exitReasons: Readonly<Record<ExitReason, number>> = {
   out_of_fuel: 1,
   out_of_memory: 2,
   stack_overflow: 3,
   trap: 4,
   killed: 5,
+  normal: 6,
+  shutdown: 7,
+  error: 8,
+  exit: 9,
+  cancelled: 10,
+  noproc: 11,
 };
+
+const fatalReasons: ReadonlySet<ExitReason> = new Set<FatalReason>([
+  "out_of_fuel",
+  "out_of_memory",
+  "stack_overflow",
+  "trap",
+  "killed",
+]);
 
 /** Released numbers stay; new kinds take the next. They are part of every command's digest too. */
 export const commandKinds: Readonly<Record<Command["kind"], number>> = {
@@ -50,9 +69,31 @@ export const commandKinds: Readonly<Record<Command["kind"], number>> = {
   send: 5,
   log: 6,
   exit: 7,
+  spawn: 8,
+  link: 9,
+  unlink: 10,
+  monitor: 11,
+  demonitor: 12,
+  signal: 13,
+  "trap-exit": 14,
+  checkpoint: 15,
 };
 
-const fatalReasonsByNumber = byNumber(fatalReasons);
+const inputKinds: Readonly<Record<Input["kind"], true>> = {
+  start: true,
+  message: true,
+  result: true,
+  timer: true,
+  cancel: true,
+  fatal: true,
+  exit: true,
+  down: true,
+  restore: true,
+  pause: true,
+  resume: true,
+};
+
+const exitReasonsByNumber = byNumber(exitReasons);
 const commandKindsByNumber = byNumber(commandKinds);
 
 function byNumber<K extends string>(numbers: Readonly<Record<K, number>>): readonly (K | undefined)[] {
@@ -186,8 +227,44 @@ function writeInput(input: Input): void {
       return;
     case "fatal":
       writer.byte(7);
-      writer.byte(numberOf(fatalReasons, input.reason));
+      writer.byte(numberOf(exitReasons, input.reason));
       writer.text(input.detail);
+      return;
+    default:
+      return writeSignal(input);
+  }
+}
+
+type Signal = Exclude<Input, { kind: "start" | "message" | "result" | "timer" | "cancel" | "fatal" }>;
+
+function writeSignal(input: Signal): void {
+  switch (input.kind) {
+    case "exit":
+      writer.byte(8);
+      writer.text(input.from);
+      writer.byte(numberOf(exitReasons, input.reason));
+      writePayload(input.value);
+      writer.byte(input.linked ? 1 : 0);
+      writer.text(input.held);
+      return;
+    case "down":
+      writer.byte(9);
+      writer.varint(input.monitor);
+      writer.text(input.from);
+      writer.byte(numberOf(exitReasons, input.reason));
+      writePayload(input.value);
+      return;
+    case "restore":
+      writer.byte(10);
+      writer.varint(input.life);
+      writer.varint(input.seed.length);
+      writer.raw(input.seed);
+      return;
+    case "pause":
+      writer.byte(11);
+      return;
+    case "resume":
+      writer.byte(12);
       return;
     default:
       throw unknown((input as { kind: unknown }).kind);
@@ -223,13 +300,51 @@ function readInput(reader: Reader): Input {
     case 6:
       return { kind: "cancel", reason: reader.text() };
     case 7: {
-      const reason = fatalReasonsByNumber[reader.byte()];
-      if (reason === undefined) throw reader.corrupt("a fatal input has an unknown reason", start + 1);
+      const reason = readReason(reader);
+      if (!isFatal(reason)) throw reader.corrupt("a fatal input has a reason that is not", start + 1);
       return { kind: "fatal", reason, detail: reader.text() };
     }
     default:
+      return readSignal(reader, kind, start);
+  }
+}
+
+function readSignal(reader: Reader, kind: number, start: number): Input {
+  switch (kind) {
+    case 8: {
+      const [from, reason, value] = [reader.text(), readReason(reader), readPayload(reader)];
+      const linked = reader.byte();
+      const held = reader.text();
+      if (linked > 1 || !isHeld(held)) throw reader.corrupt("an exit signal is not one", start);
+      return { kind: "exit", from, reason, value, linked: linked === 1, held };
+    }
+    case 9: {
+      const monitor = reader.varint();
+      return { kind: "down", monitor, from: reader.text(), reason: readReason(reader), value: readPayload(reader) };
+    }
+    case 10:
+      return { kind: "restore", life: reader.varint(), seed: reader.raw(reader.varint()) };
+    case 11:
+      return { kind: "pause" };
+    case 12:
+      return { kind: "resume" };
+    default:
       throw reader.corrupt("an input is of an unknown kind", start);
   }
+}
+
+function readReason(reader: Reader): ExitReason {
+  const reason = exitReasonsByNumber[reader.byte()];
+  if (reason === undefined) throw reader.corrupt("an exit reason is unknown", reader.position - 1);
+  return reason;
+}
+
+function isFatal(reason: ExitReason): reason is FatalReason {
+  return fatalReasons.has(reason);
+}
+
+function isHeld(text: string): text is "" | Input["kind"] {
+  return text === "" || Object.hasOwn(inputKinds, text);
 }
 
 function readStart(reader: Reader): Input {

@@ -10,6 +10,22 @@ export type Pid = string;
 /** A process's number within its store. Small and dense; people see the pid. */
 export type ProcessKey = number;
 
+/** How a process ended, or what an exit signal says. Together with a value it is what OTP calls the exit reason. */
+export type ExitReason =
+  /** The entry returned; the value is its result. Signals carry no value. */
+  | "normal"
+  /** Ended in good order because it was told to, or because it gave up. The value is undefined, or OTP's `{shutdown, term}`. */
+  | "shutdown"
+  /** An error nobody caught: the value. */
+  | "error"
+  /** Its own reason, as it gave it to `exit`: the value. */
+  | "exit"
+  | "cancelled"
+  /** Only in signals: there was no such process to link to or to monitor. */
+  | "noproc"
+  /** The engine's own. The value is text for people. */
+  | FatalReason;
+
 /** Outcomes that only the host can see. They are inputs, because replay has to apply them at the same place. */
 export type FatalReason = "out_of_fuel" | "out_of_memory" | "stack_overflow" | "trap" | "killed";
 
@@ -30,15 +46,58 @@ export type Input =
   /** A request to wind up: the process's AbortSignal fires and pending waits reject with CancelledError. */
   | { readonly kind: "cancel"; readonly reason: string }
   /** Ends the process without running it. `detail` is for people. */
-  | { readonly kind: "fatal"; readonly reason: FatalReason; readonly detail: string };
+  | { readonly kind: "fatal"; readonly reason: FatalReason; readonly detail: string }
+  /**
+   * An exit signal. A process that traps exits gets it as a message; any other is ended by it without running, unless the
+   * reason is `normal` (then nothing happens, and the input is dropped). `linked`: it came through a link, which is gone.
+   * `held` is not empty when `from` has not exited yet: its parent decides whether it goes on from an earlier heap (see
+   * `SpawnOptions.held`). Then it is the kind of the input that made it fail. A process that its parent lets go gets `exit`
+   * here, from itself: it ends whatever it traps.
+   */
+  | {
+      readonly kind: "exit";
+      readonly from: Pid;
+      readonly reason: ExitReason;
+      readonly value: Payload;
+      readonly linked: boolean;
+      readonly held: "" | Input["kind"];
+    }
+  /** A monitored process has ended, or never was (`noproc`). A monitor fires once. */
+  | {
+      readonly kind: "down";
+      readonly monitor: number;
+      readonly from: Pid;
+      readonly reason: ExitReason;
+      readonly value: Payload;
+    }
+  /**
+   * The heap is that of the last checkpoint. `life` counts the process's lives from 1; numbers given out from now on begin
+   * above `life` × 10⁹, so that none comes twice. `seed` takes the place of the one it was started with.
+   */
+  | { readonly kind: "restore"; readonly life: number; readonly seed: Uint8Array }
+  /** From an operator: no more turns until `resume`. These two never reach a turn. */
+  | { readonly kind: "pause" }
+  | { readonly kind: "resume" };
+
+/** What a spawner says of the new process; JSON in the `spawn` command. All for people, but for `held`. */
+export interface SpawnOptions {
+  /** What its parent calls it: a supervisor's child id. */
+  readonly label?: string;
+  /** `server`, `supervisor`, `task`: what `perdure tree` shows. */
+  readonly role?: string;
+  /** How often this child was restarted before. */
+  readonly restarts?: number;
+  /**
+   * When a turn of it fails, the turn is undone and the process is held in the state `crashed`, until its parent says by the
+   * operations `perdure:revive` or `perdure:release` what becomes of it.
+   */
+  readonly held?: boolean;
+}
 
 /** Which clock a timer follows (DESIGN §2): `service` time stands still while nobody owns the process. */
 export type TimerClock = "wall" | "service";
 
 export type LogLevel = "debug" | "info" | "log" | "warn" | "error";
-
-/** How a process ended. `value` is the entry's result, or the error it exited with. */
-export type ExitReason = "normal" | "error" | "cancelled" | FatalReason;
 
 export type Command =
   /** `number` counts the process's operations from 1. `options` is JSON text for built-in operations, else "". */
@@ -54,8 +113,32 @@ export type Command =
   /** `dueMs` is the turn's time plus the delay, and may be in the past. For `service` the kernel takes the downtime off. */
   | { readonly kind: "timer"; readonly number: number; readonly clock: TimerClock; readonly dueMs: number }
   | { readonly kind: "clear-timer"; readonly timer: number }
+  /** `to` is a pid, a registered name, or `@…`: someone outside who waits for an answer. */
   | { readonly kind: "send"; readonly to: Pid; readonly body: Payload }
   | { readonly kind: "log"; readonly level: LogLevel; readonly text: string }
+  /**
+   * `pid` is a hash of the parent's pid, its life and a counter. `monitor` is the number of the monitor made with it, 0 for
+   * none. `options` is JSON of `SpawnOptions`, or "".
+   */
+  | {
+      readonly kind: "spawn";
+      readonly pid: Pid;
+      readonly entry: string;
+      readonly args: Payload;
+      readonly link: boolean;
+      readonly monitor: number;
+      readonly options: string;
+    }
+  | { readonly kind: "link"; readonly to: Pid }
+  | { readonly kind: "unlink"; readonly to: Pid }
+  /** `number` counts the process's monitors from 1. `to` is a pid or a registered name. */
+  | { readonly kind: "monitor"; readonly number: number; readonly to: Pid }
+  | { readonly kind: "demonitor"; readonly monitor: number }
+  /** `kill` cannot be trapped, and ends the other with the reason `killed`. */
+  | { readonly kind: "signal"; readonly to: Pid; readonly reason: ExitReason | "kill"; readonly value: Payload }
+  | { readonly kind: "trap-exit"; readonly on: boolean }
+  /** The heap after this turn is one that the process can be restored to. Replaces the checkpoint before. */
+  | { readonly kind: "checkpoint" }
   /** Always the last command of a process. `reason` "error" carries the encoded error in `value`. */
   | { readonly kind: "exit"; readonly reason: ExitReason; readonly value: Payload };
 

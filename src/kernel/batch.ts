@@ -4,13 +4,17 @@
  * after the commit that holds them: the output commit rule.
  */
 import type {
+  CheckpointRow,
   CommitBatch,
+  DeadLetterRow,
   InboxRow,
   LogRow,
+  MonitorRow,
   OperationRow,
   ProcessExit,
   ProcessKey,
   ProcessRow,
+  RestoreRow,
   SnapshotRow,
   Store,
   TimerRow,
@@ -30,6 +34,17 @@ export class Stage {
   readonly timersGone: { process: ProcessKey; number: number }[] = [];
   readonly logs: Omit<LogRow, "seq">[] = [];
   readonly states: Mutable<CommitBatch>["states"] = [];
+  readonly traps: { process: ProcessKey; on: boolean }[] = [];
+  /** Of links, names and members the last word counts: one commit may hold several turns that change the same. */
+  readonly links: Map<string, { a: ProcessKey; b: ProcessKey; there: boolean }> = new Map();
+  readonly names: Map<string, ProcessKey | undefined> = new Map();
+  readonly members: Map<string, { name: string; process: ProcessKey; there: boolean }> = new Map();
+  readonly monitors: MonitorRow[] = [];
+  readonly monitorsGone: { watcher: ProcessKey; number: number }[] = [];
+  readonly checkpoints: ({ process: ProcessKey } & CheckpointRow)[] = [];
+  readonly restores: ({ process: ProcessKey; life: number } & RestoreRow)[] = [];
+  readonly deadLetters: Omit<DeadLetterRow, "seq">[] = [];
+  readonly deadLettersGone: number[] = [];
   readonly exits: { process: ProcessKey; exit: ProcessExit }[] = [];
   readonly snapshots: ({ process: ProcessKey } & SnapshotRow)[] = [];
   /** Messages to other processes, and inputs too long on their way: rows of the inbox. */
@@ -49,6 +64,8 @@ export class Stage {
         this.timersGone.length +
         this.logs.length +
         this.states.length +
+        this.restores.length +
+        this.deadLettersGone.length +
         this.exits.length +
         this.snapshots.length +
         this.inbox.length +
@@ -60,7 +77,8 @@ export class Stage {
 
   /** An input whose turn is in the same commit needs no row; one that got its row in an earlier commit loses it now. */
   toBatch(atMs: number): { batch: CommitBatch; inboxInputs: QueuedInput[] } {
-    const written = this.inbox.filter(({ queued }) => !queued.consumed);
+    const exiting = new Set(this.exits.map(({ process }) => process));
+    const written = this.inbox.filter(({ process, queued }) => !queued.consumed && !exiting.has(process));
     const inbox: Omit<InboxRow, "seq">[] = written.map(({ process, queued }) => ({
       process,
       input: queued.input,
@@ -84,9 +102,34 @@ export class Stage {
         states,
         exits,
         // An exit takes its process's snapshots with it; those of the same commit are too late.
-        snapshots: snapshots.filter(({ process }) => !exits.some((exit) => exit.process === process)),
+        snapshots: exiting.size === 0 ? snapshots : snapshots.filter(({ process }) => !exiting.has(process)),
+        ...this.#ties(exiting),
       },
       inboxInputs: written.map(({ queued }) => queued),
+    };
+  }
+
+  /** Most commits change no tie: then there is nothing to look through. What an exit removes need not be put before. */
+  #ties(exiting: ReadonlySet<ProcessKey>): Partial<CommitBatch> {
+    const { traps, monitors, monitorsGone, checkpoints, restores, deadLetters, deadLettersGone } = this;
+    const links = [...this.links.values()];
+    const members = [...this.members.values()];
+    const names = [...this.names];
+    const isTied = ({ a, b }: { a: ProcessKey; b: ProcessKey }): boolean => !exiting.has(a) && !exiting.has(b);
+    return {
+      traps,
+      monitors: monitors.filter(({ watcher, target }) => isTied({ a: watcher, b: target })),
+      monitorsGone,
+      checkpoints: checkpoints.filter(({ process }) => !exiting.has(process)),
+      restores,
+      deadLetters,
+      deadLettersGone,
+      links: links.filter((link) => link.there && isTied(link)),
+      linksGone: links.filter(({ there }) => !there),
+      namesGone: names.map(([name]) => name),
+      names: names.flatMap(([name, process]) => (process === undefined ? [] : [{ name, process }])),
+      groups: members.filter(({ there, process }) => there && !exiting.has(process)),
+      groupsGone: members.filter(({ there }) => !there),
     };
   }
 }

@@ -1,7 +1,7 @@
 /**
  * From a finished turn to the rows of its commit: a pure function, so that what a turn changes can be read in one place.
  */
-import type { Command, CommandDigest, Pid, Turn } from "../journal/types.ts";
+import type { Command, CommandDigest, Turn } from "../journal/types.ts";
 import type { LogRow, OperationRow, ProcessExit, TimerRow } from "../store/port.ts";
 import type { Live, QueuedInput } from "./live.ts";
 
@@ -14,9 +14,31 @@ export interface TurnEffects {
   readonly timers: readonly TimerRow[];
   readonly timersGone: readonly number[];
   readonly logs: readonly Omit<LogRow, "seq">[];
-  readonly sends: readonly { readonly to: Pid; readonly body: Extract<Command, { kind: "send" }>["body"] }[];
+  /** What concerns other processes or asks the kernel, in order. */
+  readonly acts: readonly Act[];
   readonly exit: ProcessExit | undefined;
 }
+
+export type KernelOperation = Extract<Command, { kind: "operation" }>;
+
+/** Commands that are carried out one after the other when the turn is staged. */
+export type Act = Exclude<Command, { kind: "abort" | "timer" | "clear-timer" | "log" | "exit" }>;
+
+/** Operations that the kernel itself answers, at once. All others go to the runner. */
+export const kernelOperations: ReadonlySet<string> = new Set([
+  "perdure:register",
+  "perdure:unregister",
+  "perdure:whereis",
+  "perdure:join",
+  "perdure:leave",
+  "perdure:members",
+  "perdure:alive",
+  "perdure:pause",
+  "perdure:resume",
+  "perdure:start",
+  "perdure:revive",
+  "perdure:release",
+]);
 
 export interface FinishedTurn {
   readonly number: number;
@@ -30,6 +52,12 @@ export interface FinishedTurn {
 export function turnEffects(live: Live, finished: FinishedTurn, downtimeMs: number): TurnEffects {
   const process = live.row.key;
   const { number, timeMs, commands } = finished;
+  const acts: Act[] = [];
+  const issued: KernelOperation[] = [];
+  for (const command of commands) {
+    if (command.kind === "operation" && !kernelOperations.has(command.name)) issued.push(command);
+    else if (!isOwn(command)) acts.push(command);
+  }
   const inputs = finished.inputs.map(({ input }) => input);
   const turn: Turn = { number, timeMs, inputs, commands: finished.digests };
   const of = <K extends Command["kind"]>(kind: K): Extract<Command, { kind: K }>[] =>
@@ -42,12 +70,15 @@ export function turnEffects(live: Live, finished: FinishedTurn, downtimeMs: numb
   return {
     turn,
     // What was issued and taken back within one turn never existed.
-    operations: of("operation")
+    operations: issued
       .filter((command) => !aborted.has(command.number))
       .map((command) => operationRow(process, command, timeMs)),
     operationsGone: [
       ...operationsAborted,
-      ...inputs.flatMap((input) => (input.kind === "result" ? [input.operation] : [])),
+      // The kernel's own operations have no row.
+      ...inputs.flatMap((input) =>
+        input.kind === "result" && live.operations.has(input.operation) ? [input.operation] : [],
+      ),
     ],
     operationsAborted,
     timers: of("timer")
@@ -60,9 +91,14 @@ export function turnEffects(live: Live, finished: FinishedTurn, downtimeMs: numb
       })),
     timersGone: [...cleared, ...inputs.flatMap((input) => (input.kind === "timer" ? [input.timer] : []))],
     logs: of("log").map(({ level, text }) => ({ process, turn: number, atMs: timeMs, level, text })),
-    sends: of("send").map(({ to, body }) => ({ to, body })),
+    acts,
     exit: exit === undefined ? undefined : { atMs: timeMs, reason: exit.reason, value: exit.value },
   };
+}
+
+function isOwn(command: Command): command is Exclude<Command, Act> {
+  const { kind } = command;
+  return kind === "abort" || kind === "timer" || kind === "clear-timer" || kind === "log" || kind === "exit";
 }
 
 function operationRow(

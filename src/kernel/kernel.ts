@@ -13,23 +13,20 @@ import type { Clock, Random } from "../base/ports.ts";
 import type { Payload } from "../base/value.ts";
 import type { Input, Pid } from "../journal/types.ts";
 import type { Machine, MachineEvents } from "../machine/port.ts";
-import type { Lease, ProcessExit, ProcessKey, ProcessRow, Store } from "../store/port.ts";
+import type { Lease, ProcessExit, ProcessKey, ProcessRow, Store, TimerRow } from "../store/port.ts";
 import { Attempts } from "./attempts.ts";
 import { Awaited } from "./awaited.ts";
 import { Committer } from "./batch.ts";
-import { turnEffects } from "./effects.ts";
-import type { FinishedTurn, TurnEffects } from "./effects.ts";
 import { exited, startConflict } from "./errors.ts";
 import { newLive, queueInput, tellDurable } from "./live.ts";
 import type { Live, PendingOperation, QueuedInput } from "./live.ts";
+import { Names } from "./names.ts";
 import { Others } from "./others.ts";
 import type { KernelEvents, OperationReport, OperationRunner } from "./ports.ts";
 import { gone, Registry } from "./registry.ts";
 import { Runs } from "./runs.ts";
-import type { DoneOutcome } from "./runs.ts";
-import { stageMessage, stageTurn } from "./staging.ts";
-import type { StagedOperations } from "./staging.ts";
 import { Timers } from "./timers.ts";
+import { Turns } from "./turns.ts";
 
 export interface KernelPorts {
   readonly store: Store;
@@ -40,6 +37,8 @@ export interface KernelPorts {
   readonly machine: (events: MachineEvents) => Machine;
   readonly runner: (report: (reports: readonly OperationReport[]) => void) => OperationRunner;
   readonly events: KernelEvents;
+  /** What the deployment gives a process that is spawned by another to read in `process.env`. */
+  env(): Readonly<Record<string, string>>;
 }
 
 export interface StartRequest {
@@ -50,6 +49,8 @@ export interface StartRequest {
   /** SHA-256 of entry and arguments, hex. */
   readonly argsDigest: string;
   readonly env: Readonly<Record<string, string>>;
+  /** `supervisor`, `server`, …: for people. */
+  readonly role?: string;
 }
 
 const tickMs = 20;
@@ -68,6 +69,8 @@ export class Kernel {
   readonly #runs: Runs;
   readonly #awaited: Awaited;
   readonly #others: Others;
+  readonly #names: Names;
+  readonly #turns: Turns;
   #stopTimer: () => void = () => undefined;
   #stopTick: () => void = () => undefined;
   #alarmMs = Infinity;
@@ -135,7 +138,7 @@ export class Kernel {
       held: (key) => this.#registry.get(key),
       committer: this.#committer,
       events,
-      done: (live, turn) => this.#turnDone(live, turn),
+      done: (live, turn) => this.#turns.done(live, turn),
       broke: (live) => this.#registry.broke(live),
     });
     this.#attempts = new Attempts({
@@ -145,6 +148,24 @@ export class Kernel {
       events,
       incarnation: lease.incarnation,
       settled: (live, operation, ok, value) => this.#operationSettled(live, operation, ok, value),
+    });
+    this.#names = new Names({ store, committer: this.#committer });
+    this.#turns = new Turns({
+      clock,
+      store,
+      events,
+      random: ports.random,
+      committer: this.#committer,
+      registry: this.#registry,
+      names: this.#names,
+      attempts: this.#attempts,
+      downtimeMs: lease.downtimeMs,
+      env: () => ports.env(),
+      newKey: () => this.#nextKey++,
+      enqueue: (live, queued) => this.#enqueue(live, queued),
+      timersSet: (rows) => this.#timersSet(rows),
+      committed: (live) => this.#runs.committed(live),
+      ready: (live) => this.#runs.ready(live),
     });
     this.#tick();
   }
@@ -165,7 +186,7 @@ export class Kernel {
     const known = (await this.#registry.find(request.pid)) ?? this.#registry.named(request.pid);
     this.#checkOpen();
     if (known !== undefined) return { pid: await this.#startedBefore(known, request), created: false };
-    const { pid, program, entry, args, argsDigest, env } = request;
+    const { pid, program, entry, args, argsDigest, env, role = "" } = request;
     const startedAtMs = this.#ports.clock.nowMs();
     const row: ProcessRow = {
       key: this.#nextKey++,
@@ -176,6 +197,13 @@ export class Kernel {
       state: "running",
       problem: "",
       startedAtMs,
+      parent: "",
+      label: "",
+      role,
+      restarts: 0,
+      held: false,
+      trapsExits: false,
+      life: 1,
     };
     const start = queueInput({ kind: "start", entry, args, seed: this.#ports.random.bytes(32), env }, startedAtMs);
     const live = newLive(row, start);
@@ -189,7 +217,9 @@ export class Kernel {
     const start = "row" in found ? found.start : undefined;
     if (start !== undefined) await durable(start);
     const row = "row" in found ? found.row : found;
-    if (row.entry !== request.entry || row.argsDigest !== request.argsDigest) throw startConflict(row, request.entry);
+    // One that a process started by key is what it is, whoever asks for it.
+    const isSame = row.entry === request.entry && (row.argsDigest === request.argsDigest || row.argsDigest === "");
+    if (!isSame) throw startConflict(row, request.entry);
     return row.pid;
   }
 
@@ -205,6 +235,20 @@ export class Kernel {
   /** Ends a process at once, in mid-turn if it must be. Resolves when that is durable. */
   async kill(pid: Pid): Promise<void> {
     await this.#deliver(pid, { kind: "fatal", reason: "killed", detail: "Killed." });
+  }
+
+  /** Whom a registered name stands for. */
+  whereis(name: string): Pid | undefined {
+    this.#checkOpen();
+    return this.#names.pidOf(name);
+  }
+
+  /** Stops a process's turns (what arrives waits), or lets them go on. Resolves when that is durable: with false if it changed nothing. */
+  async control(pid: Pid, kind: "pause" | "resume"): Promise<boolean> {
+    const live = await this.#alive(this.#names.pidOf(pid) ?? pid);
+    const changed = this.#turns.control(live, kind);
+    if (changed) await this.#awaited.commit();
+    return changed;
   }
 
   /** Lets a quarantined operation go on. Resolves when that is durable: with false if it was not quarantined. */
@@ -263,7 +307,7 @@ export class Kernel {
   // -- inputs ---------------------------------------------------------------------------------------------------
 
   async #deliver(pid: Pid, input: Input): Promise<void> {
-    const live = await this.#alive(pid);
+    const live = await this.#alive(this.#names.pidOf(pid) ?? pid);
     await this.#submit(live, queueInput(input, this.#ports.clock.nowMs()));
   }
 
@@ -278,10 +322,24 @@ export class Kernel {
 
   #loaded(live: Live): void {
     for (const { seq } of live.inputs) if (seq !== undefined) this.#others.know(seq);
+    for (const queued of live.inputs) this.#heed(live, queued);
+    live.inputs = live.inputs.filter(({ consumed }) => !consumed);
     this.#runs.ready(live);
   }
 
+  /** What an operator asks for is done at once, and never reaches a turn. True if it was that. */
+  #heed(live: Live, queued: QueuedInput): boolean {
+    const { kind } = queued.input;
+    if (kind !== "pause" && kind !== "resume") return false;
+    queued.consumed = true;
+    this.#committer.stage.consumed.push(queued);
+    this.#committer.stage.effects.push(() => tellDurable(queued));
+    this.#turns.control(live, kind);
+    return true;
+  }
+
   #enqueue(live: Live, queued: QueuedInput): void {
+    if (this.#heed(live, queued)) return;
     live.inputs.push(queued);
     // A kill does not wait for the turn that is running.
     if (queued.input.kind === "fatal" && live.running !== undefined) this.#machine.kill(live.row.key);
@@ -306,78 +364,12 @@ export class Kernel {
     return live;
   }
 
-  // -- turns ----------------------------------------------------------------------------------------------------
-
-  /** A turn ran: stage all it did, and let what may be seen be seen after the commit. */
-  #turnDone(
-    live: Live,
-    turn: Omit<FinishedTurn, "commands" | "digests"> & { outcome: DoneOutcome },
-  ): Promise<void> | undefined {
-    const effects = turnEffects(live, { ...turn, ...turn.outcome }, this.#lease.downtimeMs);
-    if (effects.sends.length === 0) {
-      this.#stage(live, effects, turn.inputs);
-      return undefined;
-    }
-    // Receivers are looked up first, so that the messages are part of the sender's commit.
-    return this.#receivers(effects).then((receivers) => {
-      this.#stage(live, effects, turn.inputs);
-      for (const [index, receiver] of receivers.entries()) {
-        const body = effects.sends[index]?.body;
-        // It may have come to its end while the others were looked up, or in this very turn.
-        if (receiver === undefined || gone(receiver) || body === undefined) continue;
-        const queued = queueInput({ kind: "message", from: live.row.pid, body }, this.#ports.clock.nowMs());
-        stageMessage(this.#committer.stage, receiver, queued, () => {
-          if (!gone(receiver)) this.#enqueue(receiver, queued);
-        });
-      }
-    });
-  }
-
-  /** All of them are held in memory at once: one may have been forgotten while another was loaded. */
-  async #receivers({ sends }: TurnEffects): Promise<readonly (Live | undefined)[]> {
-    for (;;) {
-      const found = await Promise.all(sends.map(({ to }) => this.#registry.activateIfAlive(to)));
-      if (found.every((live) => live === undefined || gone(live) || this.#registry.get(live.row.key) === live))
-        return found;
-    }
-  }
-
-  #stage(live: Live, effects: TurnEffects, inputs: readonly QueuedInput[]): void {
-    const { stage } = this.#committer;
-    const operations = stageTurn(stage, live, effects, inputs);
-    stage.effects.push(() => this.#committed(live, effects, inputs, operations));
-  }
-
-  #committed(
-    live: Live,
-    effects: TurnEffects,
-    inputs: readonly QueuedInput[],
-    { begun, aborted }: StagedOperations,
-  ): void {
-    live.uncommitted--;
-    live.start = undefined;
-    for (const queued of inputs) tellDurable(queued);
-    for (const row of effects.timers) this.#timers.add(row);
-    if (effects.timers.length > 0) this.#setAlarm();
-    if (effects.logs.length > 0) {
-      const { pid, program } = live.row;
-      this.#ports.events.logs(effects.logs.map(({ level, text, atMs }) => ({ pid, program, level, text, atMs })));
-    }
-    for (const operation of aborted) this.#attempts.abort(operation);
-    if (effects.exit !== undefined) return this.#exited(live, effects.exit);
-    for (const operation of begun) this.#attempts.begin(live, operation);
-    this.#runs.committed(live);
-  }
-
-  #exited(live: Live, exit: ProcessExit): void {
-    for (const operation of live.operations.values()) this.#attempts.abort(operation);
-    live.row = { ...live.row, state: "exited", exit };
-    for (const queued of live.inputs) tellDurable(queued, exited(live.row.pid));
-    this.#registry.exited(live, exit);
-    this.#ports.events.exited([{ pid: live.row.pid, exit }]);
-  }
-
   // -- time -----------------------------------------------------------------------------------------------------
+
+  #timersSet(rows: readonly TimerRow[]): void {
+    for (const row of rows) this.#timers.add(row);
+    this.#setAlarm();
+  }
 
   #setAlarm(): void {
     const nextMs = this.#timers.nextMs;
@@ -430,6 +422,7 @@ export class Kernel {
   // -- recovery -------------------------------------------------------------------------------------------------
 
   async #recover(): Promise<void> {
+    await this.#names.load();
     const { operations, withInbox, damaged } = await this.#store.recover();
     for (const key of [...damaged.map(({ process }) => process), ...withInbox]) await this.#registry.activateKey(key);
     // Processes run already and may have begun operations of their own: only those found here are to be recovered.

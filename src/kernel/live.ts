@@ -1,11 +1,20 @@
 /** A process as the kernel holds it while there is something to do for it. Everything here can be rebuilt from the store. */
 import type { Input } from "../journal/types.ts";
-import type { OperationRow, ProcessRow, TimerRow } from "../store/port.ts";
+import type {
+  CheckpointRow,
+  OperationRow,
+  ProcessKey,
+  ProcessLoad,
+  ProcessRow,
+  RestoreRow,
+  TimerRow,
+} from "../store/port.ts";
 
 /** An input on its way into a turn. */
 export interface QueuedInput {
-  /** What ends its process when it runs is replaced by that end. */
+  /** What ends its process when it runs is replaced by that end; then `culprit` is what it was. */
   input: Input;
+  culprit: Input | undefined;
   /** Its inbox row, once there is one. */
   seq: number | undefined;
   /** A turn that consumed it has been staged for commit. */
@@ -30,6 +39,15 @@ export interface PendingTimer {
   fired: boolean;
 }
 
+/** What ties a process to others, by their keys. */
+export interface Relations {
+  readonly links: Set<ProcessKey>;
+  /** Its own monitors: whom they watch, by number. */
+  readonly monitors: Map<number, ProcessKey>;
+  /** Others' monitors on it: their numbers, by watcher. */
+  readonly watchers: Map<ProcessKey, Set<number>>;
+}
+
 export interface Live {
   row: ProcessRow;
   /** Its start, until that is durable. */
@@ -46,8 +64,17 @@ export interface Live {
   resident: boolean;
   /** Its exit has been staged: it takes no more turns, and nothing more is sent to it. */
   exiting: boolean;
-  /** Staged or running commits that hold turns of it, or messages to it. */
+  /** Staged or running commits that hold turns of it. */
   uncommitted: number;
+  /** Staged or running commits that change something of it beside its own turns: it must not be forgotten before. */
+  pins: number;
+  /** Undefined as long as it has none. */
+  relations: Relations | undefined;
+  checkpoint: CheckpointRow | undefined;
+  /** When it was restored to which turn, in order. The last one may be still to come: then its turn is the next. */
+  restores: RestoreRow[];
+  /** So many inputs get a turn each: one of them is known to make the process fail, and it is not known which. */
+  oneByOne: number;
   readonly operations: Map<number, PendingOperation>;
   readonly timers: Map<number, PendingTimer>;
   /** What replaying it from its last snapshot would cost, in µs. */
@@ -73,6 +100,11 @@ export function newLive(row: ProcessRow, start?: QueuedInput): Live {
     resident: false,
     exiting: false,
     uncommitted: 0,
+    pins: 0,
+    relations: undefined,
+    checkpoint: undefined,
+    restores: [],
+    oneByOne: 0,
     operations: new Map(),
     timers: new Map(),
     replayMicros: 0,
@@ -89,7 +121,36 @@ export function queueInput(
   seq?: number,
 ): QueuedInput {
   const tell = onDurable === undefined ? [] : [onDurable];
-  return { input, seq, consumed: false, spilled: seq !== undefined, arrivedMs, onDurable: tell };
+  return { input, culprit: undefined, seq, consumed: false, spilled: seq !== undefined, arrivedMs, onDurable: tell };
+}
+
+export function relationsOf(live: Live): Relations {
+  live.relations ??= { links: new Set(), monitors: new Map(), watchers: new Map() };
+  return live.relations;
+}
+
+export function watch(target: Live, watcher: ProcessKey, number: number): void {
+  const { watchers } = relationsOf(target);
+  const numbers = watchers.get(watcher);
+  if (numbers === undefined) watchers.set(watcher, new Set([number]));
+  else numbers.add(number);
+}
+
+export function unwatch(target: Live, watcher: ProcessKey, number: number): void {
+  const numbers = target.relations?.watchers.get(watcher);
+  numbers?.delete(number);
+  if (numbers?.size === 0) target.relations?.watchers.delete(watcher);
+}
+
+/** Takes over what the store knows of a process's ties. */
+export function loadRelations(live: Live, { links, monitors, watchers, checkpoint, restores }: ProcessLoad): void {
+  live.checkpoint = checkpoint;
+  live.restores = [...restores];
+  if (links.length + monitors.length + watchers.length === 0) return;
+  const relations = relationsOf(live);
+  for (const key of links) relations.links.add(key);
+  for (const { number, target } of monitors) relations.monitors.set(number, target);
+  for (const { watcher, number } of watchers) watch(live, watcher, number);
 }
 
 /** Tells everyone who waits for it that an input is durable, or why it will not be. */
@@ -103,6 +164,7 @@ export function atRest(live: Live): boolean {
     live.inputs.length === 0 &&
     live.running === undefined &&
     live.uncommitted === 0 &&
+    live.pins === 0 &&
     live.operations.size === 0 &&
     !live.queued
   );

@@ -50,6 +50,8 @@ export interface OperationRunner {
 export interface KernelEvents {
   /** Console output, in the order it was committed. */
   logs(logs: readonly KernelLog[]): void;
+  /** Somebody outside was sent a message: `to` begins with "@". */
+  answered(answer: { readonly to: string; readonly from: Pid; readonly body: Payload }): void;
   exited(exits: readonly { readonly pid: Pid; readonly exit: ProcessExit }[]): void;
   /** Something waits for a person: a broken process, an operation that is unavailable or quarantined. */
   notice(notice: KernelNotice): void;

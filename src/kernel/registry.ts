@@ -5,7 +5,7 @@ import type { Clock } from "../base/ports.ts";
 import type { Pid } from "../journal/types.ts";
 import type { InboxRow, ProcessExit, ProcessKey, ProcessRow, Store } from "../store/port.ts";
 import { broken, notFound } from "./errors.ts";
-import { atRest, newLive, queueInput } from "./live.ts";
+import { atRest, loadRelations, newLive, queueInput } from "./live.ts";
 import type { Live } from "./live.ts";
 
 export interface RegistryPorts {
@@ -100,6 +100,7 @@ export class Registry {
     live.lastActiveMs = this.#ports.clock.nowMs();
     for (const row of load.operations) live.operations.set(row.number, { row, token: undefined, settled: false });
     for (const row of load.timers) live.timers.set(row.number, { row, fired: false });
+    loadRelations(live, load);
     takeInbox(live, load.inbox);
     for (const { input } of live.inputs) {
       const operation = input.kind === "result" ? live.operations.get(input.operation) : undefined;
@@ -184,8 +185,13 @@ export class Registry {
   }
 }
 
+/** What begins a life comes first, whatever was waiting before. */
 function takeInbox(live: Live, rows: readonly InboxRow[]): void {
-  for (const { input, atMs, seq } of rows) live.inputs.push(queueInput(input, atMs, undefined, seq));
+  for (const { input, atMs, seq } of rows) {
+    const queued = queueInput(input, atMs, undefined, seq);
+    if (input.kind === "restore") live.inputs.unshift(queued);
+    else live.inputs.push(queued);
+  }
 }
 
 /** Damage is an answer, any other error is thrown on. */

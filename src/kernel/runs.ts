@@ -6,7 +6,7 @@ import { isPerdureError } from "../base/errors.ts";
 import type { Clock } from "../base/ports.ts";
 import { encodeValue } from "../base/value.ts";
 import { commandDigest } from "../journal/digest.ts";
-import type { Command, FatalReason } from "../journal/types.ts";
+import type { Command, Input, Turn } from "../journal/types.ts";
 import type {
   Divergence,
   LoadRequest,
@@ -33,11 +33,11 @@ export interface RunsPorts {
   held(process: ProcessKey): Live | undefined;
   readonly committer: Committer;
   readonly events: KernelEvents;
-  /** Stages the turn. A promise delays the process's next turn. */
+  /** Stages the turn. A promise delays the process's next turn; if it answers `undone`, the turn did not happen. */
   done(
     live: Live,
     turn: { number: number; timeMs: number; inputs: readonly QueuedInput[]; outcome: DoneOutcome },
-  ): Promise<void> | undefined;
+  ): Promise<"undone" | undefined> | undefined;
   broke(live: Live): void;
   failed(error: Error): void;
 }
@@ -165,7 +165,9 @@ export class Runs {
     const mustLoad = !live.resident && live.lastTurn > 0;
     // What is not in the store yet cannot be loaded from it; `committed` brings the process back here.
     if (mustLoad && live.uncommitted > 0) return undefined;
-    const inputs = takeInputs(live);
+    const inputs = takeInputs(live, (dropped) => this.#dropped(dropped));
+    // Nothing but signals that it takes no notice of.
+    if (inputs.length === 0) return undefined;
     live.running = inputs;
     this.#soonBack.delete(live);
     const timeMs = Math.max(live.lastTimeMs, Math.trunc(this.#ports.clock.nowMs()), ...inputs.map(firedMs));
@@ -180,9 +182,9 @@ export class Runs {
       script: entry === "",
     };
     this.#underway.set(key, { live, request });
-    const fatal = inputs[0]?.input;
-    if (fatal?.kind === "fatal") {
-      this.#endProcess(live, fatal);
+    const first = inputs[0]?.input;
+    if (first !== undefined && ends(live, first)) {
+      this.#endProcess(live, first);
       return undefined;
     }
     if (!mustLoad) return request;
@@ -193,12 +195,18 @@ export class Runs {
     return undefined;
   }
 
-  /** A fatal input runs nothing: the exit is all there is to it. */
-  #endProcess(live: Live, fatal: { readonly reason: FatalReason; readonly detail: string }): void {
-    const exit: Command = { kind: "exit", reason: fatal.reason, value: encodeValue(fatal.detail) };
+  /** An input that ends the process runs nothing: the exit is all there is to it. */
+  #endProcess(live: Live, ending: Ending): void {
+    const exit: Command = { kind: "exit", ...endOf(ending) };
     this.#ports.machine.drop(live.row.key);
-    const outcome: DoneOutcome = { kind: "done", commands: [exit], digests: [commandDigest(exit)], replayMicros: 0 };
+    const digests = [commandDigest(exit)];
+    const outcome: DoneOutcome = { kind: "done", commands: [exit], digests, delivered: 1, replayMicros: 0 };
     queueMicrotask(() => this.finished([{ process: live.row.key, number: live.lastTurn + 1, outcome }]));
+  }
+
+  #dropped(queued: QueuedInput): void {
+    queued.consumed = true;
+    this.#ports.committer.stage.consumed.push(queued);
   }
 
   // -- loading --------------------------------------------------------------------------------------------------
@@ -206,14 +214,18 @@ export class Runs {
   async #load(live: Live): Promise<LoadRequest> {
     const { key } = live.row;
     const { snapshots } = await this.#ports.store.load(key);
-    const snapshot = snapshots.find(({ turn }) => !live.damagedSnapshots.has(turn));
-    const tail = [];
-    for (let from = (snapshot?.turn ?? 0) + 1; from <= live.lastTurn;) {
-      const page = await this.#ports.store.turns(key, from, tailPageTurns);
-      tail.push(...page);
-      const last = page.at(-1);
-      if (last === undefined) break;
-      from = last.number + 1;
+    const stretches = stretchesOf(live);
+    const usable = snapshots.filter(({ turn }) => stretches.some(({ from, to }) => from <= turn && turn <= to));
+    const snapshot = usable.find(({ turn }) => !live.damagedSnapshots.has(turn));
+    const tail: Turn[] = [];
+    for (const { from, to } of stretches) {
+      for (let next = Math.max(from, (snapshot?.turn ?? 0) + 1); next <= to;) {
+        const page = await this.#ports.store.turns(key, next, Math.min(tailPageTurns, to - next + 1));
+        tail.push(...page);
+        const last = page.at(-1);
+        if (last === undefined) break;
+        next = last.number + 1;
+      }
     }
     return snapshot === undefined ? { tail } : { snapshot, tail };
   }
@@ -261,14 +273,23 @@ export class Runs {
 
   #done(live: Live, request: Run["request"], inputs: readonly QueuedInput[], outcome: DoneOutcome): void {
     const { number, timeMs } = request;
+    const staged = this.#ports.done(live, { number, timeMs, inputs, outcome });
+    if (staged === undefined) return this.#staged(live, request, outcome);
+    staged.then((undone) => {
+      if (undone === undefined) return this.#staged(live, request, outcome);
+      live.resident = false;
+      this.#ports.machine.drop(live.row.key);
+      this.#free(live);
+    }, this.#ports.failed);
+  }
+
+  #staged(live: Live, { number, timeMs }: Run["request"], { replayMicros }: DoneOutcome): void {
     live.lastTurn = number;
     live.lastTimeMs = timeMs;
     live.resident = true;
-    live.replayMicros = outcome.replayMicros;
-    const staged = this.#ports.done(live, { number, timeMs, inputs, outcome });
+    live.replayMicros = replayMicros;
     if (live.operations.size > 0 && !live.exiting) this.#soonBack.set(live, this.#ports.clock.nowMs());
-    if (staged === undefined) this.#rest(live);
-    else staged.then(() => this.#rest(live), this.#ports.failed);
+    this.#rest(live);
   }
 
   /** A turn is staged. A snapshot is asked for only now, so that it cannot be committed before the turn it shows. */
@@ -293,6 +314,7 @@ export class Runs {
     const culprit = inputs[outcome.input];
     // A kill has its own input in the queue already. Whoever waits for another culprit waits for the end it leads to.
     if (culprit !== undefined && outcome.reason !== "killed") {
+      culprit.culprit ??= culprit.input;
       culprit.input = { kind: "fatal", reason: outcome.reason, detail: outcome.detail };
     }
     live.inputs = [...inputs, ...live.inputs];
@@ -343,15 +365,53 @@ function nextKill(live: Live): QueuedInput | undefined {
   return live.inputs.find(({ input }) => input.kind === "fatal" && input.reason === "killed");
 }
 
-/** A kill waits for nothing. A fatal input has a turn to itself, and so have the inputs before it. */
-function takeInputs(live: Live): QueuedInput[] {
+type Ending = Extract<Input, { kind: "fatal" | "exit" }>;
+
+/** Whether an input is the process's end, as things stand: an exit signal is a message to those who trap exits. */
+function ends({ row }: Live, input: Input): input is Ending {
+  if (input.kind !== "exit") return input.kind === "fatal";
+  // Of a process it was to decide about, only those who trap exits can hear.
+  return input.from === row.pid && input.held === "exit" ? true : !row.trapsExits && input.held === "";
+}
+
+function endOf(input: Ending): Pick<Extract<Command, { kind: "exit" }>, "reason" | "value"> {
+  const { reason } = input;
+  return input.kind === "exit" ? { reason, value: input.value } : { reason, value: encodeValue(input.detail) };
+}
+
+/** An exit signal that does nothing to a process that does not trap exits: OTP's `normal`, but for one's own. */
+function isIdle({ row }: Live, input: Input): boolean {
+  if (input.kind !== "exit" || row.trapsExits) return false;
+  if (input.held !== "") return input.held !== "exit";
+  return input.reason === "normal" && input.from !== row.pid;
+}
+
+/** A kill waits for nothing. An input that ends the process has a turn to itself, and so have the inputs before it. */
+function takeInputs(live: Live, dropped: (queued: QueuedInput) => void): QueuedInput[] {
   const kill = nextKill(live);
   if (kill !== undefined) {
     live.inputs = live.inputs.filter((queued) => queued !== kill);
     return [kill];
   }
-  const fatal = live.inputs.findIndex(({ input }) => input.kind === "fatal");
-  return live.inputs.splice(0, fatal > 0 ? fatal : fatal === 0 ? 1 : maxInputs);
+  for (const queued of live.inputs) if (isIdle(live, queued.input)) dropped(queued);
+  live.inputs = live.inputs.filter(({ consumed }) => !consumed);
+  const last = live.inputs.findIndex(({ input }) => ends(live, input));
+  const most = live.oneByOne > 0 || live.inputs[0]?.input.kind === "restore" ? 1 : maxInputs;
+  if (live.oneByOne > 0) live.oneByOne--;
+  return live.inputs.splice(0, last > 0 ? Math.min(last, most) : last === 0 ? 1 : most);
+}
+
+/** The turns that lead to a process's heap: all, but for those that were forgotten when it was restored. */
+function stretchesOf({ lastTurn, restores }: Live): { readonly from: number; readonly to: number }[] {
+  const stretches: { from: number; to: number }[] = [];
+  const pending = restores.at(-1);
+  let to = pending !== undefined && pending.turn > lastTurn ? pending.from : lastTurn;
+  for (;;) {
+    const begun = restores.findLast(({ turn }) => turn <= to);
+    stretches.unshift({ from: begun?.turn ?? 1, to });
+    if (begun === undefined) return stretches;
+    to = begun.from;
+  }
 }
 
 function describeDivergence({ turn, index, expected, actual }: Divergence): string {

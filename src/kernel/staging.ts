@@ -55,19 +55,28 @@ function stageRow(stage: Stage, live: Live): void {
   if (live.rowStaged) return;
   live.rowStaged = true;
   stage.newProcesses.push(live.row);
-  if (live.start !== undefined && !live.start.consumed) stageSpill(stage, live, live.start);
+  if (live.start !== undefined && !live.start.consumed && !live.start.spilled) stageSpill(stage, live, live.start);
 }
 
-/** A message from one process to another is part of the sender's commit. `deliver` is called after it. */
-export function stageMessage(stage: Stage, receiver: Live, queued: QueuedInput, deliver: () => void): void {
+/**
+ * An input that a turn brings about is part of that turn's commit: as a row of the inbox, unless the receiver has taken it by
+ * then.
+ */
+export function stageMessage(stage: Stage, receiver: Live, queued: QueuedInput): void {
   queued.spilled = true;
   stageRow(stage, receiver);
   stage.inbox.push({ process: receiver.row.key, queued });
-  // While a message to it is on its way, the receiver must not be forgotten.
-  receiver.uncommitted++;
+}
+
+/** An operator stopped the process's turns, or lets them go on. */
+export function stageControl(stage: Stage, live: Live): void {
+  const { key: process, state, problem } = live.row;
+  if (state === "exited") return;
+  stageRow(stage, live);
+  stage.states.push({ process, state, problem });
+  live.pins++;
   stage.effects.push(() => {
-    receiver.uncommitted--;
-    deliver();
+    live.pins--;
   });
 }
 

@@ -241,7 +241,13 @@ class LocalMachine implements Machine {
     resident.turn = request.number;
     resident.costMicros += this.#stopwatch() - started;
     const digests = end.commands.map(commandDigest);
-    return { kind: "done", commands: end.commands, digests, replayMicros: resident.costMicros };
+    return {
+      kind: "done",
+      commands: end.commands,
+      digests,
+      delivered: end.delivered,
+      replayMicros: resident.costMicros,
+    };
   }
 
   /** Runs a turn in the resident's machine. Without `metered` it is a replay, which enforces no limit. */
@@ -285,7 +291,7 @@ class LocalMachine implements Machine {
     const decoded = load.snapshot === undefined ? undefined : tryDecode(load.snapshot, image, this.#maxSizeBytes);
     if (decoded instanceof Failure) return decoded;
     const from = decoded?.turn ?? 0;
-    const detail = brokenTail(load.tail, from + 1, number);
+    const detail = brokenTail(load.tail, from + 1, run.request);
     if (detail !== undefined) return new Failure({ kind: "broken", detail });
     const resident = this.#pool.create(process, image, from, decoded?.delta);
     for (const turn of load.tail) {
@@ -327,15 +333,24 @@ function whenResumed(pause: number | Promise<number>, beat: () => void): number 
   });
 }
 
-/** What is wrong with turns that should lead from number `from` to the one before `next`. */
-function brokenTail(tail: readonly Turn[], from: number, next: number): string | undefined {
-  if (from > next) return `Its snapshot is of turn ${from - 1}, but its journal ends with turn ${next - 1}.`;
-  for (let number = from; number < next; number++) {
-    if (tail[number - from]?.number === number) continue;
-    return `Its journal has no turn ${number}, and no snapshot can stand in for it.`;
+/**
+ * What is wrong with turns that should lead from number `from` to the one before the request's. A turn that begins with
+ * `restore` follows on an earlier one than its number says: its process had been put back.
+ */
+function brokenTail(tail: readonly Turn[], from: number, { number, inputs }: TurnRequest): string | undefined {
+  if (from > number) return `Its snapshot is of turn ${from - 1}, but its journal ends with turn ${number - 1}.`;
+  let next = from;
+  for (const turn of tail) {
+    if (turn.number > next && turn.inputs[0]?.kind === "restore") next = turn.number;
+    if (turn.number >= number) return `Its journal has a turn ${turn.number} after its last, ${number - 1}.`;
+    if (turn.number !== next) return missingTurn(next);
+    next++;
   }
-  const excess = tail[next - from];
-  return excess === undefined ? undefined : `Its journal has a turn ${excess.number} after its last, ${next - 1}.`;
+  return next === number || inputs[0]?.kind === "restore" ? undefined : missingTurn(next);
+}
+
+function missingTurn(number: number): string {
+  return `Its journal has no turn ${number}, and no snapshot can stand in for it.`;
 }
 
 class Failure {

@@ -38,6 +38,8 @@ export type TurnOutcome =
       readonly kind: "done";
       readonly commands: readonly Command[];
       readonly digests: readonly CommandDigest[];
+      /** How many of the inputs were delivered: all, or those up to the one that made the process exit. */
+      readonly delivered: number;
       /** What rebuilding the process from its last snapshot would cost now, in µs, judged by how long its turns took. */
       readonly replayMicros: number;
     }

@@ -15,8 +15,12 @@
  * | cancel    |           | reason                     |           |                            |
  * | idle      |           |                            |           |                            |
  * | uncaught  |           |                            |           | the error itself           |
+ * | exit      | linked: 1 | JSON [from, reason, held]  | value     | the value's                |
+ * | down      | monitor   | JSON [from, reason]        | value     | the value's                |
+ * | restore   | life      |                            |           | the seed                   |
  *
- * Out of the guest, `emit(kind, number, a, b, ...chunks)`: see `decodeCommand`.
+ * Out of the guest, `emit(kind, number, a, b, ...chunks)`: see `decodeCommand` and `decodeRelation`. `spawn` has four lines in
+ * `a`: pid, entry, "link" or "", options; `signal` two: reason, receiver.
  *
  * The numbers, and the meaning of everything here, are part of the turn protocol: processes are pinned to it, so a
  * change that a running process could notice needs a new version beside the old.
@@ -38,9 +42,24 @@ export const dispatchKind = {
   cancel: 8,
   idle: 9,
   uncaught: 10,
+  exit: 11,
+  down: 12,
+  restore: 13,
 } as const;
 
-const exitReasons: readonly ExitReason[] = ["normal", "error", "cancelled", "stack_overflow", "out_of_memory"];
+const exitReasons: readonly ExitReason[] = [
+  "normal",
+  "shutdown",
+  "error",
+  "exit",
+  "cancelled",
+  "noproc",
+  "killed",
+  "stack_overflow",
+  "out_of_memory",
+  "out_of_fuel",
+  "trap",
+];
 const logLevels: readonly LogLevel[] = ["debug", "info", "log", "warn", "error"];
 const clocks: readonly TimerClock[] = ["wall", "service"];
 
@@ -83,6 +102,36 @@ export function decodeCommand(
       return { kind: "log", level: oneOf(logLevels, a), text: b };
     case 7:
       return { kind: "exit", reason: oneOf(exitReasons, a), value: payload() };
+    default:
+      return decodeRelation(kind, number, a, payload);
+  }
+}
+
+/** What concerns other processes, see `guest/runtime.ts`. `b` and the chunks are the payload, where there is one. */
+function decodeRelation(kind: number, number: number, a: string, payload: () => Payload): Command {
+  switch (kind) {
+    case 8: {
+      const [pid = "", entry = "", link = "", options = ""] = a.split("\n");
+      if (number !== 0) ordinal(number);
+      return { kind: "spawn", pid, entry, args: payload(), link: link === "link", monitor: number, options };
+    }
+    case 9:
+      return { kind: "link", to: a };
+    case 10:
+      return { kind: "unlink", to: a };
+    case 11:
+      return { kind: "monitor", number: ordinal(number), to: a };
+    case 12:
+      return { kind: "demonitor", monitor: ordinal(number) };
+    case 13: {
+      const lineBreak = a.indexOf("\n");
+      const reason = oneOf([...exitReasons, "kill"] as const, a.slice(0, lineBreak));
+      return { kind: "signal", to: a.slice(lineBreak + 1), reason, value: payload() };
+    }
+    case 14:
+      return { kind: "trap-exit", on: number === 1 };
+    case 15:
+      return { kind: "checkpoint" };
     default:
       throw unknown("command", kind);
   }

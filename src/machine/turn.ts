@@ -18,7 +18,8 @@ export interface TurnTask {
 }
 
 export type TurnEnd =
-  | { readonly kind: "done"; readonly commands: Command[] }
+  /** `delivered` counts the inputs up to the one that made the process exit, or all. */
+  | { readonly kind: "done"; readonly commands: Command[]; readonly delivered: number }
   | { readonly kind: "fatal"; readonly input: number; readonly reason: FatalReason; readonly detail: string };
 
 class GuestStop extends Error {
@@ -99,7 +100,7 @@ export function runTurn(
         await settle(vm, commands);
         if (task.script && !commands.exited) await call(vm, dispatchKind.idle, 0, "", "");
       }
-      resolve({ kind: "done", commands: commands.list });
+      resolve({ kind: "done", commands: commands.list, delivered: input + 1 });
     };
     run().catch((error: unknown) => {
       const { reason, detail } = classify(error);
@@ -108,7 +109,9 @@ export function runTurn(
   });
 }
 
-async function deliver(vm: Vm, image: Image, task: TurnTask, input: Exclude<Input, { kind: "fatal" }>): Promise<void> {
+type Deliverable = Exclude<Input, { kind: "fatal" }>;
+
+async function deliver(vm: Vm, image: Image, task: TurnTask, input: Deliverable): Promise<void> {
   switch (input.kind) {
     case "start": {
       const head = JSON.stringify({ pid: task.pid, entry: input.entry, env: input.env });
@@ -130,6 +133,34 @@ async function deliver(vm: Vm, image: Image, task: TurnTask, input: Exclude<Inpu
       return await call(vm, dispatchKind.timer, input.timer, "", "");
     case "cancel":
       return await call(vm, dispatchKind.cancel, 0, input.reason, "");
+    default:
+      return await deliverSignal(vm, input);
+  }
+}
+
+async function deliverSignal(
+  vm: Vm,
+  input: Exclude<Deliverable, { kind: "start" | "message" | "result" | "timer" | "cancel" }>,
+): Promise<void> {
+  switch (input.kind) {
+    case "exit": {
+      const head = JSON.stringify([input.from, input.reason, input.held]);
+      return await callWith(vm, dispatchKind.exit, input.linked ? 1 : 0, head, input.value);
+    }
+    case "down":
+      return await callWith(
+        vm,
+        dispatchKind.down,
+        input.monitor,
+        JSON.stringify([input.from, input.reason]),
+        input.value,
+      );
+    case "restore":
+      return await call(vm, dispatchKind.restore, input.life, "", "", [input.seed]);
+    case "pause":
+    case "resume":
+      // The kernel keeps these to itself.
+      return undefined;
   }
 }
 

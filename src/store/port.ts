@@ -15,7 +15,7 @@
  * - A commit that contradicts what the store holds is refused: it shows that the owner's picture is wrong. A process key or
  *   turn that exists is STORE_FENCED, a pid that exists PROCESS_ID_CONFLICT, a turn after a gap or a program that was not put
  *   STORE_FAILED, a state or exit of nobody PROCESS_NOT_FOUND, one after the exit PROCESS_EXITED. Removing what is not there,
- *   on the other hand, does nothing.
+ *   on the other hand, does nothing, and so does putting a link, monitor or group member that is there already.
  */
 import type { Payload } from "../base/value.ts";
 import type { ExitReason, Input, LogLevel, Pid, ProcessKey, TimerClock, Turn } from "../journal/types.ts";
@@ -38,6 +38,8 @@ export type ProcessState =
   | "running"
   /** An operator stopped its turns; inputs wait in the inbox. */
   | "paused"
+  /** A turn of it failed and was undone. Its parent decides from which heap it goes on, or that it exits: as `exit` says. */
+  | "crashed"
   /** Replay disagreed with the journal, or the journal is damaged: it waits for a person. `problem` says why. */
   | "broken"
   | "exited";
@@ -53,6 +55,20 @@ export interface ProcessRow {
   readonly state: ProcessState;
   readonly problem: string;
   readonly startedAtMs: number;
+  /** The process that spawned it; "" if it was started from outside. */
+  readonly parent: Pid;
+  /** What its parent calls it, such as a supervisor's child id, and what it is (`server`, `supervisor`, `task`): for people. */
+  readonly label: string;
+  readonly role: string;
+  /** How often its supervisor had restarted this child when it started this process. */
+  readonly restarts: number;
+  /** When a turn of it fails, its parent is asked before it exits (`SpawnOptions.held`). */
+  readonly held: boolean;
+  /** It gets exit signals as messages. */
+  readonly trapsExits: boolean;
+  /** From 1; each time it is restored to its checkpoint another one begins. */
+  readonly life: number;
+  /** Of an exited process; of a crashed one, the exit it will come to unless it is revived. */
   readonly exit?: ProcessExit;
 }
 
@@ -98,6 +114,44 @@ export interface TimerRow {
   readonly dueMs: number;
 }
 
+/** `watcher` is told when `target` ends. `number` is the watcher's. */
+export interface MonitorRow {
+  readonly watcher: ProcessKey;
+  readonly number: number;
+  readonly target: ProcessKey;
+}
+
+/** A registered name, or a group's member: with `group`, a process may be a member of many and many of one. */
+export interface NameRow {
+  readonly name: string;
+  readonly process: ProcessKey;
+  readonly pid: Pid;
+}
+
+/** What a process can be restored to. `body` says what was pending then (`kernel/checkpoints.ts`); opaque here. */
+export interface CheckpointRow {
+  /** The heap is that after this turn. */
+  readonly turn: number;
+  readonly body: Uint8Array;
+}
+
+/** Life `life` of a process began with turn `turn`, from the heap after turn `from`: what lies between is forgotten. */
+export interface RestoreRow {
+  readonly turn: number;
+  readonly from: number;
+}
+
+/** A message that made its process fail, set aside. */
+export interface DeadLetterRow {
+  readonly seq: number;
+  readonly process: ProcessKey;
+  readonly input: Input;
+  readonly atMs: number;
+  /** What it led to. */
+  readonly reason: ExitReason;
+  readonly value: Payload;
+}
+
 /** An input that waits for its process. `seq` orders the inbox and is given by the store. */
 export interface InboxRow {
   readonly seq: number;
@@ -135,6 +189,11 @@ export interface ProgramRow {
   readonly engine: string;
 }
 
+export interface Link {
+  readonly a: ProcessKey;
+  readonly b: ProcessKey;
+}
+
 /** Everything one group commit writes. Parts are applied in the order of the fields. */
 export interface CommitBatch {
   readonly atMs: number;
@@ -148,13 +207,34 @@ export interface CommitBatch {
   readonly inboxGone?: readonly number[];
   readonly inbox?: readonly Omit<InboxRow, "seq">[];
   readonly logs?: readonly Omit<LogRow, "seq">[];
-  /** State changes other than exits. */
+  /** State changes other than exits. `exit` goes with `crashed`; any other state clears it. */
   readonly states?: readonly {
     readonly process: ProcessKey;
     readonly state: Exclude<ProcessState, "exited">;
     readonly problem: string;
+    readonly exit?: ProcessExit;
   }[];
-  /** An exit also removes the process's operations, timers, inbox and snapshots. */
+  readonly traps?: readonly { readonly process: ProcessKey; readonly on: boolean }[];
+  /** A link has no direction; it is there once, whichever end made it. */
+  readonly links?: readonly Link[];
+  readonly linksGone?: readonly Link[];
+  readonly monitors?: readonly MonitorRow[];
+  readonly monitorsGone?: readonly { readonly watcher: ProcessKey; readonly number: number }[];
+  /** Names are taken away before they are given. A name that another process has is refused: STORE_FENCED. */
+  readonly namesGone?: readonly string[];
+  readonly names?: readonly Omit<NameRow, "pid">[];
+  readonly groupsGone?: readonly Omit<NameRow, "pid">[];
+  readonly groups?: readonly Omit<NameRow, "pid">[];
+  /** Replaces the process's checkpoint. */
+  readonly checkpoints?: readonly ({ readonly process: ProcessKey } & CheckpointRow)[];
+  /** Also sets the row's `life`, and removes snapshots of turns in (`from`, `turn`). */
+  readonly restores?: readonly ({ readonly process: ProcessKey; readonly life: number } & RestoreRow)[];
+  readonly deadLetters?: readonly Omit<DeadLetterRow, "seq">[];
+  readonly deadLettersGone?: readonly number[];
+  /**
+   * An exit also removes the process's operations, timers, inbox, snapshots, checkpoint, links, monitors (its own and those
+   * on it), name and groups. Dead letters and restores stay.
+   */
   readonly exits?: readonly { readonly process: ProcessKey; readonly exit: ProcessExit }[];
   /** Keeps the newest two of each process. */
   readonly snapshots?: readonly ({ readonly process: ProcessKey } & SnapshotRow)[];
@@ -169,6 +249,14 @@ export interface ProcessLoad {
   readonly operations: readonly OperationRow[];
   readonly timers: readonly TimerRow[];
   readonly inbox: readonly InboxRow[];
+  /** The other ends of its links. */
+  readonly links: readonly ProcessKey[];
+  /** Those it has on others, and those others have on it. */
+  readonly monitors: readonly MonitorRow[];
+  readonly watchers: readonly MonitorRow[];
+  readonly checkpoint: CheckpointRow | undefined;
+  /** In the order of `turn`. */
+  readonly restores: readonly RestoreRow[];
   /** The number of the last turn; 0 before the first. */
   readonly lastTurn: number;
   /** That turn's time; 0 before the first. */
@@ -188,6 +276,9 @@ export interface ProcessFilter {
   readonly states?: readonly ProcessState[];
   /** Exits of one of these reasons. */
   readonly reasons?: readonly ExitReason[];
+  readonly parent?: Pid;
+  readonly label?: string;
+  readonly role?: string;
   readonly entry?: string;
   readonly program?: string;
   /** Only keys below this one: the page after it. */
@@ -212,6 +303,14 @@ export interface StoreReader {
   inbox(process: ProcessKey): Promise<InboxRow[]>;
   /** Log rows with seq > `after`, of one process or of all, at most `limit`. */
   logs(process: ProcessKey | undefined, after: number, limit: number): Promise<LogRow[]>;
+  /** All registered names, and all members of all groups, by name and key. */
+  names(): Promise<NameRow[]>;
+  groups(): Promise<NameRow[]>;
+  /** The other ends of a process's links, and its monitors on others: for people. */
+  relations(process: ProcessKey): Promise<{ readonly links: readonly Pid[]; readonly monitors: readonly Pid[] }>;
+  restores(process: ProcessKey): Promise<RestoreRow[]>;
+  /** With seq > `after`, of one process or of all, at most `limit`. */
+  deadLetters(process: ProcessKey | undefined, after: number, limit: number): Promise<DeadLetterRow[]>;
   program(hash: string): Promise<ProgramRow | undefined>;
   /** Newest first. */
   programs(): Promise<ProgramRow[]>;

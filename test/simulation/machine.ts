@@ -150,7 +150,7 @@ export class SimulatedMachine implements Machine {
     this.#ports.ran(pid, number);
     const digests = commands.map((command: Command): CommandDigest => commandDigest(command));
     if (killed || faults.evicts()) this.#held.delete(process);
-    return { kind: "done", commands, digests, replayMicros: held.costMicros };
+    return { kind: "done", commands, digests, delivered: inputs.length, replayMicros: held.costMicros };
   }
 
   #find(request: TurnRequest): Held | TurnOutcome {

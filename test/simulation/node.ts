@@ -83,11 +83,13 @@ export class SimulatedNode {
       clock: this.#clock(),
       random: { bytes: (length) => dice.bytes(length) },
       defer: (fn) => void this.#after(0, fn),
+      env: () => ({}),
       machine: (machineEvents) => this.#newMachine(machineEvents),
       runner: (report) => this.#newRunner(report),
       events: {
         logs: (logs) => this.#port("events.logs", () => events.logs(logs)),
         exited: (exits) => this.#port("events.exited", () => events.exited(exits)),
+        answered: () => undefined,
         notice: (notice) => this.#port("events.notice", () => events.notice(notice)),
         failed: (error) => this.#failed(error, true),
       },

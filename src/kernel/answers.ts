@@ -1,0 +1,101 @@
+/** The operations that the kernel answers itself, within the commit of the turn that asks: names, groups, lives. */
+import { PerdureError } from "../base/errors.ts";
+import { encodeError, encodeValue } from "../base/value.ts";
+import type { Input, Pid } from "../journal/types.ts";
+import type { Crashes } from "./crashes.ts";
+import type { KernelOperation } from "./effects.ts";
+import { notFound } from "./errors.ts";
+import type { Live } from "./live.ts";
+import type { Names } from "./names.ts";
+import type { Find } from "./peers.ts";
+import type { Birth } from "./turns.ts";
+
+export interface AnswersPorts {
+  readonly names: Names;
+  readonly find: Find;
+  readonly crashes: Crashes;
+  deliver(receiver: Live, input: Input): void;
+  give(birth: Birth): void;
+  control(live: Live, kind: "pause" | "resume"): boolean;
+}
+
+/** JSON that the guest's API wrote; what is wrong in it is the program's own doing, and answered as an error. */
+interface Options {
+  readonly name: string;
+  readonly group: string;
+  readonly pid: Pid;
+  readonly id: Pid;
+  readonly entry: string;
+  readonly label?: string;
+  readonly role?: string;
+  readonly from: "previous" | "checkpoint";
+}
+
+export class Answers {
+  readonly #ports: AnswersPorts;
+
+  constructor(ports: AnswersPorts) {
+    this.#ports = ports;
+  }
+
+  answer(live: Live, operation: KernelOperation): void {
+    const { number } = operation;
+    let result: Input;
+    try {
+      const value = encodeValue(this.#answer(live, operation));
+      result = { kind: "result", operation: number, ok: true, value };
+    } catch (error) {
+      result = { kind: "result", operation: number, ok: false, value: encodeError(error) };
+    }
+    this.#ports.deliver(live, result);
+  }
+
+  #answer(live: Live, { name, options, args }: KernelOperation): unknown {
+    const { names, find, crashes } = this.#ports;
+    const given = JSON.parse(options) as Options;
+    switch (name) {
+      case "perdure:register":
+        return names.register(given.name, this.#alive(live, given.pid));
+      case "perdure:unregister":
+        return names.unregister(given.name);
+      case "perdure:whereis":
+        return names.pidOf(given.name);
+      case "perdure:join":
+        return names.join(given.group, this.#alive(live, given.pid));
+      case "perdure:leave": {
+        const found = find(given.pid);
+        return found === undefined ? undefined : names.leave(given.group, found.row.key);
+      }
+      case "perdure:members":
+        return [...names.members(given.group)];
+      case "perdure:alive":
+        return find(given.pid) !== undefined;
+      case "perdure:pause":
+      case "perdure:resume": {
+        const found = find(given.pid);
+        return found !== undefined && this.#ports.control(found, name === "perdure:pause" ? "pause" : "resume");
+      }
+      case "perdure:start":
+        return this.#start(live, given, args);
+      case "perdure:revive":
+        return crashes.revive(given.pid, given.from);
+      case "perdure:release":
+        return crashes.release(given.pid);
+      default:
+        throw new PerdureError("ENGINE_FAILED", `The kernel has no operation ${name}. This is a bug in Perdure.`);
+    }
+  }
+
+  #alive(live: Live, pid: Pid): { readonly key: number; readonly pid: Pid } {
+    const found = pid === live.row.pid ? live : this.#ports.find(pid);
+    if (found === undefined) throw notFound(pid);
+    return { key: found.row.key, pid: found.row.pid };
+  }
+
+  /** Get or start. What was started by this id before is what it is, whatever its arguments were. */
+  #start(live: Live, { id, entry, label = "", role = "" }: Options, args: KernelOperation["args"]): unknown {
+    if (this.#ports.find(id) !== undefined) return { pid: id, created: false };
+    this.#ports.give({ pid: id, entry, args, program: live.row.program, parent: "", label, role });
+    return { pid: id, created: true };
+  }
+}

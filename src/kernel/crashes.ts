@@ -1,0 +1,167 @@
+/**
+ * Processes whose own code failed. Each leaves a report in the log; one whose supervisor wants to be asked is held: its last
+ * turn is undone as if it had never been, the message that did it is set aside, and it waits until its supervisor lets it
+ * go on from an earlier heap or lets it go.
+ */
+import type { Clock } from "../base/ports.ts";
+import { decodeValue } from "../base/value.ts";
+import type { ExitReason, Input, Pid } from "../journal/types.ts";
+import type { ProcessExit } from "../store/port.ts";
+import type { Committer } from "./batch.ts";
+import type { Checkpoints } from "./checkpoints.ts";
+import type { TurnEffects } from "./effects.ts";
+import { queueInput, tellDurable } from "./live.ts";
+import type { Live, QueuedInput } from "./live.ts";
+import type { Find } from "./peers.ts";
+import type { KernelEvents } from "./ports.ts";
+import { gone } from "./registry.ts";
+import { stageControl, stageMessage } from "./staging.ts";
+import type { Ties } from "./ties.ts";
+
+export interface CrashesPorts {
+  readonly committer: Committer;
+  readonly clock: Clock;
+  readonly events: KernelEvents;
+  readonly ties: Ties;
+  readonly checkpoints: Checkpoints;
+  readonly find: Find;
+  activate(pid: Pid): Promise<Live | undefined>;
+  enqueue(live: Live, queued: QueuedInput): void;
+  ready(live: Live): void;
+}
+
+/** A finished turn, as far as a crash is concerned. */
+export interface CrashedTurn {
+  readonly number: number;
+  readonly inputs: readonly QueuedInput[];
+  readonly outcome: { readonly delivered: number };
+}
+
+const failures: ReadonlySet<ExitReason> = new Set<ExitReason>([
+  "error",
+  "exit",
+  "out_of_fuel",
+  "out_of_memory",
+  "stack_overflow",
+  "trap",
+]);
+
+const culpritWord = "made it fail: ";
+
+export class Crashes {
+  readonly #ports: CrashesPorts;
+
+  constructor(ports: CrashesPorts) {
+    this.#ports = ports;
+  }
+
+  /** Its first turn cannot be undone: there is no heap before it. */
+  mayHold(live: Live, turn: CrashedTurn, exit: ProcessExit | undefined): boolean {
+    return live.row.held && exit !== undefined && turn.number > 1 && isOwnFailure(live, exit, culpritOf(turn));
+  }
+
+  /** False if nobody is there to decide: then the process exits as any other. */
+  async hold(live: Live, turn: CrashedTurn, { exit }: TurnEffects): Promise<boolean> {
+    const { ties, committer, checkpoints } = this.#ports;
+    await this.#ports.activate(live.row.parent);
+    await checkpoints.prepare(live);
+    const parent = this.#ports.find(live.row.parent);
+    const culprit = turn.inputs[0];
+    if (parent?.row.trapsExits !== true || exit === undefined || culprit === undefined || gone(live)) return false;
+    if (turn.outcome.delivered > 1) {
+      // Those before the culprit are innocent: they get turns of their own, and it will be alone in its.
+      live.oneByOne = turn.inputs.length;
+      live.inputs = [...turn.inputs, ...live.inputs];
+      return true;
+    }
+    const poison = restored(culprit);
+    const rest = turn.inputs.slice(1);
+    live.inputs = [...(poison.kind === "message" ? rest : turn.inputs), ...live.inputs];
+    live.row = { ...live.row, state: "crashed", problem: `${culpritWord}${poison.kind}`, exit };
+    const { stage } = committer;
+    stageControl(stage, live);
+    if (poison.kind === "message") {
+      const { reason, value, atMs } = exit;
+      culprit.consumed = true;
+      stage.consumed.push(culprit);
+      stage.deadLetters.push({ process: live.row.key, input: poison, atMs, reason, value });
+      stage.effects.push(() => tellDurable(culprit));
+    }
+    this.report(live, exit, [culprit]);
+    ties.tellHeld(parent, live, exit, poison.kind);
+    return true;
+  }
+
+  /** False if it is not held any more, or cannot go on from there. */
+  revive(pid: Pid, from: "previous" | "checkpoint"): boolean {
+    const live = this.#ports.find(pid);
+    const exit = live?.row.exit;
+    if (live?.row.state !== "crashed" || exit === undefined) return false;
+    if (from === "checkpoint") {
+      if (!this.#ports.checkpoints.restore(live, exit)) return false;
+    } else if (live.row.problem !== `${culpritWord}message`) return false;
+    this.#wake(live);
+    return true;
+  }
+
+  /** The process exits after all, for the reason it failed with. False if it is not held any more. */
+  release(pid: Pid): boolean {
+    const live = this.#ports.find(pid);
+    return live !== undefined && this.letGo(live);
+  }
+
+  letGo(live: Live): boolean {
+    const { exit, pid, state } = live.row;
+    if (state !== "crashed" || exit === undefined) return false;
+    const { reason, value } = exit;
+    const input: Input = { kind: "exit", from: pid, reason, value, linked: false, held: "exit" };
+    const queued = queueInput(input, this.#ports.clock.nowMs());
+    stageMessage(this.#ports.committer.stage, live, queued);
+    live.inputs = [queued];
+    this.#wake(live);
+    return true;
+  }
+
+  #wake(live: Live): void {
+    const { exit: _, ...row } = live.row;
+    live.row = { ...row, state: "running", problem: "" };
+    stageControl(this.#ports.committer.stage, live);
+    this.#ports.ready(live);
+  }
+
+  /** What OTP's crash reports are: a process that nobody started from outside, and so nobody waits for, says why it failed. */
+  report(live: Live, exit: ProcessExit, inputs: readonly QueuedInput[]): void {
+    const { pid, program, parent, label, restarts } = live.row;
+    if (parent === "" || !isOwnFailure(live, exit, inputs.at(-1)?.input)) return;
+    const named = label === "" ? pid : `${label} (${pid})`;
+    const again = restarts === 0 ? "" : `, restarted ${restarts} ${restarts === 1 ? "time" : "times"} before`;
+    const text = `Process ${named} of ${parent}${again} failed: ${exit.reason}: ${describe(exit)}`;
+    const { stage } = this.#ports.committer;
+    stage.logs.push({ process: live.row.key, turn: live.lastTurn + 1, atMs: exit.atMs, level: "error", text });
+    const log = { pid, program, level: "error", text, atMs: exit.atMs } as const;
+    stage.effects.push(() => this.#ports.events.logs([log]));
+  }
+}
+
+function culpritOf({ inputs, outcome }: CrashedTurn): Input | undefined {
+  return inputs[outcome.delivered - 1]?.input;
+}
+
+/** Its own code did it, not a signal. */
+function isOwnFailure(live: Live, { reason }: ProcessExit, culprit: Input | undefined): boolean {
+  if (!failures.has(reason)) return false;
+  return culprit?.kind !== "exit" || (live.row.trapsExits && culprit.held !== "exit");
+}
+
+/** The input as it arrived, also where it stands for its own fatal end by now. */
+function restored(queued: QueuedInput): Input {
+  queued.input = queued.culprit ?? queued.input;
+  queued.culprit = undefined;
+  return queued.input;
+}
+
+function describe({ value }: ProcessExit): string {
+  const decoded = decodeValue(value);
+  if (decoded instanceof Error) return decoded.stack ?? `${decoded.name}: ${decoded.message}`;
+  return typeof decoded === "string" ? decoded : value.text;
+}

@@ -1,0 +1,191 @@
+/**
+ * Links, monitors and exit signals, by the rules of Erlang/OTP: a link has two ends and breaks with the first exit, a
+ * monitor fires once, and both tell of an end that was before they were made.
+ */
+import { encodeValue } from "../base/value.ts";
+import type { Payload } from "../base/value.ts";
+import type { Command, ExitReason, Input, Pid } from "../journal/types.ts";
+import type { ProcessKey } from "../store/port.ts";
+import type { Committer, Stage } from "./batch.ts";
+import { relationsOf, unwatch, watch } from "./live.ts";
+import type { Live } from "./live.ts";
+import type { Find } from "./peers.ts";
+import { gone } from "./registry.ts";
+
+export interface TiesPorts {
+  readonly committer: Committer;
+  held(process: ProcessKey): Live | undefined;
+  readonly find: Find;
+  /** Hands an input to a process, as part of the commit being staged. */
+  deliver(receiver: Live, input: Input): void;
+}
+
+/** Why a process ended, as others hear it. */
+export interface Ending {
+  readonly reason: ExitReason;
+  readonly value: Payload;
+}
+
+const nothing: Payload = encodeValue(undefined);
+const noProcess: Ending = { reason: "noproc", value: nothing };
+
+export class Ties {
+  readonly #ports: TiesPorts;
+
+  constructor(ports: TiesPorts) {
+    this.#ports = ports;
+  }
+
+  get #stage(): Stage {
+    return this.#ports.committer.stage;
+  }
+
+  /** A link to nobody is an exit signal. */
+  link(live: Live, to: Pid): void {
+    const peer = this.#ports.find(to);
+    if (peer === live) return;
+    if (peer === undefined) return this.#signal(live, to, noProcess, true);
+    this.tie(live, peer);
+  }
+
+  tie(live: Live, peer: Live): void {
+    const [a, b] = [live.row.key, peer.row.key];
+    if (relationsOf(live).links.has(b)) return;
+    relationsOf(live).links.add(b);
+    relationsOf(peer).links.add(a);
+    this.#linkRow(a, b, true);
+    this.#pin(peer);
+  }
+
+  /** After it, no exit comes through the link any more, not even one that was on its way. */
+  unlink(live: Live, to: Pid): void {
+    const peer = this.#ports.find(to);
+    if (peer !== undefined && live.relations?.links.has(peer.row.key) === true) this.untie(live, peer);
+    const isOf = (input: Input): boolean => input.kind === "exit" && input.linked && input.from === to;
+    for (const queued of live.inputs.filter(({ input }) => isOf(input))) {
+      live.inputs.splice(live.inputs.indexOf(queued), 1);
+      queued.consumed = true;
+      this.#stage.consumed.push(queued);
+    }
+  }
+
+  untie(live: Live, peer: Live): void {
+    live.relations?.links.delete(peer.row.key);
+    peer.relations?.links.delete(live.row.key);
+    this.#linkRow(live.row.key, peer.row.key, false);
+    this.#pin(peer);
+  }
+
+  /** A monitor on nobody fires at once. */
+  monitor(live: Live, number: number, to: Pid): void {
+    const target = this.#ports.find(to);
+    if (target === undefined) return this.#down(live, number, to, noProcess);
+    this.observe(live, number, target);
+  }
+
+  observe(live: Live, number: number, target: Live): void {
+    relationsOf(live).monitors.set(number, target.row.key);
+    watch(target, live.row.key, number);
+    this.#stage.monitors.push({ watcher: live.row.key, number, target: target.row.key });
+    this.#pin(target);
+  }
+
+  demonitor(live: Live, number: number): void {
+    const target = live.relations?.monitors.get(number);
+    if (target === undefined) return;
+    live.relations?.monitors.delete(number);
+    this.#stage.monitorsGone.push({ watcher: live.row.key, number });
+    const held = this.#ports.held(target);
+    if (held === undefined) return;
+    unwatch(held, live.row.key, number);
+    this.#pin(held);
+  }
+
+  signal(live: Live, { to, reason, value }: Extract<Command, { kind: "signal" }>): void {
+    const peer = this.#ports.find(to);
+    if (peer === undefined) return;
+    if (reason === "kill") this.#ports.deliver(peer, { kind: "fatal", reason: "killed", detail: "Killed." });
+    else this.#ports.deliver(peer, signalInput(live.row.pid, { reason, value }, false, ""));
+  }
+
+  /** Its parent is asked what shall become of it. */
+  tellHeld(parent: Live, live: Live, ending: Ending, culprit: Input["kind"]): void {
+    this.#ports.deliver(parent, signalInput(live.row.pid, ending, true, culprit));
+  }
+
+  /** The process has come to its end: everyone tied to it hears of it, and nobody is tied to it any more. */
+  breakAll(live: Live, ending: Ending): void {
+    const { relations } = live;
+    if (relations === undefined) return;
+    for (const key of relations.links) this.breakLink(live, key, ending);
+    for (const [watcher, numbers] of relations.watchers) {
+      for (const number of numbers) this.fire(live, watcher, number, ending);
+    }
+    for (const [number, target] of relations.monitors) {
+      const held = this.#ports.held(target);
+      if (held !== undefined) unwatch(held, live.row.key, number);
+    }
+    live.relations = undefined;
+  }
+
+  /** The row goes with the process. */
+  breakLink(live: Live, key: ProcessKey, ending: Ending): void {
+    const peer = this.#ports.held(key);
+    if (peer === undefined || gone(peer)) return;
+    peer.relations?.links.delete(live.row.key);
+    this.#pin(peer);
+    this.#signal(peer, live.row.pid, ending, true);
+  }
+
+  fire(live: Live, watcherKey: ProcessKey, number: number, ending: Ending): void {
+    const watcher = this.#ports.held(watcherKey);
+    if (watcher === undefined || gone(watcher)) return;
+    watcher.relations?.monitors.delete(number);
+    this.#pin(watcher);
+    this.#down(watcher, number, live.row.pid, ending);
+  }
+
+  /** The process lives, but has forgotten that one of its watchers. */
+  fireOne(live: Live, watcher: ProcessKey, number: number, ending: Ending): void {
+    unwatch(live, watcher, number);
+    this.#stage.monitorsGone.push({ watcher, number });
+    this.fire(live, watcher, number, ending);
+  }
+
+  /** A process that does not trap exits takes no notice of a normal one; if it is in mid-turn, it may be about to. */
+  #signal(receiver: Live, from: Pid, ending: Ending, linked: boolean): void {
+    const heedless = ending.reason === "normal" && !receiver.row.trapsExits && receiver.running === undefined;
+    if (!heedless) this.#ports.deliver(receiver, signalInput(from, ending, linked, ""));
+  }
+
+  #down(watcher: Live, monitor: number, from: Pid, { reason, value }: Ending): void {
+    this.#ports.deliver(watcher, { kind: "down", monitor, from, reason, value: heard(reason, value) });
+  }
+
+  #linkRow(a: ProcessKey, b: ProcessKey, there: boolean): void {
+    const [low, high] = a < b ? [a, b] : [b, a];
+    this.#stage.links.set(`${low} ${high}`, { a: low, b: high, there });
+  }
+
+  /** The store does not know it yet: the other end must not be forgotten. */
+  #pin(peer: Live): void {
+    pin(this.#stage, peer);
+  }
+}
+
+/** Keeps a process in memory until what is being staged is committed. */
+export function pin(stage: Stage, live: Live): void {
+  live.pins++;
+  stage.effects.push(() => {
+    live.pins--;
+  });
+}
+
+function signalInput(from: Pid, { reason, value }: Ending, linked: boolean, held: "" | Input["kind"]): Input {
+  return { kind: "exit", from, reason, value: heard(reason, value), linked, held };
+}
+
+/** A result is its waiter's, not everyone's. */
+function heard(reason: ExitReason, value: Payload): Payload {
+  return reason === "normal" ? nothing : value;
+}

@@ -1,0 +1,273 @@
+/**
+ * What comes of a finished turn: everything it commanded is staged for one commit, in order and at once, and what may be
+ * seen outside is seen after that commit. Other processes get their inputs at once: whatever they do with them is
+ * committed with or after the turn that sent them, so nothing is ever known of a turn that did not happen.
+ */
+import type { Clock, Random } from "../base/ports.ts";
+import type { Payload } from "../base/value.ts";
+import type { Input, Pid, SpawnOptions } from "../journal/types.ts";
+import type { ProcessExit, ProcessKey, ProcessRow, StoreReader, TimerRow } from "../store/port.ts";
+import { Answers } from "./answers.ts";
+import type { Attempts } from "./attempts.ts";
+import type { Committer } from "./batch.ts";
+import { Checkpoints } from "./checkpoints.ts";
+import { Crashes } from "./crashes.ts";
+import { turnEffects } from "./effects.ts";
+import type { Act, FinishedTurn, TurnEffects } from "./effects.ts";
+import { exited } from "./errors.ts";
+import { newLive, queueInput, tellDurable } from "./live.ts";
+import type { Live, QueuedInput } from "./live.ts";
+import type { Names } from "./names.ts";
+import { Peers } from "./peers.ts";
+import type { KernelEvents } from "./ports.ts";
+import { gone } from "./registry.ts";
+import type { Registry } from "./registry.ts";
+import type { DoneOutcome } from "./runs.ts";
+import { stageControl, stageMessage, stageTurn } from "./staging.ts";
+import type { StagedOperations } from "./staging.ts";
+import { Ties } from "./ties.ts";
+
+export interface TurnsPorts {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly store: Pick<StoreReader, "turns">;
+  readonly committer: Committer;
+  readonly registry: Registry;
+  readonly names: Names;
+  readonly attempts: Attempts;
+  readonly events: KernelEvents;
+  readonly downtimeMs: number;
+  /** What a spawned process finds in `process.env`. */
+  env(): Readonly<Record<string, string>>;
+  newKey(): ProcessKey;
+  enqueue(live: Live, queued: QueuedInput): void;
+  /** New timers are durable. */
+  timersSet(rows: readonly TimerRow[]): void;
+  /** A commit with a turn of the process is through. */
+  committed(live: Live): void;
+  /** A process that was held may go on. */
+  ready(live: Live): void;
+}
+
+/** A process that a process starts. */
+export interface Birth extends SpawnOptions {
+  readonly pid: Pid;
+  readonly program: string;
+  readonly entry: string;
+  readonly args: Payload;
+  readonly parent: Pid;
+}
+
+export type Finished = Omit<FinishedTurn, "commands" | "digests"> & { readonly outcome: DoneOutcome };
+
+export class Turns {
+  readonly #ports: TurnsPorts;
+  readonly #peers: Peers;
+  readonly ties: Ties;
+  readonly #crashes: Crashes;
+  readonly #answers: Answers;
+  readonly #checkpoints: Checkpoints;
+
+  constructor(ports: TurnsPorts) {
+    this.#ports = ports;
+    const { committer, registry, names, clock, store, attempts, random } = ports;
+    this.#peers = new Peers({ registry, names });
+    const deliver = (receiver: Live, input: Input): void => this.deliver(receiver, input);
+    const held = (key: ProcessKey): Live | undefined => registry.get(key);
+    this.ties = new Ties({ committer, held, find: this.#peers.find, deliver });
+    this.#checkpoints = new Checkpoints({
+      committer,
+      held,
+      attempts,
+      random,
+      store,
+      clock,
+      ties: this.ties,
+      activate: (key) => registry.activateKey(key),
+      timersSet: ports.timersSet,
+    });
+    this.#crashes = new Crashes({
+      committer,
+      clock,
+      events: ports.events,
+      ties: this.ties,
+      checkpoints: this.#checkpoints,
+      find: this.#peers.find,
+      activate: (pid) => registry.activateIfAlive(pid),
+      enqueue: ports.enqueue,
+      ready: ports.ready,
+    });
+    this.#answers = new Answers({
+      names,
+      find: this.#peers.find,
+      crashes: this.#crashes,
+      deliver,
+      give: (birth) => void this.create(birth),
+      control: (live, kind) => this.control(live, kind),
+    });
+  }
+
+  /** A turn ran. A promise delays the process's next turn. `undone`: the turn did not happen after all. */
+  done(live: Live, turn: Finished): Promise<"undone" | undefined> | undefined {
+    const effects = turnEffects(live, { ...turn, ...turn.outcome }, this.#ports.downtimeMs);
+    if (this.#crashes.mayHold(live, turn, effects.exit)) return this.#hold(live, turn, effects);
+    return this.#conclude(live, effects, turn.inputs);
+  }
+
+  async #hold(live: Live, turn: Finished, effects: TurnEffects): Promise<"undone" | undefined> {
+    if (await this.#crashes.hold(live, turn, effects)) return "undone";
+    await this.#conclude(live, effects, turn.inputs);
+    return undefined;
+  }
+
+  #conclude(live: Live, effects: TurnEffects, inputs: readonly QueuedInput[]): Promise<undefined> | undefined {
+    const gathered = this.#peers.gather(live, effects);
+    if (gathered === undefined) return this.#stage(live, effects, inputs);
+    return gathered.then(() => this.#stage(live, effects, inputs));
+  }
+
+  #stage(live: Live, effects: TurnEffects, inputs: readonly QueuedInput[]): undefined {
+    const { stage } = this.#ports.committer;
+    const operations = stageTurn(stage, live, effects, inputs);
+    for (const act of effects.acts) this.#act(live, act);
+    if (effects.acts.some(({ kind }) => kind === "checkpoint")) this.#checkpoints.take(live, effects.turn.number);
+    if (effects.exit !== undefined) this.#exit(live, effects.exit, inputs);
+    stage.effects.push(() => this.#committed(live, effects, inputs, operations));
+  }
+
+  #act(live: Live, act: Act): void {
+    switch (act.kind) {
+      case "send":
+        return this.#send(live, act.to, act.body);
+      case "spawn": {
+        const options = (act.options === "" ? {} : JSON.parse(act.options)) as SpawnOptions;
+        const { pid, entry, args } = act;
+        const child = this.create({ ...options, pid, entry, args, program: live.row.program, parent: live.row.pid });
+        if (act.link) this.ties.tie(live, child);
+        if (act.monitor > 0) this.ties.observe(live, act.monitor, child);
+        return undefined;
+      }
+      case "link":
+        return this.ties.link(live, act.to);
+      case "unlink":
+        return this.ties.unlink(live, act.to);
+      case "monitor":
+        return this.ties.monitor(live, act.number, act.to);
+      case "demonitor":
+        return this.ties.demonitor(live, act.monitor);
+      case "signal":
+        return this.ties.signal(live, act);
+      case "trap-exit":
+        live.row = { ...live.row, trapsExits: act.on };
+        return void this.#ports.committer.stage.traps.push({ process: live.row.key, on: act.on });
+      case "checkpoint":
+        // It is taken when all else is staged: it is of the turn's end.
+        return undefined;
+      case "operation":
+        return this.#answers.answer(live, act);
+    }
+  }
+
+  /** To a process that is no more, it is lost, as in OTP. Outside, it is heard after the commit. */
+  #send(live: Live, to: string, body: Payload): void {
+    const from = live.row.pid;
+    if (to.startsWith("@")) {
+      this.#ports.committer.stage.effects.push(() => this.#ports.events.answered({ to, from, body }));
+      return;
+    }
+    const receiver = this.#peers.find(to);
+    if (receiver !== undefined) this.deliver(receiver, { kind: "message", from, body });
+  }
+
+  /** Its row goes with the commit being staged; it may run before that, but nothing of it is committed earlier. */
+  create({ pid, program, entry, args, parent, label = "", role = "", restarts = 0, held = false }: Birth): Live {
+    const startedAtMs = this.#ports.clock.nowMs();
+    const row: ProcessRow = {
+      key: this.#ports.newKey(),
+      pid,
+      program,
+      entry,
+      argsDigest: "",
+      state: "running",
+      problem: "",
+      startedAtMs,
+      parent,
+      label,
+      role,
+      restarts,
+      held,
+      trapsExits: false,
+      life: 1,
+    };
+    const seed = this.#ports.random.bytes(32);
+    const start = queueInput({ kind: "start", entry, args, seed, env: this.#ports.env() }, startedAtMs);
+    const child = newLive(row, start);
+    this.#ports.registry.add(child);
+    // The row, and the start with it unless a turn takes it in the same commit.
+    stageMessage(this.#ports.committer.stage, child, start);
+    this.#ports.committer.stage.effects.push(() => (child.start = undefined));
+    this.#ports.enqueue(child, start);
+    return child;
+  }
+
+  deliver(receiver: Live, input: Input): void {
+    if (gone(receiver)) return;
+    // Whoever should decide about it is gone, or has decided.
+    if (input.kind === "exit" && input.from === receiver.row.parent) this.#crashes.letGo(receiver);
+    const queued = queueInput(input, this.#ports.clock.nowMs());
+    stageMessage(this.#ports.committer.stage, receiver, queued);
+    this.#ports.enqueue(receiver, queued);
+  }
+
+  /** Stops a process's turns, or lets them go on. False if there was nothing to change. */
+  control(live: Live, kind: "pause" | "resume"): boolean {
+    const [from, to] = kind === "pause" ? (["running", "paused"] as const) : (["paused", "running"] as const);
+    if (live.row.state !== from || gone(live)) return false;
+    live.row = { ...live.row, state: to };
+    stageControl(this.#ports.committer.stage, live);
+    this.#ports.ready(live);
+    return true;
+  }
+
+  /** A process that came from the store in the state `crashed` waits for its parent's word, which must find all it needs. */
+  async prepare(live: Live): Promise<void> {
+    if (live.row.state === "crashed") await this.#checkpoints.prepare(live);
+  }
+
+  // -- after the commit -----------------------------------------------------------------------------------------
+
+  #exit(live: Live, exit: ProcessExit, inputs: readonly QueuedInput[]): void {
+    this.#crashes.report(live, exit, inputs);
+    this.#ports.names.forget(live.row.key);
+    this.ties.breakAll(live, exit);
+  }
+
+  #committed(
+    live: Live,
+    effects: TurnEffects,
+    inputs: readonly QueuedInput[],
+    { begun, aborted }: StagedOperations,
+  ): void {
+    const { attempts, events } = this.#ports;
+    live.uncommitted--;
+    live.start = undefined;
+    for (const queued of inputs) tellDurable(queued);
+    if (effects.timers.length > 0) this.#ports.timersSet(effects.timers);
+    if (effects.logs.length > 0) {
+      const { pid, program } = live.row;
+      events.logs(effects.logs.map(({ level, text, atMs }) => ({ pid, program, level, text, atMs })));
+    }
+    for (const operation of aborted) attempts.abort(operation);
+    if (effects.exit !== undefined) return this.#exited(live, effects.exit);
+    for (const operation of begun) attempts.begin(live, operation);
+    this.#ports.committed(live);
+  }
+
+  #exited(live: Live, exit: ProcessExit): void {
+    for (const operation of live.operations.values()) this.#ports.attempts.abort(operation);
+    live.row = { ...live.row, state: "exited", exit };
+    for (const queued of live.inputs) tellDurable(queued, exited(live.row.pid));
+    this.#ports.registry.exited(live, exit);
+    this.#ports.events.exited([{ pid: live.row.pid, exit }]);
+  }
+}
