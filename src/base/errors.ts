@@ -13,6 +13,7 @@ export const errorCodes = {
   PROGRAM_HOST_EXPORT: 'an export of a "use host" module is neither an async function nor an operation',
   PROGRAM_EVALUATION: "the program threw while its modules were evaluated",
   ENTRY_NOT_FOUND: "the program has no such exported function",
+  ENTRY_NOT_EXPORTED: "only what the program's modules export can be spawned",
   // Values at the border
   VALUE_NOT_CLONEABLE: "a value cannot cross the sandbox's border",
   VALUE_TOO_LARGE: "a value is larger than the border allows",
@@ -27,8 +28,17 @@ export const errorCodes = {
   PROCESS_FAILED: "the process exited with an error",
   PROCESS_CANCELLED: "the process was cancelled",
   PROCESS_KILLED: "the process was killed",
+  PROCESS_SHUTDOWN: "the process was shut down, or gave up in good order",
   PROCESS_DIVERGED: "replaying the process gave other commands than its journal holds",
   PROCESS_BROKEN: "the process cannot be loaded: its journal is damaged",
+  NAME_TAKEN: "another process is registered under this name",
+  // Behaviours
+  START_FAILED: "a process ended before it had started",
+  CALL_TIMEOUT: "a call was not answered in time",
+  CALL_REFUSED: "the process does not answer such a call",
+  SERVER_GONE: "the process called has ended, or never was",
+  TASK_FAILED: "a task ended without a result",
+  SPECIFICATION_INVALID: "a supervisor's flags or a child's specification are invalid",
   // Operations
   OPERATION_FAILED: "an operation failed",
   OPERATION_TIMEOUT: "an operation took longer than its timeout",

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import fc from "fast-check";
-import { newPid, validatePid } from "./ids.ts";
+import { childPid, keyedPid, newPid, validatePid } from "./ids.ts";
 
 const constant = (byte: number) => ({ bytes: (length: number) => new Uint8Array(length).fill(byte) });
 
@@ -54,4 +54,41 @@ describe("validatePid", () => {
       assert.throws(() => validatePid(id), { code: "ARGUMENT_INVALID", message: /process id: .*Use 1 to 200/ });
     });
   }
+});
+
+test("a child's pid follows from its parent's, its life and its number, and looks like any other", () => {
+  const pids = [childPid("a", 1, 1), childPid("b", 1, 1), childPid("a", 2, 1), childPid("a", 1, 2)];
+  assert.equal(new Set(pids).size, 4);
+  assert.equal(childPid("a", 1, 1), pids[0]);
+  for (const pid of pids) assert.match(pid, /^[0-9a-hjkmnp-tv-z]{20}$/);
+});
+
+describe("keyedPid", () => {
+  test("can be read", () => {
+    assert.equal(keyedPid("Cart", "customer-17", 1), "Cart:customer-17");
+    assert.equal(keyedPid("lib/cart.ts#Cart", "a b", 3), "lib%2F;cart.ts#Cart:a b~3");
+  });
+
+  const keys = [
+    "",
+    " ",
+    "a",
+    "a/b",
+    "a%2F;b",
+    "~2",
+    "a:b",
+    "\ud800",
+    "\ufffd1",
+    "x\n",
+    ".",
+    "😀".repeat(100),
+    "x".repeat(300),
+    "x".repeat(301),
+  ];
+  const all = ["A", "A:a", "lib/a.ts#A"].flatMap((entry) =>
+    keys.flatMap((key) => [1, 2].map((n) => keyedPid(entry, key, n))),
+  );
+
+  test("is always a valid id", () => all.forEach((id) => validatePid(id)));
+  test("differs for different entries, keys and generations", () => assert.equal(new Set(all).size, all.length));
 });

@@ -1,4 +1,5 @@
 import { PerdureError } from "./errors.ts";
+import { Hasher } from "./hash.ts";
 import type { Random } from "./ports.ts";
 
 /** Crockford's base 32: no i, l, o and u, which are mistaken for others when read aloud. */
@@ -47,4 +48,59 @@ function problemOf(id: unknown): string | undefined {
   if (id.trim() !== id) return "it begins or ends with a space";
   if (id === "." || id === "..") return "a URL cannot hold it";
   return undefined;
+}
+
+/**
+ * The pid of a process that another one spawns: 100 bits of a hash, in the same 20 characters as `newPid`'s. It follows from
+ * the spawner's pid, its life and a counter, so that replay gives the same.
+ */
+export function childPid(parent: string, life: number, count: number): string {
+  return hashedId(parent, life, count);
+}
+
+function hashedId(text: string, life: number, count: number): string {
+  let hex = "";
+  // The hash has 64 bits; with two salts there are enough.
+  for (const salt of ["pid", "pid, the rest"]) {
+    const hasher = new Hasher();
+    hasher.text(salt);
+    hasher.text(text);
+    hasher.number(life);
+    hasher.number(count);
+    hex += hasher.digest();
+  }
+  let id = "";
+  // Five hexadecimal digits are four characters of five bits.
+  for (let at = 0; id.length < pidLength; at += 5) {
+    const bits = parseInt(hex.slice(at, at + 5), 16);
+    for (let shift = 15; shift >= 0; shift -= 5) id += alphabet[(bits >> shift) & 31] as string;
+  }
+  return id;
+}
+
+const readableLength = 160;
+
+/**
+ * The pid of the keyed server of a class: `Cart:customer-17`. `entry` is what the program's class is started by; `generation`
+ * counts from 1 the processes that have had the key. Different arguments give different pids, and all are valid ones.
+ */
+export function keyedPid(entry: string, key: string, generation: number): string {
+  const ending = generation === 1 ? "" : `~${generation}`;
+  const readable = `${escaped(entry, /[%:~]/g)}:${escaped(key, /[%~]/g)}`;
+  if (readable.length <= readableLength) return readable + ending;
+  // A half of a surrogate pair would not be printable.
+  const beginning = readable.slice(0, readableLength - pidLength - 1).replace(/[\ud800-\udbff]$/, "");
+  return `${beginning}~${hashedId(readable, 0, 0)}${ending}`;
+}
+
+/** Takes out what ids cannot hold, and `special`, so that whatever is added here cannot be mistaken for it. */
+function escaped(text: string, special: RegExp): string {
+  return text
+    .toWellFormed()
+    .replace(special, percent)
+    .replace(/[/\p{Cc}\p{Cf}\p{Zl}\p{Zp}]|^\s|\s$/gu, percent);
+}
+
+function percent(character: string): string {
+  return `%${character.codePointAt(0)!.toString(16).toUpperCase()};`;
 }

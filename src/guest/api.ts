@@ -4,7 +4,7 @@
  */
 import { durationMs } from "../base/duration.ts";
 import type { Duration } from "../base/duration.ts";
-import type { Pid } from "../journal/types.ts";
+import type { Pid } from "./pid.ts";
 import { now } from "./prelude/intrinsics.ts";
 import { self as currentPid } from "./process.ts";
 import { send as sendCommand, startTimer, stopTimer } from "./runtime.ts";
@@ -14,10 +14,19 @@ import type { AbortSignalLike } from "./wait.ts";
 export { PerdureError } from "../base/errors.ts";
 export type { ErrorCode } from "../base/errors.ts";
 export type { Duration } from "../base/duration.ts";
-export type { Pid } from "../journal/types.ts";
-export { receive, TimeoutError } from "./mailbox.ts";
-export type { ReceiveOptions } from "./mailbox.ts";
+export { cancelTimer, checkpoint, sendAfter } from "./later.ts";
+export type { Timer } from "./later.ts";
+export { mailbox, receive, TimeoutError } from "./mailbox.ts";
+export type { Mailbox, MatchOptions, ReceiveOptions } from "./mailbox.ts";
+export type { Class, Matched } from "./match.ts";
+export { isAlive, join, leave, members, pause, register, resume, unregister, whereis } from "./names.ts";
+export type { Pid } from "./pid.ts";
 export { signal } from "./process.ts";
+export { demonitor, exit, link, monitor, trapExit, unlink } from "./relations.ts";
+export { Down, Exit } from "./signals.ts";
+export type { Monitor } from "./signals.ts";
+export { spawn, spawnLink, spawnMonitor } from "./spawn.ts";
+export type { PidOf, Spawnable } from "./spawn.ts";
 export { CancelledError } from "./wait.ts";
 export type { AbortSignalLike } from "./wait.ts";
 
@@ -39,12 +48,15 @@ export function sleep(duration: Duration, options: SleepOptions = {}): Promise<v
   return wait.promise;
 }
 
-/** Sends a message to another process: exactly once, and in order among the messages from this process to that one. */
-export function send(to: Pid, message: unknown): void {
+/**
+ * Sends a message to another process, by pid or registered name: exactly once, and in order among the messages from this
+ * process to that one. A message to nobody is dropped. What the receiver does not understand, its pid refuses to compile.
+ */
+export function send<Message>(to: Pid<Message>, message: NoInfer<Message>): void {
   sendCommand(to, message);
 }
 
 /** This process's pid: the id it was started with, or the one it was given. */
-export function self(): Pid {
+export function self<Message = any>(): Pid<Message> {
   return currentPid();
 }

@@ -1,7 +1,13 @@
 import { durationMs } from "../base/duration.ts";
 import type { Duration } from "../base/duration.ts";
+import { matches } from "./match.ts";
+import type { Class, Matched } from "./match.ts";
+import type { Pid } from "./pid.ts";
 import { now } from "./prelude/intrinsics.ts";
+import { self } from "./process.ts";
 import { startTimer, stopTimer } from "./runtime.ts";
+import { Internal } from "./signals.ts";
+import type { Down, Exit } from "./signals.ts";
 import { createWait } from "./wait.ts";
 import type { AbortSignalLike } from "./wait.ts";
 
@@ -13,8 +19,11 @@ export class TimeoutError extends Error {
 }
 
 export interface ReceiveOptions<T> {
-  /** Takes the first message this says yes to; the others stay in the mailbox, in order. Default: any message. */
-  match?: (message: unknown) => message is T;
+  /**
+   * Takes the first message this says yes to; the others stay in the mailbox, in order. A type guard, a class, or a pattern
+   * such as `{ type: "add", count: Number }` (see `Matched`). Default: any message.
+   */
+  match?: ((message: unknown) => message is T) | Class<T>;
   /**
    * Rejects with `TimeoutError` after this long. Default: waits for ever. Time during which no node runs the process
    * does not count: the sender is not to blame for it.
@@ -24,29 +33,126 @@ export interface ReceiveOptions<T> {
   signal?: AbortSignalLike;
 }
 
+/** As `ReceiveOptions`, with a pattern. */
+export interface MatchOptions<P> extends Omit<ReceiveOptions<unknown>, "match"> {
+  match: P;
+}
+
+/**
+ * A mailbox that knows its messages. A function that is spawned says by the type of its `this` what may be sent to it, and its
+ * pid knows:
+ *
+ *     export async function counter(this: Mailbox<Add | Get>, start: number) {
+ *       const message = await this.receive();
+ *
+ * Elsewhere `mailbox<Add | Get>()` gives it. There is one mailbox for each process; the type is for the compiler.
+ */
+export interface Mailbox<Message> {
+  /** This process, as those know it who may send it such messages. */
+  readonly pid: Pid<Exclude<Message, Exit | Down>>;
+  /** As `receive`. */
+  receive(options?: Omit<ReceiveOptions<Message>, "match">): Promise<Message>;
+  receive<const P>(options: MatchOptions<P>): Promise<Narrowed<Message, Matched<P>>>;
+}
+
+/** Those of a mailbox's messages that a pattern takes. */
+export type Narrowed<Message, T> = [Extract<Message, T>] extends [never] ? Message & T : Extract<Message, T>;
+
 interface Receiver {
   accepts(message: unknown): boolean;
   take(message: unknown): void;
 }
 
-const messages: unknown[] = [];
+/** Messages nobody has taken yet: `waiting[head]` is the oldest. What lies before is gone. */
+const waiting: unknown[] = [];
+let head = 0;
 const receivers: Receiver[] = [];
 
 /**
  * The next message of this process's mailbox, in order of arrival; waits if there is none. Messages come from
- * `handle.send`, `perdure send` and other processes.
+ * `handle.send`, `perdure send` and other processes; those of a process that traps exits or monitors others are also
+ * instances of `Exit` and `Down`. Rejects with `TimeoutError`, with the signal's reason, or with `CancelledError`.
  */
-export function receive<T = unknown>(options: ReceiveOptions<T> = {}): Promise<T> {
-  const match = options.match;
-  const accepts = (message: unknown): boolean => match === undefined || match(message);
-  if (options.signal?.aborted !== true) {
-    const waiting = messages.findIndex(accepts);
-    if (waiting !== -1) return Promise.resolve(messages.splice(waiting, 1)[0] as T);
+export function receive<T = unknown>(options?: ReceiveOptions<T>): Promise<T>;
+export function receive<const P>(options: MatchOptions<P>): Promise<Matched<P>>;
+export function receive(options: Partial<MatchOptions<unknown>> = {}): Promise<unknown> {
+  const { match, timeout, signal } = options;
+  const timeoutMs = timeout === undefined ? undefined : durationMs(timeout);
+  const accepts = (message: unknown): boolean =>
+    !(message instanceof Internal) && (match === undefined || matches(match, message));
+  if (signal?.aborted !== true) {
+    const found = takeWaiting(accepts);
+    if (found !== nothing) return Promise.resolve(found);
   }
-  return park<T>(accepts, options);
+  return park(accepts, timeoutMs, signal);
 }
 
-function park<T>(accepts: Receiver["accepts"], options: ReceiveOptions<T>): Promise<T> {
+const view: Mailbox<unknown> = {
+  get pid() {
+    return self();
+  },
+  receive,
+};
+
+/** This process's mailbox, for code that is not the spawned function itself. */
+export function mailbox<Message = any>(): Mailbox<Message> {
+  return view as Mailbox<Message>;
+}
+
+/**
+ * For behaviours: the first item that is accepted, internal ones among them. A cancel does not cut it short; behaviours are
+ * told of it by a message.
+ */
+export function takeItem<T>(accepts: (item: unknown) => item is T): Promise<T> {
+  const found = takeWaiting(accepts);
+  if (found !== nothing) return Promise.resolve(found as T);
+  return new Promise((resolve) => {
+    const receiver: Receiver = {
+      accepts,
+      take(item) {
+        receivers.splice(receivers.indexOf(receiver), 1);
+        resolve(item as T);
+      },
+    };
+    receivers.push(receiver);
+  });
+}
+
+/** Takes out and forgets what is accepted among the items that wait now. */
+export function flush(accepts: (item: unknown) => boolean): void {
+  while (takeWaiting(accepts) !== nothing);
+}
+
+const nothing = Symbol("nothing");
+
+function takeWaiting(accepts: Receiver["accepts"]): unknown {
+  for (let index = head; index < waiting.length; index++) {
+    const item = waiting[index];
+    if (!accepts(item)) continue;
+    if (index === head) dropHead();
+    else waiting.splice(index, 1);
+    return item;
+  }
+  return nothing;
+}
+
+/** Moving all others up for each message would make a full mailbox slow. */
+function dropHead(): void {
+  waiting[head++] = undefined;
+  if (head === waiting.length) {
+    waiting.length = 0;
+    head = 0;
+  } else if (head >= 512 && head * 2 >= waiting.length) {
+    waiting.splice(0, head);
+    head = 0;
+  }
+}
+
+function park(
+  accepts: Receiver["accepts"],
+  timeoutMs: number | undefined,
+  signal: AbortSignalLike | undefined,
+): Promise<unknown> {
   let timer: number | undefined;
   const leave = (): void => {
     const index = receivers.indexOf(receiver);
@@ -57,12 +163,11 @@ function park<T>(accepts: Receiver["accepts"], options: ReceiveOptions<T>): Prom
     accepts,
     take(message) {
       leave();
-      wait.resolve(message as T);
+      wait.resolve(message);
     },
   };
-  const timeoutMs = options.timeout === undefined ? undefined : durationMs(options.timeout);
-  const wait = createWait<T>(leave, options.signal);
-  if (options.signal?.aborted === true) return wait.promise;
+  const wait = createWait<unknown>(leave, signal);
+  if (signal?.aborted === true) return wait.promise;
   receivers.push(receiver);
   if (timeoutMs !== undefined) {
     timer = startTimer("service", now() + timeoutMs, () => {
@@ -77,6 +182,6 @@ function park<T>(accepts: Receiver["accepts"], options: ReceiveOptions<T>): Prom
 /** Called by the core with each message that arrives. */
 export function deliverMessage(message: unknown): void {
   const receiver = receivers.find((candidate) => candidate.accepts(message));
-  if (receiver === undefined) messages.push(message);
+  if (receiver === undefined) waiting.push(message);
   else receiver.take(message);
 }

@@ -1,5 +1,5 @@
 import { PerdureError } from "../base/errors.ts";
-import type { Pid } from "../journal/types.ts";
+import type { Pid } from "./pid.ts";
 import type { AbortSignalLike } from "./wait.ts";
 
 let pid: Pid | undefined;

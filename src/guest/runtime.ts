@@ -25,7 +25,46 @@ export const emitKind = {
   send: 5,
   log: 6,
   exit: 7,
+  spawn: 8,
+  link: 9,
+  unlink: 10,
+  monitor: 11,
+  demonitor: 12,
+  signal: 13,
+  trapExit: 14,
+  checkpoint: 15,
 } as const;
+
+/**
+ * Numbers that this process gives out, from 1. After it was restored to a checkpoint, they go on far above all that it gave
+ * out before: what is still under way for those must not be taken for something new.
+ */
+export class Counter {
+  last = 0;
+
+  constructor() {
+    counters.push(this);
+  }
+
+  next(): number {
+    return ++this.last;
+  }
+}
+
+const counters: Counter[] = [];
+const numbersPerLife = 1e9;
+let life = 1;
+
+/** Which life of the process this is, see the `restore` input. */
+export function currentLife(): number {
+  return life;
+}
+
+/** The heap is that of a checkpoint: another life begins. */
+export function beginLife(number: number): void {
+  life = number;
+  for (const counter of counters) counter.last = number * numbersPerLife;
+}
 
 /** An operation as whoever issued it holds it. */
 export interface IssuedOperation {
@@ -56,8 +95,8 @@ class PendingOperation implements IssuedOperation {
 }
 
 let emit: Emit | undefined;
-let operationCount = 0;
-let timerCount = 0;
+const operationNumbers = new Counter();
+const timerNumbers = new Counter();
 const operations = new Map<number, PendingOperation>();
 const timers = new Map<number, () => void>();
 
@@ -93,7 +132,8 @@ const maxChunks = 65_000;
 /** The last instant a Date can name. */
 const maxTimeMs = 8.64e15;
 
-function issue(kind: number, number: number, a: string, b: string, chunks?: readonly Uint8Array[]): void {
+/** For the modules that give the process's commands their meaning. */
+export function issue(kind: number, number: number, a: string, b: string, chunks?: readonly Uint8Array[]): void {
   if (emit === undefined) {
     throw new PerdureError(
       "OPERATION_OUTSIDE",
@@ -133,7 +173,7 @@ function wholeBuffers(chunks: readonly Uint8Array[]): ArrayBuffer[] {
  */
 export function issueOperation(name: string, args: readonly unknown[], options = ""): IssuedOperation {
   const payload = encodeValue(args);
-  const operation = new PendingOperation(operationCount + 1);
+  const operation = new PendingOperation(operationNumbers.last + 1);
   // Name and options share one string, so that every command has the same shape; names contain no line breaks.
   issue(
     emitKind.operation,
@@ -143,7 +183,7 @@ export function issueOperation(name: string, args: readonly unknown[], options =
     payload.chunks,
   );
   // Only now: if it could not be issued, there is nothing to wait for.
-  operationCount = operation.number;
+  operationNumbers.last = operation.number;
   operations.set(operation.number, operation);
   return operation;
 }
@@ -163,9 +203,9 @@ export function settleOperation(number: number, ok: boolean, value: Payload): vo
 
 /** Calls `fire` once, in a turn of its own, when `clock` reaches `dueMs`. */
 export function startTimer(clock: TimerClock, dueMs: number, fire: () => void): number {
-  const number = timerCount + 1;
+  const number = timerNumbers.last + 1;
   issue(emitKind.timer, number, clock, `${dueMs > maxTimeMs ? maxTimeMs : dueMs}`);
-  timerCount = number;
+  timerNumbers.last = number;
   timers.set(number, fire);
   return number;
 }
@@ -189,8 +229,11 @@ export function send(to: string, message: unknown): void {
   if (typeof to !== "string") {
     throw new PerdureError("ARGUMENT_INVALID", `A message is sent to a pid, which is a string, not to a ${typeof to}.`);
   }
-  const payload = encodeValue(message);
-  issue(emitKind.send, 0, toWellFormed(to), payload.text, payload.chunks);
+  sendEncoded(to, encodeValue(message));
+}
+
+export function sendEncoded(to: string, { text, chunks }: Payload): void {
+  issue(emitKind.send, 0, toWellFormed(to), text, chunks);
 }
 
 /**

@@ -4,13 +4,23 @@
  * The machine calls `dispatch` once for each input and drains the microtask queue after it; so each input is a macrotask
  * of its own, as on the web. Whatever `dispatch` throws, and every rejection nobody handles, comes back as `uncaught`.
  */
-import { PerdureError } from "../../base/errors.ts";
 import { decodeValue } from "../../base/value.ts";
-import { hasOwn } from "../../base/value/intrinsics.ts";
-import type { ExitReason } from "../../journal/types.ts";
-import { deliverMessage } from "../mailbox.ts";
+import { entryNotFound, lookUp, setModules } from "../entries.ts";
+import type { Modules } from "../entries.ts";
+import { deliverMessage, mailbox } from "../mailbox.ts";
 import { abortProcess, setProcess } from "../process.ts";
-import { abortOperations, begin, exit, fireTimer, isImpure, pendingCount, settleOperation } from "../runtime.ts";
+import { splitThrown } from "../reason.ts";
+import { deliverDown, deliverExit } from "../relations.ts";
+import {
+  abortOperations,
+  begin,
+  beginLife,
+  exit,
+  fireTimer,
+  isImpure,
+  pendingCount,
+  settleOperation,
+} from "../runtime.ts";
 import { CancelledError, cancelWaits, waitCount } from "../wait.ts";
 import { AbortController } from "./abort.ts";
 import { now } from "./intrinsics.ts";
@@ -29,11 +39,13 @@ const kinds = {
   cancel: 8,
   idle: 9,
   uncaught: 10,
+  exit: 11,
+  down: 12,
+  restore: 13,
 };
 
-type Namespace = Readonly<Record<string, unknown>>;
 interface Program {
-  readonly modules: Readonly<Record<string, Namespace>>;
+  readonly modules: Modules;
 }
 
 let evaluated = false;
@@ -67,9 +79,21 @@ export function dispatch(kind: number, number: number, a: string, b: string, ...
     case kinds.idle:
       if (scriptRuns && evaluated && pendingCount() === 0 && waitCount() === 0) exit("normal", undefined);
       return undefined;
+    case kinds.exit:
+      return deliverExit(a, number === 1, decode(b, rest));
+    case kinds.down:
+      return deliverDown(number, a, decode(b, rest));
+    case kinds.restore:
+      return restore(number, rest[0] as ArrayBuffer);
     default:
       return fail(rest[0]);
   }
+}
+
+/** The heap is that of a checkpoint: nothing of this life may repeat a number or a random one of those before. */
+function restore(life: number, seed: ArrayBuffer): void {
+  seedRandom(new Uint8Array(seed));
+  beginLife(life);
 }
 
 function cancel(message: string): void {
@@ -80,9 +104,10 @@ function cancel(message: string): void {
 }
 
 function attach(namespace: Promise<Program>): void {
-  namespace.then((modules) => {
+  namespace.then((evaluatedProgram) => {
     evaluated = true;
-    program.resolve(modules);
+    setModules(evaluatedProgram.modules);
+    program.resolve(evaluatedProgram);
   }, program.reject);
 }
 
@@ -109,25 +134,13 @@ function start(head: string, argsText: string, chunks: readonly ArrayBuffer[]): 
 }
 
 async function run(entry: string, args: unknown[]): Promise<unknown> {
-  const { modules } = await program.promise;
-  const found = findEntry(modules, entry);
-  if (found === undefined) {
-    scriptRuns = true;
-    return scriptRuns;
-  }
-  return await found(...args);
-}
-
-/** Undefined for a program that exports no default function and is started without naming one: its modules are all it does. */
-function findEntry(modules: Program["modules"], entry: string): ((...args: unknown[]) => unknown) | undefined {
-  const hash = entry.lastIndexOf("#");
-  const path = hash === -1 ? Object.keys(modules)[0] : entry.slice(0, hash);
-  const name = (hash === -1 ? entry : entry.slice(hash + 1)) || "default";
-  const module = path !== undefined && hasOwn(modules, path) ? modules[path] : undefined;
-  const found = module !== undefined && hasOwn(module, name) ? module[name] : undefined;
-  if (typeof found === "function") return found as (...args: unknown[]) => unknown;
-  if (entry === "" && found === undefined) return undefined;
-  throw new PerdureError("ENTRY_NOT_FOUND", `The program exports no function ${JSON.stringify(entry || "default")}.`);
+  await program.promise;
+  const found = lookUp(entry);
+  if (typeof found === "function") return await (Reflect.apply(found, mailbox(), args) as unknown);
+  // A program that exports no default function, started without naming one: its modules are all it does.
+  if (entry !== "" || found !== undefined) throw entryNotFound(entry);
+  scriptRuns = true;
+  return undefined;
 }
 
 function finish(value: unknown): void {
@@ -140,24 +153,7 @@ function finish(value: unknown): void {
   }
 }
 
-function fail(error: unknown): void {
-  exit(reasonOf(error), error);
-}
-
-/** The engine's own errors have names of their own among the exit reasons. */
-function reasonOf(error: unknown): ExitReason {
-  try {
-    return nameOf(error);
-  } catch {
-    // Whatever was thrown does not want to be looked at.
-    return "error";
-  }
-}
-
-function nameOf(error: unknown): ExitReason {
-  if (error instanceof CancelledError) return "cancelled";
-  if (error instanceof RangeError && error.message === "Maximum call stack size exceeded") return "stack_overflow";
-  if (error instanceof Error && error.name === "InternalError" && error.message === "out of memory")
-    return "out_of_memory";
-  return "error";
+function fail(thrown: unknown): void {
+  const { word, value } = splitThrown(thrown);
+  exit(word, value);
 }
