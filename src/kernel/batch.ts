@@ -20,6 +20,7 @@ import type {
   TimerRow,
 } from "../store/port.ts";
 import type { Turn } from "../journal/types.ts";
+import { arrived } from "./live.ts";
 import type { QueuedInput } from "./live.ts";
 
 type Mutable<T> = { -readonly [K in keyof T]-?: NonNullable<T[K]> extends readonly (infer R)[] ? R[] : T[K] };
@@ -81,7 +82,7 @@ export class Stage {
     const written = this.inbox.filter(({ process, queued }) => !queued.consumed && !exiting.has(process));
     const inbox: Omit<InboxRow, "seq">[] = written.map(({ process, queued }) => ({
       process,
-      input: queued.input,
+      input: arrived(queued),
       atMs,
     }));
     const inboxGone = this.consumed.flatMap(({ seq }) => (seq === undefined ? [] : [seq]));

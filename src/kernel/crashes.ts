@@ -10,7 +10,7 @@ import type { ProcessExit } from "../store/port.ts";
 import type { Committer } from "./batch.ts";
 import type { Checkpoints } from "./checkpoints.ts";
 import type { TurnEffects } from "./effects.ts";
-import { queueInput, tellDurable } from "./live.ts";
+import { arrived, queueInput, tellDurable } from "./live.ts";
 import type { Live, QueuedInput } from "./live.ts";
 import type { Find } from "./peers.ts";
 import type { KernelEvents } from "./ports.ts";
@@ -74,7 +74,9 @@ export class Crashes {
       live.inputs = [...turn.inputs, ...live.inputs];
       return true;
     }
-    const poison = restored(culprit);
+    const poison = arrived(culprit);
+    culprit.input = poison;
+    culprit.culprit = undefined;
     const rest = turn.inputs.slice(1);
     live.inputs = [...(poison.kind === "message" ? rest : turn.inputs), ...live.inputs];
     live.row = { ...live.row, state: "crashed", problem: `${culpritWord}${poison.kind}`, exit };
@@ -151,13 +153,6 @@ function culpritOf({ inputs, outcome }: CrashedTurn): Input | undefined {
 function isOwnFailure(live: Live, { reason }: ProcessExit, culprit: Input | undefined): boolean {
   if (!failures.has(reason)) return false;
   return culprit?.kind !== "exit" || (live.row.trapsExits && culprit.held !== "exit");
-}
-
-/** The input as it arrived, also where it stands for its own fatal end by now. */
-function restored(queued: QueuedInput): Input {
-  queued.input = queued.culprit ?? queued.input;
-  queued.culprit = undefined;
-  return queued.input;
 }
 
 function describe({ value }: ProcessExit): string {

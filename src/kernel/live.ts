@@ -26,6 +26,11 @@ export interface QueuedInput {
   onDurable: ((error?: Error) => void)[];
 }
 
+/** The input as it arrived. Rows hold that: what is fatal in one attempt need not be so in another. */
+export function arrived({ input, culprit }: QueuedInput): Input {
+  return culprit ?? input;
+}
+
 export interface PendingOperation {
   row: OperationRow;
   /** Of the attempt under way; undefined while none is. */

@@ -1,7 +1,7 @@
 /** Puts what happened on the stage for the next commit, and keeps the processes in memory in step with it. */
 import type { Stage } from "./batch.ts";
 import type { TurnEffects } from "./effects.ts";
-import { tellDurable } from "./live.ts";
+import { arrived, tellDurable } from "./live.ts";
 import type { Live, PendingOperation, QueuedInput } from "./live.ts";
 
 /** What has to be done about operations once a turn is committed. */
@@ -88,7 +88,8 @@ export function stageSpill(stage: Stage, live: Live, queued: QueuedInput): void 
   if (queued.spilled) return;
   queued.spilled = true;
   stage.inbox.push({ process, queued });
-  if (queued.input.kind === "result") stage.operationsGone.push({ process, number: queued.input.operation });
+  const input = arrived(queued);
+  if (input.kind === "result") stage.operationsGone.push({ process, number: input.operation });
   stage.effects.push(() => {
     live.start = undefined;
     tellDurable(queued);
