@@ -67,6 +67,8 @@ export interface Live {
   running: QueuedInput[] | undefined;
   /** The machine is believed to hold its heap as after `lastTurn`. */
   resident: boolean;
+  /** The machine lost its heap while it was in motion: it gets it back before others begin. */
+  interrupted: boolean;
   /** Its exit has been staged: it takes no more turns, and nothing more is sent to it. */
   exiting: boolean;
   /** Staged or running commits that hold turns of it. */
@@ -103,6 +105,7 @@ export function newLive(row: ProcessRow, start?: QueuedInput): Live {
     inputs: [],
     running: undefined,
     resident: false,
+    interrupted: false,
     exiting: false,
     uncommitted: 0,
     pins: 0,

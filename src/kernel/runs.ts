@@ -87,7 +87,7 @@ export class Runs {
     const runnable = live.row.state === "running" || nextKill(live) !== undefined;
     if (!runnable) return;
     live.queued = true;
-    (live.resident ? this.#hot : this.#cold).push(live);
+    (live.resident || live.interrupted ? this.#hot : this.#cold).push(live);
     this.#schedule();
   }
 
@@ -287,6 +287,7 @@ export class Runs {
     live.lastTurn = number;
     live.lastTimeMs = timeMs;
     live.resident = true;
+    live.interrupted = false;
     live.replayMicros = replayMicros;
     if (live.operations.size > 0 && !live.exiting) this.#soonBack.set(live, this.#ports.clock.nowMs());
     this.#rest(live);
@@ -323,6 +324,7 @@ export class Runs {
 
   #again(live: Live, inputs: readonly QueuedInput[]): void {
     live.resident = false;
+    live.interrupted = true;
     live.inputs = [...inputs, ...live.inputs];
     this.#free(live);
   }

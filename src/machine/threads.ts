@@ -1,5 +1,5 @@
 /**
- * Guest threads as one machine. They are disposable: a thread that gives no sign of life for a second is stuck in a
+ * Guest threads as one machine. They are disposable: a thread that computes for a second without a sign of life is stuck in a
  * native loop that preemption cannot reach; it is terminated, the process that was running in it ends `out_of_fuel`, and
  * the others are rebuilt from their last commit in a new thread.
  */
@@ -20,9 +20,16 @@ export interface GuestThreadsOptions extends GuestThreadOptions {
   readonly threads?: number;
 }
 
-/** So many looks in a row without a sign of life, at this distance, make a thread a hung one. */
+/** So many looks in a row without a sign of life, at this distance, make a thread a suspect. */
 const looks = 10;
 const lookEveryMs = 100;
+/**
+ * A suspect that has computed for so much of that time hangs. On a busy host a thread can be silent because it gets no
+ * processor, which is nobody's fault.
+ */
+const hungShare = 0.7;
+/** Whatever it computed: by then something is wrong with the thread itself. */
+const looksAtMost = 120 * looks;
 /** What took less than a second the first time may take longer on a busy host. */
 const looksInReplay = 30 * looks;
 /** A thread that dies by itself so often within a minute is beyond help. */
@@ -53,6 +60,8 @@ class GuestThread {
   #closed = false;
   #watching = false;
   #stopWatching: () => void = () => undefined;
+  /** What the thread had computed when it fell silent, in µs. */
+  #computedBefore: Promise<number | undefined> = Promise.resolve(undefined);
 
   constructor(options: GuestThreadsOptions) {
     this.#options = options;
@@ -141,9 +150,25 @@ class GuestThread {
       const runs = Atomics.load(this.#pulse, pulseSlot.process) !== 0;
       const silent = runs && now === beats ? silentLooks + 1 : 0;
       const inReplay = Atomics.load(this.#pulse, pulseSlot.input) === replayed;
-      if (silent >= (inReplay ? looksInReplay : looks)) this.#replaceHung();
-      else this.#watch(now, silent);
+      const enough = inReplay ? looksInReplay : looks;
+      if (silent === 1) this.#computedBefore = computedMicros(this.#worker);
+      if (silent < enough) this.#watch(now, silent);
+      else void this.#examine(now, silent, enough);
     });
+  }
+
+  /** It has been silent for long enough. Was it at work all the while? */
+  async #examine(beats: number, silent: number, enough: number): Promise<void> {
+    this.#watching = true;
+    const worker = this.#worker;
+    const [before, after] = await Promise.all([this.#computedBefore, computedMicros(worker)]);
+    if (this.#closed || worker !== this.#worker) return;
+    this.#watching = false;
+    const neededMicros = enough * lookEveryMs * 1000 * hungShare;
+    const hangs = before === undefined || after === undefined || after - before >= neededMicros;
+    const isSilent = Atomics.load(this.#pulse, pulseSlot.beats) === beats;
+    if (isSilent && (hangs || silent >= looksAtMost)) this.#replaceHung();
+    else this.#watch(beats, silent);
   }
 
   #replaceHung(): void {
@@ -179,6 +204,12 @@ class GuestThread {
       requests.map((request) => ({ process: request.process, number: request.number, outcome: outcome(request) })),
     );
   }
+}
+
+/** Processor time of a thread; it answers for one that hangs, too. Undefined where the platform cannot tell. */
+async function computedMicros(worker: Worker): Promise<number | undefined> {
+  const usage = await worker.cpuUsage().catch(() => undefined);
+  return usage === undefined ? undefined : usage.user + usage.system;
 }
 
 function hungOutcome(input: number): TurnOutcome {
