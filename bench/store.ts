@@ -52,6 +52,13 @@ function newProcess(key: number): ProcessRow {
     state: "running",
     problem: "",
     startedAtMs: startMs,
+    parent: "",
+    label: "",
+    role: "",
+    restarts: 0,
+    held: false,
+    trapsExits: false,
+    life: 1,
   };
 }
 

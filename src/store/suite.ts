@@ -8,9 +8,11 @@ import { testCommits } from "./suite/commits.ts";
 import type { StoreSetup } from "./suite/fixture.ts";
 import { testInbox } from "./suite/inbox.ts";
 import { testLease } from "./suite/lease.ts";
+import { testLives } from "./suite/lives.ts";
 import { testModel } from "./suite/property.ts";
 import { testReads } from "./suite/reads.ts";
 import { testRecovery } from "./suite/recovery.ts";
+import { testRelations } from "./suite/relations.ts";
 
 export type { StoreFixture, StoreSetup } from "./suite/fixture.ts";
 
@@ -22,6 +24,8 @@ export function testStore(name: string, setup: StoreSetup): void {
     describe("inbox", () => testInbox(setup));
     describe("recovery", () => testRecovery(setup));
     describe("reading", () => testReads(setup));
+    describe("relations", () => testRelations(setup));
+    describe("lives", () => testLives(setup));
     describe("model", () => testModel(setup));
   });
 }

@@ -8,16 +8,22 @@ export interface CheckedDisk {
   readonly programs: ReadonlyMap<string, unknown>;
   readonly processes: ReadonlyMap<ProcessKey, { readonly turns: readonly unknown[] }>;
   readonly keys: ReadonlyMap<string, ProcessKey>;
+  readonly names: ReadonlyMap<string, ProcessKey>;
   record(process: ProcessKey): { readonly row: ProcessRow };
 }
 
 export function checkBatch(disk: CheckedDisk, batch: CommitBatch): void {
   const fresh = checkNewProcesses(disk, batch.newProcesses);
   checkTurns(disk, batch, fresh);
-  for (const part of [batch.operations, batch.timers, batch.inbox, batch.logs, batch.snapshots]) {
+  const { operations, timers, inbox, logs, snapshots, names, groups, checkpoints, deadLetters } = batch;
+  for (const part of [operations, timers, inbox, logs, snapshots, names, groups, checkpoints, deadLetters]) {
     for (const { process } of part ?? []) find(disk, fresh, process);
   }
-  checkStates(disk, batch, fresh);
+  for (const { a, b } of batch.links ?? []) for (const process of [a, b]) find(disk, fresh, process);
+  for (const { watcher, target } of batch.monitors ?? []) {
+    for (const process of [watcher, target]) find(disk, fresh, process);
+  }
+  checkChanges(disk, batch, fresh);
 }
 
 const hexadecimal = /^(?:[0-9a-f]{2})*$/;
@@ -62,16 +68,30 @@ function checkTurns(disk: CheckedDisk, batch: CommitBatch, fresh: Fresh): void {
   }
 }
 
-function checkStates(disk: CheckedDisk, batch: CommitBatch, fresh: Fresh): void {
+/** In the order of the batch's fields: the first thing that is wrong decides what the commit is refused for. */
+function checkChanges(disk: CheckedDisk, batch: CommitBatch, fresh: Fresh): void {
   const exited = new Set<ProcessKey>();
   const checkAlive = (process: ProcessKey): void => {
     const { pid, state } = find(disk, fresh, process);
     if (state === "exited" || exited.has(process)) throw refuse("PROCESS_EXITED", `process ${pid} has already exited`);
   };
-  for (const { process } of batch.states ?? []) checkAlive(process);
+  for (const { process } of [...(batch.states ?? []), ...(batch.traps ?? [])]) checkAlive(process);
+  checkNames(disk, batch);
+  for (const { process } of batch.restores ?? []) checkAlive(process);
   for (const { process } of batch.exits ?? []) {
     checkAlive(process);
     exited.add(process);
+  }
+}
+
+function checkNames(disk: CheckedDisk, batch: CommitBatch): void {
+  const given = new Map<string, ProcessKey>();
+  for (const { name, process } of batch.names ?? []) {
+    const holder = given.get(name) ?? (batch.namesGone?.includes(name) === true ? undefined : disk.names.get(name));
+    if (holder !== undefined && holder !== process) {
+      throw refuse("STORE_FENCED", `the name ${JSON.stringify(name)} is that of process number ${holder}`);
+    }
+    given.set(name, process);
   }
 }
 

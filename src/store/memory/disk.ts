@@ -2,7 +2,9 @@
 import { PerdureError } from "../../base/errors.ts";
 import type { Pid, Turn } from "../../journal/types.ts";
 import type {
+  CheckpointRow,
   CommitBatch,
+  DeadLetterRow,
   InboxRow,
   Lease,
   LogRow,
@@ -11,10 +13,13 @@ import type {
   ProcessKey,
   ProcessRow,
   ProgramRow,
+  RestoreRow,
   SnapshotRow,
   TimerRow,
 } from "../port.ts";
 import { checkBatch } from "./check.ts";
+import { applyRelations, cutRelations, newRelations } from "./relations.ts";
+import type { Relations } from "./relations.ts";
 
 export interface ProcessRecord {
   row: ProcessRow;
@@ -24,9 +29,26 @@ export interface ProcessRecord {
   readonly timers: Map<number, TimerRow>;
   /** Newest first, at most two. */
   snapshots: readonly SnapshotRow[];
+  readonly relations: Relations;
+  checkpoint: CheckpointRow | undefined;
+  /** In the order of `turn`. */
+  restores: readonly RestoreRow[];
 }
 
 const none: readonly never[] = [];
+
+function newRecord(row: ProcessRow): ProcessRecord {
+  return {
+    row,
+    turns: [],
+    operations: new Map(),
+    timers: new Map(),
+    snapshots: none,
+    relations: newRelations(),
+    checkpoint: undefined,
+    restores: none,
+  };
+}
 
 /** Rows are kept and handed out as they came: they are immutable, and copying them would cost most of the time. */
 export class MemoryDisk {
@@ -46,7 +68,12 @@ export class MemoryDisk {
   readonly logs: LogRow[] = [];
   readonly programs: Map<string, ProgramRow> = new Map();
   readonly blobs: Map<string, Uint8Array> = new Map();
+  /** Registered names. */
+  readonly names: Map<string, ProcessKey> = new Map();
+  /** By seq. */
+  readonly deadLetters: Map<number, DeadLetterRow> = new Map();
   #inboxSeq = 0;
+  #deadLetterSeq = 0;
 
   constructor(id: string) {
     this.id = id;
@@ -71,7 +98,7 @@ export class MemoryDisk {
     checkBatch(this, batch);
     for (const row of batch.newProcesses ?? none) {
       this.keys.set(row.pid, row.key);
-      this.processes.set(row.key, { row, turns: [], operations: new Map(), timers: new Map(), snapshots: none });
+      this.processes.set(row.key, newRecord(row));
     }
     for (const { process, turn } of batch.turns ?? none) this.record(process).turns.push(turn);
     for (const row of batch.operations ?? none) this.record(row.process).operations.set(row.number, row);
@@ -81,10 +108,17 @@ export class MemoryDisk {
     for (const seq of batch.inboxGone ?? none) this.inbox.delete(seq);
     const inboxSeqs = (batch.inbox ?? none).map((row) => this.putInput(row));
     for (const row of batch.logs ?? none) this.logs.push({ seq: this.logs.length + 1, ...row });
-    for (const { process, state, problem } of batch.states ?? none) {
+    for (const { process, state, problem, exit } of batch.states ?? none) {
       const record = this.record(process);
-      record.row = { ...record.row, state, problem };
+      const { exit: _, ...row } = record.row;
+      record.row = { ...row, state, problem, ...(state === "crashed" && exit !== undefined ? { exit } : {}) };
     }
+    for (const { process, on } of batch.traps ?? none) {
+      const record = this.record(process);
+      record.row = { ...record.row, trapsExits: on };
+    }
+    applyRelations(this, batch);
+    this.#applyLives(batch);
     for (const { process, exit } of batch.exits ?? none) this.#exit(process, exit);
     for (const row of batch.snapshots ?? none) this.#putSnapshot(row.process, { turn: row.turn, body: row.body });
     return inboxSeqs;
@@ -104,12 +138,31 @@ export class MemoryDisk {
     return record;
   }
 
+  #applyLives(batch: CommitBatch): void {
+    for (const { process, turn, body } of batch.checkpoints ?? none) this.record(process).checkpoint = { turn, body };
+    for (const { process, life, turn, from } of batch.restores ?? none) {
+      const record = this.record(process);
+      record.row = { ...record.row, life };
+      const others = record.restores.filter((row) => row.turn !== turn);
+      record.restores = [...others, { turn, from }].sort((a, b) => a.turn - b.turn);
+      record.snapshots = record.snapshots.filter((row) => row.turn <= from || row.turn >= turn);
+    }
+    for (const row of batch.deadLetters ?? none) {
+      const seq = ++this.#deadLetterSeq;
+      const { process, input, atMs, reason, value } = row;
+      this.deadLetters.set(seq, { seq, process, input, atMs, reason, value });
+    }
+    for (const seq of batch.deadLettersGone ?? none) this.deadLetters.delete(seq);
+  }
+
   #exit(process: ProcessKey, exit: ProcessExit): void {
     const record = this.record(process);
     record.row = { ...record.row, state: "exited", exit };
     record.operations.clear();
     record.timers.clear();
     record.snapshots = none;
+    record.checkpoint = undefined;
+    cutRelations(this, process);
     for (const row of this.inbox.values()) if (row.process === process) this.inbox.delete(row.seq);
   }
 

@@ -111,7 +111,13 @@ test("faults are asked once for every call, in order", async () => {
   await store.renew(atMs);
   await store.lastTurn(1);
   await commitTurn(store, 1);
-  assert.deepEqual(calls, ["renew", "lastTurn", "commit"]);
+  await store.names();
+  await store.groups();
+  await store.relations(1);
+  await store.restores(1);
+  await store.deadLetters(1, 0, 9);
+  const reads = ["names", "groups", "relations", "restores", "deadLetters"];
+  assert.deepEqual(calls, ["renew", "lastTurn", "commit", ...reads]);
 });
 
 test("a damaged turn is JOURNAL_CORRUPT of its process alone", async () => {

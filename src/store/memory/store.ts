@@ -8,9 +8,11 @@ import { PerdureError } from "../../base/errors.ts";
 import type { Input, Pid, TimerClock, Turn } from "../../journal/types.ts";
 import type {
   CommitBatch,
+  DeadLetterRow,
   InboxRow,
   Lease,
   LogRow,
+  NameRow,
   OperationRow,
   ProcessFilter,
   ProcessKey,
@@ -19,12 +21,14 @@ import type {
   ProcessState,
   ProgramRow,
   Recovery,
+  RestoreRow,
   Store,
   TimerRow,
 } from "../port.ts";
 import { MemoryDisk } from "./disk.ts";
 import type { ProcessRecord } from "./disk.ts";
 import type { Fault, MemoryFaults, StoreCall } from "./faults.ts";
+import { linksOf, listNames, monitorsOf, watchersOf } from "./relations.ts";
 
 export interface MemoryStoreOptions {
   /** Default: nothing fails. */
@@ -166,13 +170,18 @@ export class MemoryStore implements Store {
 
   load(process: ProcessKey): Promise<ProcessLoad> {
     return this.#call("load", () => {
-      const { row, turns, operations, timers, snapshots } = this.#disk.record(process);
+      const { row, turns, operations, timers, snapshots, relations, checkpoint, restores } = this.#disk.record(process);
       return {
         process: row,
         snapshots,
         operations: [...operations.values()].sort(byNumber),
         timers: [...timers.values()].sort(byNumber),
         inbox: this.#inboxOf(process),
+        links: linksOf(relations),
+        monitors: monitorsOf(relations),
+        watchers: watchersOf(relations),
+        checkpoint,
+        restores,
         lastTurn: turns.length,
         lastTimeMs: this.#readTurns(process, turns.length, 1)[0]?.timeMs ?? 0,
       };
@@ -230,6 +239,9 @@ export class MemoryStore implements Store {
     const matches = (row: ProcessRow): boolean =>
       (filter.states === undefined || filter.states.includes(row.state)) &&
       (filter.reasons === undefined || (row.exit !== undefined && filter.reasons.includes(row.exit.reason))) &&
+      (filter.parent === undefined || filter.parent === row.parent) &&
+      (filter.label === undefined || filter.label === row.label) &&
+      (filter.role === undefined || filter.role === row.role) &&
       (filter.entry === undefined || filter.entry === row.entry) &&
       (filter.program === undefined || filter.program === row.program) &&
       (filter.before === undefined || row.key < filter.before);
@@ -244,7 +256,7 @@ export class MemoryStore implements Store {
 
   countProcesses(): Promise<Record<ProcessState, number>> {
     return this.#call("countProcesses", () => {
-      const counts = { running: 0, paused: 0, broken: 0, exited: 0 };
+      const counts = { running: 0, paused: 0, crashed: 0, broken: 0, exited: 0 };
       for (const { row } of this.#disk.processes.values()) counts[row.state]++;
       return counts;
     });
@@ -277,6 +289,38 @@ export class MemoryStore implements Store {
       this.#disk.logs
         .slice(Math.max(0, after))
         .filter((row) => process === undefined || row.process === process)
+        .slice(0, limit),
+    );
+  }
+
+  names(): Promise<NameRow[]> {
+    return this.#call("names", () => listNames(this.#disk, "names"));
+  }
+
+  groups(): Promise<NameRow[]> {
+    return this.#call("groups", () => listNames(this.#disk, "groups"));
+  }
+
+  relations(process: ProcessKey): ReturnType<Store["relations"]> {
+    return this.#call("relations", () => {
+      const relations = this.#disk.processes.get(process)?.relations;
+      if (relations === undefined) return { links: [], monitors: [] };
+      const pidOf = (key: ProcessKey): Pid => this.#disk.record(key).row.pid;
+      return {
+        links: linksOf(relations).map(pidOf),
+        monitors: monitorsOf(relations).map(({ target }) => pidOf(target)),
+      };
+    });
+  }
+
+  restores(process: ProcessKey): Promise<RestoreRow[]> {
+    return this.#call("restores", () => [...(this.#disk.processes.get(process)?.restores ?? [])]);
+  }
+
+  deadLetters(process: ProcessKey | undefined, after: number, limit: number): Promise<DeadLetterRow[]> {
+    return this.#call("deadLetters", () =>
+      [...this.#disk.deadLetters.values()]
+        .filter((row) => row.seq > after && (process === undefined || row.process === process))
         .slice(0, limit),
     );
   }

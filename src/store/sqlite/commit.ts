@@ -2,12 +2,14 @@
 import { PerdureError } from "../../base/errors.ts";
 import { encodePayload } from "../../journal/encoding.ts";
 import type { CommitBatch, ProcessExit, ProcessKey, ProcessRow } from "../port.ts";
-import { pidOf, programId, requireProcess } from "./connection.ts";
+import { notAlive, pidOf, programId } from "./connection.ts";
 import type { Connection } from "./connection.ts";
 import { violatedKey } from "./errors.ts";
 import { putInput } from "./inbox.ts";
 import { putTurn } from "./journal.ts";
+import { applyLives } from "./lives.ts";
 import { putOperation } from "./operations.ts";
+import { applyRelations } from "./relations.ts";
 
 const none: readonly never[] = [];
 
@@ -23,9 +25,15 @@ export function applyBatch(connection: Connection, batch: CommitBatch): number[]
   for (const seq of batch.inboxGone ?? none) sql.deleteInput.run(seq);
   const inboxSeqs = (batch.inbox ?? none).map((row) => putInput(connection, row.process, row.input, row.atMs));
   for (const row of batch.logs ?? none) sql.putLog.run(row.process, row.turn, row.atMs, row.level, row.text);
-  for (const { process, state, problem } of batch.states ?? none) {
-    if (sql.setState.run(state, problem, process).changes === 0) throw notAlive(connection, process);
+  for (const { process, state, problem, exit } of batch.states ?? none) {
+    const columns = exitColumns(state === "crashed" ? exit : undefined);
+    if (sql.setState.run(state, problem, ...columns, process).changes === 0) throw notAlive(connection, process);
   }
+  for (const { process, on } of batch.traps ?? none) {
+    if (sql.setTraps.run(on ? 1 : 0, process).changes === 0) throw notAlive(connection, process);
+  }
+  applyRelations(connection, batch);
+  applyLives(connection, batch);
   for (const { process, exit } of batch.exits ?? none) putExit(connection, process, exit);
   for (const row of batch.snapshots ?? none) {
     sql.putSnapshot.run(row.process, row.turn, row.body);
@@ -43,9 +51,6 @@ function putProcess(connection: Connection, row: ProcessRow): void {
       { details: { path: connection.path, pid: row.pid, program: row.program } },
     );
   }
-  const { exit } = row;
-  const ended =
-    exit === undefined ? ([null, null, null] as const) : ([exit.atMs, exit.reason, encodePayload(exit.value)] as const);
   const digest = Buffer.from(row.argsDigest, "hex");
   if (digest.toString("hex") !== row.argsDigest) {
     throw new PerdureError(
@@ -64,7 +69,14 @@ function putProcess(connection: Connection, row: ProcessRow): void {
       row.state,
       row.problem,
       row.startedAtMs,
-      ...ended,
+      row.parent === "" ? null : row.parent,
+      row.label,
+      row.role,
+      row.restarts,
+      row.held ? 1 : 0,
+      row.trapsExits ? 1 : 0,
+      row.life,
+      ...exitColumns(row.exit),
     );
   } catch (error) {
     throw processTaken(connection, row, error);
@@ -99,15 +111,13 @@ function putExit(connection: Connection, process: ProcessKey, exit: ProcessExit)
   sql.deleteTimers.run(process);
   sql.deleteInbox.run(process);
   sql.deleteSnapshots.run(process);
+  sql.deleteCheckpoint.run(process);
+  sql.deleteLinks.run(process);
+  sql.deleteMonitors.run(process);
+  sql.deleteNames.run(process);
+  sql.deleteMemberships.run(process);
 }
 
-/** The kernel decides who lives; a commit that contradicts the store shows that its picture is wrong. */
-function notAlive(connection: Connection, process: ProcessKey): PerdureError {
-  requireProcess(connection, process);
-  const { path } = connection;
-  return new PerdureError(
-    "PROCESS_EXITED",
-    `Cannot change the state of process ${pidOf(connection, process)} in the store ${path}: it has already exited. Nothing of this commit was kept.`,
-    { details: { path, process } },
-  );
+function exitColumns(exit: ProcessExit | undefined): readonly [number | null, string | null, Uint8Array | null] {
+  return exit === undefined ? [null, null, null] : [exit.atMs, exit.reason, encodePayload(exit.value)];
 }

@@ -50,6 +50,17 @@ export function processNotFound({ path }: Connection, pid: Pid): PerdureError {
   });
 }
 
+/** The kernel decides who lives; a commit that contradicts the store shows that its picture is wrong. */
+export function notAlive(connection: Connection, process: ProcessKey): PerdureError {
+  requireProcess(connection, process);
+  const { path } = connection;
+  return new PerdureError(
+    "PROCESS_EXITED",
+    `Cannot change the state of process ${pidOf(connection, process)} in the store ${path}: it has already exited. Nothing of this commit was kept.`,
+    { details: { path, process } },
+  );
+}
+
 export function programId({ programIds, sql }: Connection, hash: string): number | undefined {
   const known = programIds.get(hash);
   if (known !== undefined) return known;

@@ -5,13 +5,26 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { isPerdureError } from "../../base/errors.ts";
 import type { Turn } from "../../journal/types.ts";
-import type { Store } from "../port.ts";
-import { exit, message, operation, process, program, snapshot, startMs, timer, turn } from "../suite/samples.ts";
+import type { ProcessLoad, Store } from "../port.ts";
+import {
+  checkpoint,
+  deadLetter,
+  exit,
+  message,
+  monitor,
+  operation,
+  process,
+  program,
+  snapshot,
+  startMs,
+  timer,
+  turn,
+} from "../suite/samples.ts";
 import { Scratch, scratchTest } from "../suite/scratch.ts";
 
 const turnCount = 60;
 
-/** Three processes with turns; the first has an operation, a timer, an input and a snapshot, the third has exited. */
+/** Three processes with turns; the first has a row of everything, the second an operation too, the third has exited. */
 async function makeStore(scratch: Scratch): Promise<void> {
   const store = await scratch.open();
   await store.claim(startMs);
@@ -25,6 +38,13 @@ async function makeStore(scratch: Scratch): Promise<void> {
     operations: [operation(1, 1), operation(2, 1)],
     timers: [timer(1, 1)],
     inbox: [{ process: 1, input: message, atMs: startMs }],
+    links: [{ a: 1, b: 2 }],
+    monitors: [monitor(1, 1, 2)],
+    names: [{ name: "bank", process: 1 }],
+    groups: [{ name: "tills", process: 1 }],
+    checkpoints: [checkpoint(1, 4)],
+    restores: [{ process: 1, life: 2, turn: 3, from: 1 }],
+    deadLetters: [deadLetter(1, "poison")],
     exits: [{ process: 3, exit }],
     snapshots: [snapshot(1, 5)],
   });
@@ -92,6 +112,36 @@ scratchTest(
   },
 );
 
+const flippedLives: Readonly<Record<string, string>> = {
+  "The checkpoint after turn 4": "UPDATE checkpoint SET body = CAST(body || 'x' AS BLOB)",
+  "The checkpoint after turn 5": "UPDATE checkpoint SET turn = 5",
+  "The restore at turn 3": "UPDATE restore SET from_turn = 2",
+};
+
+for (const [what, sql] of Object.entries(flippedLives)) {
+  scratchTest(`a change to it is found when it is loaded: ${what} (${sql})`, async (scratch) => {
+    await makeStore(scratch);
+    scratch.byHand(sql);
+    const store = await scratch.open();
+    await assert.rejects(store.load(1), { code: "JOURNAL_CORRUPT", message: new RegExp(`^${what} of process p1`) });
+    assert.equal((await store.load(2)).lastTurn, turnCount);
+  });
+}
+
+scratchTest("a damaged dead letter is JOURNAL_CORRUPT, and can be told by its seq and removed", async (scratch) => {
+  await makeStore(scratch);
+  scratch.byHand("UPDATE dead_letter SET input = CAST(input || 'x' AS BLOB)");
+  const store = await scratch.open();
+  await store.claim(startMs);
+  const damaged = { code: "JOURNAL_CORRUPT", message: /^Dead letter 1 of process p1/ };
+  await assert.rejects(store.deadLetters(undefined, 0, 9), damaged);
+  await assert.rejects(store.deadLetters(1, 0, 9), damaged);
+  assert.deepEqual(await store.deadLetters(2, 0, 9), []);
+  assert.equal((await store.load(1)).lastTurn, turnCount);
+  await store.commit({ atMs: startMs, deadLettersGone: [1] });
+  assert.deepEqual(await store.deadLetters(undefined, 0, 9), []);
+});
+
 scratchTest("a truncated store is STORE_CORRUPT, and the message says how to rescue it", async (scratch) => {
   await makeStore(scratch);
   const whole = readFileSync(scratch.path);
@@ -147,8 +197,14 @@ async function readAll(open: () => Promise<Store>): Promise<void> {
   await tolerant(() => opened.claim(startMs));
   for (const key of [1, 2, 3]) {
     checkTurns(await tolerant(() => opened.turns(key, 1, 100)));
-    await tolerant(() => opened.load(key));
+    checkLives(await tolerant(() => opened.load(key)));
+    await tolerant(() => opened.relations(key));
   }
+  for (const letter of (await tolerant(() => opened.deadLetters(undefined, 0, 9))) ?? []) {
+    assert.deepEqual(letter.input, deadLetter(1, "poison").input);
+  }
+  await tolerant(() => opened.names());
+  await tolerant(() => opened.groups());
   const recovery = await tolerant(() => opened.recover());
   for (const row of recovery?.operations ?? []) assert.deepEqual(row.args, operation(row.process, row.number).args);
   await tolerant(() => opened.listProcesses({ limit: 10 }));
@@ -160,6 +216,12 @@ async function readAll(open: () => Promise<Store>): Promise<void> {
 /** A flipped bit in an index can hide rows at the end; those that are shown are right and without gaps. */
 function checkTurns(turns: readonly Turn[] = []): void {
   for (const [i, shown] of turns.entries()) assert.deepEqual(shown, turn(i + 1));
+}
+
+function checkLives(load: ProcessLoad | undefined): void {
+  if (load === undefined) return;
+  if (load.checkpoint !== undefined) assert.deepEqual(load.checkpoint, { turn: 4, body: checkpoint(1, 4).body });
+  for (const row of load.restores) assert.deepEqual(row, { turn: 3, from: 1 });
 }
 
 /** Undefined if the store refused, in its own words. */

@@ -2,7 +2,18 @@ import assert from "node:assert/strict";
 import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import { message, operation, process, program, startMs, timer, turn } from "../suite/samples.ts";
+import {
+  deadLetter,
+  exit,
+  message,
+  monitor,
+  operation,
+  process,
+  program,
+  startMs,
+  timer,
+  turn,
+} from "../suite/samples.ts";
 import { scratchTest } from "../suite/scratch.ts";
 import type { Scratch } from "../suite/scratch.ts";
 import { applicationId } from "./schema.ts";
@@ -99,6 +110,37 @@ scratchTest("a reader may not write, except for posting", async (scratch) => {
   await assert.rejects(reader.putProgram(program, []), refused);
   await assert.rejects(reader.putBlob("x", new Uint8Array(1)), refused);
   await reader.post("p1", message, startMs);
+});
+
+scratchTest("the views of relations and dead letters show pids", async (scratch) => {
+  const store = await scratch.open();
+  await store.claim(startMs);
+  await store.putProgram(program, []);
+  const child = process(2, { parent: "p1", label: "till", role: "server", restarts: 3 });
+  await store.commit({
+    atMs: startMs,
+    newProcesses: [process(1), child],
+    states: [{ process: 2, state: "crashed", problem: "", exit: { ...exit, reason: "trap" } }],
+    links: [{ a: 2, b: 1 }],
+    monitors: [monitor(2, 7, 1)],
+    names: [{ name: "bank", process: 1 }],
+    groups: [{ name: "tills", process: 2 }],
+    deadLetters: [deadLetter(2, "poison")],
+  });
+  assert.partialDeepStrictEqual(scratch.byHand("SELECT * FROM v_process ORDER BY key"), [
+    { pid: "p1", parent: null, label: "", role: "", restarts: 0 },
+    {
+      ...{ pid: "p2", parent: "p1", label: "till", role: "server", restarts: 3 },
+      ...{ state: "crashed", exited_at: null, exit_reason: "trap" },
+    },
+  ]);
+  assert.deepEqual(scratch.byHand("SELECT * FROM v_link"), [{ pid: "p1", linked_to: "p2" }]);
+  assert.deepEqual(scratch.byHand("SELECT * FROM v_monitor"), [{ pid: "p2", number: 7, watches: "p1" }]);
+  assert.deepEqual(scratch.byHand("SELECT * FROM v_name"), [{ name: "bank", pid: "p1" }]);
+  assert.deepEqual(scratch.byHand("SELECT * FROM v_group"), [{ name: "tills", pid: "p2" }]);
+  assert.partialDeepStrictEqual(scratch.byHand("SELECT * FROM v_dead_letter"), [
+    { seq: 1, pid: "p2", at: "2025-06-15 15:06:40.000", reason: "error" },
+  ]);
 });
 
 scratchTest("the views show pids and readable times", async (scratch) => {

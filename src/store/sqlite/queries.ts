@@ -1,10 +1,12 @@
 /** Reads that return lists. None holds the database for longer than a page: see `pageRows` in `journal.ts`. */
-import type { SQLInputValue } from "node:sqlite";
+import type { SQLInputValue, StatementSync } from "node:sqlite";
 import { isPerdureError } from "../../base/errors.ts";
 import type { TimerClock } from "../../journal/types.ts";
 import type {
+  DeadLetterRow,
   InboxRow,
   LogRow,
+  NameRow,
   OperationRow,
   ProcessFilter,
   ProcessKey,
@@ -17,7 +19,9 @@ import { number, word } from "./columns.ts";
 import type { Row } from "./columns.ts";
 import type { Connection } from "./connection.ts";
 import { readInboxRow } from "./inbox.ts";
+import { readDeadLetter } from "./lives.ts";
 import { readOperation } from "./operations.ts";
+import { readName } from "./relations.ts";
 import { processStates, readLog, readProcess, readTimer } from "./rows.ts";
 import { selectProcess } from "./statements.ts";
 
@@ -46,6 +50,10 @@ export function listProcesses(connection: Connection, filter: ProcessFilter): Pr
   };
   oneOf("state", filter.states);
   oneOf("exit_reason", filter.reasons);
+  oneOf("parent", filter.parent === undefined || filter.parent === "" ? undefined : [filter.parent]);
+  if (filter.parent === "") conditions.push("parent IS NULL");
+  oneOf("label", filter.label === undefined ? undefined : [filter.label]);
+  oneOf("role", filter.role === undefined ? undefined : [filter.role]);
   oneOf("entry", filter.entry === undefined ? undefined : [filter.entry]);
   oneOf("program.hash", filter.program === undefined ? undefined : [filter.program]);
   const select = connection.db.prepare(`${selectProcess} WHERE ${conditions.join(" AND ")} ORDER BY key DESC LIMIT ?`);
@@ -56,7 +64,7 @@ export function listProcesses(connection: Connection, filter: ProcessFilter): Pr
 }
 
 export function countProcesses({ sql }: Connection): Record<ProcessState, number> {
-  const counts: Record<ProcessState, number> = { running: 0, paused: 0, broken: 0, exited: 0 };
+  const counts: Record<ProcessState, number> = { running: 0, paused: 0, crashed: 0, broken: 0, exited: 0 };
   for (const row of sql.countByState.all()) counts[word(row, "state", processStates)] = number(row, "count");
   return counts;
 }
@@ -66,6 +74,35 @@ export function readLogs({ sql }: Connection, process: ProcessKey | undefined, a
     const from = last?.seq ?? after;
     const rows: Row[] = process === undefined ? sql.logs.all(from, wanted) : sql.logsOf.all(process, from, wanted);
     return rows.map(readLog);
+  });
+}
+
+export function readNames({ sql }: Connection): NameRow[] {
+  return readNamesBy(sql.namesAfter);
+}
+
+export function readMembers({ sql }: Connection): NameRow[] {
+  return readNamesBy(sql.membersAfter);
+}
+
+function readNamesBy(statement: StatementSync): NameRow[] {
+  return paged<NameRow>(Infinity, (wanted, last) =>
+    statement.all(last?.name ?? "", last?.process ?? 0, wanted).map(readName),
+  );
+}
+
+export function readDeadLetters(
+  connection: Connection,
+  process: ProcessKey | undefined,
+  after: number,
+  limit: number,
+): DeadLetterRow[] {
+  const { sql } = connection;
+  return paged<DeadLetterRow>(limit, (wanted, last) => {
+    const from = last?.seq ?? after;
+    const rows: Row[] =
+      process === undefined ? sql.deadLetters.all(from, wanted) : sql.deadLettersOf.all(process, from, wanted);
+    return rows.map((row) => readDeadLetter(connection, row));
   });
 }
 

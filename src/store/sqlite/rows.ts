@@ -2,27 +2,37 @@
 import { decodePayload } from "../../journal/encoding.ts";
 import type { ExitReason, LogLevel, TimerClock } from "../../journal/types.ts";
 import type { LogRow, ProcessExit, ProcessRow, ProcessState, ProgramRow, SnapshotRow, TimerRow } from "../port.ts";
-import { bytes, number, text, word } from "./columns.ts";
+import { bytes, number, text, word, wordSet } from "./columns.ts";
 import type { Row } from "./columns.ts";
 
-export const processStates: ReadonlySet<ProcessState> = new Set<ProcessState>([
-  "running",
-  "paused",
-  "broken",
-  "exited",
-]);
-const clocks: ReadonlySet<TimerClock> = new Set<TimerClock>(["wall", "service"]);
-const levels: ReadonlySet<LogLevel> = new Set<LogLevel>(["debug", "info", "log", "warn", "error"]);
-const exitReasons: ReadonlySet<ExitReason> = new Set<ExitReason>([
-  "normal",
-  "error",
-  "cancelled",
-  "out_of_fuel",
-  "out_of_memory",
-  "stack_overflow",
-  "trap",
-  "killed",
-]);
+export const processStates: ReadonlySet<ProcessState> = wordSet<ProcessState>({
+  running: true,
+  paused: true,
+  crashed: true,
+  broken: true,
+  exited: true,
+});
+export const exitReasons: ReadonlySet<ExitReason> = wordSet<ExitReason>({
+  normal: true,
+  shutdown: true,
+  error: true,
+  exit: true,
+  cancelled: true,
+  noproc: true,
+  out_of_fuel: true,
+  out_of_memory: true,
+  stack_overflow: true,
+  trap: true,
+  killed: true,
+});
+const clocks: ReadonlySet<TimerClock> = wordSet<TimerClock>({ wall: true, service: true });
+const levels: ReadonlySet<LogLevel> = wordSet<LogLevel>({
+  debug: true,
+  info: true,
+  log: true,
+  warn: true,
+  error: true,
+});
 
 export function readProcess(row: Row): ProcessRow {
   const process = {
@@ -34,6 +44,13 @@ export function readProcess(row: Row): ProcessRow {
     state: word(row, "state", processStates),
     problem: text(row, "problem"),
     startedAtMs: number(row, "started_at_ms"),
+    parent: row["parent"] === null ? "" : text(row, "parent"),
+    label: text(row, "label"),
+    role: text(row, "role"),
+    restarts: number(row, "restarts"),
+    held: number(row, "held") !== 0,
+    trapsExits: number(row, "traps_exits") !== 0,
+    life: number(row, "life"),
   };
   return row["exited_at_ms"] === null ? process : { ...process, exit: readExit(row) };
 }

@@ -12,6 +12,10 @@
  * - `inbox`      inputs that no turn has taken yet. `seq` never comes twice, so a reader may remember where it was.
  * - `log`        what programs printed.
  * - `snapshot`   the two newest of each process: a cache, as long as the journal is whole.
+ * - `link`       which processes end together, and `monitor`, who is told of whose end.
+ * - `name`       registered names, and `member`, who is in which group.
+ * - `checkpoint` what a process can be restored to, and `restore`, where in its journal that was done.
+ * - `dead_letter` messages that made their process fail. They stay until a person removes them. `seq` is like that of `inbox`.
  * - `program`    what processes are pinned to, by hash; `blob` holds the bytes it consists of, by hash.
  *
  * ## The flow
@@ -19,7 +23,11 @@
  * A step of a program is one row appended to `journal`, and changes to the rows of what it asked for: an operation
  * appears in `operation`, runs, and disappears in the commit of the turn that takes its result. An input that a process
  * can take at once never sees `inbox`. A process that sleeps is one row of `process`, its first turns and a `timer`.
- * Exits leave `process` and `journal`, and clear the rest.
+ * Exits leave `process`, `journal`, `log`, `restore` and `dead_letter`, and clear the rest.
+ *
+ * A process whose turn failed may be `crashed` for a while: then `exited_at_ms` and what follows it say how it will end,
+ * unless its parent lets it go on. If that is from its checkpoint, `restore` holds the turn its new life begins with and the
+ * turn after which the heap is taken: what lies between stays in `journal`, and replay passes over it.
  *
  * ## The guarantees
  *
@@ -30,14 +38,16 @@
  * - Others may read at any time, and insert into `inbox` (`seq` and the state of the process are checked by the same
  *   transaction). The owner notices by `PRAGMA data_version`.
  * - Inputs are all that a process's state derives from, and an operation's arguments are what it does to the world; so rows
- *   of `journal`, `inbox` and `operation` carry a CRC-32 over what they hold and whose it is. A row that fails it is never
- *   handed out.
+ *   of `journal`, `inbox`, `operation`, `checkpoint`, `restore` and `dead_letter` carry a CRC-32 over what they hold and whose
+ *   it is. A row that fails it is never handed out.
+ * - A name belongs to one process at a time.
  *
  * ## Why it looks like this
  *
  * - `journal` is not clustered by process: appending at the end and keeping a narrow index inserts faster by a factor.
- * - `operation` and `timer` are clustered (`WITHOUT ROWID`): short-lived rows, always reached by process.
- * - `blob`, `snapshot` keep their bytes in the last column of a rowid table, so that a search by key never reads them; the same
+ * - `operation`, `timer`, `link`, `monitor`, `name` and `member` are clustered (`WITHOUT ROWID`): small, short-lived rows, reached
+ *   by their key. Those that tie two processes have an index for the other one: an exit finds them from either end.
+ * - `blob`, `snapshot`, `checkpoint` keep their bytes in the last column of a rowid table, so that a search by key never reads them; the same
  *   goes for `process.exit_value`.
  * - Times are milliseconds since 1970 (`…_ms`). Due times are REAL, since programs compute them; SQLite stores whole ones
  *   as integers all the same.
@@ -45,7 +55,8 @@
  * ## By hand
  *
  * `sqlite3 store.db` and then `SELECT * FROM v_process;`. The views show pids instead of keys and times one can read:
- * `v_process`, `v_turn`, `v_operation`, `v_timer`, `v_inbox`, `v_log`. Reading is safe beside a running node; writing is not.
+ * `v_process`, `v_turn`, `v_operation`, `v_timer`, `v_inbox`, `v_log`, `v_link`, `v_monitor`, `v_name`, `v_group`,
+ * `v_dead_letter`. Reading is safe beside a running node; writing is not.
  */
 
 /** "Perd" in the header's application id: `file store.db` shows it, and no other program's database is taken for ours. */
@@ -73,14 +84,22 @@ CREATE TABLE process (
   program       INTEGER NOT NULL,   -- program.id
   entry         TEXT    NOT NULL,
   args_digest   BLOB    NOT NULL,   -- SHA-256 over entry and arguments
-  state         TEXT    NOT NULL,   -- running, paused, broken, exited
+  state         TEXT    NOT NULL,   -- running, paused, crashed, broken, exited
   problem       TEXT    NOT NULL,   -- why it is broken
   started_at_ms INTEGER NOT NULL,
-  exited_at_ms  INTEGER,
+  parent        TEXT,               -- pid of who spawned it; NULL when it was started from outside
+  label         TEXT    NOT NULL,   -- what its parent calls it
+  role          TEXT    NOT NULL,   -- server, supervisor, task
+  restarts      INTEGER NOT NULL,   -- of this child, before this process
+  held          INTEGER NOT NULL,   -- 1: when it fails, its parent is asked before it exits
+  traps_exits   INTEGER NOT NULL,   -- 1: exit signals are messages to it
+  life          INTEGER NOT NULL,   -- from 1; a restore begins the next
+  exited_at_ms  INTEGER,            -- from here on: how it ended, or while it is crashed, how it will
   exit_reason   TEXT,
   exit_value    BLOB
 ) STRICT;
 CREATE INDEX process_by_state ON process (state);
+CREATE INDEX process_by_parent ON process (parent) WHERE parent IS NOT NULL;
 
 CREATE TABLE journal (
   seq     INTEGER PRIMARY KEY,
@@ -144,6 +163,61 @@ CREATE TABLE snapshot (
   PRIMARY KEY (process, turn)
 ) STRICT;
 
+-- A link has no direction: a is the lesser key.
+CREATE TABLE link (
+  a INTEGER NOT NULL,
+  b INTEGER NOT NULL,
+  PRIMARY KEY (a, b)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX link_by_b ON link (b);
+
+CREATE TABLE monitor (
+  watcher INTEGER NOT NULL,         -- the process that is told
+  number  INTEGER NOT NULL,         -- the watcher's
+  target  INTEGER NOT NULL,         -- the process it is told of
+  PRIMARY KEY (watcher, number)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX monitor_by_target ON monitor (target);
+
+CREATE TABLE name (
+  name    TEXT    PRIMARY KEY,
+  process INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX name_by_process ON name (process);
+
+CREATE TABLE member (
+  name    TEXT    NOT NULL,         -- the group's
+  process INTEGER NOT NULL,
+  PRIMARY KEY (name, process)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX member_by_process ON member (process);
+
+CREATE TABLE checkpoint (
+  process INTEGER PRIMARY KEY,
+  turn    INTEGER NOT NULL,         -- the heap is that after this turn
+  crc     INTEGER NOT NULL,
+  body    BLOB    NOT NULL          -- what was pending then
+) STRICT;
+
+CREATE TABLE restore (
+  process   INTEGER NOT NULL,
+  turn      INTEGER NOT NULL,       -- the first of a new life
+  from_turn INTEGER NOT NULL,       -- its heap is that after this turn
+  crc       INTEGER NOT NULL,
+  PRIMARY KEY (process, turn)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE dead_letter (
+  seq     INTEGER PRIMARY KEY AUTOINCREMENT,
+  process INTEGER NOT NULL,
+  at_ms   INTEGER NOT NULL,
+  reason  TEXT    NOT NULL,         -- this and value: the exit it led to
+  value   BLOB    NOT NULL,
+  crc     INTEGER NOT NULL,
+  input   BLOB    NOT NULL
+) STRICT;
+CREATE INDEX dead_letter_by_process ON dead_letter (process);
+
 CREATE TABLE program (
   id            INTEGER PRIMARY KEY,
   hash          TEXT    NOT NULL UNIQUE,
@@ -167,8 +241,9 @@ function readable(column: string): string {
 
 const views = `
 CREATE VIEW v_process AS
-  SELECT process.key, pid, state, entry, file AS program, ${readable("started_at_ms")} AS started_at,
-         ${readable("exited_at_ms")} AS exited_at, exit_reason, problem,
+  SELECT process.key, pid, state, entry, file AS program, parent, label, role, restarts,
+         ${readable("started_at_ms")} AS started_at,
+         CASE state WHEN 'exited' THEN ${readable("exited_at_ms")} END AS exited_at, exit_reason, problem,
          (SELECT max(turn) FROM journal WHERE process = process.key) AS turns,
          (SELECT count(*) FROM operation WHERE process = process.key) AS operations,
          (SELECT count(*) FROM timer WHERE process = process.key) AS timers,
@@ -198,6 +273,27 @@ CREATE VIEW v_inbox AS
 CREATE VIEW v_log AS
   SELECT seq, pid, turn, ${readable("at_ms")} AS at, level, text
   FROM log JOIN process ON process.key = log.process;
+
+CREATE VIEW v_link AS
+  SELECT one.pid, other.pid AS linked_to
+  FROM link JOIN process AS one ON one.key = link.a JOIN process AS other ON other.key = link.b;
+
+CREATE VIEW v_monitor AS
+  SELECT watcher.pid, number, target.pid AS watches
+  FROM monitor JOIN process AS watcher ON watcher.key = monitor.watcher
+               JOIN process AS target ON target.key = monitor.target;
+
+CREATE VIEW v_name AS
+  SELECT name, pid
+  FROM name JOIN process ON process.key = name.process;
+
+CREATE VIEW v_group AS
+  SELECT name, pid
+  FROM member JOIN process ON process.key = member.process;
+
+CREATE VIEW v_dead_letter AS
+  SELECT seq, pid, ${readable("at_ms")} AS at, reason, length(input) AS size_bytes
+  FROM dead_letter JOIN process ON process.key = dead_letter.process;
 `;
 
 /** Makes an empty database a Perdure store. Run it in one transaction; then insert the row of `meta`. */

@@ -1,9 +1,25 @@
 /** Every statement Perdure runs on a store, prepared once when it is opened. The lists' filters are in `queries.ts`. */
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 
-const processColumns = `key, pid, program.hash AS program, entry, args_digest, state, problem, started_at_ms, exited_at_ms, exit_reason, exit_value`;
+const processColumns = `key, pid, program.hash AS program, entry, args_digest, state, problem, started_at_ms, parent, label, role, restarts, held,
+                        traps_exits, life, exited_at_ms, exit_reason, exit_value`;
 const processTables = `process LEFT JOIN program ON program.id = process.program`;
+const deadLetterColumns = "seq, process, at_ms, reason, value, crc, input";
 const operationColumns = `process, number, name, state, attempt, not_before_ms, started, deaths, created_at_ms, last_error, options, crc, args`;
+
+/** What a process may have that a load shows: the bits of `belongings`. */
+export const has = {
+  operations: 1,
+  timers: 2,
+  inbox: 4,
+  snapshots: 8,
+  checkpoint: 16,
+  links: 32,
+  /** Its own, or others' on it. */
+  monitors: 64,
+} as const;
+
+const exists = (tables: string, bit: number): string => `EXISTS (SELECT 1 FROM ${tables}) * ${bit}`;
 
 /** What `rows.ts` reads a process from. */
 export const selectProcess: string = `SELECT ${processColumns} FROM ${processTables}`;
@@ -25,8 +41,9 @@ const statements = {
   lastProcessKey: "SELECT ifnull(max(key), 0) AS key FROM process",
 
   // Commit
-  putProcess: `INSERT INTO process (key, pid, program, entry, args_digest, state, problem, started_at_ms, exited_at_ms, exit_reason, exit_value)
-               VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+  putProcess: `INSERT INTO process (key, pid, program, entry, args_digest, state, problem, started_at_ms, parent, label, role, restarts,
+                 held, traps_exits, life, exited_at_ms, exit_reason, exit_value)
+               VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
   // Changes no row when the turn before it is missing (before the first, the process).
   putTurn: "INSERT INTO journal (process, turn, at_ms, crc, body) VALUES (?, ?, ?, ?, ?)",
   putOperation: `INSERT OR REPLACE INTO operation (${operationColumns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
@@ -36,16 +53,41 @@ const statements = {
   deleteInput: "DELETE FROM inbox WHERE seq = ?",
   putInput: "INSERT INTO inbox (process, at_ms, crc, input) VALUES (?, ?, ?, ?)",
   putLog: "INSERT INTO log (process, turn, at_ms, level, text) VALUES (?, ?, ?, ?, ?)",
-  setState: "UPDATE process SET state = ?, problem = ? WHERE key = ? AND state <> 'exited'",
+  setState: `UPDATE process SET state = ?, problem = ?, exited_at_ms = ?, exit_reason = ?, exit_value = ?
+             WHERE key = ? AND state <> 'exited'`,
+  setTraps: "UPDATE process SET traps_exits = ? WHERE key = ? AND state <> 'exited'",
+  setLife: "UPDATE process SET life = ? WHERE key = ? AND state <> 'exited'",
   setExit:
     "UPDATE process SET state = 'exited', exited_at_ms = ?, exit_reason = ?, exit_value = ? WHERE key = ? AND state <> 'exited'",
   deleteOperations: "DELETE FROM operation WHERE process = ?",
   deleteTimers: "DELETE FROM timer WHERE process = ?",
   deleteInbox: "DELETE FROM inbox WHERE process = ?",
   deleteSnapshots: "DELETE FROM snapshot WHERE process = ?",
+  deleteSnapshotsBetween: "DELETE FROM snapshot WHERE process = ? AND turn > ? AND turn < ?",
   putSnapshot: "INSERT OR REPLACE INTO snapshot (process, turn, body) VALUES (?, ?, ?)",
   deleteOldSnapshots: `DELETE FROM snapshot WHERE process = :process AND turn <
                          (SELECT turn FROM snapshot WHERE process = :process ORDER BY turn DESC LIMIT 1 OFFSET 1)`,
+  putCheckpoint: "INSERT OR REPLACE INTO checkpoint (process, turn, crc, body) VALUES (?, ?, ?, ?)",
+  deleteCheckpoint: "DELETE FROM checkpoint WHERE process = ?",
+  putRestore: "INSERT OR REPLACE INTO restore (process, turn, from_turn, crc) VALUES (?, ?, ?, ?)",
+  putDeadLetter: "INSERT INTO dead_letter (process, at_ms, reason, value, crc, input) VALUES (?, ?, ?, ?, ?, ?)",
+  deleteDeadLetter: "DELETE FROM dead_letter WHERE seq = ?",
+
+  // Relations
+  putLink: "INSERT INTO link (a, b) VALUES (?, ?) ON CONFLICT DO NOTHING",
+  deleteLink: "DELETE FROM link WHERE a = ? AND b = ?",
+  deleteLinks: "DELETE FROM link WHERE a = ?1 OR b = ?1",
+  putMonitor: "INSERT INTO monitor (watcher, number, target) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+  deleteMonitor: "DELETE FROM monitor WHERE watcher = ? AND number = ?",
+  deleteMonitors: "DELETE FROM monitor WHERE watcher = ?1 OR target = ?1",
+  // Changes no row when another process has the name.
+  putName: `INSERT INTO name (name, process) VALUES (?, ?)
+            ON CONFLICT (name) DO UPDATE SET process = process WHERE process = excluded.process`,
+  deleteName: "DELETE FROM name WHERE name = ?",
+  deleteNames: "DELETE FROM name WHERE process = ?",
+  putMember: "INSERT INTO member (name, process) VALUES (?, ?) ON CONFLICT DO NOTHING",
+  deleteMember: "DELETE FROM member WHERE name = ? AND process = ?",
+  deleteMemberships: "DELETE FROM member WHERE process = ?",
 
   // Programs
   putProgram: `INSERT INTO program (hash, file, created_at_ms, bundle, source_map, prelude, engine) VALUES (?, ?, ?, ?, ?, ?, ?)
@@ -81,6 +123,28 @@ const statements = {
   logs: "SELECT seq, process, turn, at_ms, level, text FROM log WHERE seq > ? ORDER BY seq LIMIT ?",
   logsOf: "SELECT seq, process, turn, at_ms, level, text FROM log WHERE process = ? AND seq > ? ORDER BY seq LIMIT ?",
   snapshots: "SELECT turn, body FROM snapshot WHERE process = ? ORDER BY turn DESC",
+  // Most processes have few of these: asking once is cheaper than looking for each.
+  belongings: `SELECT ${[
+    exists("operation WHERE process = ?1", has.operations),
+    exists("timer WHERE process = ?1", has.timers),
+    exists("inbox WHERE process = ?1", has.inbox),
+    exists("snapshot WHERE process = ?1", has.snapshots),
+    exists("checkpoint WHERE process = ?1", has.checkpoint),
+    exists("link WHERE a = ?1 OR b = ?1", has.links),
+    exists("monitor WHERE watcher = ?1 OR target = ?1", has.monitors),
+  ].join(" + ")} AS bits`,
+  checkpoint: "SELECT turn, crc, body FROM checkpoint WHERE process = ?",
+  restores: "SELECT turn, from_turn, crc FROM restore WHERE process = ? ORDER BY turn",
+  linksOf: "SELECT b AS process FROM link WHERE a = ?1 UNION SELECT a FROM link WHERE b = ?1 ORDER BY process",
+  monitorsOf: "SELECT watcher, number, target FROM monitor WHERE watcher = ? ORDER BY number",
+  watchersOf: "SELECT watcher, number, target FROM monitor WHERE target = ? ORDER BY watcher, number",
+  namesAfter: `SELECT name, process, pid FROM name JOIN process ON process.key = name.process
+               WHERE (name, process) > (?, ?) ORDER BY name, process LIMIT ?`,
+  membersAfter: `SELECT name, process, pid FROM member JOIN process ON process.key = member.process
+                 WHERE (name, process) > (?, ?) ORDER BY name, process LIMIT ?`,
+  nameHolder: "SELECT process FROM name WHERE name = ?",
+  deadLetters: `SELECT ${deadLetterColumns} FROM dead_letter WHERE seq > ? ORDER BY seq LIMIT ?`,
+  deadLettersOf: `SELECT ${deadLetterColumns} FROM dead_letter WHERE process = ? AND seq > ? ORDER BY seq LIMIT ?`,
 };
 
 export type Statements = Readonly<Record<keyof typeof statements, StatementSync>>;

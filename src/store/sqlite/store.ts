@@ -3,9 +3,11 @@ import { PerdureError } from "../../base/errors.ts";
 import type { Input, Pid, TimerClock, Turn } from "../../journal/types.ts";
 import type {
   CommitBatch,
+  DeadLetterRow,
   InboxRow,
   Lease,
   LogRow,
+  NameRow,
   OperationRow,
   ProcessFilter,
   ProcessKey,
@@ -14,23 +16,37 @@ import type {
   ProcessState,
   ProgramRow,
   Recovery,
+  RestoreRow,
   Store,
   TimerRow,
 } from "../port.ts";
 import { number } from "./columns.ts";
 import { applyBatch } from "./commit.ts";
-import { processNotFound, transaction } from "./connection.ts";
+import { transaction } from "./connection.ts";
 import type { Connection } from "./connection.ts";
 import { storeError } from "./errors.ts";
 import { postInput, readInboxOf } from "./inbox.ts";
-import { lastTurnNumber, readLastTurn, readTurns } from "./journal.ts";
+import { lastTurnNumber, readTurns } from "./journal.ts";
 import { checkLease, claim, release, signOfLife } from "./lease.ts";
 import type { HeldLease } from "./lease.ts";
+import { readRestores } from "./lives.ts";
+import { readLoad } from "./load.ts";
 import { readOperationsOf } from "./operations.ts";
 import { findBlob, findProgram, listPrograms, putBlobs, putProgram } from "./programs.ts";
 import type { Blob } from "./programs.ts";
-import { countProcesses, listProcesses, readDueTimers, readInboxAfter, readLogs, recover } from "./queries.ts";
-import { readProcess, readSnapshot, readTimer } from "./rows.ts";
+import {
+  countProcesses,
+  listProcesses,
+  readDeadLetters,
+  readDueTimers,
+  readInboxAfter,
+  readLogs,
+  readMembers,
+  readNames,
+  recover,
+} from "./queries.ts";
+import { readRelations } from "./relations.ts";
+import { readProcess, readTimer } from "./rows.ts";
 
 export type StoreMode = "owner" | "reader";
 
@@ -109,21 +125,7 @@ export class SqliteStore implements Store {
   // Reads of the owner
 
   async load(process: ProcessKey): Promise<ProcessLoad> {
-    return this.#do("read", (connection) => {
-      const { sql } = connection;
-      const row = sql.processByKey.get(process);
-      if (row === undefined) throw processNotFound(connection, `number ${process}`);
-      const last = readLastTurn(connection, process);
-      return {
-        process: readProcess(row),
-        snapshots: sql.snapshots.all(process).map(readSnapshot),
-        operations: readOperationsOf(connection, process),
-        timers: sql.timersOf.all(process).map(readTimer),
-        inbox: readInboxOf(connection, process),
-        lastTurn: last?.number ?? 0,
-        lastTimeMs: last?.timeMs ?? 0,
-      };
-    });
+    return this.#do("read", (connection) => readLoad(connection, process));
   }
 
   async recover(): Promise<Recovery> {
@@ -190,6 +192,26 @@ export class SqliteStore implements Store {
 
   async logs(process: ProcessKey | undefined, after: number, limit: number): Promise<LogRow[]> {
     return this.#do("read", (connection) => readLogs(connection, process, after, limit));
+  }
+
+  async names(): Promise<NameRow[]> {
+    return this.#do("read", readNames);
+  }
+
+  async groups(): Promise<NameRow[]> {
+    return this.#do("read", readMembers);
+  }
+
+  async relations(process: ProcessKey): ReturnType<Store["relations"]> {
+    return this.#do("read", (connection) => readRelations(connection, process));
+  }
+
+  async restores(process: ProcessKey): Promise<RestoreRow[]> {
+    return this.#do("read", (connection) => readRestores(connection, process));
+  }
+
+  async deadLetters(process: ProcessKey | undefined, after: number, limit: number): Promise<DeadLetterRow[]> {
+    return this.#do("read", (connection) => readDeadLetters(connection, process, after, limit));
   }
 
   async program(hash: string): Promise<ProgramRow | undefined> {

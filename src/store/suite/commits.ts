@@ -3,7 +3,21 @@ import assert from "node:assert/strict";
 import type { CommitBatch, Store } from "../port.ts";
 import { ownerRule } from "./fixture.ts";
 import type { StoreSetup } from "./fixture.ts";
-import { everyInput, exit, log, message, operation, process, snapshot, startMs, timer, turn } from "./samples.ts";
+import {
+  checkpoint,
+  deadLetter,
+  everyInput,
+  exit,
+  log,
+  message,
+  monitor,
+  operation,
+  process,
+  snapshot,
+  startMs,
+  timer,
+  turn,
+} from "./samples.ts";
 
 const atMs = startMs;
 
@@ -33,6 +47,9 @@ async function all(store: Store): Promise<unknown> {
     await store.load(1),
     await store.turns(1, 1, 100),
     await store.logs(undefined, 0, 100),
+    await store.names(),
+    await store.groups(),
+    await store.deadLetters(undefined, 0, 100),
     await store.recover(),
   ];
 }
@@ -49,13 +66,17 @@ const refusals: Readonly<Record<string, readonly [string, CommitBatch]>> = {
   "a state of no process": ["PROCESS_NOT_FOUND", { atMs, states: [{ process: 9, state: "paused", problem: "" }] }],
   "an exit of no process": ["PROCESS_NOT_FOUND", { atMs, exits: [{ process: 9, exit }] }],
   "a second exit": ["PROCESS_EXITED", { atMs, exits: [{ process: 2, exit }] }],
+  "a name of another process": ["STORE_FENCED", { atMs, names: [{ name: "taken", process: 1 }] }],
+  "a trap after the exit": ["PROCESS_EXITED", { atMs, traps: [{ process: 2, on: true }] }],
+  "a restore of no process": ["PROCESS_NOT_FOUND", { atMs, restores: [{ process: 9, life: 2, turn: 2, from: 1 }] }],
   "a state after the exit": ["PROCESS_EXITED", { atMs, states: [{ process: 2, state: "running", problem: "" }] }],
 };
 
 function testRefusals(setup: StoreSetup): void {
   for (const [what, [code, refused]] of Object.entries(refusals)) {
     ownerRule(setup, `a commit with ${what} is refused with ${code}, and nothing of it is kept`, async (store) => {
-      await store.commit({ ...everything, newProcesses: [process(1), process(2)] });
+      await store.commit({ ...everything, newProcesses: [1, 2, 4].map((key) => process(key)) });
+      await store.commit({ atMs, names: [{ name: "taken", process: 4 }] });
       await store.commit({ atMs, exits: [{ process: 2, exit }] });
       const before = await all(store);
       const batch: CommitBatch = {
@@ -67,7 +88,15 @@ function testRefusals(setup: StoreSetup): void {
         timersGone: [{ process: 1, number: 1 }],
         inbox: [{ process: 1, input: message, atMs }],
         logs: [log(1, 2, "lost")],
-        states: [{ process: 1, state: "paused", problem: "" }, ...(refused.states ?? [])],
+        states: [{ process: 1, state: "crashed", problem: "", exit }, ...(refused.states ?? [])],
+        traps: [{ process: 1, on: true }, ...(refused.traps ?? [])],
+        links: [{ a: 1, b: 4 }],
+        monitors: [monitor(1, 1, 4)],
+        names: [{ name: "lost", process: 1 }, ...(refused.names ?? [])],
+        groups: [{ name: "lost", process: 1 }],
+        checkpoints: [checkpoint(1, 1)],
+        restores: [{ process: 1, life: 2, turn: 2, from: 0 }, ...(refused.restores ?? [])],
+        deadLetters: [deadLetter(1, "lost")],
         exits: refused.exits ?? [],
       };
       await assert.rejects(store.commit(batch), { code });
@@ -131,7 +160,19 @@ function testContents(setup: StoreSetup): void {
   ownerRule(setup, "every field of a row comes back as it was", async (store) => {
     const chunks = [new Uint8Array([1, 2, 3])];
     const rows = {
-      process: process(1, { pid: "é 'quoted' \"pid\"", entry: "a.ts#b", state: "broken", problem: "why\nso" }),
+      process: process(1, {
+        pid: "é 'quoted' \"pid\"",
+        entry: "a.ts#b",
+        state: "broken",
+        problem: "why\nso",
+        parent: 'the "parent"',
+        label: "é",
+        role: "server",
+        restarts: 3,
+        held: true,
+        trapsExits: true,
+        life: 1,
+      }),
       operation: operation(1, 4, {
         args: { text: "v[]", chunks },
         options: '{"a":"b"}',
@@ -253,6 +294,11 @@ function testStates(setup: StoreSetup): void {
         operations: [],
         timers: [],
         inbox: [],
+        links: [],
+        monitors: [],
+        watchers: [],
+        checkpoint: undefined,
+        restores: [],
         lastTurn: 1,
         lastTimeMs: turn(1).timeMs,
       });

@@ -110,15 +110,22 @@ function testPosting(setup: StoreSetup): void {
     assert.deepEqual((await next.recover()).withInbox, [1]);
   });
 
-  ownerRule(setup, "posting reaches paused and broken processes", async (store, { openReader }) => {
-    await store.commit({
-      atMs,
-      newProcesses: [process(1, { state: "paused" }), process(2, { state: "broken", problem: "x" })],
-    });
+  ownerRule(setup, "posting reaches paused, crashed and broken processes", async (store, { openReader }) => {
+    const states = ["paused", "crashed", "broken"] as const;
+    await store.commit({ atMs, newProcesses: states.map((state, i) => process(i + 1, { state, problem: "x" })) });
     const reader = await openReader();
-    await reader.post("p1", message, atMs);
-    await reader.post("p2", message, atMs);
-    assert.deepEqual((await store.recover()).withInbox, [1, 2]);
+    for (const pid of ["p1", "p2", "p3"]) await reader.post(pid, message, atMs);
+    assert.deepEqual((await store.recover()).withInbox, [1, 2, 3]);
+  });
+
+  ownerRule(setup, "inputs of every kind may be posted", async (store, { openReader }) => {
+    await store.commit({ atMs, newProcesses: [process(1)] });
+    const reader = await openReader();
+    for (const input of everyInput) await reader.post("p1", input, atMs);
+    assert.deepEqual(
+      (await store.inbox(1)).map((row) => row.input),
+      everyInput,
+    );
   });
 
   ownerRule(

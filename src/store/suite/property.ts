@@ -5,7 +5,20 @@ import type { CommitBatch, ProcessKey, Store } from "../port.ts";
 import { rule } from "./fixture.ts";
 import type { StoreFixture, StoreSetup } from "./fixture.ts";
 import { Model, observe } from "./model.ts";
-import { exit, message, operation, process, program, snapshot, startMs, timer, turn } from "./samples.ts";
+import {
+  checkpoint,
+  deadLetter,
+  exit,
+  message,
+  monitor,
+  operation,
+  process,
+  program,
+  snapshot,
+  startMs,
+  timer,
+  turn,
+} from "./samples.ts";
 
 const atMs = startMs;
 const small = fc.nat(5);
@@ -28,7 +41,20 @@ const batchPlan = fc.record({
   inboxGone: fc.array(small, { maxLength: 2 }),
   inbox: fc.array(small, { maxLength: 2 }),
   logs: fc.array(small, { maxLength: 2 }),
-  states: rarely(fc.tuple(small, fc.constantFrom("running", "paused", "broken"))),
+  states: rarely(fc.tuple(small, fc.constantFrom("running", "paused", "crashed", "broken"))),
+  traps: rarely(fc.tuple(small, fc.boolean())),
+  links: fc.array(fc.tuple(small, small), { maxLength: 3 }),
+  linksGone: rarely(fc.tuple(small, small)),
+  monitors: fc.array(fc.tuple(small, small, small), { maxLength: 3 }),
+  monitorsGone: rarely(fc.tuple(small, small)),
+  namesGone: fc.array(small, { maxLength: 2 }),
+  names: rarely(fc.tuple(small, small)),
+  groupsGone: rarely(fc.tuple(small, small)),
+  groups: fc.array(fc.tuple(small, small), { maxLength: 2 }),
+  checkpoints: rarely(fc.tuple(small, small)),
+  restores: rarely(fc.tuple(small, small, small)),
+  deadLetters: rarely(small),
+  deadLettersGone: rarely(small),
   exits: rarely(small),
   snapshots: fc.array(fc.tuple(small, small), { maxLength: 2 }),
 });
@@ -70,6 +96,7 @@ async function runSteps(fixture: StoreFixture, steps: readonly Step[]): Promise<
   const model = new Model();
   let store = await openOwner(fixture);
   let lastSeq = 0;
+  let lastLetter = 0;
   for (const step of steps) {
     if (step.kind === "commit") {
       const batch = toBatch(model, step.plan);
@@ -79,11 +106,10 @@ async function runSteps(fixture: StoreFixture, steps: readonly Step[]): Promise<
         continue;
       }
       const { inboxSeqs } = await store.commit(batch);
-      for (const seq of inboxSeqs) {
-        assert.ok(seq > lastSeq, `seq ${seq} after ${lastSeq}`);
-        lastSeq = seq;
-      }
-      model.commit(batch, inboxSeqs);
+      lastSeq = checkGrowing(lastSeq, inboxSeqs);
+      const letters = await lettersOf(store, batch, lastLetter);
+      lastLetter = checkGrowing(lastLetter, letters);
+      model.commit(batch, { inbox: inboxSeqs, deadLetters: letters });
     } else if (step.kind === "post") {
       lastSeq = await post(fixture, model, step.process, lastSeq);
     } else {
@@ -94,6 +120,21 @@ async function runSteps(fixture: StoreFixture, steps: readonly Step[]): Promise<
     }
   }
   assert.deepEqual(await observe(store), model.observe());
+}
+
+function checkGrowing(last: number, seqs: readonly number[]): number {
+  for (const seq of seqs) {
+    assert.ok(seq > last, `seq ${seq} after ${last}`);
+    last = seq;
+  }
+  return last;
+}
+
+/** The seqs of the batch's dead letters: a commit does not tell them. */
+async function lettersOf(store: Store, { deadLetters = [] }: CommitBatch, last: number): Promise<number[]> {
+  const rows = await store.deadLetters(undefined, last, 1000);
+  assert.equal(rows.length, deadLetters.length);
+  return rows.map(({ seq }) => seq);
 }
 
 async function post(fixture: StoreFixture, model: Model, index: number, lastSeq: number): Promise<number> {
@@ -127,6 +168,8 @@ function toBatch(model: Model, plan: BatchPlan): CommitBatch {
   return {
     atMs,
     newProcesses,
+    ...toRelations(plan, at),
+    ...toLives(plan, at, model),
     turns: plan.turns.map(([index, step]) => {
       const key = at(index);
       const number = Math.max(1, (lastTurns.get(key) ?? model.lastTurn(key)?.number ?? 0) + step);
@@ -142,8 +185,43 @@ function toBatch(model: Model, plan: BatchPlan): CommitBatch {
     inboxGone: plan.inboxGone.map((index) => model.inbox[index]?.seq ?? 0),
     inbox: plan.inbox.map((index) => ({ process: at(index), input: message, atMs: atMs + index })),
     logs: plan.logs.map((index) => ({ process: at(index), turn: index, atMs, level: "warn", text: `said ${index}` })),
-    states: plan.states.map(([index, state]) => ({ process: at(index), state: state as "running", problem: state })),
+    states: plan.states.map(([index, state]) => ({
+      process: at(index),
+      state: state as "running",
+      problem: state,
+      ...(state === "crashed" ? { exit: { ...exit, reason: "error" as const } } : {}),
+    })),
+    traps: plan.traps.map(([index, on]) => ({ process: at(index), on })),
     exits: plan.exits.map((index) => ({ process: at(index), exit })),
     snapshots: plan.snapshots.map(([index, number]) => snapshot(at(index), number)),
+  };
+}
+
+type At = (index: number) => ProcessKey;
+
+function toRelations(plan: BatchPlan, at: At): Omit<CommitBatch, "atMs"> {
+  return {
+    links: plan.links.flatMap(([a, b]) => (at(a) === at(b) ? [] : [{ a: at(a), b: at(b) }])),
+    linksGone: plan.linksGone.map(([a, b]) => ({ a: at(a), b: at(b) })),
+    monitors: plan.monitors.map(([watcher, number, target]) => monitor(at(watcher), number, at(target))),
+    monitorsGone: plan.monitorsGone.map(([watcher, number]) => ({ watcher: at(watcher), number })),
+    namesGone: plan.namesGone.map((name) => `name ${name}`),
+    names: plan.names.map(([name, index]) => ({ name: `name ${name}`, process: at(index) })),
+    groupsGone: plan.groupsGone.map(([name, index]) => ({ name: `group ${name}`, process: at(index) })),
+    groups: plan.groups.map(([name, index]) => ({ name: `group ${name}`, process: at(index) })),
+  };
+}
+
+function toLives(plan: BatchPlan, at: At, model: Model): Omit<CommitBatch, "atMs"> {
+  return {
+    checkpoints: plan.checkpoints.map(([index, number]) => checkpoint(at(index), number)),
+    restores: plan.restores.map(([index, from, more]) => ({
+      process: at(index),
+      life: more + 2,
+      turn: from + more + 1,
+      from,
+    })),
+    deadLetters: plan.deadLetters.map((index) => deadLetter(at(index), `poison ${index}`)),
+    deadLettersGone: plan.deadLettersGone.map((index) => model.deadLetters[index]?.seq ?? 0),
   };
 }

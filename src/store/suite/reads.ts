@@ -8,7 +8,8 @@ import { exit, log, process, program, startMs, turn } from "./samples.ts";
 const atMs = startMs;
 
 export function testReads(setup: StoreSetup): void {
-  testProcesses(setup);
+  testFinding(setup);
+  testLists(setup);
   testJournal(setup);
   testLogs(setup);
   testPrograms(setup);
@@ -17,20 +18,29 @@ export function testReads(setup: StoreSetup): void {
 
 const other = { ...program, hash: "a".repeat(64), createdAtMs: startMs - 5 };
 
-/** 1 running, 2 paused, 3 failed, 4 broken, 5 done, 6 running; odd ones run `other`, from 4 on the entry is `refund`. */
+/**
+ * 1 running, 2 paused, 3 failed, 4 broken, 5 done, 6 running, 7 crashed; odd ones run `other`, from 4 on the entry is `refund`.
+ * 1 spawned 2, 3 and 6, of which 2 and 6 are servers and 3 and 6 are called `till`.
+ */
 async function putProcesses(store: Store): Promise<void> {
   await store.putProgram(other, []);
-  const rows = [1, 2, 3, 4, 5, 6].map((key) =>
+  const rows = [1, 2, 3, 4, 5, 6, 7].map((key) =>
     process(key, {
       program: key % 2 === 1 ? other.hash : program.hash,
       entry: key >= 4 ? "refund" : "order",
       state: key === 2 ? "paused" : "running",
+      parent: [2, 3, 6].includes(key) ? "p1" : "",
+      label: [3, 6].includes(key) ? "till" : "",
+      role: [2, 6].includes(key) ? "server" : "",
     }),
   );
   await store.commit({ atMs, newProcesses: rows });
   await store.commit({
     atMs,
-    states: [{ process: 4, state: "broken", problem: "diverged" }],
+    states: [
+      { process: 4, state: "broken", problem: "diverged" },
+      { process: 7, state: "crashed", problem: "", exit: { ...exit, reason: "trap" } },
+    ],
     exits: [
       { process: 3, exit: { ...exit, reason: "error" } },
       { process: 5, exit },
@@ -38,7 +48,7 @@ async function putProcesses(store: Store): Promise<void> {
   });
 }
 
-function testProcesses(setup: StoreSetup): void {
+function testFinding(setup: StoreSetup): void {
   ownerRule(setup, "a process is found by pid and by key, and nobody by others", async (store) => {
     await store.commit({ atMs, newProcesses: [process(1), process(2, { pid: "P1" })] });
     assert.deepEqual(await store.findProcess("p1"), process(1));
@@ -49,18 +59,38 @@ function testProcesses(setup: StoreSetup): void {
     assert.equal(await store.getProcess(3), undefined);
   });
 
+  ownerRule(setup, "counts are by state, with zeros", async (store) => {
+    assert.deepEqual(await store.countProcesses(), { running: 0, paused: 0, crashed: 0, broken: 0, exited: 0 });
+    await putProcesses(store);
+    assert.deepEqual(await store.countProcesses(), { running: 2, paused: 1, crashed: 1, broken: 1, exited: 2 });
+  });
+}
+
+function testLists(setup: StoreSetup): void {
   const filters: readonly (readonly [Omit<ProcessFilter, "limit">, readonly number[]])[] = [
-    [{}, [6, 5, 4, 3, 2, 1]],
+    [{}, [7, 6, 5, 4, 3, 2, 1]],
     [{ states: ["running"] }, [6, 1]],
     [{ states: ["paused", "broken"] }, [4, 2]],
     [{ states: ["exited"] }, [5, 3]],
     [{ states: [] }, []],
+    [{ states: ["crashed"] }, [7]],
+    [{ reasons: ["trap"] }, [7]],
+    [{ reasons: ["trap"], states: ["exited"] }, []],
+    [{ parent: "p1" }, [6, 3, 2]],
+    [{ parent: "" }, [7, 5, 4, 1]],
+    [{ parent: "p2" }, []],
+    [{ label: "till" }, [6, 3]],
+    [{ label: "Till" }, []],
+    [{ role: "server" }, [6, 2]],
+    [{ role: "" }, [7, 5, 4, 3, 1]],
+    [{ parent: "p1", label: "till", role: "server", before: 7 }, [6]],
+    [{ parent: "p1", before: 6 }, [3, 2]],
     [{ reasons: ["error"] }, [3]],
     [{ reasons: ["error", "normal"] }, [5, 3]],
     [{ reasons: ["killed"] }, []],
-    [{ entry: "refund" }, [6, 5, 4]],
+    [{ entry: "refund" }, [7, 6, 5, 4]],
     [{ entry: "REFUND" }, []],
-    [{ program: other.hash }, [5, 3, 1]],
+    [{ program: other.hash }, [7, 5, 3, 1]],
     [{ program: "nothing" }, []],
     [{ before: 4 }, [3, 2, 1]],
     [{ before: 4, states: ["running", "exited"], entry: "order", program: other.hash, reasons: ["error"] }, [3]],
@@ -91,12 +121,6 @@ function testProcesses(setup: StoreSetup): void {
       [3, 1],
     ]);
     assert.deepEqual(await store.listProcesses({ limit: 0 }), []);
-  });
-
-  ownerRule(setup, "counts are by state, with zeros", async (store) => {
-    assert.deepEqual(await store.countProcesses(), { running: 0, paused: 0, broken: 0, exited: 0 });
-    await putProcesses(store);
-    assert.deepEqual(await store.countProcesses(), { running: 2, paused: 1, broken: 1, exited: 2 });
   });
 }
 

@@ -4,7 +4,7 @@ import type { TimerClock } from "../../journal/types.ts";
 import type { Store, TimerRow } from "../port.ts";
 import { ownerRule } from "./fixture.ts";
 import type { StoreSetup } from "./fixture.ts";
-import { exit, message, operation, process, snapshot, startMs, timer, turn } from "./samples.ts";
+import { checkpoint, exit, message, monitor, operation, process, snapshot, startMs, timer, turn } from "./samples.ts";
 
 const atMs = startMs;
 
@@ -54,14 +54,23 @@ function testLoad(setup: StoreSetup): void {
       operations: [operation(1, 10), operation(1, 9), operation(2, 1)],
       timers: [timer(1, 11), timer(1, 2), timer(2, 1)],
       snapshots: [snapshot(1, 2), snapshot(1, 3)],
+      links: [{ a: 1, b: 2 }],
+      monitors: [monitor(1, 1, 2), monitor(2, 1, 1)],
+      checkpoints: [checkpoint(1, 2)],
+      restores: [{ process: 1, life: 2, turn: 3, from: 2 }],
     });
     const load = await store.load(1);
     assert.deepEqual(load, {
-      process: process(1),
+      process: process(1, { life: 2 }),
       snapshots: [3, 2].map((number) => ({ turn: number, body: snapshot(1, number).body })),
       operations: [operation(1, 9), operation(1, 10)],
       timers: [timer(1, 2), timer(1, 11)],
       inbox: [],
+      links: [2],
+      monitors: [monitor(1, 1, 2)],
+      watchers: [monitor(2, 1, 1)],
+      checkpoint: { turn: 2, body: checkpoint(1, 2).body },
+      restores: [{ turn: 3, from: 2 }],
       lastTurn: 3,
       lastTimeMs: turn(3).timeMs,
     });

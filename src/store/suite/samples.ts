@@ -1,7 +1,10 @@
 /** Rows to test with, whole and valid; each can be given other fields. */
 import type { Input, Turn } from "../../journal/types.ts";
 import type {
+  CheckpointRow,
+  DeadLetterRow,
   LogRow,
+  MonitorRow,
   OperationRow,
   ProcessExit,
   ProcessKey,
@@ -33,6 +36,13 @@ export function process(key: ProcessKey, other: Partial<ProcessRow> = {}): Proce
     state: "running",
     problem: "",
     startedAtMs: startMs + key,
+    parent: "",
+    label: "",
+    role: "",
+    restarts: 0,
+    held: false,
+    trapsExits: false,
+    life: 1,
     ...other,
   };
 }
@@ -65,6 +75,12 @@ export const everyInput: readonly Input[] = [
   { kind: "timer", timer: 2 ** 40 },
   { kind: "cancel", reason: "half a pair: \ud83d" },
   { kind: "fatal", reason: "out_of_fuel", detail: "" },
+  { kind: "exit", from: "p2", reason: "exit", value: { text: 'j"why"' }, linked: true, held: "message" },
+  { kind: "exit", from: "é", reason: "noproc", value: { text: "u" }, linked: false, held: "" },
+  { kind: "down", monitor: 2 ** 40, from: "p2", reason: "shutdown", value: { text: "u" } },
+  { kind: "restore", life: 2, seed: new Uint8Array(32).fill(9) },
+  { kind: "pause" },
+  { kind: "resume" },
 ];
 
 export function operation(process: ProcessKey, number: number, other: Partial<OperationRow> = {}): OperationRow {
@@ -91,6 +107,28 @@ export function timer(process: ProcessKey, number: number, other: Partial<TimerR
 
 export function log(process: ProcessKey, turn: number, text: string): Omit<LogRow, "seq"> {
   return { process, turn, atMs: startMs, level: "info", text };
+}
+
+export function monitor(watcher: ProcessKey, number: number, target: ProcessKey): MonitorRow {
+  return { watcher, number, target };
+}
+
+export function checkpoint(
+  process: ProcessKey,
+  turn: number,
+  fill: number = turn,
+): { process: ProcessKey } & CheckpointRow {
+  return { process, turn, body: new Uint8Array(40).fill(fill) };
+}
+
+export function deadLetter(process: ProcessKey, text: string): Omit<DeadLetterRow, "seq"> {
+  return {
+    process,
+    input: { kind: "message", from: "p9", body: { text: `j${JSON.stringify(text)}` } },
+    atMs: startMs,
+    reason: "error",
+    value: { text: 'j"poison"' },
+  };
 }
 
 export function snapshot(
