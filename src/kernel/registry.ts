@@ -27,7 +27,7 @@ interface Waiter {
 /** At rest for so long, a process is forgotten: the store knows it, and its next input brings it back. */
 const forgetAfterMs = 2_000;
 /** More than this many in memory, and those at rest go at once. */
-const manyLives = 1_000;
+const manyLives = 10_000;
 
 export class Registry {
   readonly #ports: RegistryPorts;

@@ -50,7 +50,7 @@ const maxImages = 16;
 const turnsPerBreath = 12;
 const noPulse: Pulse = { beat: () => undefined };
 
-export function createLocalMachine(options: LocalMachineOptions): Machine {
+export function createLocalMachine(options: LocalMachineOptions): Machine & { trim(): void } {
   return new LocalMachine(options);
 }
 
@@ -126,6 +126,11 @@ class LocalMachine implements Machine {
 
   async close(): Promise<void> {
     this.#closed = true;
+  }
+
+  /** Gives memory back that was needed for a while. To be called every few seconds. */
+  trim(): void {
+    this.#pool.trim();
   }
 
   // -- images ---------------------------------------------------------------------------------------------------

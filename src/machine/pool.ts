@@ -2,6 +2,7 @@
  * Memories: which instances hold which process. A process at rest may keep its instance while there is room; beyond that
  * its differing pages are kept for a while; beyond that it is rebuilt from the store.
  */
+import { totalmem } from "node:os";
 import { PerdureError } from "../base/errors.ts";
 import type { ProcessKey } from "../journal/types.ts";
 import type { EngineBinary } from "./engine-binary.ts";
@@ -13,14 +14,20 @@ import { idleHooks, Vm } from "./vm.ts";
 export interface PoolLimits {
   /**
    * Bytes of instances. Beyond it, those that wait for reuse are let go of, then processes at rest lose theirs; processes in
-   * the middle of a turn never do. Default 256 MiB.
+   * the middle of a turn never do. Default an eighth of the host's memory, but 256 MiB at least and 2 GiB at most: a
+   * process in motion takes 2 MiB and a little.
    */
   readonly instanceBytes: number;
   /** Bytes of pages kept of processes that lost their instance. Default 64 MiB. */
   readonly pageCacheBytes: number;
 }
 
-export const defaultPoolLimits: PoolLimits = { instanceBytes: 256 * 1024 * 1024, pageCacheBytes: 64 * 1024 * 1024 };
+const mebibyte = 1024 * 1024;
+
+export const defaultPoolLimits: PoolLimits = {
+  instanceBytes: Math.min(Math.max(totalmem() / 8, 256 * mebibyte), 2048 * mebibyte),
+  pageCacheBytes: 64 * mebibyte,
+};
 
 export interface Resident {
   readonly process: ProcessKey;
@@ -65,6 +72,8 @@ export class Pool {
   readonly #free = new Map<number, Vm[]>();
   #instanceBytes = 0;
   #pageBytes = 0;
+  /** Since the last `trim`. */
+  #acquired = 0;
 
   constructor(engine: EngineBinary, limits: PoolLimits) {
     this.#engine = engine;
@@ -126,6 +135,14 @@ export class Pool {
     if (this.#residents.get(resident.process) === resident) this.#remove(resident);
   }
 
+  /** To be called now and then: lets go of instances that nobody has wanted since the last time. */
+  trim(): void {
+    const wanted = this.#acquired;
+    this.#acquired = 0;
+    let waiting = [...this.#free.values()].reduce((sum, list) => sum + list.length, 0);
+    while (waiting > wanted && this.#releaseFree()) waiting--;
+  }
+
   get use(): PoolUse {
     const free = [...this.#free].flatMap(([sizeBytes, list]) => list.map(() => sizeBytes));
     const residents = this.#residents.size;
@@ -146,6 +163,7 @@ export class Pool {
    * An instance of exactly `sizeBytes`: memory never shrinks, and in a larger one the same inputs would give other bytes.
    */
   #acquire(sizeBytes: number): Vm {
+    this.#acquired++;
     const free = this.#takeFree(sizeBytes);
     if (free !== undefined) return free;
     this.#makeRoom(sizeBytes);

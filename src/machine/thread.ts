@@ -2,7 +2,6 @@
 import { parentPort, workerData } from "node:worker_threads";
 import { compileEngine } from "./engine-binary.ts";
 import { createLocalMachine } from "./local.ts";
-import type { Machine } from "./port.ts";
 import { pulseSlot } from "./pulse.ts";
 import type { FromThread, GuestThreadData, ToThread } from "./thread-messages.ts";
 
@@ -32,7 +31,7 @@ function answered(subject: string): PromiseWithResolvers<never> | undefined {
   return waiting;
 }
 
-const machine: Machine = createLocalMachine({
+const machine = createLocalMachine({
   engine: compileEngine(data.engine),
   programs: {
     source: (program) => ask({ kind: "need-source", subject: program }),
@@ -55,6 +54,10 @@ const machine: Machine = createLocalMachine({
     },
   },
 });
+
+/** How long an instance that waits for reuse may wait, roughly. */
+const trimEveryMs = 5_000;
+setInterval(() => machine.trim(), trimEveryMs).unref();
 
 port.on("message", (message: ToThread) => {
   switch (message.kind) {
