@@ -5,10 +5,9 @@ import type { Input, Pid } from "../journal/types.ts";
 import type { Crashes } from "./crashes.ts";
 import type { KernelOperation } from "./effects.ts";
 import { notFound } from "./errors.ts";
-import type { Live } from "./live.ts";
+import type { Birth, Live } from "./live.ts";
 import type { Names } from "./names.ts";
 import type { Find } from "./peers.ts";
-import type { Birth } from "./turns.ts";
 
 export interface AnswersPorts {
   readonly names: Names;

@@ -62,9 +62,8 @@ export class Crashes {
 
   /** False if nobody is there to decide: then the process exits as any other. */
   async hold(live: Live, turn: CrashedTurn, { exit }: TurnEffects): Promise<boolean> {
-    const { ties, committer, checkpoints } = this.#ports;
+    const { ties, committer } = this.#ports;
     await this.#ports.activate(live.row.parent);
-    await checkpoints.prepare(live);
     const parent = this.#ports.find(live.row.parent);
     const culprit = turn.inputs[0];
     if (parent?.row.trapsExits !== true || exit === undefined || culprit === undefined || gone(live)) return false;

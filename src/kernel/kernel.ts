@@ -13,7 +13,8 @@ import type { Clock, Random } from "../base/ports.ts";
 import type { Payload } from "../base/value.ts";
 import type { Input, Pid } from "../journal/types.ts";
 import type { Machine, MachineEvents } from "../machine/port.ts";
-import type { Lease, ProcessExit, ProcessKey, ProcessRow, Store, TimerRow } from "../store/port.ts";
+import type { Lease, ProcessExit, ProcessKey, ProcessRow, Store } from "../store/port.ts";
+import { Alarm } from "./alarm.ts";
 import { Attempts } from "./attempts.ts";
 import { Awaited } from "./awaited.ts";
 import { Committer } from "./batch.ts";
@@ -63,7 +64,7 @@ export class Kernel {
   readonly #lease: Lease;
   readonly #committer: Committer;
   readonly #attempts: Attempts;
-  readonly #timers: Timers;
+  readonly #alarm: Alarm;
   readonly #registry: Registry;
   readonly #machine: Machine;
   readonly #runs: Runs;
@@ -71,9 +72,7 @@ export class Kernel {
   readonly #others: Others;
   readonly #names: Names;
   readonly #turns: Turns;
-  #stopTimer: () => void = () => undefined;
   #stopTick: () => void = () => undefined;
-  #alarmMs = Infinity;
   #nextKey: ProcessKey;
   #lastRenewMs: number;
   #lastPollMs = 0;
@@ -117,7 +116,12 @@ export class Kernel {
         if (live !== undefined && !gone(live)) this.#enqueue(live, queueInput(input, atMs, undefined, seq));
       },
     });
-    this.#timers = new Timers(store, lease.downtimeMs);
+    this.#alarm = new Alarm({
+      clock,
+      timers: new Timers(store, lease.downtimeMs),
+      fire: (process, number, nowMs) => this.#fire(process, number, nowMs),
+      failed: (error) => failed(toError(error)),
+    });
     this.#machine = ports.machine({
       turns: (results) => this.#guard(() => this.#runs.finished(results)),
       snapshots: (results) => this.#guard(() => this.#runs.snapshots(results)),
@@ -150,24 +154,29 @@ export class Kernel {
       settled: (live, operation, ok, value) => this.#operationSettled(live, operation, ok, value),
     });
     this.#names = new Names({ store, committer: this.#committer });
-    this.#turns = new Turns({
+    this.#turns = this.#newTurns();
+    this.#tick();
+  }
+
+  #newTurns(): Turns {
+    const { clock, store, events, random, env } = this.#ports;
+    return new Turns({
       clock,
       store,
       events,
-      random: ports.random,
+      random,
+      env,
       committer: this.#committer,
       registry: this.#registry,
       names: this.#names,
       attempts: this.#attempts,
-      downtimeMs: lease.downtimeMs,
-      env: () => ports.env(),
+      downtimeMs: this.#lease.downtimeMs,
       newKey: () => this.#nextKey++,
       enqueue: (live, queued) => this.#enqueue(live, queued),
-      timersSet: (rows) => this.#timersSet(rows),
+      timersSet: (rows) => this.#alarm.add(rows),
       committed: (live) => this.#runs.committed(live),
       ready: (live) => this.#runs.ready(live),
     });
-    this.#tick();
   }
 
   get incarnation(): number {
@@ -280,7 +289,7 @@ export class Kernel {
   async close(graceMs: number): Promise<void> {
     if (this.#state !== "open") return;
     this.#state = "closing";
-    this.#stopTimer();
+    this.#alarm.stop();
     this.#stopTick();
     this.#attempts.stop();
     this.#runs.stop();
@@ -366,33 +375,12 @@ export class Kernel {
 
   // -- time -----------------------------------------------------------------------------------------------------
 
-  #timersSet(rows: readonly TimerRow[]): void {
-    for (const row of rows) this.#timers.add(row);
-    this.#setAlarm();
-  }
-
-  #setAlarm(): void {
-    const nextMs = this.#timers.nextMs;
-    if (nextMs >= this.#alarmMs || !this.#isUp) return;
-    this.#stopTimer();
-    this.#alarmMs = nextMs;
-    this.#stopTimer = this.#ports.clock.after(Math.max(0, nextMs - this.#ports.clock.nowMs()), () => {
-      this.#alarmMs = Infinity;
-      this.#run(this.#ring());
-    });
-  }
-
-  async #ring(): Promise<void> {
-    const nowMs = this.#ports.clock.nowMs();
-    await this.#timers.lookAhead(nowMs);
-    for (const { process, number } of this.#timers.due(nowMs)) {
-      const live = await this.#registry.activateKey(process);
-      const timer = live?.timers.get(number);
-      if (live === undefined || timer === undefined || timer.fired) continue;
-      timer.fired = true;
-      this.#enqueue(live, queueInput({ kind: "timer", timer: number }, nowMs));
-    }
-    this.#setAlarm();
+  async #fire(process: ProcessKey, number: number, nowMs: number): Promise<void> {
+    const live = await this.#registry.activateKey(process);
+    const timer = live?.timers.get(number);
+    if (live === undefined || timer === undefined || timer.fired) return;
+    timer.fired = true;
+    this.#enqueue(live, queueInput({ kind: "timer", timer: number }, nowMs));
   }
 
   /** Small regular duties: spilling, the lease, other writers, forgetting processes at rest. */
@@ -401,8 +389,7 @@ export class Kernel {
       if (!this.#isUp) return;
       const nowMs = this.#ports.clock.nowMs();
       this.#awaited.spill();
-      // The alarm counts elapsed time; a wall clock that was set forward is noticed here.
-      if (this.#timers.nextMs < nowMs - tickMs) this.#run(this.#ring());
+      this.#alarm.check(nowMs);
       this.#registry.forget(nowMs);
       this.#run(this.#duties(nowMs));
       this.#tick();
@@ -432,7 +419,7 @@ export class Kernel {
       if (live === undefined || operation === undefined || operation.settled) continue;
       this.#attempts.recover(live, operation, !this.#lease.cleanShutdown);
     }
-    await this.#ring();
+    await this.#alarm.ring();
   }
 
   // -- the end --------------------------------------------------------------------------------------------------
@@ -460,7 +447,7 @@ export class Kernel {
     if (this.#state === "failed" || this.#state === "closed") return;
     const isOpening = this.#state === "opening";
     this.#failure = error;
-    this.#stopTimer();
+    this.#alarm.stop();
     this.#stopTick();
     this.#attempts.stop();
     this.#runs.stop();

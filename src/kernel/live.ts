@@ -1,5 +1,6 @@
 /** A process as the kernel holds it while there is something to do for it. Everything here can be rebuilt from the store. */
-import type { Input } from "../journal/types.ts";
+import type { Payload } from "../base/value.ts";
+import type { Input, Pid, SpawnOptions } from "../journal/types.ts";
 import type {
   CheckpointRow,
   OperationRow,
@@ -42,6 +43,15 @@ export interface PendingOperation {
 export interface PendingTimer {
   readonly row: TimerRow;
   fired: boolean;
+}
+
+/** A process that another one starts. */
+export interface Birth extends SpawnOptions {
+  readonly pid: Pid;
+  readonly program: string;
+  readonly entry: string;
+  readonly args: Payload;
+  readonly parent: Pid;
 }
 
 /** What ties a process to others, by their keys. */

@@ -16,7 +16,7 @@ import { turnEffects } from "./effects.ts";
 import type { Act, FinishedTurn, TurnEffects } from "./effects.ts";
 import { exited } from "./errors.ts";
 import { newLive, queueInput, tellDurable } from "./live.ts";
-import type { Live, QueuedInput } from "./live.ts";
+import type { Birth, Live, QueuedInput } from "./live.ts";
 import type { Names } from "./names.ts";
 import { Peers } from "./peers.ts";
 import type { KernelEvents } from "./ports.ts";
@@ -47,15 +47,6 @@ export interface TurnsPorts {
   committed(live: Live): void;
   /** A process that was held may go on. */
   ready(live: Live): void;
-}
-
-/** A process that a process starts. */
-export interface Birth extends SpawnOptions {
-  readonly pid: Pid;
-  readonly program: string;
-  readonly entry: string;
-  readonly args: Payload;
-  readonly parent: Pid;
 }
 
 export type Finished = Omit<FinishedTurn, "commands" | "digests"> & { readonly outcome: DoneOutcome };
@@ -122,8 +113,26 @@ export class Turns {
 
   #conclude(live: Live, effects: TurnEffects, inputs: readonly QueuedInput[]): Promise<undefined> | undefined {
     const gathered = this.#peers.gather(live, effects);
+    const revived = effects.acts.flatMap((act) => revivedFromCheckpoint(act));
+    if (revived.length > 0) return this.#prepare(revived, live, effects, inputs);
     if (gathered === undefined) return this.#stage(live, effects, inputs);
     return gathered.then(() => this.#stage(live, effects, inputs));
+  }
+
+  /** Putting a process back takes what it was told since its checkpoint, which has to be read first. */
+  async #prepare(
+    revived: readonly Pid[],
+    live: Live,
+    effects: TurnEffects,
+    inputs: readonly QueuedInput[],
+  ): Promise<undefined> {
+    await this.#peers.gather(live, effects);
+    for (const pid of revived) {
+      const target = this.#peers.find(pid);
+      if (target?.row.state === "crashed") await this.#checkpoints.prepare(target);
+    }
+    await this.#peers.gather(live, effects);
+    return this.#stage(live, effects, inputs);
   }
 
   #stage(live: Live, effects: TurnEffects, inputs: readonly QueuedInput[]): undefined {
@@ -229,11 +238,6 @@ export class Turns {
     return true;
   }
 
-  /** A process that came from the store in the state `crashed` waits for its parent's word, which must find all it needs. */
-  async prepare(live: Live): Promise<void> {
-    if (live.row.state === "crashed") await this.#checkpoints.prepare(live);
-  }
-
   // -- after the commit -----------------------------------------------------------------------------------------
 
   #exit(live: Live, exit: ProcessExit, inputs: readonly QueuedInput[]): void {
@@ -270,4 +274,10 @@ export class Turns {
     this.#ports.registry.exited(live, exit);
     this.#ports.events.exited([{ pid: live.row.pid, exit }]);
   }
+}
+
+function revivedFromCheckpoint(act: Act): Pid[] {
+  if (act.kind !== "operation" || act.name !== "perdure:revive") return [];
+  const { pid, from } = JSON.parse(act.options) as { pid: Pid; from: string };
+  return from === "checkpoint" ? [pid] : [];
 }

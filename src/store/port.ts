@@ -14,7 +14,7 @@
  * - Every write but `post` needs the lease.
  * - A commit that contradicts what the store holds is refused: it shows that the owner's picture is wrong. A process key or
  *   turn that exists is STORE_FENCED, a pid that exists PROCESS_ID_CONFLICT, a turn after a gap or a program that was not put
- *   STORE_FAILED, a state or exit of nobody PROCESS_NOT_FOUND, one after the exit PROCESS_EXITED. Removing what is not there,
+ *   STORE_FAILED, a state, trap, restore or exit of nobody PROCESS_NOT_FOUND, one after the exit PROCESS_EXITED. Removing what is not there,
  *   on the other hand, does nothing, and so does putting a link, monitor or group member that is there already.
  */
 import type { Payload } from "../base/value.ts";
@@ -236,7 +236,7 @@ export interface CommitBatch {
    * on it), name and groups. Dead letters and restores stay.
    */
   readonly exits?: readonly { readonly process: ProcessKey; readonly exit: ProcessExit }[];
-  /** Keeps the newest two of each process. */
+  /** Keeps the newest two of each process, and the newest that is not after its checkpoint. */
   readonly snapshots?: readonly ({ readonly process: ProcessKey } & SnapshotRow)[];
 }
 

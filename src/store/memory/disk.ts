@@ -169,6 +169,9 @@ export class MemoryDisk {
   #putSnapshot(process: ProcessKey, snapshot: SnapshotRow): void {
     const record = this.record(process);
     const others = record.snapshots.filter(({ turn }) => turn !== snapshot.turn);
-    record.snapshots = [snapshot, ...others].sort((a, b) => b.turn - a.turn).slice(0, 2);
+    const { checkpoint } = record;
+    const all = [snapshot, ...others].sort((a, b) => b.turn - a.turn);
+    const restorable = checkpoint === undefined ? -1 : all.findIndex(({ turn }) => turn <= checkpoint.turn);
+    record.snapshots = all.filter((_, index) => index < 2 || index === restorable);
   }
 }

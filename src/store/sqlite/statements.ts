@@ -66,7 +66,9 @@ const statements = {
   deleteSnapshotsBetween: "DELETE FROM snapshot WHERE process = ? AND turn > ? AND turn < ?",
   putSnapshot: "INSERT OR REPLACE INTO snapshot (process, turn, body) VALUES (?, ?, ?)",
   deleteOldSnapshots: `DELETE FROM snapshot WHERE process = :process AND turn <
-                         (SELECT turn FROM snapshot WHERE process = :process ORDER BY turn DESC LIMIT 1 OFFSET 1)`,
+                         (SELECT turn FROM snapshot WHERE process = :process ORDER BY turn DESC LIMIT 1 OFFSET 1)
+                         AND turn IS NOT (SELECT max(s.turn) FROM snapshot AS s JOIN checkpoint AS c USING (process)
+                                          WHERE s.process = :process AND s.turn <= c.turn)`,
   putCheckpoint: "INSERT OR REPLACE INTO checkpoint (process, turn, crc, body) VALUES (?, ?, ?, ?)",
   deleteCheckpoint: "DELETE FROM checkpoint WHERE process = ?",
   putRestore: "INSERT OR REPLACE INTO restore (process, turn, from_turn, crc) VALUES (?, ?, ?, ?)",

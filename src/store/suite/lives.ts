@@ -109,6 +109,23 @@ function testCheckpoints(setup: StoreSetup): void {
     assert.deepEqual((await store.load(2)).checkpoint, { turn: 4, body: checkpoint(2, 4).body });
   });
 
+  ownerRule(setup, "the newest snapshot that leads to the checkpoint is kept beside the two newest", async (store) => {
+    const newProcesses = [process(1), process(2)];
+    await store.commit({ atMs, newProcesses, checkpoints: [checkpoint(1, 5)], snapshots: [snapshot(1, 2)] });
+    for (const number of [4, 6, 7, 8])
+      await store.commit({ atMs, snapshots: [snapshot(1, number), snapshot(2, number)] });
+    const kept = async (key: number): Promise<number[]> => (await store.load(key)).snapshots.map((row) => row.turn);
+    assert.deepEqual(
+      [await kept(1), await kept(2)],
+      [
+        [8, 7, 4],
+        [8, 7],
+      ],
+    );
+    await store.commit({ atMs, checkpoints: [checkpoint(1, 7)], snapshots: [snapshot(1, 9)] });
+    assert.deepEqual(await kept(1), [9, 8, 7]);
+  });
+
   ownerRule(setup, "an exit removes its process's checkpoint alone", async (store) => {
     await store.commit({
       atMs,

@@ -222,7 +222,10 @@ export class Model {
     for (const row of batch.snapshots ?? []) {
       const others = content.snapshots.filter((other) => other.process !== row.process);
       const own = content.snapshots.filter((other) => other.process === row.process && other.turn !== row.turn);
-      content.snapshots = [...others, ...[...own, row].toSorted((a, b) => b.turn - a.turn).slice(0, 2)];
+      const all = [...own, row].toSorted((a, b) => b.turn - a.turn);
+      const checkpoint = content.checkpoints.find(({ process }) => process === row.process);
+      const restorable = all.findIndex(({ turn }) => checkpoint !== undefined && turn <= checkpoint.turn);
+      content.snapshots = [...others, ...all.filter((_, index) => index < 2 || index === restorable)];
     }
   }
 
