@@ -11,7 +11,7 @@
  *   `JOURNAL_CORRUPT` of that process alone.
  * - Times are milliseconds since the epoch, handed in by the caller: a store has no clock of its own. They are whole numbers,
  *   except for due times and `notBeforeMs`.
- * - Every write but `post` needs the lease.
+ * - Every write but `post` and `takeDeadLetter` needs the lease.
  * - A commit that contradicts what the store holds is refused: it shows that the owner's picture is wrong. A process key or
  *   turn that exists is STORE_FENCED, a pid that exists PROCESS_ID_CONFLICT, a turn after a gap or a program that was not put
  *   STORE_FAILED, a state, trap, restore or exit of nobody PROCESS_NOT_FOUND, one after the exit PROCESS_EXITED. Removing what is not there,
@@ -317,6 +317,12 @@ export interface StoreReader {
   blob(hash: string): Promise<Uint8Array | undefined>;
   /** Writes inputs from outside the owner (the CLI beside or without a node). Throws PROCESS_NOT_FOUND, PROCESS_EXITED. */
   post(pid: Pid, input: Input, atMs: number): Promise<void>;
+  /**
+   * Takes a dead letter away, and with `to` posts its input to that process, both or neither. Like `post` it needs no lease: what
+   * was set aside is nobody's until a person decides. False if there is no letter of that seq. Throws PROCESS_NOT_FOUND,
+   * PROCESS_EXITED.
+   */
+  takeDeadLetter(seq: number, to: Pid | undefined, atMs: number): Promise<boolean>;
   /** Frees the handle, and the lease with it, but not in good order: that takes `release` first. May be called twice. */
   close(): Promise<void>;
 }

@@ -142,20 +142,33 @@ export class MemoryStore implements Store {
   }
 
   post(pid: Pid, input: Input, atMs: number): Promise<void> {
-    return this.#call("post", () => {
-      const key = this.#disk.keys.get(pid);
-      if (key === undefined) {
-        throw new PerdureError("PROCESS_NOT_FOUND", `There is no process ${pid} in the store ${this.id}.`);
-      }
-      if (this.#disk.record(key).row.state === "exited") {
-        throw new PerdureError(
-          "PROCESS_EXITED",
-          `Process ${pid} has exited and takes no more inputs. Start another one.`,
-        );
-      }
-      this.#disk.putInput({ process: key, input, atMs });
+    return this.#call("post", () => this.#post(pid, input, atMs));
+  }
+
+  takeDeadLetter(seq: number, to: Pid | undefined, atMs: number): Promise<boolean> {
+    return this.#call("takeDeadLetter", () => {
+      const letter = this.#disk.deadLetters.get(seq);
+      if (letter === undefined) return false;
+      if (to !== undefined) this.#post(to, letter.input, atMs);
+      this.#disk.deadLetters.delete(seq);
       this.#wrote();
+      return true;
     });
+  }
+
+  #post(pid: Pid, input: Input, atMs: number): void {
+    const key = this.#disk.keys.get(pid);
+    if (key === undefined) {
+      throw new PerdureError("PROCESS_NOT_FOUND", `There is no process ${pid} in the store ${this.id}.`);
+    }
+    if (this.#disk.record(key).row.state === "exited") {
+      throw new PerdureError(
+        "PROCESS_EXITED",
+        `Process ${pid} has exited and takes no more inputs. Start another one.`,
+      );
+    }
+    this.#disk.putInput({ process: key, input, atMs });
+    this.#wrote();
   }
 
   close(): Promise<void> {

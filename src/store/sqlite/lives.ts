@@ -1,11 +1,13 @@
 /** What a process goes on from after it failed: checkpoints and restores; and the messages that were set aside for it. */
 import { decodeInput, decodePayload, encodeInput, encodePayload } from "../../journal/encoding.ts";
+import type { Pid } from "../../journal/types.ts";
 import type { CheckpointRow, CommitBatch, DeadLetterRow, ProcessKey, RestoreRow } from "../port.ts";
 import { checksum, verified } from "./checksum.ts";
 import { bytes, number, word } from "./columns.ts";
 import type { Row } from "./columns.ts";
 import { notAlive } from "./connection.ts";
 import type { Connection } from "./connection.ts";
+import { postInput } from "./inbox.ts";
 import { exitReasons } from "./rows.ts";
 
 type Part<K extends keyof CommitBatch> = NonNullable<CommitBatch[K]> extends readonly (infer T)[] ? T : never;
@@ -72,4 +74,13 @@ export function readDeadLetter(connection: Connection, row: Row): DeadLetterRow 
     reason: word(row, "reason", exitReasons),
     value: decodePayload(bytes(row, "value")),
   };
+}
+
+/** To be called within a transaction. */
+export function takeDeadLetter(connection: Connection, seq: number, to: Pid | undefined, atMs: number): boolean {
+  const row = connection.sql.deadLetter.get(seq);
+  if (row === undefined) return false;
+  if (to !== undefined) postInput(connection, to, readDeadLetter(connection, row).input, atMs);
+  connection.sql.deleteDeadLetter.run(seq);
+  return true;
 }

@@ -145,6 +145,7 @@ const statements = {
   membersAfter: `SELECT name, process, pid FROM member JOIN process ON process.key = member.process
                  WHERE (name, process) > (?, ?) ORDER BY name, process LIMIT ?`,
   nameHolder: "SELECT process FROM name WHERE name = ?",
+  deadLetter: `SELECT ${deadLetterColumns} FROM dead_letter WHERE seq = ?`,
   deadLetters: `SELECT ${deadLetterColumns} FROM dead_letter WHERE seq > ? ORDER BY seq LIMIT ?`,
   deadLettersOf: `SELECT ${deadLetterColumns} FROM dead_letter WHERE process = ? AND seq > ? ORDER BY seq LIMIT ?`,
 };

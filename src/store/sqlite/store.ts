@@ -29,7 +29,7 @@ import { postInput, readInboxOf } from "./inbox.ts";
 import { lastTurnNumber, readTurns } from "./journal.ts";
 import { checkLease, claim, release, signOfLife } from "./lease.ts";
 import type { HeldLease } from "./lease.ts";
-import { readRestores } from "./lives.ts";
+import { readRestores, takeDeadLetter } from "./lives.ts";
 import { readLoad } from "./load.ts";
 import { readOperationsOf } from "./operations.ts";
 import { findBlob, findProgram, listPrograms, putBlobs, putProgram } from "./programs.ts";
@@ -120,6 +120,12 @@ export class SqliteStore implements Store {
     this.#do("post to", (connection) => {
       transaction(connection, () => postInput(connection, pid, input, atMs));
     });
+  }
+
+  async takeDeadLetter(seq: number, to: Pid | undefined, atMs: number): Promise<boolean> {
+    return this.#do("take a dead letter from", (connection) =>
+      transaction(connection, () => takeDeadLetter(connection, seq, to, atMs)),
+    );
   }
 
   // Reads of the owner
@@ -253,7 +259,7 @@ export class SqliteStore implements Store {
     }
   }
 
-  /** Everything but `post` is the owner's to write. */
+  /** Everything but `post` and `takeDeadLetter` is the owner's to write. */
   #write<T>(doing: string, work: (connection: Connection) => T): T {
     if (this.#mode === "reader") {
       throw new PerdureError(

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import type { ProcessExit, Store } from "../port.ts";
 import { ownerRule } from "./fixture.ts";
-import type { StoreSetup } from "./fixture.ts";
+import type { StoreFixture, StoreSetup } from "./fixture.ts";
 import { checkpoint, deadLetter, everyInput, exit, message, process, snapshot, startMs, turn } from "./samples.ts";
 
 const atMs = startMs;
@@ -18,6 +18,7 @@ export function testLives(setup: StoreSetup): void {
   testCheckpoints(setup);
   testRestores(setup);
   testDeadLetters(setup);
+  testTakingDeadLetters(setup);
 }
 
 function testCrashed(setup: StoreSetup): void {
@@ -237,5 +238,36 @@ function testDeadLetters(setup: StoreSetup): void {
     await store.commit({ atMs, deadLetters: [deadLetter(1, "b")] });
     const [second = 0] = await seqsOf(store);
     assert.ok(first > 0 && second > first, `${first} ${second}`);
+  });
+}
+
+function testTakingDeadLetters(setup: StoreSetup): void {
+  for (const [what, read] of [
+    ["the owner", (store: Store) => Promise.resolve(store)],
+    ["a reader beside it", (_: Store, { openReader }: StoreFixture) => openReader()],
+  ] as const) {
+    ownerRule(setup, `${what} takes a dead letter away, and posts it to whom it is told`, async (store, fixture) => {
+      const reader = await read(store, fixture);
+      const deadLetters = [deadLetter(1, "a"), deadLetter(1, "b")];
+      await store.commit({ atMs, newProcesses: [process(1), process(2)], deadLetters });
+      const [first = 0, second = 0] = await seqsOf(store);
+      assert.deepEqual(await reader.takeDeadLetter(first, "p2", atMs + 1), true);
+      assert.deepEqual(await reader.takeDeadLetter(first, "p2", atMs + 1), false);
+      const posted = (await store.inboxAfter(0, 9)).map(({ process: key, input, atMs: at }) => ({ key, input, at }));
+      assert.deepEqual(posted, [{ key: 2, input: deadLetters[0]?.input, at: atMs + 1 }]);
+      assert.deepEqual(await seqsOf(store), [second]);
+      assert.equal(await reader.takeDeadLetter(second, undefined, atMs), true);
+      assert.deepEqual([await seqsOf(store), (await store.inboxAfter(0, 9)).length], [[], 1]);
+    });
+  }
+
+  ownerRule(setup, "a dead letter that cannot be posted stays where it is", async (store, { openReader }) => {
+    const deadLetters = [deadLetter(1, "a")];
+    await store.commit({ atMs, newProcesses: [process(1)], deadLetters, exits: [{ process: 1, exit }] });
+    const [seq = 0] = await seqsOf(store);
+    const reader = await openReader();
+    await assert.rejects(reader.takeDeadLetter(seq, "p1", atMs), { code: "PROCESS_EXITED" });
+    await assert.rejects(reader.takeDeadLetter(seq, "nobody", atMs), { code: "PROCESS_NOT_FOUND" });
+    assert.deepEqual(await seqsOf(store), [seq]);
   });
 }
