@@ -38,7 +38,6 @@ export const errorCodes = {
   CALL_REFUSED: "the process does not answer such a call",
   SERVER_GONE: "the process called has ended, or never was",
   TASK_FAILED: "a task ended without a result",
-  SPECIFICATION_INVALID: "a supervisor's flags or a child's specification are invalid",
   // Operations
   OPERATION_FAILED: "an operation failed",
   OPERATION_TIMEOUT: "an operation took longer than its timeout",

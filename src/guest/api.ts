@@ -21,6 +21,44 @@ export type { Mailbox, MatchOptions, ReceiveOptions } from "./mailbox.ts";
 export type { Class, Matched } from "./match.ts";
 export { isAlive, join, leave, members, pause, register, resume, unregister, whereis } from "./names.ts";
 export type { Pid } from "./pid.ts";
+export { Refusal } from "./otp/errors.ts";
+export type { CallTimeout } from "./otp/call.ts";
+export { Reply } from "./otp/reply.ts";
+export { Server } from "./otp/server.ts";
+export type { InitArgs, ServerClass, Started } from "./otp/server.ts";
+export type { KeyedRef, ServerRef } from "./otp/server-ref.ts";
+export { ignore } from "./otp/start.ts";
+export { checkChildSpecs, Supervisor, supervisor, SupervisorRef } from "./otp/supervisor/supervisor.ts";
+export type { SupervisorStart } from "./otp/supervisor/supervisor.ts";
+export type {
+  Backoff,
+  ChildCounts,
+  ChildInfo,
+  ChildSpec,
+  DeleteChildResult,
+  EntryStart,
+  ListFlags,
+  PoolFlags,
+  Recover,
+  RecoveryLadder,
+  Restart,
+  RestartChildResult,
+  Result,
+  Shutdown,
+  SpecProblem,
+  Start,
+  StartChildResult,
+  Strategy,
+  SupervisorFlags,
+  SupervisorInit,
+  SupervisorSpec,
+  SupervisorSpecification,
+  TemplateSpec,
+  TerminateChildResult,
+  WorkerSpec,
+} from "./otp/supervisor/types.ts";
+export { SupervisedTasks, Task, taskSupervisor } from "./otp/task.ts";
+export type { StreamOptions } from "./otp/task-stream.ts";
 export { signal } from "./process.ts";
 export { demonitor, exit, link, monitor, trapExit, unlink } from "./relations.ts";
 export { Down, Exit } from "./signals.ts";

@@ -118,6 +118,12 @@ export function takeItem<T>(accepts: (item: unknown) => item is T): Promise<T> {
   });
 }
 
+/** The same for a program's own waits: a cancel rejects it. */
+export function takeItemOrCancel<T>(accepts: (item: unknown) => item is T): Promise<T> {
+  const found = takeWaiting(accepts);
+  return found === nothing ? (park(accepts, undefined, undefined) as Promise<T>) : Promise.resolve(found as T);
+}
+
 /** Takes out and forgets what is accepted among the items that wait now. */
 export function flush(accepts: (item: unknown) => boolean): void {
   while (takeWaiting(accepts) !== nothing);

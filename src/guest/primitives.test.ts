@@ -92,7 +92,7 @@ describe("spawn", () => {
   test("gives a pid at once, names exported functions by module, and refuses others", async () => {
     const one = start();
     const commands = await one.start("spawns");
-    const { first, second, third, codes } = one.exit?.value as Record<string, string>;
+    const { first, second, third, codes } = one.exit!.value as Record<string, string>;
     assert.deepEqual(codes, ["ENTRY_NOT_EXPORTED", "ENTRY_NOT_EXPORTED", "ENTRY_NOT_EXPORTED", "VALUE_NOT_CLONEABLE"]);
     const [a, b, c, d] = spawnsOf(commands);
     assert.deepEqual([a?.pid, b?.pid, c?.pid], [first, second, third]);

@@ -24,8 +24,12 @@ interface Watch {
 }
 
 const watches = new Map<number, Watch>();
-/** Unlinked, and not heard of since: an exit signal that was on its way then must not be seen. */
+/**
+ * Unlinked, and not heard of since. The kernel takes back an exit signal that was on its way; one that is in the same turn
+ * must not be seen either. So the last few are enough.
+ */
 const unlinked = new Set<Pid>();
+const unlinkedMax = 1000;
 
 export interface SpawnRequest {
   /** As `entryOf` names it. */
@@ -75,7 +79,8 @@ export function link(pid: Pid): void {
 export function unlink(pid: Pid): void {
   requirePid(pid, "unlink");
   issue(emitKind.unlink, 0, toWellFormed(pid), "");
-  flush((item) => item instanceof Exit && item.from === pid);
+  flush((item) => (item instanceof Exit || item instanceof Crashed) && item.from === pid);
+  if (unlinked.size >= unlinkedMax) unlinked.clear();
   unlinked.add(pid);
 }
 
@@ -125,9 +130,9 @@ export function exit(...args: [reason?: unknown] | [pid: Pid, reason: unknown]):
 /** Called by the core: an exit signal that this process traps. `head` is JSON, see `machine/protocol.ts`. */
 export function deliverExit(head: string, linked: boolean, value: unknown): void {
   const [from, word, held] = JSON.parse(head) as [Pid, ExitReason, string];
+  if (linked && unlinked.delete(from)) return;
   const reason = joinReason(word, value);
-  if (held !== "") deliverMessage(new Crashed(from, reason, held));
-  else if (!linked || !unlinked.delete(from)) deliverMessage(new Exit(from, reason));
+  deliverMessage(held === "" ? new Exit(from, reason) : new Crashed(from, reason, held));
 }
 
 export function deliverDown(number: number, head: string, value: unknown): void {
@@ -140,7 +145,9 @@ export function deliverDown(number: number, head: string, value: unknown): void 
   else found.listener(down);
 }
 
+/** What the program asked for, and what a behaviour needs for itself. */
 let trapping = false;
+let guarded = false;
 
 /**
  * From now on exit signals of others arrive as `Exit` messages instead of ending this process; `false` goes back. Only `kill`
@@ -149,5 +156,15 @@ let trapping = false;
 export function trapExit(on = true): void {
   if (on === trapping) return;
   trapping = on;
-  issue(emitKind.trapExit, on ? 1 : 0, "", "");
+  if (!guarded) issue(emitKind.trapExit, on ? 1 : 0, "", "");
+}
+
+/** For behaviours: exit signals become messages, whatever the program wants; `isTrapping` says what that is. */
+export function guardExits(): void {
+  if (!guarded && !trapping) issue(emitKind.trapExit, 1, "", "");
+  guarded = true;
+}
+
+export function isTrapping(): boolean {
+  return trapping;
 }

@@ -42,18 +42,22 @@ export class Down {
 }
 
 /** What only Perdure's own behaviours take from the mailbox; `receive` never sees it. */
-export abstract class Internal {}
+export abstract class Internal {
+  readonly from: Pid;
+
+  constructor(from: Pid) {
+    this.from = from;
+  }
+}
 
 /** A turn of a held child failed and was undone. The child waits for its parent's word. */
 export class Crashed extends Internal {
-  readonly from: Pid;
   readonly reason: unknown;
   /** The kind of input that made it fail. */
   readonly poison: string;
 
   constructor(from: Pid, reason: unknown, poison: string) {
-    super();
-    this.from = from;
+    super(from);
     this.reason = reason;
     this.poison = poison;
   }

@@ -10,7 +10,7 @@ import {
 } from "./intrinsics.ts";
 
 /** Thrown by the encoder where it meets such a value; the place is added by who knows it. */
-export class Refusal {
+export class Uncloneable {
   readonly what: string;
   readonly advice: string;
 
@@ -40,19 +40,22 @@ const advices: Readonly<Record<string, string>> = {
 };
 
 /** What `value` is, for a value that is no plain data and no built-in the format carries. */
-export function refuse(value: unknown): Refusal {
+export function refuse(value: unknown): Uncloneable {
   if (typeof value === "function") {
     const name = safely(() => (value as { name?: unknown }).name);
     const named = typeof name === "string" && name !== "" ? ` (${name})` : "";
-    return new Refusal(`a function${named}`, "Functions stay on their side: leave it out, or pass the data it needs.");
+    return new Uncloneable(
+      `a function${named}`,
+      "Functions stay on their side: leave it out, or pass the data it needs.",
+    );
   }
-  if (typeof value === "symbol") return new Refusal("a symbol", "Pass a string instead.");
+  if (typeof value === "symbol") return new Uncloneable("a symbol", "Pass a string instead.");
   const tag = slice(safely(() => objectToString(value)) ?? "[object Object]", 8, -1);
   const name = constructorName(value as object) ?? (tag === "Object" ? "an unnamed class" : tag);
   const what = `an instance of ${name}`;
   const advice = advices[name] ?? advices[tag];
-  if (advice !== undefined) return new Refusal(what, advice);
-  return new Refusal(
+  if (advice !== undefined) return new Uncloneable(what, advice);
+  return new Uncloneable(
     what,
     "A class and its methods stay on their side: pass a plain object of its fields ({ ...value }).",
   );

@@ -3,7 +3,7 @@
  * stack of its own, so that neither depth nor cycles matter.
  */
 import { isPerdureError, PerdureError } from "../errors.ts";
-import { pathStep, refuse, Refusal } from "./describe.ts";
+import { pathStep, refuse, Uncloneable } from "./describe.ts";
 import {
   bufferLength,
   copyInto,
@@ -94,7 +94,7 @@ class Flattener {
     } catch (error) {
       // A value that is too large is refused as a whole; all else that goes wrong within a droppable member costs the member.
       if (!isPerdureError(error, "VALUE_TOO_LARGE") && this.drop()) return;
-      throw error instanceof Refusal ? this.notCloneable(error) : error;
+      throw error instanceof Uncloneable ? this.notCloneable(error) : error;
     }
   }
 
@@ -213,7 +213,7 @@ class Flattener {
     try {
       source = new Uint8ArrayOf(buffer, offset, length);
     } catch {
-      throw new Refusal(
+      throw new Uncloneable(
         "an ArrayBuffer that was transferred away",
         "Pass it before its transfer, or a copy of its bytes.",
       );
@@ -224,7 +224,7 @@ class Flattener {
     return this.register(object, `["b",${length}]`);
   }
 
-  private notCloneable(refusal: Refusal): PerdureError {
+  private notCloneable(refusal: Uncloneable): PerdureError {
     let path = "$";
     for (let i = 0; i < this.depth; i++) path += step(this.stack[i] as Frame);
     return new PerdureError(

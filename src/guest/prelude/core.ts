@@ -5,9 +5,9 @@
  * of its own, as on the web. Whatever `dispatch` throws, and every rejection nobody handles, comes back as `uncaught`.
  */
 import { decodeValue } from "../../base/value.ts";
-import { entryNotFound, lookUp, setModules } from "../entries.ts";
+import { setModules } from "../entries.ts";
 import type { Modules } from "../entries.ts";
-import { deliverMessage, mailbox } from "../mailbox.ts";
+import { cancelBehaviour, receiveMessage, runEntry, script } from "../otp/behaviours.ts";
 import { abortProcess, setProcess } from "../process.ts";
 import { splitThrown } from "../reason.ts";
 import { deliverDown, deliverExit } from "../relations.ts";
@@ -67,7 +67,7 @@ export function dispatch(kind: number, number: number, a: string, b: string, ...
     case kinds.start:
       return start(a, b, rest as ArrayBuffer[]);
     case kinds.message:
-      return deliverMessage(decode(b, rest));
+      return receiveMessage(a, decode(b, rest));
     case kinds.resolved:
       return settleOperation(number, true, payload(b, rest));
     case kinds.rejected:
@@ -97,6 +97,7 @@ function restore(life: number, seed: ArrayBuffer): void {
 }
 
 function cancel(message: string): void {
+  if (cancelBehaviour()) return;
   const reason = (): CancelledError => new CancelledError(message);
   abortProcess(reason());
   cancelWaits(reason);
@@ -135,12 +136,9 @@ function start(head: string, argsText: string, chunks: readonly ArrayBuffer[]): 
 
 async function run(entry: string, args: unknown[]): Promise<unknown> {
   await program.promise;
-  const found = lookUp(entry);
-  if (typeof found === "function") return await (Reflect.apply(found, mailbox(), args) as unknown);
-  // A program that exports no default function, started without naming one: its modules are all it does.
-  if (entry !== "" || found !== undefined) throw entryNotFound(entry);
-  scriptRuns = true;
-  return undefined;
+  const result = await runEntry(entry, args);
+  scriptRuns = result === script;
+  return result;
 }
 
 function finish(value: unknown): void {
