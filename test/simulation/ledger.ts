@@ -46,9 +46,19 @@ export interface Account {
   readonly stored: Map<number, TimerRow>;
 }
 
-/** A disk that tells the ledger of everything before anyone else can know. */
+/** Who is told of everything that becomes durable, before anyone else can know. */
+export interface DiskWatcher {
+  complain(problem: string): void;
+  claimed(countedMs: number, nowMs: number): void;
+  before(batch: CommitBatch): void;
+  after(batch: CommitBatch, seqs: readonly number[]): void;
+  refused(error: Error): void;
+  /** An input from outside any commit. */
+  put(key: ProcessKey, input: Input, seq: number): void;
+}
+
 export class WatchedDisk extends MemoryDisk {
-  ledger: Ledger | undefined;
+  ledger: DiskWatcher | undefined;
   lease: Lease | undefined;
   /** What clocks showed when the last owner came to its end. */
   endedAtMs: number | undefined;
@@ -97,7 +107,7 @@ export class WatchedDisk extends MemoryDisk {
   }
 }
 
-export class Ledger {
+export class Ledger implements DiskWatcher {
   readonly #ports: LedgerPorts;
   readonly #disk: WatchedDisk;
   readonly #accounts = new Map<ProcessKey, Account>();
@@ -119,6 +129,12 @@ export class Ledger {
 
   get accounts(): Iterable<Account> {
     return this.#accounts.values();
+  }
+
+  /** What a process is rebuilt from, if its journal is as long as the turn asks for. */
+  heap(pid: Pid, number: number, from: number): readonly (Turn | undefined)[] | undefined {
+    const journal = this.journal(pid);
+    return journal.length === number - 1 ? journal.slice(from) : undefined;
   }
 
   account(pid: Pid): Account | undefined {

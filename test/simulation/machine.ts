@@ -1,6 +1,6 @@
 /** The machine of a simulated node: it holds simulated processes, loses some, and checks what it is given to rebuild them from. */
 import { commandDigest } from "../../src/journal/digest.ts";
-import type { Command, CommandDigest, Turn } from "../../src/journal/types.ts";
+import type { Command, CommandDigest, Input, Turn } from "../../src/journal/types.ts";
 import type {
   LoadRequest,
   Machine,
@@ -12,18 +12,31 @@ import type {
 import type { ProcessKey } from "../../src/store/port.ts";
 import type { Dice } from "./dice.ts";
 import type { Faults } from "./faults.ts";
-import type { Ledger } from "./ledger.ts";
-import { SimulatedProcess } from "./process.ts";
-import type { Program } from "./program.ts";
 import type { Scope, Timeline } from "./timeline.ts";
+
+/** A simulated process: a pure function of its inputs, as a heap is. */
+export interface Model {
+  readonly exited: boolean;
+  /** How many inputs of the last turn were delivered: all, or those up to the one that made it exit. */
+  readonly delivered: number;
+  turn(timeMs: number, inputs: readonly Input[]): Command[];
+  snapshot(): Uint8Array;
+}
+
+/** Where simulated processes come from. */
+export interface Models {
+  /** A process before its first turn, or as a snapshot has it. Undefined if there is no such program. */
+  create(pid: string, snapshot: Uint8Array | undefined): Model | undefined;
+  /** The turns after number `from` that lead to the heap which a turn needs; undefined if it cannot be asked for now. */
+  heap(request: TurnRequest, from: number): readonly (Turn | undefined)[] | undefined;
+}
 
 export interface SimulatedMachinePorts {
   readonly timeline: Timeline;
   readonly scope: Scope;
   readonly dice: Dice;
   readonly faults: Faults;
-  readonly ledger: Ledger;
-  readonly programs: ReadonlyMap<string, Program>;
+  readonly models: Models;
   readonly events: MachineEvents;
   /** Processes that no machine can load. */
   readonly unloadable: ReadonlySet<string>;
@@ -36,7 +49,7 @@ export interface SimulatedMachinePorts {
 }
 
 interface Held {
-  readonly process: SimulatedProcess;
+  readonly process: Model;
   turn: number;
   timeMs: number;
   costMicros: number;
@@ -150,7 +163,7 @@ export class SimulatedMachine implements Machine {
     this.#ports.ran(pid, number);
     const digests = commands.map((command: Command): CommandDigest => commandDigest(command));
     if (killed || faults.evicts()) this.#held.delete(process);
-    return { kind: "done", commands, digests, delivered: inputs.length, replayMicros: held.costMicros };
+    return { kind: "done", commands, digests, delivered: held.process.delivered, replayMicros: held.costMicros };
   }
 
   #find(request: TurnRequest): Held | TurnOutcome {
@@ -165,26 +178,30 @@ export class SimulatedMachine implements Machine {
     return fresh;
   }
 
-  #load({ pid, number }: TurnRequest, { snapshot, tail }: LoadRequest): Held | TurnOutcome {
-    const { programs, faults, ledger, complain } = this.#ports;
-    const program = programs.get(pid);
-    if (program === undefined) return { kind: "broken", detail: "no such program" };
+  /** The heap of a process as the machine has it, between turns. */
+  heapOf(process: ProcessKey): Uint8Array | undefined {
+    return this.#held.get(process)?.process.snapshot();
+  }
+
+  #load(request: TurnRequest, { snapshot, tail }: LoadRequest): Held | TurnOutcome {
+    const { models, faults, complain } = this.#ports;
+    const { pid, number } = request;
     if (snapshot !== undefined && faults.damaged(snapshot.body))
       return { kind: "damaged-snapshot", turn: snapshot.turn, detail: "damaged, as it was told to be" };
     const from = snapshot?.turn ?? 0;
-    const journal = ledger.journal(pid);
-    const expected = journal.slice(from, number - 1);
+    const expected = models.heap(request, from);
     const isWhole =
-      journal.length === number - 1 &&
+      expected !== undefined &&
       tail.length === expected.length &&
       tail.every((turn, i) => expected[i] === undefined || turn === expected[i]);
     if (!isWhole) {
       complain(
-        `${pid} is to be rebuilt for turn ${number} from turns ${tail.map((turn) => turn.number).join()} after ${from}, and the journal has ${journal.length}`,
+        `${pid} is to be rebuilt for turn ${number} from turns ${tail.map((turn) => turn.number).join()} after ${from}, and the journal has ${expected?.map((turn) => turn?.number).join() ?? "other ones"}`,
       );
       return { kind: "broken", detail: "its journal has a gap" };
     }
-    const process = new SimulatedProcess(program, (problem) => complain(`${pid}, rebuilt: ${problem}`), snapshot?.body);
+    const process = models.create(pid, snapshot?.body);
+    if (process === undefined) return { kind: "broken", detail: "no such program" };
     const held: Held = { process, turn: number - 1, timeMs: tail.at(-1)?.timeMs ?? 0, costMicros: 0 };
     for (const turn of tail) {
       const outcome = replay(process, turn);
@@ -198,7 +215,7 @@ export class SimulatedMachine implements Machine {
   }
 }
 
-function replay(process: SimulatedProcess, turn: Turn): TurnOutcome | undefined {
+function replay(process: Model, turn: Turn): TurnOutcome | undefined {
   const commands = process.turn(turn.timeMs, turn.inputs);
   const length = Math.max(commands.length, turn.commands.length);
   for (let index = 0; index < length; index++) {

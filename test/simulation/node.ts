@@ -3,14 +3,15 @@ import type { Clock } from "../../src/base/ports.ts";
 import { Kernel } from "../../src/kernel/kernel.ts";
 import type { KernelEvents, OperationReport, OperationRequest } from "../../src/kernel/ports.ts";
 import type { Machine, MachineEvents } from "../../src/machine/port.ts";
+import type { OperationRow, ProcessKey } from "../../src/store/port.ts";
 import { MemoryStore } from "../../src/store/memory/index.ts";
 import type { Fault, StoreCall } from "../../src/store/memory/index.ts";
 import type { Dice } from "./dice.ts";
 import type { Faults } from "./faults.ts";
-import type { Ledger, WatchedDisk } from "./ledger.ts";
+import type { WatchedDisk } from "./ledger.ts";
 import { SimulatedMachine } from "./machine.ts";
+import type { Models } from "./machine.ts";
 import type { Outside } from "./outside.ts";
-import type { Program } from "./program.ts";
 import { SimulatedRunner } from "./runner.ts";
 import type { Scope, Timeline } from "./timeline.ts";
 
@@ -20,9 +21,9 @@ export interface NodeWorld {
   readonly dice: Dice;
   readonly faults: Faults;
   readonly disk: WatchedDisk;
-  readonly ledger: Ledger;
+  readonly ledger: { operationRow(process: ProcessKey, number: number): OperationRow | undefined };
   readonly outside: Outside;
-  readonly programs: ReadonlyMap<string, Program>;
+  readonly models: Models;
   readonly unloadable: ReadonlySet<string>;
   /** What the kernel tells the layer above. */
   readonly events: Pick<KernelEvents, "logs" | "exited" | "notice">;
@@ -191,15 +192,14 @@ export class SimulatedNode {
 
   #newMachine(events: MachineEvents): Machine {
     const world = this.#world;
-    const { timeline, dice, faults, ledger, programs, unloadable, complain, note, ran, saidFatal } = world;
+    const { timeline, dice, faults, models, unloadable, complain, note, ran, saidFatal } = world;
     const { scope } = this;
     const machine = new SimulatedMachine({
       timeline,
       scope,
       dice,
       faults,
-      ledger,
-      programs,
+      models,
       events,
       unloadable,
       complain,

@@ -7,11 +7,12 @@ import type { Pid } from "../../src/journal/types.ts";
 import type { OperationRequest } from "../../src/kernel/ports.ts";
 import { quarantineDeaths } from "../../src/kernel/attempts.ts";
 import type { OperationRow } from "../../src/store/port.ts";
-import type { OperationStep, Program } from "./program.ts";
+import type { OperationStep } from "./program.ts";
 import type { Timeline } from "./timeline.ts";
 
 export interface OutsidePorts {
-  readonly programs: ReadonlyMap<Pid, Program>;
+  /** What a process calls at that place of its program. */
+  step(pid: Pid, site: number): OperationStep | undefined;
   readonly timeline: Timeline;
   complain(problem: string): void;
   /** The operation's row as it is on the disk now. */
@@ -97,7 +98,7 @@ export class Outside {
     const known = this.find(pid, number);
     if (known !== undefined) return known;
     const [site, occurrence] = decodeValue(request.args) as [number, number];
-    const step = this.#ports.programs.get(pid)?.operations.get(site);
+    const step = this.#ports.step(pid, site);
     if (step === undefined) {
       this.#ports.complain(`operation ${number} of ${pid} is none of its program: ${request.args.text}`);
       return undefined;

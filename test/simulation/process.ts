@@ -5,6 +5,7 @@
 import { decodeValue, encodeValue } from "../../src/base/value.ts";
 import type { Payload } from "../../src/base/value.ts";
 import type { Command, Input, TimerClock } from "../../src/journal/types.ts";
+import type { Model } from "./machine.ts";
 import { outcomeValue, seen, uncertain } from "./program.ts";
 import type { OperationStep, Program, Seen, Step } from "./program.ts";
 
@@ -84,12 +85,13 @@ const initial = (): State => ({
   exited: false,
 });
 
-export class SimulatedProcess {
+export class SimulatedProcess implements Model {
   readonly program: Program;
   readonly #state: State;
   readonly #complain: (problem: string) => void;
   #commands: Command[] = [];
   #timeMs = 0;
+  #delivered = 0;
 
   constructor(program: Program, complain: (problem: string) => void, snapshot?: Uint8Array) {
     this.program = program;
@@ -103,6 +105,11 @@ export class SimulatedProcess {
 
   get exited(): boolean {
     return this.#state.exited;
+  }
+
+  /** What comes after its exit is passed over. */
+  get delivered(): number {
+    return this.#delivered;
   }
 
   get started(): boolean {
@@ -131,8 +138,10 @@ export class SimulatedProcess {
     const commands: Command[] = [];
     this.#commands = commands;
     this.#timeMs = timeMs;
+    this.#delivered = 0;
     for (const input of inputs) {
       if (this.#state.exited) break;
+      this.#delivered++;
       this.#deliver(input);
     }
     return commands;

@@ -3,6 +3,7 @@
  * wrong that can; then it is calm, and whatever is owed has to happen.
  */
 import type { Pid } from "../../src/journal/types.ts";
+import type { TurnRequest } from "../../src/machine/port.ts";
 import type { CommitBatch } from "../../src/store/port.ts";
 import { MemoryStore } from "../../src/store/memory/index.ts";
 import { Callers } from "./callers.ts";
@@ -11,9 +12,9 @@ import { checkExit } from "./ending.ts";
 import { drawProfile, Faults } from "./faults.ts";
 import { generatePrograms, outsideStreams } from "./generate.ts";
 import { Ledger, WatchedDisk } from "./ledger.ts";
-import { SimulatedNode } from "./node.ts";
-import type { NodeWorld } from "./node.ts";
+import { Nodes } from "./nodes.ts";
 import { Outside } from "./outside.ts";
+import { SimulatedProcess } from "./process.ts";
 import type { Program } from "./program.ts";
 import { Settlement } from "./settle.ts";
 import { Timeline } from "./timeline.ts";
@@ -59,11 +60,8 @@ export class Simulation {
   /** Processes that may turn out to be broken. */
   readonly #beyondHelp = new Set<Pid>();
   readonly #ranAtMs = new Map<string, number>();
-  readonly #world: NodeWorld;
-  #node: SimulatedNode | undefined;
-  #nodes = 0;
+  readonly #nodes: Nodes;
   #calmSinceMs = Infinity;
-  #highestOffsetMs = 0;
   #rounds: number;
   #problem: string | undefined;
   #over = false;
@@ -77,8 +75,7 @@ export class Simulation {
     this.#programs = new Map(generatePrograms(this.#plan).map((program) => [program.pid, program]));
     this.#rounds = this.#plan.int(0, 1);
     const complain = (problem: string): void => this.complain(problem);
-    const note = (what: string, ...facts: readonly unknown[]): void =>
-      this.#trace.add(this.#timeline.nowMs, this.#timeline.steps, what, facts);
+    const note = (what: string, ...facts: readonly unknown[]): void => this.#note(what, ...facts);
     const common = { timeline: this.#timeline, programs: this.#programs, dice: this.#dice, complain, note };
     this.#ledger = new Ledger(this.#disk, {
       ...common,
@@ -87,31 +84,53 @@ export class Simulation {
       ranAtMs: (pid, turn) => this.#ranAtMs.get(`${pid} ${turn}`) ?? 0,
     });
     const ledger = this.#ledger;
-    this.#outside = new Outside({ ...common, row: (process, number) => ledger.operationRow(process, number) });
+    this.#outside = new Outside({
+      ...common,
+      step: (pid, site) => this.#programs.get(pid)?.operations.get(site),
+      row: (process, number) => ledger.operationRow(process, number),
+    });
     this.#callers = new Callers({
       ...common,
       ledger,
       commandLine: new MemoryStore(this.#disk, undefined),
-      node: () => this.#node,
+      node: () => this.#nodes.current,
     });
     this.#visible = new Visible({ ...common, ledger, disk: this.#disk, beyondHelp: this.#beyondHelp });
-    this.#world = {
+    const world = {
       ...common,
       faults: this.#faults,
       disk: this.#disk,
       ledger,
       outside: this.#outside,
       unloadable: this.#unloadable,
+      models: {
+        create: (pid: Pid, snapshot: Uint8Array | undefined) => this.#model(pid, snapshot),
+        heap: ({ pid, number }: TurnRequest, from: number) => ledger.heap(pid, number, from),
+      },
       events: this.#visible,
-      ran: (pid, turn) => void this.#ranAtMs.set(`${pid} ${turn}`, this.#timeline.nowMs),
-      saidFatal: (pid) => this.#visible.fatal.add(pid),
-      opened: () => this.#callers.nodeOpened(),
-      failed: (node, isSaid) => this.#failed(node, isSaid),
-      closed: (node) => this.#closed(node),
-      died: (node) => this.#died(node),
+      ran: (pid: Pid, turn: number) => void this.#ranAtMs.set(`${pid} ${turn}`, this.#timeline.nowMs),
+      saidFatal: (pid: Pid) => void this.#visible.fatal.add(pid),
     };
+    this.#nodes = new Nodes({
+      ...common,
+      faults: this.#faults,
+      disk: this.#disk,
+      outside: this.#outside,
+      callers: this.#callers,
+      world,
+    });
     this.#disk.sabotage = sabotage?.commit;
     this.#begin();
+  }
+
+  #note(what: string, ...facts: readonly unknown[]): void {
+    this.#trace.add(this.#timeline.nowMs, this.#timeline.steps, what, facts);
+  }
+
+  #model(pid: Pid, snapshot: Uint8Array | undefined): SimulatedProcess | undefined {
+    const program = this.#programs.get(pid);
+    if (program === undefined) return undefined;
+    return new SimulatedProcess(program, (problem) => this.complain(`${pid}, rebuilt: ${problem}`), snapshot);
   }
 
   /** Lets one thing happen. False when the run is over. */
@@ -133,10 +152,16 @@ export class Simulation {
   get result(): RunResult {
     const { steps, wallMs } = this.#timeline;
     const { turns, commits } = this.#ledger;
-    const fingerprint = [steps, wallMs, turns, commits, this.#nodes, this.#disk.logs.length, this.#dice.next()].join(
-      " ",
-    );
-    return { seed: this.#seed, problem: this.#problem, steps, turns, nodes: this.#nodes, fingerprint };
+    const fingerprint = [
+      steps,
+      wallMs,
+      turns,
+      commits,
+      this.#nodes.count,
+      this.#disk.logs.length,
+      this.#dice.next(),
+    ].join(" ");
+    return { seed: this.#seed, problem: this.#problem, steps, turns, nodes: this.#nodes.count, fingerprint };
   }
 
   /** The last events, in words. */
@@ -156,13 +181,13 @@ export class Simulation {
       prelude: "",
       engine: "",
     });
-    this.#open();
+    this.#nodes.open();
     const { chaosMs, crashes, closings, jumps, hurryMs, fencings, rots } = this.#faults.profile;
     for (const program of this.#programs.values()) this.#planProcess(program, chaosMs);
-    this.#sometimes(crashes, () => this.#node?.die("at any time"));
-    this.#sometimes(closings, () => this.#node?.close(this.#plan.pick([0, 5, 1_000])));
+    this.#sometimes(crashes, () => this.#nodes.current?.die("at any time"));
+    this.#sometimes(closings, () => this.#nodes.current?.close(this.#plan.pick([0, 5, 1_000])));
     this.#sometimes(rots, () => this.#rot());
-    this.#sometimes(fencings, () => this.#node?.usurp());
+    this.#sometimes(fencings, () => this.#nodes.current?.usurp());
     this.#sometimes(jumps, () =>
       this.#jump(this.#plan.pick([-1, 1]) * this.#plan.pick([30, 1_000, 60_000, 7_200_000])),
     );
@@ -209,61 +234,14 @@ export class Simulation {
     const alive = [...this.#ledger.accounts].filter(({ pid, turns }) => turns > 0 && !this.#ledger.exited(pid));
     if (alive.length === 0) return;
     const { key, pid, turns } = this.#plan.pick(alive);
-    this.#world.note("rot", pid);
+    this.#note("rot", pid);
     this.#beyondHelp.add(pid);
     this.#disk.rot(key, this.#plan.int(1, turns));
   }
 
   #jump(byMs: number): void {
-    this.#world.note("clock", byMs);
+    this.#note("clock", byMs);
     this.#timeline.jump(byMs);
-    this.#highestOffsetMs = Math.max(this.#highestOffsetMs, this.#timeline.offsetMs);
-  }
-
-  // -- nodes ----------------------------------------------------------------------------------------------------
-
-  #open(): void {
-    this.#node = new SimulatedNode(++this.#nodes, this.#world);
-    this.#node.open();
-  }
-
-  #reopen(): void {
-    const calm = this.#faults.over;
-    this.#timeline.after(calm ? 10 : this.#faults.awayMs(), () => this.#open());
-  }
-
-  #died(node: SimulatedNode): void {
-    this.#faults.deaths++;
-    this.#disk.endedAtMs = this.#timeline.wallMs;
-    this.#outside.nodeDied();
-    this.#callers.nodeDied(node);
-    this.#reopen();
-  }
-
-  #failed(node: SimulatedNode, isSaid: boolean): void {
-    this.#faults.deaths++;
-    this.#disk.gaveUp = isSaid;
-    this.#outside.nodeDied();
-    this.#ended(node);
-  }
-
-  #closed(node: SimulatedNode): void {
-    const { clean, owner } = this.#disk;
-    if (!clean || owner !== undefined) this.complain("the kernel closed, and the store does not say that it did");
-    this.#outside.nodeClosed(node.number);
-    this.#ended(node);
-  }
-
-  /** Its store may be slow to answer what was asked of it before its end, but not slower than this. */
-  #ended(node: SimulatedNode): void {
-    this.#timeline.after(this.#faults.profile.longestStallMs + 5, () => {
-      if (this.#node !== node || node.scope.ended) return;
-      this.#callers.checkAnswered(node);
-      node.leave();
-      this.#disk.endedAtMs = this.#timeline.wallMs;
-      this.#callers.nodeDied(node);
-      this.#reopen();
-    });
   }
 
   // -- calm -----------------------------------------------------------------------------------------------------
@@ -272,12 +250,12 @@ export class Simulation {
     this.#faults.over = true;
     this.#calmSinceMs = this.#timeline.nowMs;
     // What was to happen by a clock that has been set back since would be hours away.
-    this.#jump(this.#highestOffsetMs - this.#timeline.offsetMs);
+    this.#jump(this.#timeline.highestOffsetMs - this.#timeline.offsetMs);
     this.#settle();
   }
 
   #settle(): void {
-    const node = this.#node;
+    const node = this.#nodes.current;
     const again = (): void => void this.#timeline.after(pollMs, () => this.#settle());
     const isLate = this.#timeline.nowMs - this.#calmSinceMs > patienceMs;
     if (node?.kernel === undefined)

@@ -27,6 +27,7 @@ export class Timeline {
   steps = 0;
   /** How far the wall clock has been set forward or back. */
   offsetMs = 0;
+  highestOffsetMs = 0;
   jumped = false;
   jumpedBack = false;
 
@@ -37,6 +38,7 @@ export class Timeline {
 
   jump(byMs: number): void {
     this.offsetMs += byMs;
+    this.highestOffsetMs = Math.max(this.highestOffsetMs, this.offsetMs);
     if (byMs !== 0) this.jumped = true;
     if (byMs < 0) this.jumpedBack = true;
   }

@@ -1,11 +1,11 @@
 /** What a kernel tells the layer above. Nothing of it may be news to the disk, and nothing may be told twice. */
 import type { Pid } from "../../src/journal/types.ts";
 import type { KernelEvents, KernelLog, KernelNotice } from "../../src/kernel/ports.ts";
-import type { ProcessExit } from "../../src/store/port.ts";
-import type { Ledger, WatchedDisk } from "./ledger.ts";
+import type { ProcessExit, ProcessKey } from "../../src/store/port.ts";
+import type { WatchedDisk } from "./ledger.ts";
 
 export interface VisiblePorts {
-  readonly ledger: Ledger;
+  readonly ledger: { account(pid: Pid): { readonly key: ProcessKey } | undefined };
   readonly disk: WatchedDisk;
   readonly beyondHelp: ReadonlySet<Pid>;
   complain(problem: string): void;
@@ -39,10 +39,10 @@ export class Visible implements Pick<KernelEvents, "logs" | "exited" | "notice">
   }
 
   exited(exits: readonly { readonly pid: Pid; readonly exit: ProcessExit }[]): void {
-    const { ledger, complain } = this.#ports;
+    const { ledger, disk, complain } = this.#ports;
     for (const { pid, exit } of exits) {
       const account = ledger.account(pid);
-      const durable = account === undefined ? undefined : ledger.record(account).row.exit;
+      const durable = account === undefined ? undefined : disk.record(account.key).row.exit;
       if (durable?.reason !== exit.reason || durable.value.text !== exit.value.text)
         complain(`the exit of ${pid} was told before it was durable`);
       if (this.#ended.has(pid)) complain(`the exit of ${pid} was told twice`);
