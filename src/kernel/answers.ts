@@ -7,12 +7,14 @@ import type { KernelOperation } from "./effects.ts";
 import { notFound } from "./errors.ts";
 import type { Birth, Live } from "./live.ts";
 import type { Names } from "./names.ts";
-import type { Find } from "./peers.ts";
+import type { Ended, Find } from "./peers.ts";
 
 export interface AnswersPorts {
   readonly names: Names;
   readonly find: Find;
   readonly crashes: Crashes;
+  /** Whether a process of that pid is in memory, also one whose exit is on its way. */
+  held(pid: Pid): boolean;
   deliver(receiver: Live, input: Input): void;
   give(birth: Birth): void;
   control(live: Live, kind: "pause" | "resume"): boolean;
@@ -37,11 +39,11 @@ export class Answers {
     this.#ports = ports;
   }
 
-  answer(live: Live, operation: KernelOperation): void {
+  answer(live: Live, operation: KernelOperation, ended: Ended): void {
     const { number } = operation;
     let result: Input;
     try {
-      const value = encodeValue(this.#answer(live, operation));
+      const value = encodeValue(this.#answer(live, operation, ended));
       result = { kind: "result", operation: number, ok: true, value };
     } catch (error) {
       result = { kind: "result", operation: number, ok: false, value: encodeError(error) };
@@ -49,7 +51,7 @@ export class Answers {
     this.#ports.deliver(live, result);
   }
 
-  #answer(live: Live, { name, options, args }: KernelOperation): unknown {
+  #answer(live: Live, { name, options, args }: KernelOperation, ended: Ended): unknown {
     const { names, find, crashes } = this.#ports;
     const given = JSON.parse(options) as Options;
     switch (name) {
@@ -75,7 +77,7 @@ export class Answers {
         return found !== undefined && this.#ports.control(found, name === "perdure:pause" ? "pause" : "resume");
       }
       case "perdure:start":
-        return this.#start(live, given, args);
+        return this.#start(live, given, args, ended);
       case "perdure:revive":
         return crashes.revive(given.pid, given.from);
       case "perdure:release":
@@ -92,8 +94,14 @@ export class Answers {
   }
 
   /** Get or start. What was started by this id before is what it is, whatever its arguments were. */
-  #start(live: Live, { id, entry, label = "", role = "" }: Options, args: KernelOperation["args"]): unknown {
-    if (this.#ports.find(id) !== undefined) return { pid: id, created: false };
+  #start(
+    live: Live,
+    { id, entry, label = "", role = "" }: Options,
+    args: KernelOperation["args"],
+    ended: Ended,
+  ): unknown {
+    // Whoever has that pid, or had it: a pid is given once.
+    if (this.#ports.held(id) || ended.has(id)) return { pid: id, created: false };
     this.#ports.give({ pid: id, entry, args, program: live.row.program, parent: "", label, role });
     return { pid: id, created: true };
   }

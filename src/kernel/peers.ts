@@ -3,7 +3,7 @@
  * one step: nothing comes between what it looks at and what it changes.
  */
 import type { Pid } from "../journal/types.ts";
-import type { ProcessKey } from "../store/port.ts";
+import type { ProcessKey, ProcessRow } from "../store/port.ts";
 import type { Act, TurnEffects } from "./effects.ts";
 import type { Live } from "./live.ts";
 import type { Names } from "./names.ts";
@@ -11,7 +11,7 @@ import { gone } from "./registry.ts";
 import type { Registry } from "./registry.ts";
 
 export interface PeersPorts {
-  readonly registry: Pick<Registry, "activateIfAlive" | "activateKey" | "get" | "named">;
+  readonly registry: Pick<Registry, "activateKey" | "find" | "get" | "named">;
   readonly names: Pick<Names, "pidOf">;
 }
 
@@ -30,8 +30,11 @@ export class Peers {
     return live === undefined || gone(live) ? undefined : live;
   };
 
-  /** Undefined if everyone is in memory already: most turns concern nobody, or somebody who is busy. */
-  gather(live: Live, effects: TurnEffects): Promise<void> | undefined {
+  /**
+   * Undefined if everyone is in memory already: most turns concern nobody, or somebody who is busy. Otherwise the pids of those
+   * who are not there because they have exited.
+   */
+  gather(live: Live, effects: TurnEffects): Promise<Ended> | undefined {
     const wanted = wantedBy(live, effects);
     if (wanted.pids.length + wanted.keys.length === 0) return undefined;
     const absent = new Set<Pid | ProcessKey>();
@@ -40,16 +43,17 @@ export class Peers {
   }
 
   /** One may be forgotten while another is loaded: it goes on until none is missing. */
-  async #load(wanted: Wanted, absent: Set<Pid | ProcessKey>, missing: readonly (Pid | ProcessKey)[]): Promise<void> {
-    for (let next = missing; next.length > 0; next = this.#missing(wanted, absent)) {
-      await Promise.all(
-        next.map(async (each) => {
-          const { registry } = this.#ports;
-          const found = typeof each === "string" ? registry.activateIfAlive(each) : registry.activateKey(each);
-          if ((await found) === undefined) absent.add(each);
-        }),
-      );
-    }
+  async #load(wanted: Wanted, absent: Set<Pid | ProcessKey>, missing: readonly (Pid | ProcessKey)[]): Promise<Ended> {
+    const { registry } = this.#ports;
+    const ended = new Set<Pid>();
+    const look = async (each: Pid | ProcessKey): Promise<void> => {
+      const found = typeof each === "string" ? await registry.find(each) : undefined;
+      if (found !== undefined && !("row" in found) && found.state === "exited") ended.add(found.pid);
+      const key = typeof each === "string" ? keyOf(found) : each;
+      if (key === undefined || (await registry.activateKey(key)) === undefined) absent.add(each);
+    };
+    for (let next = missing; next.length > 0; next = this.#missing(wanted, absent)) await Promise.all(next.map(look));
+    return ended;
   }
 
   #missing({ pids, keys }: Wanted, absent: ReadonlySet<Pid | ProcessKey>): (Pid | ProcessKey)[] {
@@ -59,6 +63,15 @@ export class Peers {
       ...keys.filter((key) => registry.get(key) === undefined && !absent.has(key)),
     ];
   }
+}
+
+/** Processes that were there once. */
+export type Ended = ReadonlySet<Pid>;
+
+export const nobodyEnded: Ended = new Set();
+
+function keyOf(found: Live | ProcessRow | undefined): ProcessKey | undefined {
+  return found !== undefined && "row" in found ? found.row.key : found?.key;
 }
 
 interface Wanted {

@@ -18,7 +18,8 @@ import { exited } from "./errors.ts";
 import { newLive, queueInput, tellDurable } from "./live.ts";
 import type { Birth, Live, QueuedInput } from "./live.ts";
 import type { Names } from "./names.ts";
-import { Peers } from "./peers.ts";
+import { nobodyEnded, Peers } from "./peers.ts";
+import type { Ended } from "./peers.ts";
 import type { KernelEvents } from "./ports.ts";
 import { gone } from "./registry.ts";
 import type { Registry } from "./registry.ts";
@@ -92,6 +93,7 @@ export class Turns {
       names,
       find: this.#peers.find,
       crashes: this.#crashes,
+      held: (pid) => registry.named(pid) !== undefined,
       deliver,
       give: (birth) => void this.create(birth),
       control: (live, kind) => this.control(live, kind),
@@ -115,8 +117,8 @@ export class Turns {
     const gathered = this.#peers.gather(live, effects);
     const revived = effects.acts.flatMap((act) => revivedFromCheckpoint(act));
     if (revived.length > 0) return this.#prepare(revived, live, effects, inputs);
-    if (gathered === undefined) return this.#stage(live, effects, inputs);
-    return gathered.then(() => this.#stage(live, effects, inputs));
+    if (gathered === undefined) return this.#stage(live, effects, inputs, nobodyEnded);
+    return gathered.then((ended) => this.#stage(live, effects, inputs, ended));
   }
 
   /** Putting a process back takes what it was told since its checkpoint, which has to be read first. */
@@ -131,20 +133,20 @@ export class Turns {
       const target = this.#peers.find(pid);
       if (target?.row.state === "crashed") await this.#checkpoints.prepare(target);
     }
-    await this.#peers.gather(live, effects);
-    return this.#stage(live, effects, inputs);
+    const ended = await this.#peers.gather(live, effects);
+    return this.#stage(live, effects, inputs, ended ?? nobodyEnded);
   }
 
-  #stage(live: Live, effects: TurnEffects, inputs: readonly QueuedInput[]): undefined {
+  #stage(live: Live, effects: TurnEffects, inputs: readonly QueuedInput[], ended: Ended): undefined {
     const { stage } = this.#ports.committer;
     const operations = stageTurn(stage, live, effects, inputs);
-    for (const act of effects.acts) this.#act(live, act);
+    for (const act of effects.acts) this.#act(live, act, ended);
     if (effects.acts.some(({ kind }) => kind === "checkpoint")) this.#checkpoints.take(live, effects.turn.number);
     if (effects.exit !== undefined) this.#exit(live, effects.exit, inputs);
     stage.effects.push(() => this.#committed(live, effects, inputs, operations));
   }
 
-  #act(live: Live, act: Act): void {
+  #act(live: Live, act: Act, ended: Ended): void {
     switch (act.kind) {
       case "send":
         return this.#send(live, act.to, act.body);
@@ -173,7 +175,7 @@ export class Turns {
         // It is taken when all else is staged: it is of the turn's end.
         return undefined;
       case "operation":
-        return this.#answers.answer(live, act);
+        return this.#answers.answer(live, act, ended);
     }
   }
 
