@@ -28,6 +28,7 @@ export { Server } from "./otp/server.ts";
 export type { InitArgs, ServerClass, Started } from "./otp/server.ts";
 export type { KeyedRef, ServerRef } from "./otp/server-ref.ts";
 export { ignore } from "./otp/start.ts";
+export type { Ignore } from "./otp/start.ts";
 export { checkChildSpecs, Supervisor, supervisor, SupervisorRef } from "./otp/supervisor/supervisor.ts";
 export type { SupervisorStart } from "./otp/supervisor/supervisor.ts";
 export type {

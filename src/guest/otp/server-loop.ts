@@ -57,12 +57,11 @@ async function handle(server: Server, item: unknown, starter: Pid | undefined): 
 }
 
 /**
- * Exit signals arrive here if the server traps exits, or only so that `terminate` can run: then they end it as they end any
- * process. Those of its starter, and of operators, end it either way.
+ * Exit signals arrive here if the server traps exits: then those of its starter and of operators end it, as in OTP. Or they arrive
+ * only so that `terminate` can run: then they end it as they end any process.
  */
 function ends({ from, reason }: Exit, starter: Pid | undefined): boolean {
-  if (from === starter || from === "") return true;
-  return !isTrapping() && reason !== "normal";
+  return isTrapping() ? from === starter || from === "" : reason !== "normal";
 }
 
 async function answer(server: Server, request: Request): Promise<void> {

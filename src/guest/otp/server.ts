@@ -1,7 +1,7 @@
 import type { Pid } from "../pid.ts";
 import { requirePid } from "../pid.ts";
 import { entryOf } from "../entries.ts";
-import type { ignore } from "./start.ts";
+import type { Ignore } from "./start.ts";
 import { startBehaviour } from "./start.ts";
 import { KeyedTarget, refTo } from "./server-ref.ts";
 import type { KeyedRef, ServerRef } from "./server-ref.ts";
@@ -87,7 +87,7 @@ export type InitArgs<S> = S extends { init(...args: infer Args): unknown } ? Arg
 
 /** A server's reference, or undefined where its `init` may return `ignore`. */
 export type Started<S extends Server> = S extends { init(...args: never): infer Result }
-  ? ServerRef<S> | (typeof ignore extends Awaited<Result> ? undefined : never)
+  ? ServerRef<S> | (Ignore extends Awaited<Result> ? undefined : never)
   : ServerRef<S>;
 
 interface KeyedInit {

@@ -13,6 +13,7 @@ import { Ack, ackMark } from "./requests.ts";
  * in good order, and its start is no failure.
  */
 export const ignore: unique symbol = Symbol("perdure.ignore");
+export type Ignore = typeof ignore;
 
 /** In the place of an acknowledgement that never comes. */
 class Failed {

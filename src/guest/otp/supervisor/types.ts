@@ -3,7 +3,7 @@ import type { Duration } from "../../../base/duration.ts";
 import type { Pid } from "../../pid.ts";
 import type { Spawnable } from "../../spawn.ts";
 import type { ServerClass } from "../server.ts";
-import type { ignore } from "../start.ts";
+import type { Ignore } from "../start.ts";
 
 /**
  * Which children a failure of one concerns:
@@ -88,7 +88,7 @@ export interface EntryStart {
 /** A function that says what a supervisor supervises, once it is started: its `init`. */
 export type SupervisorInit = (
   ...args: any[]
-) => SupervisorSpecification | typeof ignore | Promise<SupervisorSpecification | typeof ignore>;
+) => SupervisorSpecification | Ignore | Promise<SupervisorSpecification | Ignore>;
 
 export interface WorkerSpec extends ChildOptions {
   readonly start: Start;
