@@ -20,6 +20,7 @@ export class Events {
 
   /** What `fill` does for each of the items has a lane of its own. With `goesOn`, so has everything that follows. */
   lanes<T>(items: readonly T[], fill: (item: T) => void, goesOn = false): void {
+    if (!goesOn && items.length < 2) return items.forEach((item) => fill(item));
     const row = this.#row;
     const lanes = items.map((item) => {
       const lane: ExpectedEvent[] = [];

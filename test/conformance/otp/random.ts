@@ -41,6 +41,8 @@ class Scenario {
   readonly #kills: boolean;
   #workersLeft = maxWorkers;
   #names = 0;
+  /** Then no supervisor has brutal_kill: whose end its children outlive, which no lane of the pool's stop could say. */
+  #isInPool = false;
 
   constructor(seed: number) {
     this.#seed = seed;
@@ -85,9 +87,15 @@ class Scenario {
       intensity: dice.pick([0, 1, 1, 2, 3, 6]),
       period: dice.chance(0.2) ? 60 : 3_600,
       auto_shutdown: auto,
-      shutdown: this.#kills && dice.chance(0.1) ? "brutal_kill" : "infinity",
+      shutdown: this.#kills && !this.#isInPool && dice.chance(0.1) ? "brutal_kill" : "infinity",
     } as const;
-    if (isSimple) return { ...own, template: this.#plain(this.#node("conn", depth + 2, "never")) };
+    if (isSimple) {
+      const outside = this.#isInPool;
+      this.#isInPool = true;
+      const template = this.#plain(this.#node("conn", depth + 2, "never"));
+      this.#isInPool = outside;
+      return { ...own, template };
+    }
     const count = Math.min(dice.int(depth === 1 ? 1 : 0, 4), this.#workersLeft);
     const children = Array.from({ length: count }, (_, index) => this.#node("abcd"[index] as string, depth + 1, auto));
     // Now and then one id too often, which the supervisor refuses.

@@ -1,0 +1,250 @@
+/**
+ * One node after the other over one store in memory, on virtual time. What runs inside the sandbox is real, and time stands
+ * still while it runs; it moves on to the next event when nothing runs.
+ */
+import { setImmediate as immediate } from "node:timers/promises";
+import { encodeValue } from "../../../src/base/value.ts";
+import { Kernel } from "../../../src/kernel/kernel.ts";
+import type { MachineEvents } from "../../../src/machine/port.ts";
+import { MemoryDisk } from "../../../src/store/memory/disk.ts";
+import { MemoryStore } from "../../../src/store/memory/index.ts";
+import type { Fault, StoreCall } from "../../../src/store/memory/index.ts";
+import { Timeline } from "../../simulation/timeline.ts";
+import type { Scope } from "../../simulation/timeline.ts";
+import type { Crashes } from "./crashes.ts";
+import type { Machines, Share } from "./machines.ts";
+
+/** The process that does what it is told from outside. */
+const driverPid = "driver";
+/** Longer than the kernel holds a commit back: what has been quiet for so long stays so, until a timer fires. */
+const quietMs = 5;
+/** More than any case has turns and commits between two rests. */
+const maxActivity = 20_000;
+/** Longer than anything takes between two rests. */
+const maxUnrestMs = 600_000;
+const hexDigest = "0".repeat(64);
+
+/** A node, from its opening to its end. */
+interface Node {
+  readonly scope: Scope;
+  readonly store: MemoryStore;
+  share: Share | undefined;
+  kernel: Kernel | undefined;
+}
+
+export class World {
+  readonly #machines: Machines;
+  readonly #crashes: Crashes | undefined;
+  readonly #timeline = new Timeline();
+  readonly #disk = new MemoryDisk("conformance");
+  /** Commands for the driver that are not known to be durable. */
+  readonly #commands: { readonly body: unknown; durable: boolean }[] = [];
+  #node: Node | undefined;
+  #seeds = 0;
+  #activity = 0;
+  #logsRead = 0;
+  /** What must not happen, the first of it. */
+  #problem: Error | undefined;
+
+  constructor(machines: Machines, crashes?: Crashes) {
+    this.#machines = machines;
+    this.#crashes = crashes;
+    const { program } = machines;
+    const row = {
+      hash: program,
+      file: "program.ts",
+      createdAtMs: 0,
+      bundle: "",
+      sourceMap: "",
+      prelude: "",
+      engine: "",
+    };
+    this.#disk.programs.set(program, row);
+    this.#open();
+  }
+
+  /** Tells the driver something, once, whatever becomes of the nodes. */
+  command(body: unknown): void {
+    this.#commands.push({ body, durable: false });
+    const kernel = this.#node?.kernel;
+    if (kernel !== undefined) this.#sendCommands(kernel);
+  }
+
+  /** What the guest's processes printed since the last call. */
+  newLines(): string[] {
+    const rows = this.#disk.logs.slice(this.#logsRead);
+    this.#logsRead += rows.length;
+    return rows.map(({ text }) => text);
+  }
+
+  /** Lets so much time pass in which a node runs. */
+  async wait(ms: number): Promise<void> {
+    const untilMs = this.#serviceMs + ms;
+    while (this.#serviceMs < untilMs) await this.#step();
+    await this.rest();
+  }
+
+  /** The node dies, perhaps: for the crashes to say. */
+  betweenActions(): void {
+    if (this.#crashes?.betweenActions() === true) this.#die(this.#node);
+  }
+
+  /**
+   * Until nothing moves any more. A supervisor's timers are no motion by themselves, it has one for every restart that it
+   * remembers; but they may be what is waited for until all is `answered`. Throws if it takes too long, or if something happened
+   * that never should.
+   */
+  async rest(answered: () => boolean = () => true): Promise<void> {
+    const [beganMs, before] = [this.#serviceMs, this.#activity];
+    let seen = -1;
+    let quietSinceMs = beganMs;
+    for (;;) {
+      if (this.#activity !== seen) {
+        seen = this.#activity;
+        quietSinceMs = this.#serviceMs;
+      } else if (this.#serviceMs - quietSinceMs >= quietMs && this.#unrest(false) === "") {
+        if (answered() || this.#unrest(true) === "") return;
+      }
+      if (this.#activity - before > maxActivity) throw new Error("it does not come to rest: turn follows upon turn");
+      if (this.#serviceMs - beganMs > maxUnrestMs) throw new Error(`it does not come to rest: ${this.#unrest(true)}`);
+      await this.#step();
+    }
+  }
+
+  /** The case is over. */
+  end(): void {
+    this.#leave();
+  }
+
+  async #step(): Promise<void> {
+    // The machine and all microtasks go first: they take no time.
+    do await immediate();
+    while (this.#node?.share?.busy === true);
+    if (this.#problem !== undefined) throw this.#problem;
+    this.#timeline.step();
+  }
+
+  get #serviceMs(): number {
+    return this.#timeline.wallMs - this.#disk.downtimeMs;
+  }
+
+  /** What is still to come; "" if nothing is. */
+  #unrest(withSupervisors: boolean): string {
+    if (this.#node?.kernel === undefined) return "no node is open";
+    if (this.#commands.some(({ durable }) => !durable)) return "the driver has not been told everything";
+    const { inbox, processes } = this.#disk;
+    if (inbox.size > 0) return `${inbox.size} inputs wait`;
+    for (const { row, timers, operations } of processes.values()) {
+      const counts = withSupervisors || row.role !== "supervisor";
+      if (timers.size > 0 && counts) return `${timers.size} timers of ${row.pid} (${row.entry}) are set`;
+      if (operations.size > 0) return `${operations.size} operations of ${row.pid} (${row.entry}) are pending`;
+    }
+    return "";
+  }
+
+  // -- nodes ----------------------------------------------------------------------------------------------------
+
+  #open(): void {
+    this.#activity++;
+    const scope: Scope = { ended: false };
+    const store = new MemoryStore(this.#disk, {
+      decide: (call) => this.#atStore(call),
+      crashed: () => this.#die(node),
+    });
+    const node: Node = { scope, store, share: undefined, kernel: undefined };
+    this.#node = node;
+    const after = (delayMs: number, fn: () => void): (() => void) => this.#timeline.after(delayMs, fn, scope);
+    const opening = Kernel.open({
+      store,
+      clock: { nowMs: () => this.#timeline.wallMs, after },
+      random: { bytes: (length) => this.#bytes(length) },
+      defer: (fn) => void after(0, fn),
+      env: () => ({}),
+      machine: (events) => (node.share = this.#share(scope, events)),
+      runner: () => ({
+        start: ([request]) => this.#fail(new Error(`${request?.pid} asks the host for ${request?.name}`)),
+        proceed: () => undefined,
+        abort: () => undefined,
+      }),
+      events: {
+        logs: () => undefined,
+        exited: () => undefined,
+        answered: () => undefined,
+        notice: ({ pid, message }) => this.#fail(new Error(`${pid}: ${message}`)),
+        failed: (error) => this.#fail(error),
+      },
+    });
+    opening.then(
+      (kernel) => {
+        if (scope.ended) return;
+        node.kernel = kernel;
+        this.#started(kernel);
+      },
+      (error: unknown) => this.#fail(error),
+    );
+  }
+
+  #started(kernel: Kernel): void {
+    this.#activity++;
+    const { program } = this.#machines;
+    const start = { pid: driverPid, program, entry: "default", args: encodeValue([]), argsDigest: hexDigest, env: {} };
+    kernel.start(start).then(
+      () => this.#sendCommands(kernel),
+      (error: unknown) => this.#fail(error),
+    );
+  }
+
+  #sendCommands(kernel: Kernel): void {
+    for (const command of this.#commands.filter(({ durable }) => !durable)) {
+      kernel.send(driverPid, encodeValue(command.body)).then(
+        () => (command.durable = true),
+        (error: unknown) => this.#fail(error),
+      );
+    }
+  }
+
+  #bytes(length: number): Uint8Array {
+    const seed = ++this.#seeds;
+    return Uint8Array.from({ length }, (_, index) => (seed * 31 + index * 7) & 0xff);
+  }
+
+  /** With crashes, a turn takes its time, so that what goes on in parallel does so in many orders. */
+  #share(scope: Scope, events: MachineEvents): Share {
+    return this.#machines.share({
+      ...events,
+      turns: (results) => {
+        this.#activity++;
+        const delayMs = this.#crashes?.turnMs() ?? 0;
+        if (delayMs === 0) events.turns(results);
+        else this.#timeline.after(delayMs, () => events.turns(results), scope);
+      },
+    });
+  }
+
+  #atStore(call: StoreCall): Fault | undefined {
+    if (call !== "commit") return undefined;
+    this.#activity++;
+    return this.#crashes?.atCommit();
+  }
+
+  /** The operating system takes the node away, between two instructions; later there is another one. */
+  #die(node: Node | undefined): void {
+    if (node === undefined || this.#node !== node) return;
+    this.#leave();
+    this.#timeline.after(this.#crashes?.downtimeMs() ?? 0, () => this.#open());
+  }
+
+  #leave(): void {
+    const node = this.#node;
+    if (node === undefined) return;
+    this.#node = undefined;
+    this.#activity++;
+    node.scope.ended = true;
+    node.store.crash();
+    node.share?.end();
+  }
+
+  #fail(error: unknown): void {
+    this.#problem ??= error instanceof Error ? error : new Error(String(error));
+  }
+}
