@@ -6,7 +6,7 @@
 import { PerdureError } from "../base/errors.ts";
 import type { Clock, Random } from "../base/ports.ts";
 import { encodeError } from "../base/value.ts";
-import type { Input } from "../journal/types.ts";
+import type { Input, Pid } from "../journal/types.ts";
 import type { ProcessKey, StoreReader, TimerRow } from "../store/port.ts";
 import type { Attempts } from "./attempts.ts";
 import type { Committer } from "./batch.ts";
@@ -20,7 +20,7 @@ export interface CheckpointsPorts {
   readonly committer: Committer;
   readonly attempts: Attempts;
   readonly random: Random;
-  readonly store: Pick<StoreReader, "turns">;
+  readonly store: Pick<StoreReader, "getProcess" | "turns">;
   readonly clock: Clock;
   readonly ties: Ties;
   held(process: ProcessKey): Live | undefined;
@@ -38,12 +38,19 @@ interface Body {
   readonly trapsExits: boolean;
 }
 
+/** What has to be read before a process can be put back. */
+interface Prepared {
+  /** Outcomes it was told of since the checkpoint. */
+  readonly told: readonly Input[];
+  /** Who was at the other end of its links then. */
+  readonly pids: ReadonlyMap<ProcessKey, Pid>;
+}
+
 const pageTurns = 1_000;
 
 export class Checkpoints {
   readonly #ports: CheckpointsPorts;
-  /** What crashed processes had been told since their checkpoints. */
-  readonly #told = new Map<ProcessKey, readonly Input[]>();
+  readonly #prepared = new Map<ProcessKey, Prepared>();
 
   constructor(ports: CheckpointsPorts) {
     this.#ports = ports;
@@ -75,7 +82,12 @@ export class Checkpoints {
       for (const { inputs } of turns) told.push(...inputs.filter(isOutcome));
       from = (turns.at(-1)?.number ?? live.lastTurn) + 1;
     }
-    this.#told.set(live.row.key, told);
+    const pids = new Map<ProcessKey, Pid>();
+    for (const key of body.links) {
+      const row = await this.#ports.store.getProcess(key);
+      if (row !== undefined) pids.set(key, row.pid);
+    }
+    this.#prepared.set(live.row.key, { told, pids });
     const others = [...body.links, ...body.monitors.map(([, target]) => target)];
     const now = live.relations;
     for (const key of [...others, ...(now?.links ?? []), ...(now?.watchers.keys() ?? [])]) {
@@ -86,16 +98,17 @@ export class Checkpoints {
   /** Puts a crashed process back. False if it has no checkpoint, or what was prepared is not there. */
   restore(live: Live, ending: Ending): boolean {
     const { checkpoint } = live;
-    const told = this.#told.get(live.row.key);
-    if (checkpoint === undefined || told === undefined) return false;
-    this.#told.delete(live.row.key);
+    const prepared = this.#prepared.get(live.row.key);
+    if (checkpoint === undefined || prepared === undefined) return false;
+    this.#prepared.delete(live.row.key);
+    const { told } = prepared;
     const body = decode(checkpoint.body);
     const life = live.row.life + 1;
     const turn = live.lastTurn + 1;
     const restore: Input = { kind: "restore", life, seed: this.#ports.random.bytes(32) };
     const again = [
       ...this.#operations(live, body, told),
-      ...this.#links(live, body, told, ending),
+      ...this.#links(live, body, prepared, ending),
       ...this.#monitors(live, body, told, ending),
     ];
     this.#timers(live, body);
@@ -146,7 +159,7 @@ export class Checkpoints {
     stage.effects.push(() => this.#ports.timersSet(missing));
   }
 
-  #links(live: Live, body: Body, told: readonly Input[], ending: Ending): Input[] {
+  #links(live: Live, body: Body, { told, pids }: Prepared, ending: Ending): Input[] {
     const { held, ties } = this.#ports;
     const before = new Set(body.links);
     for (const key of live.relations?.links ?? []) {
@@ -160,7 +173,7 @@ export class Checkpoints {
       if (live.relations?.links.has(key) === true) return [];
       const peer = held(key);
       if (peer !== undefined && !gone(peer)) ties.tie(live, peer);
-      else return told.filter((input) => input.kind === "exit" && input.linked && input.from === peer?.row.pid);
+      else return told.filter((input) => input.kind === "exit" && input.linked && input.from === pids.get(key));
       return [];
     });
   }

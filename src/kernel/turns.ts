@@ -31,7 +31,7 @@ import { Ties } from "./ties.ts";
 export interface TurnsPorts {
   readonly clock: Clock;
   readonly random: Random;
-  readonly store: Pick<StoreReader, "turns">;
+  readonly store: Pick<StoreReader, "getProcess" | "turns">;
   readonly committer: Committer;
   readonly registry: Registry;
   readonly names: Names;
