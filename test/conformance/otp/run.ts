@@ -85,8 +85,7 @@ class Run {
   async #act(action: Action): Promise<void> {
     switch (action.do) {
       case "wait":
-        await this.world.wait(action.ms);
-        return this.#read();
+        return await this.#wait(action.ms);
       case "stop":
         await this.#command({ do: "stop", pid: this.#trace.latest("root")?.pid ?? "" });
         return;
@@ -94,6 +93,16 @@ class Run {
         return await this.#burst(action);
       default:
         return await this.#single(action);
+    }
+  }
+
+  /** Asking for the tree leads to a commit, after which the time that has passed has passed for good. */
+  async #wait(ms: number): Promise<void> {
+    await this.world.rest();
+    const untilMs = this.world.serviceMs + ms;
+    while (this.world.serviceMs < untilMs) {
+      await this.world.waitUntil(untilMs);
+      await this.#tree();
     }
   }
 

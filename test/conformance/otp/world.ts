@@ -77,11 +77,13 @@ export class World {
     return rows.map(({ text }) => text);
   }
 
-  /** Lets so much time pass in which a node runs. */
-  async wait(ms: number): Promise<void> {
-    const untilMs = this.#serviceMs + ms;
-    while (this.#serviceMs < untilMs) await this.#step();
-    await this.rest();
+  /** How much time has passed while a node ran: what supervisors go by. It falls back when a node dies, to its last commit. */
+  get serviceMs(): number {
+    return this.#timeline.wallMs - this.#disk.downtimeMs;
+  }
+
+  async waitUntil(serviceMs: number): Promise<void> {
+    while (this.serviceMs < serviceMs) await this.#step();
   }
 
   /** The node dies, perhaps: for the crashes to say. */
@@ -95,18 +97,18 @@ export class World {
    * that never should.
    */
   async rest(answered: () => boolean = () => true): Promise<void> {
-    const [beganMs, before] = [this.#serviceMs, this.#activity];
+    const [beganMs, before] = [this.serviceMs, this.#activity];
     let seen = -1;
     let quietSinceMs = beganMs;
     for (;;) {
       if (this.#activity !== seen) {
         seen = this.#activity;
-        quietSinceMs = this.#serviceMs;
-      } else if (this.#serviceMs - quietSinceMs >= quietMs && this.#unrest(false) === "") {
+        quietSinceMs = this.serviceMs;
+      } else if (this.serviceMs - quietSinceMs >= quietMs && this.#unrest(false) === "") {
         if (answered() || this.#unrest(true) === "") return;
       }
       if (this.#activity - before > maxActivity) throw new Error("it does not come to rest: turn follows upon turn");
-      if (this.#serviceMs - beganMs > maxUnrestMs) throw new Error(`it does not come to rest: ${this.#unrest(true)}`);
+      if (this.serviceMs - beganMs > maxUnrestMs) throw new Error(`it does not come to rest: ${this.#unrest(true)}`);
       await this.#step();
     }
   }
@@ -122,10 +124,6 @@ export class World {
     while (this.#node?.share?.busy === true);
     if (this.#problem !== undefined) throw this.#problem;
     this.#timeline.step();
-  }
-
-  get #serviceMs(): number {
-    return this.#timeline.wallMs - this.#disk.downtimeMs;
   }
 
   /** What is still to come; "" if nothing is. */
