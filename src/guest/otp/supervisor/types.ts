@@ -31,7 +31,8 @@ export type Shutdown = "brutal_kill" | "infinity" | Duration;
 /**
  * What a restart starts from. `fresh`: from the beginning, as in OTP (the default). `previous`: from the heap just before the
  * turn that failed; the message that made it fail is set aside as a dead letter, everything else is as it was. `checkpoint`:
- * from the heap of the last `checkpoint()`. Where that is not possible, the next of these is tried.
+ * from the heap of the last `checkpoint()`. Where that is not possible, the next of these is tried. A call that made a server fail and
+ * is set aside has no answer: its caller gets CALL_TIMEOUT.
  */
 export type Recover = "previous" | "checkpoint" | "fresh";
 
