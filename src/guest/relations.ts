@@ -118,7 +118,7 @@ export function exit(reason?: unknown): never;
  */
 export function exit(pid: Pid, reason: unknown): void;
 export function exit(...args: [reason?: unknown] | [pid: Pid, reason: unknown]): void {
-  if (args.length < 2) throw new ExitRequest(args.length === 0 ? "normal" : args[0]);
+  if (args.length < 2) throw new ExitRequest(args[0] === undefined ? "normal" : args[0]);
   const [pid, reason] = args as [Pid, unknown];
   requirePid(pid, "exit");
   if (reason === "kill") return issue(emitKind.signal, 0, `kill\n${toWellFormed(pid)}`, "u");

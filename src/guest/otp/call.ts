@@ -1,6 +1,5 @@
 /** Calls, as `gen_server:call` makes them: a monitor, a message, and a timer of the caller's. */
 import { durationMs } from "../../base/duration.ts";
-import type { Duration } from "../../base/duration.ts";
 import { PerdureError } from "../../base/errors.ts";
 import { encodeValue } from "../../base/value.ts";
 import { revived } from "../kernel-operations.ts";
@@ -16,8 +15,8 @@ import { callRefused, revivedRefusal, serverGone } from "./errors.ts";
 /** How long a call waits, unless `within` says otherwise. */
 export const callTimeoutMs = 5000;
 
-/** How long to wait for an answer; `"infinity"` has no limit. */
-export type CallTimeout = Duration | "infinity";
+/** How long to wait for an answer: a duration, or `"infinity"`, which has no limit. */
+export type CallTimeout = "infinity" | number | (string & {});
 
 export function timeoutMsOf(timeout: CallTimeout): number {
   return timeout === "infinity" ? Infinity : durationMs(timeout);

@@ -22,6 +22,7 @@ export let bindReply: (reply: Reply<unknown>, request: Request | undefined) => v
  *       else reply.send(item);
  *     }
  */
+// oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- the caller's answer is typed by it
 export class Reply<T> {
   /** Undefined until the method has returned; null if it was a cast, which nobody waits for. */
   #request: Request | null | undefined;

@@ -13,7 +13,7 @@ interface Running<T> {
 
 export async function* stream<Item, T>(
   items: Iterable<Item> | AsyncIterable<Item>,
-  start: (item: Item) => Running<T>,
+  start: (item: Item) => Running<T> | Promise<Running<T>>,
   { concurrency = 8 }: StreamOptions,
 ): AsyncGenerator<T, void, undefined> {
   if (!Number.isSafeInteger(concurrency) || concurrency < 1) {
@@ -26,7 +26,7 @@ export async function* stream<Item, T>(
   try {
     for await (const item of items) {
       if (running.length === concurrency) yield await next(running);
-      running.push(start(item));
+      running.push(await start(item));
     }
     while (running.length > 0) yield await next(running);
   } finally {

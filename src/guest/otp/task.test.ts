@@ -58,7 +58,9 @@ export async function supervised() {
   const done = await p.Task.under(pid).async(work, 1);
   const failed = await p.Task.under(p.Supervisor.ref(pid)).async(work, 1, "throws");
   const hanging = await p.Task.under(pid).async(work, 1, "hangs");
-  const outcomes = [(await done.result()).n, await failure(failed.result()), (await p.Supervisor.ref(pid).countChildren()).active];
+  const streamed: number[] = [];
+  for await (const { n } of p.Task.under(pid).asyncStream([3, 2], work)) streamed.push(n);
+  const outcomes = [streamed, (await done.result()).n, await failure(failed.result()), (await p.Supervisor.ref(pid).countChildren()).active];
   p.exit(sup.pid, "shutdown");
   return [...outcomes, await failure(hanging.result()), (await failure(p.Task.under(pid).async(work, 1))).code];
 }
@@ -95,8 +97,8 @@ test("a task ends with the process that started it", async () => {
 });
 
 test("supervised tasks end with their supervisor, and their failures are not restarted", async () => {
-  const [n, failed, active, stopped, code] = await world.run("supervised");
-  assert.deepEqual([n, failed.message, active], [1, "unlucky 1", 1]);
+  const [streamed, n, failed, active, stopped, code] = await world.run("supervised");
+  assert.deepEqual([streamed, n, failed.message, active], [[3, 2], 1, "unlucky 1", 1]);
   assert.deepEqual([stopped.details.reason, code], ["shutdown", "SERVER_GONE"]);
 });
 

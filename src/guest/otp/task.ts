@@ -126,6 +126,15 @@ export class SupervisedTasks {
     result.monitor = watch(pid, ({ reason }) => result.ended(pid, reason));
     return new Task(pid, result.promise);
   }
+
+  /** As `Task.asyncStream`. */
+  asyncStream<Item, F extends (this: any, item: Item) => unknown>(
+    items: Iterable<Item> | AsyncIterable<Item>,
+    fn: F,
+    options: StreamOptions = {},
+  ): AsyncGenerator<ResultOf<F>, void, undefined> {
+    return stream(items, (item) => this.async(fn as Spawnable, item) as Promise<Task<ResultOf<F>>>, options);
+  }
 }
 
 /** A supervisor for `Task.under`: a pool of temporary children. */

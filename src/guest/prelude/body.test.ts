@@ -127,6 +127,7 @@ test("a request normalises and checks what it is made of", async () => {
   requests.push(
     "'https://a', { signal: {} }",
     "new Request('https://a', { method: 'PUT', headers: { a: '1' }, body: 'x' }), { headers: { b: '2' } }",
+    "new Request('https://a', { method: 'PUT', body: 'x' }), { method: 'GET' }",
   );
   for (const args of requests) {
     await sameAsNode(

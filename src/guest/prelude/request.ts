@@ -96,7 +96,7 @@ function requestBody(
   headers: Headers,
 ): ByteSource | null {
   const given = init.body ?? null;
-  if ((method === "GET" || method === "HEAD") && given !== null) {
+  if ((method === "GET" || method === "HEAD") && (given ?? from?.body ?? null) !== null) {
     throw new TypeError(`A ${method} request cannot have a body.`);
   }
   if (given === null) return from === undefined ? null : takeBody(from);

@@ -1,6 +1,5 @@
 /** Specifications as a supervisor works with them: checked as OTP checks them, with every default filled in. */
 import { durationMs } from "../../../base/duration.ts";
-import type { Duration } from "../../../base/duration.ts";
 import { lookUp } from "../../entries.ts";
 import { isPlainObject } from "../../plain.ts";
 import { isServerClass } from "../server-loop.ts";
@@ -208,7 +207,7 @@ function isCount(value: unknown): value is number {
 function milliseconds(duration: unknown): number | undefined {
   if (typeof duration !== "number" && typeof duration !== "string") return undefined;
   try {
-    return durationMs(duration as Duration);
+    return durationMs(duration);
   } catch {
     return undefined;
   }

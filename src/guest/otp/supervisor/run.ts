@@ -5,7 +5,7 @@ import { self } from "../../process.ts";
 import { describeReason, ExitRequest } from "../../reason.ts";
 import { guardExits } from "../../relations.ts";
 import { log } from "../../runtime.ts";
-import { Crashed, Exit } from "../../signals.ts";
+import { Crashed, Exit, Internal } from "../../signals.ts";
 import { callRefused } from "../errors.ts";
 import { reply, replyError, Request, Retry, sendAck } from "../requests.ts";
 import { checkFlags } from "./check.ts";
@@ -44,10 +44,11 @@ async function handle(flock: Flock, item: unknown, starter: Pid | undefined): Pr
     if (item.from === starter || item.from === "") return { reason: item.reason };
     return await flock.exited(item.from, item.reason);
   }
-  if (item instanceof Request) return void (await answer(flock, item));
   if (item instanceof Retry) return await flock.retry(item);
-  if (item instanceof Crashed) return void (await flock.crashed(item));
-  log("warn", `Supervisor ${self()} got a message, which it has no use for: ${describeReason(item)}`);
+  if (item instanceof Request) await answer(flock, item);
+  else if (item instanceof Crashed) await flock.crashed(item);
+  else if (!(item instanceof Internal))
+    log("warn", `Supervisor ${self()} got a message, which it has no use for: ${describeReason(item)}`);
   return undefined;
 }
 

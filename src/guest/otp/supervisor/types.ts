@@ -26,7 +26,7 @@ export type Restart = "permanent" | "transient" | "temporary";
  * How a child is stopped: it is told to end with `"shutdown"`, and killed if it has not after this long (5 seconds for workers,
  * no limit for supervisors); `"infinity"` sets no limit, `"brutal_kill"` kills it at once.
  */
-export type Shutdown = "brutal_kill" | "infinity" | Duration;
+export type Shutdown = "brutal_kill" | "infinity" | number | (string & {});
 
 /**
  * What a restart starts from. `fresh`: from the beginning, as in OTP (the default). `previous`: from the heap just before the
