@@ -7,7 +7,6 @@ export interface Lane<T> {
   /** How many of this lane may hold a slot at once. */
   readonly limit: number;
   active: number;
-  waiting: number;
   head: Ticket<T> | undefined;
   tail: Ticket<T> | undefined;
   /** It stands in the ring of lanes. It may stand there in vain: then its turn passes. */
@@ -50,7 +49,7 @@ export class FairQueue<T> {
   }
 
   lane(limit: number): Lane<T> {
-    return { limit, active: 0, waiting: 0, head: undefined, tail: undefined, listed: false };
+    return { limit, active: 0, head: undefined, tail: undefined, listed: false };
   }
 
   /** Puts an item at the end of its lane. */
@@ -59,7 +58,6 @@ export class FairQueue<T> {
     if (lane.tail === undefined) lane.head = ticket;
     else lane.tail.next = ticket;
     lane.tail = ticket;
-    lane.waiting++;
     this.#waiting++;
     this.#list(lane);
     return ticket;
@@ -110,7 +108,6 @@ export class FairQueue<T> {
     else next.previous = previous;
     ticket.previous = undefined;
     ticket.next = undefined;
-    lane.waiting--;
     this.#waiting--;
   }
 }
