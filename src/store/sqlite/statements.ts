@@ -44,7 +44,7 @@ const statements = {
   putProcess: `INSERT INTO process (key, pid, program, entry, args_digest, state, problem, started_at_ms, parent, label, role, restarts,
                  held, traps_exits, life, exited_at_ms, exit_reason, exit_value)
                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-  // Changes no row when the turn before it is missing (before the first, the process).
+  // That it follows on the one before is checked in `journal.ts`.
   putTurn: "INSERT INTO journal (process, turn, at_ms, crc, body) VALUES (?, ?, ?, ?, ?)",
   putOperation: `INSERT OR REPLACE INTO operation (${operationColumns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
   deleteOperation: "DELETE FROM operation WHERE process = ? AND number = ?",
