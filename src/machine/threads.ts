@@ -166,14 +166,15 @@ class GuestThread {
     this.#watching = false;
     const neededMicros = enough * lookEveryMs * 1000 * hungShare;
     const hangs = before === undefined || after === undefined || after - before >= neededMicros;
+    const culprit = Atomics.load(this.#pulse, pulseSlot.process);
+    const input = Atomics.load(this.#pulse, pulseSlot.input);
+    // Last, so that it also says that no other process has begun meanwhile.
     const isSilent = Atomics.load(this.#pulse, pulseSlot.beats) === beats;
-    if (isSilent && (hangs || silent >= looksAtMost)) this.#replaceHung();
+    if (isSilent && (hangs || silent >= looksAtMost)) this.#replaceHung(culprit, input);
     else this.#watch(beats, silent);
   }
 
-  #replaceHung(): void {
-    const culprit = Atomics.load(this.#pulse, pulseSlot.process);
-    const input = Atomics.load(this.#pulse, pulseSlot.input);
+  #replaceHung(culprit: ProcessKey, input: number): void {
     const hung = this.#worker;
     this.#worker = this.#spawn();
     void hung.terminate();
@@ -213,7 +214,9 @@ async function computedMicros(worker: Worker): Promise<number | undefined> {
 }
 
 function hungOutcome(input: number): TurnOutcome {
-  const where = "in one native call that cannot be interrupted";
+  const where = "in native calls, such as JSON.parse of large texts, without a point where it could be interrupted";
   if (input === replayed) return { kind: "broken", detail: `Replaying it hung: more than 30 seconds ${where}.` };
-  return { kind: "fatal", input, reason: "out_of_fuel", detail: `The turn spent more than a second ${where}.` };
+  const advice = "Do such work in a host function, or in pieces with `await sleep(0)` between them.";
+  const detail = `The turn spent more than a second ${where}. ${advice}`;
+  return { kind: "fatal", input, reason: "out_of_fuel", detail };
 }
