@@ -32,6 +32,7 @@ export const errorCodes = {
   PROCESS_DIVERGED: "replaying the process gave other commands than its journal holds",
   PROCESS_BROKEN: "the process cannot be loaded: its journal is damaged",
   NAME_TAKEN: "another process is registered under this name",
+  DEAD_LETTER_NOT_FOUND: "there is no dead letter of this number",
   // Behaviours
   START_FAILED: "a process ended before it had started",
   CALL_TIMEOUT: "a call was not answered in time",

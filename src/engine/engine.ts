@@ -2,7 +2,7 @@ import { resolve as resolvePath } from "node:path";
 import { fileURLToPath } from "node:url";
 import { PerdureError } from "../base/errors.ts";
 import { newPid, validatePid } from "../base/ids.ts";
-import { encodeValue } from "../base/value.ts";
+import { decodeValue, encodeValue } from "../base/value.ts";
 import type { Pid } from "../journal/types.ts";
 import { engineHash } from "../machine/engine-binary.ts";
 import { createRunner } from "../operations/runner.ts";
@@ -10,6 +10,8 @@ import type { Runner } from "../operations/runner.ts";
 import { buildProgram, checkEntry, loadPrelude } from "../program/index.ts";
 import type { Program } from "../program/index.ts";
 import type { ProcessFilter } from "../store/port.ts";
+import { Caller, timeoutMsOf } from "./caller.ts";
+import type { DeadLetter, DeadLetterFilter } from "./dead-letters.ts";
 import { defaultCloseTimeoutMs, printLog, printNotice } from "./defaults.ts";
 import type { ProcessHandle } from "./handle.ts";
 import { HostFunctions } from "./host-functions.ts";
@@ -17,10 +19,13 @@ import { KernelClient } from "./kernel-client.ts";
 import type { KernelEvent } from "./kernel-client.ts";
 import type { EngineOptions, StartOptions } from "./options.ts";
 import { outcomeOf } from "./outcome.ts";
+import { serverHandle, supervisorHandle } from "./servers.ts";
+import type { KeyedServerHandle, ServerHandle, SupervisorHandle } from "./servers.ts";
 import { environment } from "./service.ts";
 import { StackMapper } from "./stacks.ts";
 import { systemClock, systemRandom } from "./system.ts";
-import type { EntryArgs, EntryName, EntryResult } from "./types.ts";
+import type { ProcessTree } from "./tree.ts";
+import type { EntryArgs, EntryName, EntryResult, KeyedName, ServerName, ServerOf } from "./types.ts";
 import type { ProcessView } from "./views.ts";
 
 /**
@@ -37,6 +42,7 @@ export class Engine<P = unknown> implements AsyncDisposable {
   readonly #program: Program | undefined;
   readonly #runner: Runner;
   readonly #stacks: StackMapper;
+  readonly #caller: Caller;
   #kernel!: KernelClient;
   #closing: Promise<void> | undefined;
   #failure: Error | undefined;
@@ -74,6 +80,11 @@ export class Engine<P = unknown> implements AsyncDisposable {
       ...(options.fetchPolicy === undefined ? {} : { fetchPolicy: options.fetchPolicy }),
     });
     this.#stacks = new StackMapper(preludeMap, (hash) => this.#kernel.call("sourceMap", hash));
+    this.#caller = new Caller({
+      call: (request) => this.#kernel.call("call", request),
+      send: (to, body) => this.#kernel.call("send", to, body),
+      mapError: (pid, error) => this.#mapError(pid, error),
+    });
   }
 
   async #open(): Promise<void> {
@@ -117,23 +128,20 @@ export class Engine<P = unknown> implements AsyncDisposable {
     args: EntryArgs<P, E>,
     options: StartOptions = {},
   ): Promise<ProcessHandle<EntryResult<P, E>>> {
-    const program = this.#program;
-    if (program === undefined) {
-      throw new PerdureError(
-        "PROGRAM_NOT_FOUND",
-        "This engine was opened without a program, so it can only go on with what was started before. Pass `program` to Engine.open.",
-      );
-    }
+    const program = this.#requireProgram();
     const script = entry === "" && !program.entries.includes("default");
     if (!script) checkEntry(program, entry === "" ? "default" : entry);
-    if (options.id !== undefined) validatePid(options.id);
-    const pid = options.id ?? newPid(systemRandom);
+    const { id, role, label } = options;
+    if (id !== undefined) validatePid(id);
+    const pid = id ?? newPid(systemRandom);
     const call = {
       pid,
       program: program.hash,
       entry: script ? "" : entry || "default",
       args: encodeValue([...args]),
       env: environment(this.#options.env ?? []),
+      ...(role === undefined ? {} : { role }),
+      ...(label === undefined ? {} : { label }),
     };
     const { created } = await this.#kernel.call("start", call);
     return this.#handle<EntryResult<P, E>>(pid, created);
@@ -142,6 +150,92 @@ export class Engine<P = unknown> implements AsyncDisposable {
   /** A handle on a process by its pid. It is not looked up before it is used. */
   get<Result = unknown>(pid: Pid): ProcessHandle<Result> {
     return this.#handle<Result>(pid, false);
+  }
+
+  #requireProgram(): Program {
+    if (this.#program !== undefined) return this.#program;
+    throw new PerdureError(
+      "PROGRAM_NOT_FOUND",
+      "This engine was opened without a program, so it can only go on with what was started before. Pass `program` to Engine.open.",
+    );
+  }
+
+  /**
+   * The server that a class has for a key, the same as `Cart.at(key)` is inside the program: started by its first call or cast,
+   * wherever that comes from.
+   *
+   *     const count = await engine.at("Cart", "customer-17").add(item);
+   *
+   * Throws ENTRY_NOT_FOUND, PROGRAM_NOT_FOUND.
+   */
+  at<E extends KeyedName<P>>(entry: E, key: string): KeyedServerHandle<ServerOf<P, E>> {
+    const program = this.#requireProgram();
+    checkEntry(program, entry);
+    const call = { program: program.hash, entry, key, args: encodeValue([key]) };
+    let found: Promise<Pid> | undefined;
+    const pid = (): Promise<Pid> => {
+      found ??= this.#kernel.call("keyed", { ...call, env: environment(this.#options.env ?? []) });
+      found.catch(() => (found = undefined));
+      return found;
+    };
+    const lost = (): boolean => {
+      found = undefined;
+      return true;
+    };
+    const reach = this.#caller.reach({ pid, lost });
+    return serverHandle(reach, { pid, key }, timeoutMsOf) as KeyedServerHandle<ServerOf<P, E>>;
+  }
+
+  /**
+   * A server of a class that runs already, by pid or registered name. Nothing is checked before it is called.
+   *
+   *     const stock = engine.server("Stock", "stock");
+   *     await stock.within("1 min").recount();
+   */
+  server<E extends ServerName<P>>(_entry: E, target: Pid): ServerHandle<ServerOf<P, E>> {
+    const reach = this.#caller.reach({ pid: () => target, lost: () => false });
+    return serverHandle(reach, { pid: target }, timeoutMsOf) as ServerHandle<ServerOf<P, E>>;
+  }
+
+  /** A supervisor that runs already, by pid or registered name. */
+  supervisor(target: Pid): SupervisorHandle {
+    return supervisorHandle(this.#caller.reach({ pid: () => target, lost: () => false }), target);
+  }
+
+  /** Whom a registered name stands for. */
+  async whereis(name: string): Promise<Pid | undefined> {
+    return await this.#kernel.call("whereis", name);
+  }
+
+  /** All that lives, by who started whom. */
+  async tree(): Promise<ProcessTree[]> {
+    return await this.#kernel.call("tree");
+  }
+
+  /** Messages that made their processes fail and were set aside, oldest first. */
+  async deadLetters(filter: DeadLetterFilter = {}): Promise<DeadLetter[]> {
+    const letters = await this.#kernel.call("deadLetters", filter);
+    return await Promise.all(
+      letters.map(async ({ seq, pid, program, from, atMs, body, reason, value }) => {
+        const error = decodeValue(value);
+        await this.#stacks.prepare(program);
+        this.#stacks.mapError(program, error);
+        return { seq, pid, from, atMs, message: decodeValue(body), reason, error };
+      }),
+    );
+  }
+
+  /**
+   * Sends a dead letter again, to the process that it was for or to another, and takes it off the list, in one step. Throws
+   * DEAD_LETTER_NOT_FOUND; PROCESS_EXITED and PROCESS_NOT_FOUND, and then it stays.
+   */
+  async resend(seq: number, options: { readonly to?: Pid } = {}): Promise<void> {
+    await this.#kernel.call("resend", seq, options.to);
+  }
+
+  /** Takes a dead letter off the list. Throws DEAD_LETTER_NOT_FOUND. */
+  async dropDeadLetter(seq: number): Promise<void> {
+    await this.#kernel.call("dropDeadLetter", seq);
   }
 
   /** The newest processes first. */
@@ -186,16 +280,28 @@ export class Engine<P = unknown> implements AsyncDisposable {
         const exit = await kernel.call("exit", pid);
         // What it printed last is on its way here, and comes before its end.
         await this.#stacks.inOrderSoFar();
-        const program = exit.reason === "normal" ? undefined : await kernel.call("programOf", pid);
-        await this.#stacks.prepare(program);
+        const program = exit.reason === "normal" ? undefined : await this.#prepareStacks(pid);
         return outcomeOf(pid, exit, (error) => this.#stacks.mapError(program, error)) as Result;
       },
       send: async (message) => await kernel.call("send", pid, encodeValue(message)),
       status: async () => await kernel.call("details", pid),
       history: async (options = {}) => await kernel.call("history", pid, options),
       cancel: async (reason = "The process was cancelled.") => await kernel.call("cancel", pid, reason),
+      shutdown: async () => await kernel.call("shutdown", pid),
       kill: async () => await kernel.call("kill", pid),
+      pause: async () => await kernel.call("control", pid, "pause"),
+      resume: async () => await kernel.call("control", pid, "resume"),
     };
+  }
+
+  async #mapError(pid: Pid, error: unknown): Promise<void> {
+    if (error instanceof Error) this.#stacks.mapError(await this.#prepareStacks(pid), error);
+  }
+
+  async #prepareStacks(pid: Pid): Promise<string | undefined> {
+    const program = await this.#kernel.call("programOf", pid);
+    await this.#stacks.prepare(program);
+    return program;
   }
 
   #heard(event: KernelEvent): void {

@@ -20,6 +20,15 @@ export interface ProcessHandle<Result = unknown> {
   history(options?: HistoryOptions): Promise<TurnView[]>;
   /** Asks the process to wind up: its AbortSignal fires, pending waits reject with CancelledError, cleanup may run. */
   cancel(reason?: string): Promise<void>;
+  /**
+   * Tells the process to end in good order, as its supervisor would: one that traps exits, such as a supervisor or a server with
+   * `terminate`, does its last work first; any other ends at once, with the reason `shutdown`.
+   */
+  shutdown(): Promise<void>;
   /** Ends the process at once. No `finally` of it runs. */
   kill(): Promise<void>;
+  /** Stops its turns until `resume`; what reaches it waits. False if it has been stopped so before, or waits for its supervisor. */
+  pause(): Promise<boolean>;
+  /** Lets it go on after `pause`. False if it was not paused. */
+  resume(): Promise<boolean>;
 }

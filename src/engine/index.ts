@@ -2,8 +2,12 @@
 export { Engine } from "./engine.ts";
 export type { ProcessHandle } from "./handle.ts";
 export type { EngineOptions, LogEntry, StartOptions } from "./options.ts";
-export type { EntryArgs, EntryName, EntryResult } from "./types.ts";
-export type { HistoryOptions, LogView, OperationView, ProcessDetails, ProcessView, TurnView } from "./views.ts";
+export type { DeadLetter, DeadLetterFilter } from "./dead-letters.ts";
+export type { HostCasts, HostChildSpec, KeyedServerHandle, ServerHandle, SupervisorHandle } from "./servers.ts";
+export type { ProcessTree } from "./tree.ts";
+export type { AnyServer, EntryArgs, EntryName, EntryResult, KeyedName, ServerName, ServerOf } from "./types.ts";
+export type { Ending, HistoryOptions, LogView, OperationView, ProcessDetails, ProcessView, TurnView } from "./views.ts";
+export { Refusal } from "../guest/otp/errors.ts";
 export { isPerdureError, PerdureError } from "../base/errors.ts";
 export type { ErrorCode } from "../base/errors.ts";
 export type { Duration } from "../base/duration.ts";

@@ -26,7 +26,6 @@ async function main(): Promise<void> {
     events: {
       logs: (logs) => post({ kind: "logs", logs }),
       exited: (exits) => post({ kind: "exited", exits }),
-      answered: (answer) => post({ kind: "answered", answer }),
       notice: (notice) => post({ kind: "notice", notice }),
       failed: (error) => post({ kind: "failed", error: toWireError(error) }),
     },

@@ -1,5 +1,4 @@
 /** Between the main thread (host code, callers) and the kernel thread (kernel, store, lease). */
-import type { Payload } from "../base/value.ts";
 import type { KernelLog, KernelNotice, OperationReport, OperationRequest } from "../kernel/ports.ts";
 import type { Pid } from "../journal/types.ts";
 import type { ProcessExit } from "../store/port.ts";
@@ -12,10 +11,17 @@ type Methods = Pick<
   | "start"
   | "send"
   | "cancel"
+  | "shutdown"
   | "kill"
   | "retry"
   | "control"
   | "whereis"
+  | "keyed"
+  | "call"
+  | "deadLetters"
+  | "resend"
+  | "dropDeadLetter"
+  | "tree"
   | "exit"
   | "details"
   | "list"
@@ -45,6 +51,5 @@ export type FromKernel =
   | { readonly kind: "proceed" | "abort"; readonly token: string }
   | { readonly kind: "logs"; readonly logs: readonly KernelLog[] }
   | { readonly kind: "exited"; readonly exits: readonly { readonly pid: Pid; readonly exit: ProcessExit }[] }
-  | { readonly kind: "answered"; readonly answer: { readonly to: string; readonly from: Pid; readonly body: Payload } }
   | { readonly kind: "notice"; readonly notice: KernelNotice }
   | { readonly kind: "failed"; readonly error: WireError };

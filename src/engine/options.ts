@@ -33,6 +33,9 @@ export interface EngineOptions {
 export interface StartOptions {
   /** The process's pid: 1 to 200 printable characters. The same id always gives the same process. Default: a new one. */
   readonly id?: Pid;
+  /** What it is and what it is called, for people: `perdure tree` shows them. A supervisor's children have them by themselves. */
+  readonly role?: "server" | "supervisor" | "task";
+  readonly label?: string;
 }
 
 export interface LogEntry {

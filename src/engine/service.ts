@@ -4,6 +4,7 @@
  */
 import { createHash } from "node:crypto";
 import type { Clock, Random } from "../base/ports.ts";
+import { encodeValue } from "../base/value.ts";
 import type { Payload } from "../base/value.ts";
 import type { Pid } from "../journal/types.ts";
 import { Kernel } from "../kernel/kernel.ts";
@@ -15,6 +16,13 @@ import type { GuestThreadOptions } from "../machine/thread-messages.ts";
 import type { ProcessExit, ProcessFilter, Store } from "../store/port.ts";
 import { createMemoryStore } from "../store/memory/index.ts";
 import { openSqliteStore } from "../store/sqlite/index.ts";
+import { keyedPid } from "../base/ids.ts";
+import { Calls } from "./calls.ts";
+import type { CallOutcome, CallRequest } from "./calls.ts";
+import { findDeadLetter, noLetter, readDeadLetters } from "./dead-letters.ts";
+import type { DeadLetterFilter, StoredLetter } from "./dead-letters.ts";
+import { processTree } from "./tree.ts";
+import type { ProcessTree } from "./tree.ts";
 import { history, listProcesses, processDetails } from "./views.ts";
 import type { HistoryOptions, ProcessDetails, ProcessView, TurnView } from "./views.ts";
 
@@ -44,13 +52,20 @@ export interface StartCall {
   readonly args: Payload;
   readonly env: Readonly<Record<string, string>>;
   readonly role?: string;
+  readonly label?: string;
+}
+
+/** The server of a class for a key. */
+export interface KeyedCall extends Pick<StartCall, "program" | "entry" | "args" | "env"> {
+  readonly key: string;
 }
 
 export interface ServicePorts {
   readonly clock: Clock;
   readonly random: Random;
   readonly defer: (fn: () => void) => void;
-  readonly events: KernelEvents;
+  /** Answers from guests are for calls that wait in here. */
+  readonly events: Omit<KernelEvents, "answered">;
   /** Operations on their way to the host. */
   readonly runner: OperationRunner;
 }
@@ -59,6 +74,7 @@ export class EngineService {
   readonly #store: Store;
   readonly #ports: ServicePorts;
   #kernel!: Kernel;
+  #calls!: Calls;
   #report: (reports: readonly OperationReport[]) => void = () => undefined;
 
   static async open(options: ServiceOptions, ports: ServicePorts): Promise<EngineService> {
@@ -81,12 +97,17 @@ export class EngineService {
   async #open(options: ServiceOptions): Promise<void> {
     const { clock, random, defer, events, runner } = this.#ports;
     const engine = readEngineBinary();
+    this.#calls = new Calls({
+      clock,
+      locate: (to) => this.#kernel.whereis(to) ?? to,
+      send: (pid, body) => this.#kernel.send(pid, body),
+    });
     this.#kernel = await Kernel.open({
       store: this.#store,
       clock,
       random,
       defer,
-      events,
+      events: this.#overhear(events),
       env: () => environment(options.env ?? []),
       machine: (machineEvents: MachineEvents) =>
         createGuestThreads({
@@ -102,6 +123,22 @@ export class EngineService {
         return runner;
       },
     });
+  }
+
+  /** Calls that wait for an answer hear of answers and ends first. */
+  #overhear(events: ServicePorts["events"]): KernelEvents {
+    return {
+      ...events,
+      answered: (answer) => this.#calls.answered(answer),
+      exited: (exits) => {
+        for (const { pid, exit } of exits) this.#calls.exited(pid, exit);
+        events.exited(exits);
+      },
+      notice: (notice) => {
+        if (notice.kind === "broken") this.#calls.broke(notice.pid, notice.message);
+        events.notice(notice);
+      },
+    };
   }
 
   reports(reports: readonly OperationReport[]): void {
@@ -134,12 +171,30 @@ export class EngineService {
     return await this.#kernel.start({ ...call, argsDigest: argsDigest(call.entry, call.args) });
   }
 
+  /** Gets or starts the server of a key: the process that guests find by the same entry and key. */
+  async keyed({ key, ...call }: KeyedCall): Promise<Pid> {
+    for (let generation = 1; ; generation++) {
+      const pid = keyedPid(call.entry, key, generation);
+      const { created } = await this.start({ ...call, pid, label: key, role: "server" });
+      if (created || (await this.#store.findProcess(pid))?.state !== "exited") return pid;
+    }
+  }
+
+  call(request: CallRequest): Promise<CallOutcome> {
+    return this.#calls.call(request);
+  }
+
   send(pid: Pid, body: Payload): Promise<void> {
     return this.#kernel.send(pid, body);
   }
 
   cancel(pid: Pid, reason: string): Promise<void> {
     return this.#kernel.cancel(pid, reason);
+  }
+
+  shutdown(pid: Pid): Promise<void> {
+    const value = encodeValue(undefined);
+    return this.#kernel.deliver(pid, { kind: "exit", from: "", reason: "shutdown", value, linked: false, held: "" });
   }
 
   kill(pid: Pid): Promise<void> {
@@ -152,6 +207,26 @@ export class EngineService {
 
   whereis(name: string): Pid | undefined {
     return this.#kernel.whereis(name);
+  }
+
+  deadLetters(filter: DeadLetterFilter): Promise<StoredLetter[]> {
+    return readDeadLetters(this.#store, filter);
+  }
+
+  /** `to`: whom it goes to, if not to the process that failed. Throws DEAD_LETTER_NOT_FOUND. */
+  async resend(seq: number, to: Pid | undefined): Promise<void> {
+    const { pid, from, body } = await findDeadLetter(this.#store, seq);
+    await this.#kernel.resend(seq, to ?? pid, { kind: "message", from, body });
+  }
+
+  async dropDeadLetter(seq: number): Promise<void> {
+    const [letter] = await this.#store.deadLetters(undefined, seq - 1, 1);
+    if (letter?.seq !== seq) throw noLetter(seq);
+    await this.#kernel.dropDeadLetter(seq);
+  }
+
+  tree(): Promise<ProcessTree[]> {
+    return processTree(this.#store);
   }
 
   retry(pid: Pid, operation: number): Promise<boolean> {

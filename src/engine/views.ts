@@ -1,7 +1,6 @@
 /** What people and tools see of a store: processes, turns and logs, readable. Works on any reader, with or without a node. */
 import { PerdureError } from "../base/errors.ts";
-import type { Payload } from "../base/value.ts";
-import type { CommandDigest, ExitReason, Input, LogLevel, Pid, Turn } from "../journal/types.ts";
+import type { CommandDigest, ExitReason, Input, LogLevel, Pid, ProcessKey, Turn } from "../journal/types.ts";
 import type { OperationState, ProcessFilter, ProcessRow, ProcessState, StoreReader } from "../store/port.ts";
 
 export interface ProcessView {
@@ -14,13 +13,35 @@ export interface ProcessView {
   /** Why it waits for a person; "" if it does not. */
   readonly problem: string;
   readonly startedAtMs: number;
+  /** The process that spawned it; "" if it was started from outside. */
+  readonly parent: Pid;
+  /** What its parent calls it, such as a supervisor's child id or a keyed server's key; "" if it has no such name. */
+  readonly label: string;
+  /** `server`, `supervisor`, `task`, or "". */
+  readonly role: string;
+  /** How often its supervisor had restarted this child when it started this process. */
+  readonly restarts: number;
+  /** The names it is registered under. */
+  readonly names: readonly string[];
   /** How it ended. */
-  readonly exit?: { readonly atMs: number; readonly reason: ExitReason };
+  readonly exit?: Ending;
+  /** Of a crashed process: how it will end unless its supervisor lets it go on. */
+  readonly crash?: Ending;
+}
+
+export interface Ending {
+  readonly atMs: number;
+  readonly reason: ExitReason;
 }
 
 export interface ProcessDetails extends ProcessView {
   /** Turns it has taken. */
   readonly turns: number;
+  /** From 1; each time it goes back to its checkpoint another life begins. */
+  readonly life: number;
+  /** Processes it is linked to, and those it monitors. */
+  readonly links: readonly Pid[];
+  readonly monitors: readonly Pid[];
   /** What it waits for. */
   readonly operations: readonly OperationView[];
   readonly timers: readonly { readonly number: number; readonly dueMs: number; readonly clock: "wall" | "service" }[];
@@ -54,10 +75,23 @@ export interface LogView {
   readonly text: string;
 }
 
-export function processView(row: ProcessRow): ProcessView {
-  const { pid, state, program, problem, startedAtMs, exit } = row;
-  const view = { pid, state, entry: row.entry || "default", program, problem, startedAtMs };
-  return exit === undefined ? view : { ...view, exit: { atMs: exit.atMs, reason: exit.reason } };
+/** Who is registered under which names. */
+export type NamesByKey = ReadonlyMap<ProcessKey, readonly string[]>;
+
+export async function readNames(store: StoreReader): Promise<NamesByKey> {
+  const names = new Map<ProcessKey, string[]>();
+  for (const { name, process } of await store.names()) names.set(process, [...(names.get(process) ?? []), name]);
+  return names;
+}
+
+export function processView(row: ProcessRow, names: NamesByKey): ProcessView {
+  const { key, pid, state, program, problem, startedAtMs, parent, label, role, restarts, exit } = row;
+  const about = { parent, label, role, restarts, names: names.get(key) ?? [] };
+  const view = { pid, state, entry: row.entry || "default", program, problem, startedAtMs, ...about };
+  if (exit === undefined) return view;
+  const ending = { atMs: exit.atMs, reason: exit.reason };
+  // What the kernel notes of a crash is for itself.
+  return state === "exited" ? { ...view, exit: ending } : { ...view, problem: "", crash: ending };
 }
 
 export async function findProcess(store: StoreReader, pid: Pid): Promise<ProcessRow> {
@@ -72,17 +106,22 @@ export async function findProcess(store: StoreReader, pid: Pid): Promise<Process
   return row;
 }
 
-export async function processDetails(store: StoreReader, pid: Pid): Promise<ProcessDetails> {
+/** `names`: where they have been read already. */
+export async function processDetails(store: StoreReader, pid: Pid, names?: NamesByKey): Promise<ProcessDetails> {
   const row = await findProcess(store, pid);
-  const [operations, timers, inbox, turns] = await Promise.all([
+  const [operations, timers, inbox, turns, { links, monitors }] = await Promise.all([
     store.operations(row.key),
     store.timers(row.key),
     store.inbox(row.key),
     store.lastTurn(row.key),
+    store.relations(row.key),
   ]);
   return {
-    ...processView(row),
+    ...processView(row, names ?? (await readNames(store))),
     turns,
+    life: row.life,
+    links,
+    monitors,
     operations: operations.map(({ number, name, state, attempt, notBeforeMs, lastError }) => ({
       number,
       name,
@@ -97,7 +136,8 @@ export async function processDetails(store: StoreReader, pid: Pid): Promise<Proc
 }
 
 export async function listProcesses(store: StoreReader, filter: ProcessFilter): Promise<ProcessView[]> {
-  return (await store.listProcesses(filter)).map(processView);
+  const [rows, names] = await Promise.all([store.listProcesses(filter), readNames(store)]);
+  return rows.map((row) => processView(row, names));
 }
 
 export interface HistoryOptions {
@@ -116,12 +156,4 @@ export async function history(store: StoreReader, pid: Pid, options: HistoryOpti
 
 function turnView(turn: Turn): TurnView {
   return { turn: turn.number, timeMs: turn.timeMs, inputs: turn.inputs, commands: turn.commands };
-}
-
-/** The process's exit, or undefined while it lives. */
-export async function findExit(
-  store: StoreReader,
-  pid: Pid,
-): Promise<{ reason: ExitReason; value: Payload; atMs: number } | undefined> {
-  return (await findProcess(store, pid)).exit;
 }

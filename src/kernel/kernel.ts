@@ -50,8 +50,9 @@ export interface StartRequest {
   /** SHA-256 of entry and arguments, hex. */
   readonly argsDigest: string;
   readonly env: Readonly<Record<string, string>>;
-  /** `supervisor`, `server`, …: for people. */
+  /** `supervisor`, `server`, …, and a keyed server's key: for people. */
   readonly role?: string;
+  readonly label?: string;
 }
 
 const tickMs = 20;
@@ -195,7 +196,7 @@ export class Kernel {
     const known = (await this.#registry.find(request.pid)) ?? this.#registry.named(request.pid);
     this.#checkOpen();
     if (known !== undefined) return { pid: await this.#startedBefore(known, request), created: false };
-    const { pid, program, entry, args, argsDigest, env, role = "" } = request;
+    const { pid, program, entry, args, argsDigest, env, role = "", label = "" } = request;
     const startedAtMs = this.#ports.clock.nowMs();
     const row: ProcessRow = {
       key: this.#nextKey++,
@@ -207,7 +208,7 @@ export class Kernel {
       problem: "",
       startedAtMs,
       parent: "",
-      label: "",
+      label,
       role,
       restarts: 0,
       held: false,
@@ -234,16 +235,16 @@ export class Kernel {
 
   /** Delivers a message from outside. Resolves when it is durable. Throws PROCESS_NOT_FOUND, PROCESS_EXITED. */
   async send(pid: Pid, body: Payload): Promise<void> {
-    await this.#deliver(pid, { kind: "message", from: "", body });
+    await this.deliver(pid, { kind: "message", from: "", body });
   }
 
   async cancel(pid: Pid, reason: string): Promise<void> {
-    await this.#deliver(pid, { kind: "cancel", reason });
+    await this.deliver(pid, { kind: "cancel", reason });
   }
 
   /** Ends a process at once, in mid-turn if it must be. Resolves when that is durable. */
   async kill(pid: Pid): Promise<void> {
-    await this.#deliver(pid, { kind: "fatal", reason: "killed", detail: "Killed." });
+    await this.deliver(pid, { kind: "fatal", reason: "killed", detail: "Killed." });
   }
 
   /** Whom a registered name stands for. */
@@ -258,6 +259,24 @@ export class Kernel {
     const changed = this.#turns.control(live, kind);
     if (changed) await this.#awaited.commit();
     return changed;
+  }
+
+  /**
+   * Sends a message that was set aside on to a process, in place of the dead letter `seq`. Resolves when that is durable. Throws
+   * PROCESS_NOT_FOUND, PROCESS_EXITED; then the letter stays.
+   */
+  async resend(seq: number, pid: Pid, input: Input): Promise<void> {
+    const live = await this.#alive(this.#names.pidOf(pid) ?? pid);
+    if (gone(live)) throw exited(pid);
+    this.#committer.stage.deadLettersGone.push(seq);
+    this.#turns.deliver(live, input);
+    await this.#awaited.commit();
+  }
+
+  async dropDeadLetter(seq: number): Promise<void> {
+    this.#checkOpen();
+    this.#committer.stage.deadLettersGone.push(seq);
+    await this.#awaited.commit();
   }
 
   /** Lets a quarantined operation go on. Resolves when that is durable: with false if it was not quarantined. */
@@ -315,7 +334,8 @@ export class Kernel {
 
   // -- inputs ---------------------------------------------------------------------------------------------------
 
-  async #deliver(pid: Pid, input: Input): Promise<void> {
+  /** Resolves when it is durable. Throws PROCESS_NOT_FOUND, PROCESS_EXITED. */
+  async deliver(pid: Pid, input: Input): Promise<void> {
     const live = await this.#alive(this.#names.pidOf(pid) ?? pid);
     await this.#submit(live, queueInput(input, this.#ports.clock.nowMs()));
   }

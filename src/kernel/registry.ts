@@ -138,7 +138,8 @@ export class Registry {
     this.find(pid).then((found) => {
       const row = found !== undefined && "row" in found ? found.row : found;
       if (row === undefined) reject(notFound(pid));
-      else if (row.exit !== undefined) resolve(row.exit);
+      // A crashed process has an exit too, which it may be spared.
+      else if (row.state === "exited" && row.exit !== undefined) resolve(row.exit);
       // What is in memory alone is told by `broke`, when it is durable.
       else if (row.state === "broken" && (row === found || (found as Live).uncommitted === 0)) reject(broken(row));
       else return;

@@ -2,9 +2,10 @@
 import type { AnyNode } from "acorn";
 import type { BundledModule } from "./bundle.ts";
 import { parseModule, readScope } from "./syntax.ts";
+import type { Shape } from "./syntax.ts";
 
 /**
- * Every export that may be a function, read from the bundle: there types are gone, and what a module re-exports from
+ * Every export that may be a function, a server's class or a supervisor, read from the bundle: there types are gone, and what a module re-exports from
  * another file or a package is bound in the same scope. Exports that only running the bundle would tell are listed too.
  */
 export function listEntries(bundle: string, modules: readonly BundledModule[]): string[] {
@@ -14,13 +15,17 @@ export function listEntries(bundle: string, modules: readonly BundledModule[]): 
   return modules.flatMap(({ path }, i) => {
     const exported = namespaces.get(path) ?? [];
     const startable = exported.filter(
-      ({ binding }) => binding === undefined || scope.lookup(binding).shape.kind !== "value",
+      ({ binding }) => binding === undefined || isStartable(scope.lookup(binding).shape),
     );
     const names = startable
       .map(({ name }) => name)
       .sort((a, b) => Number(b === "default") - Number(a === "default") || (a < b ? -1 : 1));
     return names.map((name) => (i === 0 ? name : `${path}#${name}`));
   });
+}
+
+function isStartable(shape: Shape): boolean {
+  return shape.kind !== "value" || shape.isSubclass === true;
 }
 
 interface Export {

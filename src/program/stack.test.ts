@@ -77,6 +77,18 @@ test("frames of the prelude are dropped, unless there is nothing else to show", 
   assert.equal(mapStack(own, {}), own);
 });
 
+test("native frames that the prelude called go with its own, others stay", () => {
+  const maps = { programMap: lineMap("app.ts"), preludeMap: lineMap("guest/prelude/core.ts") };
+  const stack = [
+    "    at map (native)",
+    "    at fail (perdure:program:2:1)",
+    "    at apply (native)",
+    "    at call (native)",
+    "    at run (perdure:prelude:1:1)",
+  ];
+  assert.deepEqual(mapStack(stack.join("\n"), maps).split("\n"), ["    at map (native)", "    at fail (app.ts:2:1)"]);
+});
+
 test("what cannot be mapped stays as it is", () => {
   const stack = [
     "",

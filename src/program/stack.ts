@@ -15,12 +15,13 @@ export interface StackMaps {
 // "    at fn (file:line:column)", or without a function "    at file:line:column"; file names may contain colons. Where an
 // error with fields is printed, a brace follows its last frame.
 const framePattern = /^(\s*at (?:.*\()?)([^()]+):(\d+):(\d+)(\)?)( \{)?$/;
+const nativePattern = /^\s*at .*\(native\)$/;
 
 /**
  * Maps the frames of a QuickJS stack to the sources: `at order (perdure:program:12:34)` becomes `at order (app.ts:3:5)`.
  *
- * Frames of the prelude are Perdure's own affair and dropped, unless the stack has no other place to show. Frames without
- * a place (`(native)`), and lines that are no frames, are kept as they are. Never throws.
+ * Frames of the prelude, and native ones that it called, are Perdure's own affair and dropped, unless the stack has no other
+ * place to show. Other frames without a place (`(native)`), and lines that are no frames, are kept as they are. Never throws.
  */
 export function mapStack(stack: string, maps: StackMaps): string {
   const lines = stack.split("\n").map((line) => ({ line, frame: framePattern.exec(line) }));
@@ -29,7 +30,10 @@ export function mapStack(stack: string, maps: StackMaps): string {
   for (const { line, frame } of lines) {
     if (frame === null) kept.push(line);
     else if (frame[2] !== preludeFileName || !elsewhere) kept.push(mapFrame(frame, maps));
-    else if (frame[6] !== undefined && kept.length > 0) kept.push(kept.pop() + frame[6]);
+    else {
+      while (nativePattern.test(kept.at(-1) ?? "")) kept.pop();
+      if (frame[6] !== undefined && kept.length > 0) kept.push(kept.pop() + frame[6]);
+    }
   }
   return kept.join("\n");
 }

@@ -11,8 +11,8 @@ export type Shape =
   | { readonly kind: "unknown" }
   /** A function that is not async, or a generator. `what` is for messages, as in "a class". */
   | { readonly kind: "function"; readonly what: string }
-  /** Certainly not callable. */
-  | { readonly kind: "value"; readonly what: string };
+  /** Certainly not callable. A class that extends another may be that of a server, which can be started. */
+  | { readonly kind: "value"; readonly what: string; readonly isSubclass?: boolean };
 
 const unknown: Shape = { kind: "unknown" };
 
@@ -122,7 +122,7 @@ function shapeOf(node: AnyNode, lookup: (name: string) => Shape): Shape {
       return shapeOfFunction(node);
     case "ClassDeclaration":
     case "ClassExpression":
-      return { kind: "value", what: "a class" };
+      return { kind: "value", what: "a class", isSubclass: node.superClass != null };
     case "Literal":
       return { kind: "value", what: describeLiteral(node.value) };
     case "TemplateLiteral":

@@ -1,0 +1,118 @@
+/** Calls from the host to processes, on the caller's side: values are encoded and read here, so that the kernel need not. */
+import { durationMs } from "../base/duration.ts";
+import { PerdureError } from "../base/errors.ts";
+import { newPid } from "../base/ids.ts";
+import { decodeValue, encodeValue } from "../base/value.ts";
+import type { Payload } from "../base/value.ts";
+import type { CallTimeout } from "../guest/otp/call.ts";
+import { revivedRefusal, serverGone } from "../guest/otp/errors.ts";
+import { revived } from "../guest/kernel-operations.ts";
+import { joinReason } from "../guest/reason.ts";
+import type { Pid } from "../journal/types.ts";
+import type { CallOutcome, CallRequest } from "./calls.ts";
+import { systemRandom } from "./system.ts";
+import type { Reach } from "./servers.ts";
+
+export interface CallerPorts {
+  call(request: CallRequest): Promise<CallOutcome>;
+  send(to: Pid, body: Payload): Promise<void>;
+  /** Puts the stacks of what a process threw in terms of the user's files. */
+  mapError(pid: Pid, error: unknown): Promise<void>;
+}
+
+/** Says who a call is for. */
+export interface Target {
+  pid(): Pid | Promise<Pid>;
+  /** Called when there was no such process: whether another try may find one. */
+  lost(): boolean;
+}
+
+export class Caller {
+  readonly #ports: CallerPorts;
+  /** Answers to another engine, or to this one before it was restarted, are not for us. */
+  readonly #address = `@${newPid(systemRandom)}`;
+  #calls = 0;
+
+  constructor(ports: CallerPorts) {
+    this.#ports = ports;
+  }
+
+  reach(target: Target): Reach {
+    return {
+      call: async (method, args, timeoutMs) => await this.#call(target, method, args, timeoutMs),
+      cast: async (method, args) => {
+        const body = encoded(["perdure:cast", method, args], args);
+        await this.#ports.send(await target.pid(), body);
+      },
+    };
+  }
+
+  async #call(
+    target: Target,
+    method: string,
+    args: readonly unknown[],
+    timeoutMs: number | undefined,
+  ): Promise<unknown> {
+    const ref = ++this.#calls;
+    const replyTo = `${this.#address}.${ref}`;
+    const body = encoded(["perdure:call", ref, replyTo, method, args], args);
+    for (;;) {
+      const to = await target.pid();
+      const outcome = await this.#ports.call({ to, replyTo, body, timeoutMs });
+      // What was not there has done nothing for this call.
+      if (outcome.kind === "absent" && target.lost()) continue;
+      return await this.#read(outcome, { to, method, timeoutMs });
+    }
+  }
+
+  async #read(outcome: CallOutcome, { to, method, timeoutMs }: Asked): Promise<unknown> {
+    switch (outcome.kind) {
+      case "answered":
+        return await this.#readAnswer(outcome.pid, decodeValue(outcome.body));
+      case "exited": {
+        const value = decodeValue(outcome.exit.value);
+        await this.#ports.mapError(outcome.pid, value);
+        throw serverGone(to, method, joinReason(outcome.exit.reason, value));
+      }
+      case "absent":
+        throw serverGone(to, method, "noproc");
+      case "broken":
+        throw new PerdureError("PROCESS_BROKEN", `Cannot call ${method} of ${to}: ${outcome.problem}`, {
+          details: { pid: to, method },
+        });
+      case "timeout":
+        throw new PerdureError("CALL_TIMEOUT", `${to} did not answer ${method} within ${timeoutMs} ms.`, {
+          details: { pid: to, method, timeoutMs },
+        });
+    }
+  }
+
+  /** `["perdure:reply", ref, ok, value, mark?]`, see `guest/otp/requests.ts`. */
+  async #readAnswer(pid: Pid, answer: unknown): Promise<unknown> {
+    const [, , ok, value, mark] = answer as [string, number, boolean, unknown, string?];
+    if (ok) return value;
+    await this.#ports.mapError(pid, value);
+    throw (mark === "refusal" ? revivedRefusal(value) : revived(value)) as Error;
+  }
+}
+
+interface Asked {
+  readonly to: Pid;
+  readonly method: string;
+  readonly timeoutMs: number | undefined;
+}
+
+/** What cannot cross is described by its place among the arguments, not in the list around them. */
+function encoded(list: readonly unknown[], args: readonly unknown[]): Payload {
+  try {
+    return encodeValue(list);
+  } catch (error) {
+    encodeValue(args);
+    throw error;
+  }
+}
+
+/** Undefined for no limit. Throws DURATION_INVALID. */
+export function timeoutMsOf(timeout: CallTimeout): number | undefined {
+  return timeout === "infinity" ? undefined : durationMs(timeout);
+}

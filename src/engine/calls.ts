@@ -1,0 +1,95 @@
+/**
+ * Calls of servers and supervisors from the host, on the kernel's side: a message goes in, and what comes first counts, the
+ * answer or the end of who should give it. Values pass through as they are; the caller's thread reads them.
+ */
+import type { Clock } from "../base/ports.ts";
+import type { Payload } from "../base/value.ts";
+import type { Pid } from "../journal/types.ts";
+import { isPerdureError } from "../base/errors.ts";
+import type { ProcessExit } from "../store/port.ts";
+
+export interface CallRequest {
+  /** A pid or a registered name. */
+  readonly to: Pid;
+  /** Where the answer goes: begins with "@", and is this call's alone. */
+  readonly replyTo: string;
+  readonly body: Payload;
+  /** Undefined: waits as long as it takes. */
+  readonly timeoutMs: number | undefined;
+}
+
+export type CallOutcome =
+  | { readonly kind: "answered"; readonly pid: Pid; readonly body: Payload }
+  /** It ended before it answered. */
+  | { readonly kind: "exited"; readonly pid: Pid; readonly exit: ProcessExit }
+  /** There is no such process, or it had ended before the call reached it. */
+  | { readonly kind: "absent" }
+  /** It waits for a person. */
+  | { readonly kind: "broken"; readonly problem: string }
+  | { readonly kind: "timeout" };
+
+export interface CallsPorts {
+  readonly clock: Clock;
+  /** Whom a text that names a process stands for. */
+  locate(to: Pid): Pid;
+  send(pid: Pid, body: Payload): Promise<void>;
+}
+
+interface Waiting {
+  readonly pid: Pid;
+  settle(outcome: CallOutcome): void;
+}
+
+export class Calls {
+  readonly #ports: CallsPorts;
+  readonly #byAddress = new Map<string, Waiting>();
+  readonly #byPid = new Map<Pid, Set<Waiting>>();
+
+  constructor(ports: CallsPorts) {
+    this.#ports = ports;
+  }
+
+  async call({ to, replyTo, body, timeoutMs }: CallRequest): Promise<CallOutcome> {
+    const { clock, locate, send } = this.#ports;
+    const pid = locate(to);
+    const { promise, resolve } = Promise.withResolvers<CallOutcome>();
+    const waiting: Waiting = { pid, settle: resolve };
+    this.#byAddress.set(replyTo, waiting);
+    this.#byPid.set(pid, (this.#byPid.get(pid) ?? new Set()).add(waiting));
+    const stopTimer =
+      timeoutMs === undefined ? undefined : clock.after(timeoutMs, () => resolve({ kind: "timeout" } as const));
+    try {
+      // What never reached it has done nothing, whatever is heard of its end meanwhile.
+      await send(pid, body);
+      return await promise;
+    } catch (error) {
+      if (isPerdureError(error, "PROCESS_NOT_FOUND") || isPerdureError(error, "PROCESS_EXITED")) {
+        return { kind: "absent" };
+      }
+      throw error;
+    } finally {
+      stopTimer?.();
+      this.#forget(replyTo, waiting);
+    }
+  }
+
+  /** An answer nobody waits for is dropped: the call has timed out, or was another node's. */
+  answered({ to, from, body }: { readonly to: string; readonly from: Pid; readonly body: Payload }): void {
+    this.#byAddress.get(to)?.settle({ kind: "answered", pid: from, body });
+  }
+
+  exited(pid: Pid, exit: ProcessExit): void {
+    for (const waiting of this.#byPid.get(pid) ?? []) waiting.settle({ kind: "exited", pid, exit });
+  }
+
+  broke(pid: Pid, problem: string): void {
+    for (const waiting of this.#byPid.get(pid) ?? []) waiting.settle({ kind: "broken", problem });
+  }
+
+  #forget(replyTo: string, waiting: Waiting): void {
+    this.#byAddress.delete(replyTo);
+    const others = this.#byPid.get(waiting.pid);
+    others?.delete(waiting);
+    if (others?.size === 0) this.#byPid.delete(waiting.pid);
+  }
+}

@@ -1,0 +1,117 @@
+/** Servers and supervisors as the host holds them: every method is a call. */
+import type { CallTimeout } from "../guest/otp/call.ts";
+import type { Answer, Calls, Method } from "../guest/otp/server-types.ts";
+import type {
+  ChildCounts,
+  ChildInfo,
+  DeleteChildResult,
+  EntryStart,
+  RestartChildResult,
+  StartChildResult,
+  SupervisorSpec,
+  TerminateChildResult,
+  WorkerSpec,
+} from "../guest/otp/supervisor/types.ts";
+import type { Pid } from "../journal/types.ts";
+
+/** A server's methods without their answers: the promise resolves when the message is durable. */
+export type HostCasts<S> = {
+  readonly [K in Method<S>]: S[K] extends (...args: infer Args) => unknown ? (...args: Args) => Promise<void> : never;
+};
+
+/** What a handle has beside the server's methods. A method of such a name cannot be called through it. */
+interface Members<S> {
+  /** The same methods without an answer: `cart.cast.add(item)`. Throws PROCESS_NOT_FOUND, PROCESS_EXITED. */
+  readonly cast: HostCasts<S>;
+  /** The same methods with another time limit than 5 seconds: `cart.within("1 min").checkout()`. */
+  within(timeout: CallTimeout): Calls<S>;
+}
+
+/**
+ * A server, for calls from the host. A call rejects with the server's `Refusal`, with CALL_TIMEOUT, with CALL_REFUSED if it has
+ * no such method, and with SERVER_GONE if there is no such process or it ends before it answers: then `details.reason` is its
+ * exit reason, and `cause` the error, if it was one.
+ */
+export type ServerHandle<S> = Omit<Calls<S>, keyof Members<S> | "pid"> & Members<S> & { readonly pid: Pid };
+
+/** The server of a class for a key. It is started by its first call or cast. */
+export type KeyedServerHandle<S> = Omit<Calls<S>, keyof Members<S> | "pid" | "key"> &
+  Members<S> & {
+    readonly key: string;
+    /** The process that is the key's server now; starts it if need be. */
+    pid(): Promise<Pid>;
+  };
+
+export type { Answer };
+
+/** A child as the host describes it: what it starts is named, as functions cannot be sent. */
+export type HostChildSpec =
+  | (Omit<WorkerSpec, "start"> & { readonly start: EntryStart })
+  | (Omit<SupervisorSpec, "supervisor"> & { readonly supervisor: EntryStart });
+
+/** A supervisor, for calls from the host. Answers are OTP's, as data. */
+export interface SupervisorHandle {
+  readonly pid: Pid;
+  /** Adds a child at the end of the list and starts it; in a pool, starts one with these arguments after the template's. */
+  startChild(child: HostChildSpec): Promise<StartChildResult>;
+  startChild(...args: readonly unknown[]): Promise<StartChildResult>;
+  /** Stops a child, by id; in a pool by process. */
+  terminateChild(child: string | { readonly pid: Pid }): Promise<TerminateChildResult>;
+  /** Starts a child again that is in the list without a process. */
+  restartChild(id: string): Promise<RestartChildResult>;
+  /** Takes a child without a process out of the list. */
+  deleteChild(id: string): Promise<DeleteChildResult>;
+  /** All children, the last one in start order first. */
+  whichChildren(): Promise<ChildInfo[]>;
+  countChildren(): Promise<ChildCounts>;
+}
+
+/** How a handle reaches its process. */
+export interface Reach {
+  call(method: string, args: readonly unknown[], timeoutMs: number | undefined): Promise<unknown>;
+  cast(method: string, args: readonly unknown[]): Promise<void>;
+}
+
+/** 5 seconds, as in OTP. */
+export const callTimeoutMs = 5_000;
+
+/** `members` are what the handle has besides: `pid`, `key`. `timeoutMsOf` reads what `within` is given. */
+export function serverHandle(
+  reach: Reach,
+  members: Readonly<Record<string, unknown>>,
+  timeoutMsOf: (timeout: CallTimeout) => number | undefined,
+): object {
+  const cast = methods({}, (method, args) => reach.cast(method, args));
+  const within = (timeout: CallTimeout): object => {
+    const timeoutMs = timeoutMsOf(timeout);
+    return methods({}, (method, args) => reach.call(method, args, timeoutMs));
+  };
+  return methods({ ...members, cast, within }, (method, args) => reach.call(method, args, callTimeoutMs));
+}
+
+/** Every name that `own` does not have is a method. Which of them the class has is for the server to say. */
+function methods(own: object, invoke: (method: string, args: readonly unknown[]) => Promise<unknown>): object {
+  return new Proxy(Object.assign(Object.create(null) as object, own), {
+    get(target, name) {
+      if (Object.hasOwn(target, name)) return Reflect.get(target, name) as unknown;
+      // It is no promise; JSON and `inspect` ask everything for their hooks.
+      if (typeof name === "symbol" || name === "then" || name === "toJSON" || name === "constructor") return undefined;
+      return (...args: unknown[]) => invoke(name, args);
+    },
+  });
+}
+
+/** A supervisor does not answer while it starts, stops or restarts children, and that may take long: calls have no limit. */
+export function supervisorHandle(reach: Reach, pid: Pid): SupervisorHandle {
+  const call = (method: string, args: readonly unknown[]): Promise<never> =>
+    reach.call(method, args, undefined) as Promise<never>;
+  return {
+    pid,
+    startChild: (...args: readonly unknown[]) => call("startChild", args),
+    terminateChild: (child) => call("terminateChild", [child]),
+    restartChild: (id) => call("restartChild", [id]),
+    deleteChild: (id) => call("deleteChild", [id]),
+    whichChildren: () => call("whichChildren", []),
+    countChildren: () => call("countChildren", []),
+  };
+}
