@@ -6,8 +6,8 @@ import type { Pid } from "./pid.ts";
 import { now } from "./prelude/intrinsics.ts";
 import { self } from "./process.ts";
 import { startTimer, stopTimer } from "./runtime.ts";
-import { Internal } from "./signals.ts";
-import type { Down, Exit } from "./signals.ts";
+import { Crashed, Exit, Internal } from "./signals.ts";
+import type { Down } from "./signals.ts";
 import { createWait } from "./wait.ts";
 import type { AbortSignalLike } from "./wait.ts";
 
@@ -66,6 +66,7 @@ interface Receiver {
 /** Messages nobody has taken yet: `waiting[head]` is the oldest. What lies before is gone. */
 const waiting: unknown[] = [];
 let head = 0;
+let exitsWaiting = 0;
 const receivers: Receiver[] = [];
 
 /**
@@ -105,7 +106,14 @@ export function mailbox<Message = any>(): Mailbox<Message> {
  */
 export function takeItem<T>(accepts: (item: unknown) => item is T): Promise<T> {
   const found = takeWaiting(accepts);
-  if (found !== nothing) return Promise.resolve(found as T);
+  return found === nothing ? awaitItem(accepts) : Promise.resolve(found as T);
+}
+
+/**
+ * The same for what cannot be there yet, such as a sign of a process that was spawned just now: a full mailbox is not looked
+ * through for it.
+ */
+export function awaitItem<T>(accepts: (item: unknown) => item is T): Promise<T> {
   return new Promise((resolve) => {
     const receiver: Receiver = {
       accepts,
@@ -119,14 +127,22 @@ export function takeItem<T>(accepts: (item: unknown) => item is T): Promise<T> {
 }
 
 /** The same for a program's own waits: a cancel rejects it. */
-export function takeItemOrCancel<T>(accepts: (item: unknown) => item is T): Promise<T> {
-  const found = takeWaiting(accepts);
-  return found === nothing ? (park(accepts, undefined, undefined) as Promise<T>) : Promise.resolve(found as T);
+export function awaitItemOrCancel<T>(accepts: (item: unknown) => item is T): Promise<T> {
+  return park(accepts, undefined, undefined) as Promise<T>;
 }
 
 /** Takes out and forgets what is accepted among the items that wait now. */
 export function flush(accepts: (item: unknown) => boolean): void {
   while (takeWaiting(accepts) !== nothing);
+}
+
+/** The same for notices of the ends of processes. Mostly there are none, however full the mailbox is. */
+export function flushExits(from: (pid: Pid) => boolean): void {
+  if (exitsWaiting > 0) flush((item) => isNotice(item) && from(item.from));
+}
+
+function isNotice(item: unknown): item is Exit | Crashed {
+  return item instanceof Exit || item instanceof Crashed;
 }
 
 const nothing = Symbol("nothing");
@@ -137,6 +153,7 @@ function takeWaiting(accepts: Receiver["accepts"]): unknown {
     if (!accepts(item)) continue;
     if (index === head) dropHead();
     else waiting.splice(index, 1);
+    if (isNotice(item)) exitsWaiting--;
     return item;
   }
   return nothing;
@@ -188,6 +205,7 @@ function park(
 /** Called by the core with each message that arrives. */
 export function deliverMessage(message: unknown): void {
   const receiver = receivers.find((candidate) => candidate.accepts(message));
-  if (receiver === undefined) waiting.push(message);
-  else receiver.take(message);
+  if (receiver !== undefined) return receiver.take(message);
+  waiting.push(message);
+  if (isNotice(message)) exitsWaiting++;
 }

@@ -5,7 +5,7 @@
 import { childPid } from "../base/ids.ts";
 import { encodeValue } from "../base/value.ts";
 import type { ExitReason, SpawnOptions } from "../journal/types.ts";
-import { deliverMessage, flush } from "./mailbox.ts";
+import { deliverMessage, flush, flushExits } from "./mailbox.ts";
 import type { Pid } from "./pid.ts";
 import { requirePid } from "./pid.ts";
 import { toWellFormed } from "./prelude/intrinsics.ts";
@@ -78,10 +78,16 @@ export function link(pid: Pid): void {
 /** Undoes a link, from whichever side it was made. No `Exit` of the other process comes through it afterwards. */
 export function unlink(pid: Pid): void {
   requirePid(pid, "unlink");
-  issue(emitKind.unlink, 0, toWellFormed(pid), "");
-  flush((item) => (item instanceof Exit || item instanceof Crashed) && item.from === pid);
+  unlinkAll(new Set([pid]));
+}
+
+export function unlinkAll(pids: ReadonlySet<Pid>): void {
   if (unlinked.size >= unlinkedMax) unlinked.clear();
-  unlinked.add(pid);
+  for (const pid of pids) {
+    issue(emitKind.unlink, 0, toWellFormed(pid), "");
+    unlinked.add(pid);
+  }
+  flushExits((from) => pids.has(from));
 }
 
 /**
@@ -109,7 +115,7 @@ export function demonitor(monitor: Monitor): void {
 
 /**
  * Ends this process with `reason`, `"normal"` by default: `finally` blocks run, then links and monitors are told. Never
- * returns. With a pid, sends that process an exit signal instead, see `signalExit`.
+ * returns. With a pid it sends that process an exit signal instead.
  */
 export function exit(reason?: unknown): never;
 /**

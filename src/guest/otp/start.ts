@@ -1,10 +1,9 @@
 /** Starts of behaviours: whoever starts one waits until it says that it has started, or has ended. */
 import type { SpawnOptions } from "../../journal/types.ts";
-import { deliverMessage, flush, takeItemOrCancel } from "../mailbox.ts";
+import { awaitItemOrCancel, deliverMessage, flushExits } from "../mailbox.ts";
 import type { Pid } from "../pid.ts";
 import { self } from "../process.ts";
 import { demonitor, spawnEntry } from "../relations.ts";
-import { Exit } from "../signals.ts";
 import { startFailed } from "./errors.ts";
 import { Ack, ackMark } from "./requests.ts";
 
@@ -40,11 +39,11 @@ export async function startBehaviour({ entry, args, link, options }: BehaviourSt
     options,
     monitor: ({ reason }) => deliverMessage(new Ack(pid, new Failed(reason))),
   });
-  const { outcome } = await takeItemOrCancel((item): item is Ack => item instanceof Ack && item.from === pid);
+  const { outcome } = await awaitItemOrCancel((item): item is Ack => item instanceof Ack && item.from === pid);
   if (monitor !== undefined) demonitor(monitor);
   if (outcome === "started") return pid;
   // The failure is told by this function; an exit signal that came through the link would tell it twice.
-  if (link) flush((item) => item instanceof Exit && item.from === pid);
+  if (link) flushExits((from) => from === pid);
   if (outcome instanceof Failed) throw startFailed(entry, pid, outcome.reason);
   return undefined;
 }

@@ -1,4 +1,4 @@
-import { takeItem } from "../../mailbox.ts";
+import { awaitItem, takeItem } from "../../mailbox.ts";
 import type { Pid } from "../../pid.ts";
 import { self } from "../../process.ts";
 import { spawnEntry } from "../../relations.ts";
@@ -31,15 +31,14 @@ export async function startChild(spec: CheckedChild, restarts: number, held: boo
 type Sign = Ack | Exit | Crashed;
 
 async function started(pid: Pid): Promise<ChildStart> {
-  for (;;) {
-    const sign = await takeItem((item): item is Sign => isSign(item) && item.from === pid);
-    if (sign instanceof Exit) return { failed: { reason: sign.reason } };
-    if (sign instanceof Ack) return { pid: sign.outcome === "started" ? pid : undefined };
+  const isSign = (item: unknown): item is Sign =>
+    (item instanceof Ack || item instanceof Exit || item instanceof Crashed) && item.from === pid;
+  let sign = await awaitItem(isSign);
+  while (sign instanceof Crashed) {
     // What has not started has no earlier heap to go on from. Its end follows.
     await release(pid);
+    sign = await takeItem(isSign);
   }
-}
-
-function isSign(item: unknown): item is Sign {
-  return item instanceof Ack || item instanceof Exit || item instanceof Crashed;
+  if (sign instanceof Exit) return { failed: { reason: sign.reason } };
+  return { pid: sign.outcome === "started" ? pid : undefined };
 }

@@ -1,7 +1,7 @@
 /** Stopping children, as OTP's supervisor does: watch, unlink, tell, wait, kill. */
 import { now } from "../../prelude/intrinsics.ts";
 import type { Pid } from "../../pid.ts";
-import { exit, unlink, watch } from "../../relations.ts";
+import { exit, unlinkAll, watch } from "../../relations.ts";
 import { startTimer, stopTimer } from "../../runtime.ts";
 import type { CheckedChild } from "./check.ts";
 import { supervisorReport } from "./report.ts";
@@ -29,9 +29,9 @@ export async function stopAll(pids: readonly Pid[], shutdown: Shutdown): Promise
       living.delete(pid);
       if (living.size === 0) resolve();
     });
-    unlink(pid);
-    exit(pid, shutdown === "brutal_kill" ? "kill" : "shutdown");
   }
+  unlinkAll(living);
+  for (const pid of pids) exit(pid, shutdown === "brutal_kill" ? "kill" : "shutdown");
   let timer: number | undefined;
   if (typeof shutdown === "number") {
     timer = startTimer("service", now() + shutdown, () => {

@@ -113,18 +113,23 @@ export class SupervisorRef {
 /** A supervisor, or an exported function that returns one with its arguments. */
 export type SupervisorStart = SupervisorSpecification | readonly [SupervisorInit, ...unknown[]];
 
+/** A supervisor's reference, or undefined where the function that describes it may answer `ignore`. */
+export type StartedSupervisor<S extends SupervisorStart> = S extends SupervisorSpecification
+  ? SupervisorRef
+  : SupervisorRef | undefined;
+
 export const Supervisor = {
   /**
    * Starts a supervisor and waits until all its children have started. Undefined if the function answered `ignore`. Rejects with
    * START_FAILED: `details.reason` is `{ shutdown: { failed_to_start_child: { id, reason } } }` if a child did not start.
    */
-  start(given: SupervisorStart): Promise<SupervisorRef | undefined> {
-    return start(given, false);
+  start<S extends SupervisorStart>(given: S): Promise<StartedSupervisor<S>> {
+    return start(given, false) as Promise<StartedSupervisor<S>>;
   },
 
   /** As `start`, and links it to this process. */
-  startLink(given: SupervisorStart): Promise<SupervisorRef | undefined> {
-    return start(given, true);
+  startLink<S extends SupervisorStart>(given: S): Promise<StartedSupervisor<S>> {
+    return start(given, true) as Promise<StartedSupervisor<S>>;
   },
 
   /** A supervisor that runs already, by pid or registered name. */
