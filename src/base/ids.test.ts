@@ -47,6 +47,7 @@ describe("validatePid", () => {
     "\u00a0a",
     ".",
     "..",
+    "@a",
   ];
   for (const id of [...refused, undefined, null, 5, {}] as string[]) {
     const name = typeof id === "string" ? JSON.stringify(id.slice(0, 20)) : String(id);
@@ -85,7 +86,7 @@ describe("keyedPid", () => {
     "x".repeat(300),
     "x".repeat(301),
   ];
-  const all = ["A", "A:a", "lib/a.ts#A"].flatMap((entry) =>
+  const all = ["A", "A:a", "lib/a.ts#A", "@lib/a.ts#A"].flatMap((entry) =>
     keys.flatMap((key) => [1, 2].map((n) => keyedPid(entry, key, n))),
   );
 

@@ -27,7 +27,8 @@ const notPrintable = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/u;
 
 /**
  * Checks an id that a caller chose. An id is 1 to 200 characters (UTF-16 units) of printable text, without "/" and without a
- * space at either end; "." and ".." are not ids, since a URL could not hold them. Throws ARGUMENT_INVALID.
+ * space at either end; "." and ".." are not ids, since a URL could not hold them, and what begins with "@" is a caller outside,
+ * where messages to it would go. Throws ARGUMENT_INVALID.
  */
 export function validatePid(id: string): void {
   const problem = problemOf(id);
@@ -46,6 +47,7 @@ function problemOf(id: unknown): string | undefined {
   if (notPrintable.test(id)) return "it holds a character that does not print";
   if (id.includes("/")) return 'it holds a "/"';
   if (id.trim() !== id) return "it begins or ends with a space";
+  if (id.startsWith("@")) return 'it begins with "@", which stands for callers outside';
   if (id === "." || id === "..") return "a URL cannot hold it";
   return undefined;
 }
@@ -86,7 +88,7 @@ const readableLength = 160;
  */
 export function keyedPid(entry: string, key: string, generation: number): string {
   const ending = generation === 1 ? "" : `~${generation}`;
-  const readable = `${escaped(entry, /[%:~]/g)}:${escaped(key, /[%~]/g)}`;
+  const readable = `${escaped(entry, /[%:~]|^@/g)}:${escaped(key, /[%~]/g)}`;
   if (readable.length <= readableLength) return readable + ending;
   // A half of a surrogate pair would not be printable.
   const beginning = readable.slice(0, readableLength - pidLength - 1).replace(/[\ud800-\udbff]$/, "");
