@@ -30,7 +30,7 @@ export type { KeyedRef, ServerRef } from "./otp/server-ref.ts";
 export { ignore } from "./otp/start.ts";
 export type { Ignore } from "./otp/start.ts";
 export { checkChildSpecs, Supervisor, supervisor, SupervisorRef } from "./otp/supervisor/supervisor.ts";
-export type { SupervisorStart } from "./otp/supervisor/supervisor.ts";
+export type { StartedSupervisor, SupervisorStart } from "./otp/supervisor/supervisor.ts";
 export type {
   Backoff,
   ChildCounts,

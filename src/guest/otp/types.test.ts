@@ -142,9 +142,12 @@ export async function supervisors(): Promise<void> {
       { id: "later", supervisor: [(count: number) => supervisor({ intensity: count }), 3] },
     ],
   });
-  const ref: SupervisorRef | undefined = await Supervisor.start(tree);
-  const started = await ref?.startChild({ id: "x", start: { entry: "resize", args: ["image", 400] } });
-  if (started?.error === undefined) assert.ok(started?.ok);
+  const ref: SupervisorRef = await Supervisor.start(tree);
+  const started = await ref.startChild({ id: "x", start: { entry: "resize", args: ["image", 400] } });
+  if (started.error === undefined) assert.ok(started.ok);
+  const perhaps = await Supervisor.start([() => ignore]);
+  // @ts-expect-error a function may answer that there is nothing to supervise
+  await perhaps.countChildren();
   // @ts-expect-error no such strategy
   supervisor({ strategy: "one_for_none" });
   // @ts-expect-error a child has an id
