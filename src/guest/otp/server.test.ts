@@ -131,9 +131,18 @@ export async function startsLinked(how: string) {
   const outcome = await failure(Cart.startLink(p.self(), how));
   return [outcome, await p.receive({ timeout: 20 }).catch((error) => error.name)];
 }
-export async function isLinked() {
-  await Cart.startLink(p.self());
+export async function linksTo(observer: string) {
+  const cart = await Cart.startLink(observer);
+  p.send(observer, cart.pid);
+  await p.receive();
   throw new Error("gone");
+}
+export async function linked() {
+  const starter = p.spawn(linksTo, p.self());
+  const pid = await p.receive<string>();
+  const monitor = p.monitor(pid);
+  p.send(starter, "go");
+  return [(await lastWords()).terminated, (await p.receive({ match: p.Down })).reason];
 }
 export async function typo() { return await failure(Typo.start()); }
 export async function deaf() {
@@ -285,6 +294,11 @@ describe("start", () => {
   });
 });
 
+test("a server started with a link ends with the process that started it", async () => {
+  const [words, reason] = await world.run("linked");
+  assert.deepEqual([words.message, reason.message], ["gone", "gone"]);
+});
+
 test("a server is reached by its registered name", async () => {
   assert.deepEqual(await world.run("named"), ["x"]);
 });
@@ -293,6 +307,10 @@ test("a keyed server is started by its first use, and is the same for everybody"
   const pid = "Counter:a key";
   assert.deepEqual(await world.run("keyed", "a key"), [3, 6, "a key", pid, ["a key", pid]]);
   assert.deepEqual(await world.run("keyed", "a key"), [9, 12, "a key", pid, ["a key", pid]]);
+});
+
+test("the next use of a keyed server after its end starts another, with fresh state", async () => {
+  assert.deepEqual(await world.run("keyedEnds"), [1, 2, "Counter:ends", "Counter:ends~2"]);
 });
 
 test("what cannot cross is refused at the call; a reference is no value and no promise", async () => {

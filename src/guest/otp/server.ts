@@ -1,8 +1,8 @@
-import type { Pid } from "../pid.ts";
-import { requirePid } from "../pid.ts";
 import { entryOf } from "../entries.ts";
-import type { Ignore } from "./start.ts";
+import { requirePid } from "../pid.ts";
+import type { Pid } from "../pid.ts";
 import { startBehaviour } from "./start.ts";
+import type { Ignore } from "./start.ts";
 import { KeyedTarget, refTo } from "./server-ref.ts";
 import type { KeyedRef, ServerRef } from "./server-ref.ts";
 import type { Method } from "./server-types.ts";
