@@ -4,7 +4,7 @@ import { casesIn, ownCases, randomCases, runSuite } from "./otp/suite.ts";
 import type { Entry } from "./otp/suite.ts";
 
 const seed = Number(process.env["PERDURE_SEED"] ?? 1);
-const scenarios = 150;
+const scenarios = 60;
 
 async function passes(entries: readonly Entry[], crashSeed?: number): Promise<{ readonly deaths: number }> {
   const problems: string[] = [];

@@ -2,7 +2,7 @@
 import { Dice } from "../../simulation/dice.ts";
 
 /** More than this many in one case would take long and show nothing new. */
-const maxCrashes = 12;
+const maxCrashes = 40;
 
 export class Crashes {
   readonly #dice: Dice;
@@ -13,7 +13,7 @@ export class Crashes {
   /** The same seed kills the node at other moments in another case. */
   constructor(seed: number, name: string) {
     this.#dice = new Dice(seed, name);
-    this.#rate = this.#dice.pick([0.02, 0.05, 0.15]);
+    this.#rate = this.#dice.pick([0.03, 0.1, 0.4]);
   }
 
   atCommit(): "crash-before" | "crash-after" | undefined {

@@ -20,8 +20,9 @@ const driverPid = "driver";
 const quietMs = 5;
 /** More than any case has turns and commits between two rests. */
 const maxActivity = 20_000;
-/** Longer than anything takes between two rests. */
+/** Longer than anything takes between two rests, in time and in events. */
 const maxUnrestMs = 600_000;
+const maxSteps = 500_000;
 const hexDigest = "0".repeat(64);
 
 /** A node, from its opening to its end. */
@@ -100,10 +101,12 @@ export class World {
     const [beganMs, before] = [this.serviceMs, this.#activity];
     let seen = -1;
     let quietSinceMs = beganMs;
-    for (;;) {
+    for (let steps = 0; steps < maxSteps; steps++) {
       if (this.#activity !== seen) {
         seen = this.#activity;
         quietSinceMs = this.serviceMs;
+        // Time stops here and does not go on to whatever is next: rests take next to no time.
+        this.#timeline.after(quietMs, () => undefined);
       } else if (this.serviceMs - quietSinceMs >= quietMs && this.#unrest(false) === "") {
         if (answered() || this.#unrest(true) === "") return;
       }
@@ -111,6 +114,7 @@ export class World {
       if (this.serviceMs - beganMs > maxUnrestMs) throw new Error(`it does not come to rest: ${this.#unrest(true)}`);
       await this.#step();
     }
+    throw new Error("it does not come to rest: time stands still");
   }
 
   /** The case is over. */
