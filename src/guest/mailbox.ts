@@ -65,6 +65,12 @@ interface Receiver {
 
 /** Messages nobody has taken yet: `waiting[head]` is the oldest. What lies before is gone. */
 const waiting: unknown[] = [];
+/** Their numbers, see `messageNumber`; 0 for what is no message. */
+const numbers: number[] = [];
+/** Of the message that is being delivered. */
+let arriving = 0;
+/** Of the message taken last since the input at hand came in. If the process fails now, that is suspected. */
+let taken = 0;
 let head = 0;
 let exitsWaiting = 0;
 const receivers: Receiver[] = [];
@@ -151,12 +157,37 @@ function takeWaiting(accepts: Receiver["accepts"]): unknown {
   for (let index = head; index < waiting.length; index++) {
     const item = waiting[index];
     if (!accepts(item)) continue;
-    if (index === head) dropHead();
-    else waiting.splice(index, 1);
-    if (isNotice(item)) exitsWaiting--;
+    taken = numbers[index]!;
+    remove(index);
     return item;
   }
   return nothing;
+}
+
+function remove(index: number): void {
+  const item = waiting[index];
+  if (index === head) dropHead();
+  else {
+    waiting.splice(index, 1);
+    numbers.splice(index, 1);
+  }
+  if (isNotice(item)) exitsWaiting--;
+}
+
+/** To be called before each input. */
+export function beginInput(message: number): void {
+  arriving = message;
+  taken = 0;
+}
+
+export function takenMessage(): number {
+  return taken;
+}
+
+/** The message of this number made the process fail when it was taken: nobody shall take it again. */
+export function discardMessage(number: number): void {
+  const index = numbers.indexOf(number, head);
+  if (index !== -1) remove(index);
 }
 
 /** Moving all others up for each message would make a full mailbox slow. */
@@ -164,9 +195,11 @@ function dropHead(): void {
   waiting[head++] = undefined;
   if (head === waiting.length) {
     waiting.length = 0;
+    numbers.length = 0;
     head = 0;
   } else if (head >= 512 && head * 2 >= waiting.length) {
     waiting.splice(0, head);
+    numbers.splice(0, head);
     head = 0;
   }
 }
@@ -205,7 +238,11 @@ function park(
 /** Called by the core with each message that arrives. */
 export function deliverMessage(message: unknown): void {
   const receiver = receivers.find((candidate) => candidate.accepts(message));
-  if (receiver !== undefined) return receiver.take(message);
+  if (receiver !== undefined) {
+    taken = arriving;
+    return receiver.take(message);
+  }
   waiting.push(message);
+  numbers.push(arriving);
   if (isNotice(message)) exitsWaiting++;
 }

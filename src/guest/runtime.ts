@@ -243,6 +243,6 @@ export function sendEncoded(to: string, { text, chunks }: Payload): void {
 export function exit(reason: ExitReason, value: unknown): void {
   if (!alive) return;
   const payload = reason === "normal" ? encodeValue(value) : encodeError(value);
-  issue(emitKind.exit, 0, reason, payload.text, payload.chunks);
+  issue(emitKind.exit, taken, reason, payload.text, payload.chunks);
   alive = false;
 }

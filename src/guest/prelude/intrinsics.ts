@@ -19,7 +19,6 @@ export const fromCharCode: typeof String.fromCharCode = String.fromCharCode;
 export const rejectPromise: (reason: unknown) => Promise<never> = Promise.reject.bind(Promise);
 
 export const stringSlice: (self: string, start?: number, end?: number) => string = uncurry(String.prototype.slice);
-export const stringIndexOf: (self: string, search: string, from?: number) => number = uncurry(String.prototype.indexOf);
 export const charCodeAt: (self: string, index: number) => number = uncurry(String.prototype.charCodeAt);
 export const toWellFormed: (self: string) => string = uncurry(String.prototype.toWellFormed);
 export const lowerCase: (self: string) => string = uncurry(String.prototype.toLowerCase);

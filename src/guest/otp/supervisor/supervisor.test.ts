@@ -95,6 +95,18 @@ export async function countsRecoveries() {
   for (let i = 0; i < 3; i++) counter.cast.poison();
   return (await p.receive({ match: p.Down })).reason;
 }
+export async function stopsHeld(shutdown: p.Shutdown, callFirst: boolean) {
+  const { sup, pid, counter } = await counterOf({}, { recover: "previous", shutdown });
+  await p.pause(sup.pid);
+  const monitor = p.monitor(pid);
+  const terminate = () => sup.terminateChild("counter");
+  let answer = callFirst ? terminate() : undefined;
+  counter.cast.poison();
+  await p.sleep(10);
+  answer ??= terminate();
+  await p.resume(sup.pid);
+  return [await answer, (await p.receive({ match: p.Down, timeout: "2s" })).pid === pid, await pidOf(sup, "counter")];
+}
 export async function waits() {
   const times: number[] = [];
   const sup = (await p.Supervisor.start(p.supervisor({ intensity: 100, children: [
@@ -185,6 +197,16 @@ describe("a child that fails goes on", () => {
   test("by its own recover only as often as restarts are fine", async () => {
     assert.equal(await world.run("countsRecoveries"), "shutdown");
   });
+});
+
+describe("a crashed child whose supervisor has not decided yet", () => {
+  for (const shutdown of ["brutal_kill", "infinity", 500]) {
+    for (const callFirst of [true, false]) {
+      test(`can be stopped with ${shutdown}, the call ${callFirst ? "before" : "behind"} the notice`, async () => {
+        assert.deepEqual(await world.run("stopsHeld", shutdown, callFirst), [{ ok: true }, true, undefined]);
+      });
+    }
+  }
 });
 
 describe("backoff", () => {
