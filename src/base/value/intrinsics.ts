@@ -24,7 +24,6 @@ export const DateOf: DateConstructor = Date;
 export const RegExpOf: RegExpConstructor = RegExp;
 export const BigIntOf: BigIntConstructor = BigInt;
 export const ObjectOf: ObjectConstructor = Object;
-export const ArrayBufferOf: ArrayBufferConstructor = ArrayBuffer;
 export const Uint8ArrayOf: Uint8ArrayConstructor = Uint8Array;
 
 export const objectPrototype: object = Object.prototype;
@@ -63,9 +62,7 @@ export const mapForEach: (map: Map<unknown, unknown>, visit: (value: unknown, ke
 export const mapSize: (map: unknown) => number = getter(Map.prototype, "size");
 export const setSize: (set: unknown) => number = getter(Set.prototype, "size");
 export const slice: (text: string, from: number, to?: number) => string = uncurry(String.prototype.slice);
-export const charCode: (text: string, index: number) => number = uncurry(String.prototype.charCodeAt);
 export const objectToString: (value: unknown) => string = uncurry(Object.prototype.toString);
-export const functionToString: (value: unknown) => string = uncurry(Function.prototype.toString) as never;
 export const inheritsFrom: (prototype: object, value: object) => boolean = uncurry(Object.prototype.isPrototypeOf);
 export const dateTime: (value: unknown) => number = uncurry(Date.prototype.getTime) as never;
 export const regExpSource: (value: unknown) => string = getter(RegExp.prototype, "source");
@@ -78,7 +75,6 @@ export const booleanValue: (value: unknown) => boolean = uncurry(Boolean.prototy
 export const bigIntValue: (value: unknown) => bigint = uncurry(BigInt.prototype.valueOf) as never;
 export const bufferLength: (value: unknown) => number = getter(ArrayBuffer.prototype, "byteLength");
 
-export const DataViewOf: DataViewConstructor = DataView;
 export const dataViewBuffer: (value: unknown) => ArrayBufferLike = getter(DataView.prototype, "buffer");
 export const dataViewOffset: (value: unknown) => number = getter(DataView.prototype, "byteOffset");
 export const dataViewLength: (value: unknown) => number = getter(DataView.prototype, "byteLength");
