@@ -1,4 +1,4 @@
-/** Programs without an entry, and the examples. */
+/** Programs without an entry. */
 import assert from "node:assert/strict";
 import { createServer } from "node:http";
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
@@ -8,7 +8,6 @@ import { test } from "node:test";
 import type { TestContext } from "node:test";
 import { fileURLToPath } from "node:url";
 import { Engine } from "perdure/engine";
-import type * as orderApp from "../../examples/order/app.ts";
 import { EngineProcess } from "./support/engine-process.ts";
 import { inspectStore } from "./support/inspection.ts";
 import { storeFile } from "./support/engine.ts";
@@ -88,22 +87,4 @@ test("examples/heartbeat.ts imports nothing and survives kill -9: no beat is los
     Array.from({ length: 9 }, (_, index) => `beat ${index + 1}: 200, ${index + 1} of ${index + 1} well`),
   );
   assert.ok(requests >= 9 && requests <= 11, `${requests} requests for 9 beats and 2 kills`);
-});
-
-test("examples/order charges, waits for an approval, sleeps, and ships", async (t) => {
-  const logs: string[] = [];
-  await using engine = await Engine.open<typeof orderApp>({
-    store: storeFile(t),
-    program: file("examples/order/app.ts"),
-    onLog: (log) => logs.push(log.text),
-  });
-  const yes = await engine.start("default", ["order-7", 4200, "50ms"], { id: "order-7" });
-  const no = await engine.start("default", ["order-8", 4200]);
-  await yes.send({ approved: true });
-  await no.send({ approved: false });
-  assert.deepEqual(await no.result(), { id: "order-8", state: "declined" });
-  const { state, parcel } = await yes.result();
-  assert.equal(state, "shipped");
-  const receipt = /receipt (\w{8})$/.exec(logs.find((line) => line.startsWith("order-7: charged")) ?? "")?.[1];
-  assert.equal(parcel, `parcel for order-7, paid by ${receipt}`);
 });
