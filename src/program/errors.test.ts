@@ -110,7 +110,6 @@ test("PROGRAM_RESOLVE: a name that the other module does not export", async (t) 
       `  1 | import { slep } from "perdure";`,
       `    |          ^^^^`,
       `Did you mean to import "sleep" instead?`,
-      `It exports sleep, receive, send, self, signal, CancelledError, TimeoutError, PerdureError.`,
       ``,
       `app.ts:2:10: "lib.ts" has no export "ara".`,
       `  2 | import { ara, charge } from "./lib.ts";`,

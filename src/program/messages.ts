@@ -132,7 +132,8 @@ function explainMissingExport(source: string, name: string, message: Message): P
     return {
       code: "PROGRAM_RESOLVE",
       title: `"perdure" has no export "${name}".`,
-      advice: [...suggestions, `It exports ${apiNames.join(", ")}.`],
+      // All of them would drown the one that is meant.
+      advice: suggestions.length > 0 ? suggestions : [`It exports ${apiNames.join(", ")}.`],
     };
   }
   return { code: "PROGRAM_RESOLVE", title: `"${source}" has no export "${name}".`, advice: suggestions };
