@@ -305,22 +305,27 @@ describe("help", quick, () => {
     await mkdir(shop.folder, { recursive: true });
     const [alone, help] = await Promise.all([shop.run(), shop.run("--help")]);
     assert.deepEqual([alone.code, alone.stdout], [0, help.stdout]);
-    const commands = [...alone.stdout.matchAll(/^ {2}([a-z]+)(?: [<[]| {2})/gm)].map(([, name]) => name ?? "");
+    const commands = [...alone.stdout.matchAll(/^ {2}([a-z-]+)(?: [<[]| {2})/gm)].map(([, name]) => name ?? "");
     assert.deepEqual(commands, [
       "run",
+      "serve",
       "resume",
       "ps",
+      "tree",
       "show",
       "history",
       "logs",
       "result",
       "send",
+      "pause",
+      "unpause",
       "cancel",
       "kill",
+      "dead-letters",
       "programs",
       "help",
     ]);
-    for (const command of commands.slice(0, 3)) {
+    for (const command of [...commands.slice(0, 3), "tree", "dead-letters"]) {
       const { code, stdout } = await shop.run("help", command);
       assert.equal(code, 0);
       assert.match(stdout, /\nExamples:\n {2}\$ perdure /);

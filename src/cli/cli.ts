@@ -2,16 +2,20 @@
 import { existsSync, readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { cancelCommand } from "./commands/cancel.ts";
+import { deadLettersCommand } from "./commands/dead-letters.ts";
 import { historyCommand } from "./commands/history.ts";
 import { killCommand } from "./commands/kill.ts";
 import { logsCommand } from "./commands/logs.ts";
+import { pauseCommand, unpauseCommand } from "./commands/pause.ts";
 import { programsCommand } from "./commands/programs.ts";
 import { psCommand } from "./commands/ps.ts";
 import { resultCommand } from "./commands/result.ts";
 import { resumeCommand } from "./commands/resume.ts";
 import { runCommand } from "./commands/run.ts";
 import { sendCommand } from "./commands/send.ts";
+import { serveCommand } from "./commands/serve.ts";
 import { showCommand } from "./commands/show.ts";
+import { treeCommand } from "./commands/tree.ts";
 import { withCommonOptions } from "./context.ts";
 import { reportFailure, usageError } from "./failure.ts";
 import { createTerminal } from "./terminal.ts";
@@ -20,6 +24,7 @@ const description = "Runs TypeScript programs as indestructible processes.";
 const after = `
 Examples:
   $ perdure run app.ts default order-7 4200
+  $ perdure serve shop.ts
   $ perdure ps
   $ perdure send order-7 '{"approved": true}'
   $ perdure help run
@@ -51,15 +56,20 @@ export function createCli(): Command {
     .addHelpText("after", after);
   const commands = [
     runCommand(),
+    serveCommand(),
     resumeCommand(),
     psCommand(),
+    treeCommand(),
     showCommand(),
     historyCommand(),
     logsCommand(),
     resultCommand(),
     sendCommand(),
+    pauseCommand(),
+    unpauseCommand(),
     cancelCommand(),
     killCommand(),
+    deadLettersCommand(),
     programsCommand(),
   ];
   for (const command of [cli, ...commands]) {

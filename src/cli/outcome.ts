@@ -27,7 +27,10 @@ export async function outcomeFrom(pid: Pid, result: Promise<unknown>): Promise<O
 
 export function outcomeDocument(outcome: Outcome): { readonly [key: string]: Json } {
   const { pid, reason } = outcome;
-  if ("error" in outcome) return { pid, reason, error: errorToJson(outcome.error.cause ?? outcome.error) };
+  if ("error" in outcome) {
+    const { cause } = outcome.error;
+    return cause === undefined ? { pid, reason } : { pid, reason, error: errorToJson(cause) };
+  }
   return outcome.value === undefined ? { pid, reason } : { pid, reason, value: toJson(outcome.value) };
 }
 

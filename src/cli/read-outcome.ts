@@ -9,8 +9,9 @@ import { mapErrorsWithin } from "./stacks.ts";
 
 /** Undefined while the process has not ended. Throws PROCESS_NOT_FOUND. Stacks are in terms of the user's files. */
 export async function readOutcome(reader: StoreReader, pid: Pid): Promise<Outcome | undefined> {
-  const { exit, program } = await findProcess(reader, pid);
-  if (exit === undefined) return undefined;
+  const { state, exit, program } = await findProcess(reader, pid);
+  // A crashed process has an exit too, which it may be spared.
+  if (state !== "exited" || exit === undefined) return undefined;
   const outcome = await outcomeFrom(pid, (async () => outcomeOf(pid, exit, () => undefined))());
   await mapErrorsWithin(reader, program, "error" in outcome ? outcome.error.cause : outcome.value);
   return outcome;

@@ -1,11 +1,15 @@
 /** The store as commands read it, whether a node runs beside them or not. */
 import { realpathSync } from "node:fs";
+import { findProcess } from "../engine/views.ts";
 import type { ProcessRow, StoreReader } from "../store/port.ts";
 import { isStoreOwned, openSqliteStore } from "../store/sqlite/index.ts";
 import { commandLine } from "./arguments.ts";
 import { inMemory } from "./context.ts";
 import type { Context } from "./context.ts";
 import { usageError } from "./failure.ts";
+import { shortPath } from "./paths.ts";
+import { defaultRootId, rootIdOf } from "./root-id.ts";
+import { count } from "./text.ts";
 
 /** Opens the store beside whoever owns it, and closes it again. Throws STORE_NOT_FOUND and the other STORE_… errors. */
 export async function withReader<T>(context: Context, work: (reader: StoreReader) => Promise<T>): Promise<T> {
@@ -21,6 +25,12 @@ export async function withReader<T>(context: Context, work: (reader: StoreReader
   }
 }
 
+/** The process that a word names, which is a registered name or a pid. Throws PROCESS_NOT_FOUND. */
+export async function locate(reader: StoreReader, word: string): Promise<ProcessRow> {
+  const named = (await reader.names()).find(({ name }) => name === word);
+  return await findProcess(reader, named?.pid ?? word);
+}
+
 /** Whether a node runs the store's processes at this moment. */
 export function isNodeRunning(context: Context): boolean {
   return isStoreOwned(realpathSync(context.store));
@@ -31,21 +41,30 @@ export function resumeCommand(context: Context, ...words: readonly string[]): st
   return commandLine(["perdure", "resume", ...words, ...context.storeWords]);
 }
 
-const pageRows = 1000;
+/** How many processes go on as soon as a node runs: those that run, and those whose supervisors are about to decide. */
+export async function countGoing(reader: StoreReader): Promise<number> {
+  const { running, crashed } = await reader.countProcesses();
+  return running + crashed;
+}
 
-/** All processes that pass a filter, newest first, a page at a time: nothing holds them all. */
-export async function* eachProcess(
-  reader: StoreReader,
-  filter: Omit<Parameters<StoreReader["listProcesses"]>[0], "limit">,
-): AsyncGenerator<ProcessRow> {
-  for (let before = filter.before; ;) {
-    const rows = await reader.listProcesses({
-      ...filter,
-      ...(before === undefined ? {} : { before }),
-      limit: pageRows,
-    });
-    yield* rows;
-    before = rows.at(-1)?.key;
-    if (rows.length < pageRows) return;
-  }
+/** The command that goes on with all of it: if a served program's root lives, that program is served again. */
+export async function goOnCommand(context: Context, reader: StoreReader): Promise<string> {
+  const [root] = await reader.listProcesses({ states: ["running"], role: "supervisor", parent: "", limit: 1 });
+  const program = root === undefined ? undefined : await reader.program(root.program);
+  if (root === undefined || program === undefined) return resumeCommand(context);
+  const id = rootIdOf(root.pid);
+  const idWords = id === defaultRootId ? [] : ["--id", id];
+  return commandLine(["perdure", "serve", shortPath(program.file), ...idWords, ...context.storeWords]);
+}
+
+/** Says so if nothing moves, because no node is running. */
+export async function noteNoNode(context: Context, reader: StoreReader): Promise<void> {
+  const going = isNodeRunning(context) ? 0 : await countGoing(reader);
+  if (going === 0) return;
+  const { terminal } = context;
+  terminal.note(
+    terminal.err.dim(
+      `No node is running. ${count(going, "process goes", "processes go")} on with: ${await goOnCommand(context, reader)}`,
+    ),
+  );
 }

@@ -6,7 +6,7 @@ import type { StoreReader } from "../store/port.ts";
 import type { Context } from "./context.ts";
 import { usageError } from "./failure.ts";
 import { openNode, untilStopped } from "./node.ts";
-import { resumeCommand, withReader } from "./reader.ts";
+import { countGoing, resumeCommand, withReader } from "./reader.ts";
 import { ResumeWork } from "./resume-work.ts";
 import { exitCodeOf } from "./signals.ts";
 import type { StopSignal } from "./signals.ts";
@@ -80,30 +80,32 @@ async function noteStopped(
   { file, pids }: ResumeRequest,
   signal: StopSignal,
 ): Promise<number> {
-  const { running } = await reader.countProcesses();
-  if (running > 0) {
+  const going = await countGoing(reader);
+  if (going > 0) {
     const line = resumeCommand(
       context,
       ...(file === undefined ? [] : [file]),
       ...pids.flatMap((pid) => ["--pid", pid]),
     );
     context.terminal.note(
-      `perdure: stopped. ${count(running, "process is", "processes are")} not finished. Go on with:\n  ${line}`,
+      `perdure: stopped. ${count(going, "process is", "processes are")} not finished. Go on with:\n  ${line}`,
     );
   }
   return exitCodeOf(signal);
 }
 
 async function finish(context: Context, reader: StoreReader, work: ResumeWork): Promise<number> {
-  const { running, broken } = await reader.countProcesses();
+  const [going, { paused, broken }] = await Promise.all([countGoing(reader), reader.countProcesses()]);
   const { terminal } = context;
   if (broken > 0)
     terminal.note(
       `perdure: ${count(broken, "process", "processes")} cannot go on and ${broken === 1 ? "waits" : "wait"} for a person: perdure ps --state broken`,
     );
-  if (running > 0)
+  if (paused > 0)
+    terminal.note(`perdure: ${count(paused, "process is", "processes are")} paused: perdure ps --state paused`);
+  if (going > 0)
     terminal.note(
-      `perdure: ${count(running, "other process is", "other processes are")} unfinished in this store. Go on with: ${resumeCommand(context)}`,
+      `perdure: ${count(going, "other process is", "other processes are")} unfinished in this store. Go on with: ${resumeCommand(context)}`,
     );
   return work.exitCode;
 }

@@ -7,6 +7,7 @@ import type { Context } from "./context.ts";
 import { exitCodes, failureOf, printFailure } from "./failure.ts";
 import { printLog } from "./node.ts";
 import { formatBriefly, outcomeDocument, printOutcome } from "./outcome.ts";
+import { countGoing } from "./reader.ts";
 import { readOutcome } from "./read-outcome.ts";
 import { cut, oneLine } from "./text.ts";
 import { formatDuration } from "./time.ts";
@@ -44,7 +45,7 @@ export class ResumeWork {
   async begin(): Promise<number> {
     for (const pid of this.#pids) {
       const row = await this.#reader.findProcess(pid);
-      if (row?.exit !== undefined) await this.#printEnd(pid);
+      if (row?.state === "exited") await this.#printEnd(pid);
       if (row?.state === "broken") this.#failed = true;
     }
     return await this.#left();
@@ -89,9 +90,9 @@ export class ResumeWork {
   }
 
   async #left(): Promise<number> {
-    if (this.#pids.size === 0) return (await this.#reader.countProcesses()).running;
+    if (this.#pids.size === 0) return await countGoing(this.#reader);
     const rows = await Promise.all([...this.#pids].map((pid) => this.#reader.findProcess(pid)));
-    return rows.filter((row) => row?.state === "running").length;
+    return rows.filter((row) => row?.state === "running" || row?.state === "crashed").length;
   }
 
   #check(): void {

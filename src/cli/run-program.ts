@@ -105,7 +105,7 @@ async function announce(
       : ` It keeps the older version of ${path.basename(request.file)} that it was started with.`;
   const again = goesOn === undefined ? "" : " (--new starts another one)";
   const what =
-    row.exit === undefined
+    row.state !== "exited"
       ? `going on with process ${row.pid}, started ${ago}${again}.${older}`
       : `process ${row.pid} has ended before; this is how:`;
   terminal.note(terminal.err.dim(`perdure: ${what}`));

@@ -4,10 +4,13 @@ import type { ExitReason } from "../journal/types.ts";
 import type { ProcessState } from "../store/port.ts";
 import type { Colors } from "./terminal.ts";
 
-export const processStates: readonly ProcessState[] = ["running", "paused", "broken", "exited"];
+export const processStates: readonly ProcessState[] = ["running", "paused", "crashed", "broken", "exited"];
 export const exitReasons: readonly ExitReason[] = [
   "normal",
+  "shutdown",
   "error",
+  "exit",
+  "noproc",
   "cancelled",
   "killed",
   "out_of_fuel",
@@ -25,6 +28,7 @@ export function paintState(view: Pick<ProcessView, "state" | "exit">, colors: Co
     case "running":
       return colors.cyan;
     case "normal":
+    case "shutdown":
       return colors.green;
     case "paused":
     case "cancelled":

@@ -49,7 +49,7 @@ export function renderTable(
           index === last && columns[index]?.right !== true ? 0 : room,
           columns[index]?.right,
         );
-        return paint === undefined ? shown : shown.replace(shown.trim(), paint);
+        return paint === undefined || text === "" ? shown : shown.replace(shown.trim(), paint);
       })
       .join(gap);
   });

@@ -1,5 +1,6 @@
 /** Turns as people and tools read them: inputs with their values decoded, commands by what they are for. */
 import type { TurnView } from "../engine/views.ts";
+import { placeOfMessage } from "../journal/types.ts";
 import type { CommandDigest, Input } from "../journal/types.ts";
 import { decodeValue } from "../base/value.ts";
 import type { Payload } from "../base/value.ts";
@@ -41,6 +42,8 @@ export function describeInput(input: Input, operationNames: ReadonlyMap<number, 
       return { what: `down #${input.monitor}: ${input.from}: ${input.reason}`, value: payloadText(input.value) };
     case "restore":
       return { what: `restored to its checkpoint, life ${input.life}`, value: "" };
+    case "discard":
+      return { what: "message set aside", value: `of turn ${placeOfMessage(input.message).turn}` };
     case "pause":
     case "resume":
       return { what: input.kind, value: "" };
@@ -137,6 +140,8 @@ export function inputDocument(input: Input): Json {
       return { ...input, value: toJson(decodeValue(input.value)) };
     case "restore":
       return { kind: "restore", life: input.life };
+    case "discard":
+      return { kind: "discard", message: input.message };
     case "pause":
     case "resume":
       return { kind: input.kind };

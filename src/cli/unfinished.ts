@@ -3,11 +3,12 @@ import { existsSync } from "node:fs";
 import { encodeValue } from "../base/value.ts";
 import type { Pid } from "../journal/types.ts";
 import { argsDigest } from "../engine/service.ts";
+import { eachProcess, livingStates } from "../engine/tree.ts";
 import type { ProcessRow, StoreReader } from "../store/port.ts";
 import { inMemory } from "./context.ts";
 import type { Context } from "./context.ts";
 import { shortPath } from "./paths.ts";
-import { eachProcess, resumeCommand, withReader } from "./reader.ts";
+import { countGoing, resumeCommand, withReader } from "./reader.ts";
 
 /**
  * The newest unfinished process of the same file, entry and arguments. A broken one counts as unfinished: to start over
@@ -38,7 +39,7 @@ async function newestOf(
   args: readonly unknown[],
 ): Promise<ProcessRow | undefined> {
   const digest = argsDigest(entry, encodeValue(args));
-  for await (const row of eachProcess(reader, { program, entry, states: ["running", "broken"] })) {
+  for await (const row of eachProcess(reader, { program, entry, states: livingStates })) {
     if (row.argsDigest === digest) return row;
   }
   return undefined;
@@ -48,8 +49,8 @@ async function newestOf(
 export async function countOthers(context: Context, pid: Pid): Promise<number> {
   if (context.store === inMemory || !existsSync(context.store)) return 0;
   return await withReader(context, async (reader) => {
-    const [{ running }, own] = await Promise.all([reader.countProcesses(), reader.findProcess(pid)]);
-    return running - (own?.state === "running" ? 1 : 0);
+    const [going, own] = await Promise.all([countGoing(reader), reader.findProcess(pid)]);
+    return going - (own?.state === "running" ? 1 : 0);
   });
 }
 
@@ -86,7 +87,7 @@ async function unfinishedFiles(reader: StoreReader, pids: readonly Pid[]): Promi
   const files = new Set<string>();
   for (const { hash, file } of await reader.programs()) {
     if (files.has(file) || wanted?.has(hash) === false) continue;
-    const [unfinished] = await reader.listProcesses({ program: hash, states: ["running"], limit: 1 });
+    const [unfinished] = await reader.listProcesses({ program: hash, states: ["running", "crashed"], limit: 1 });
     if (unfinished !== undefined) files.add(file);
   }
   return [...files];

@@ -18,7 +18,12 @@ export function describeWaiting(details: Waiting, options: WaitingOptions): stri
 }
 
 /** Each thing a process waits for. */
-export function waitsFor({ turns, operations, timers, inbox }: Waiting, { nowMs, nodeRuns }: WaitingOptions): string[] {
+export function waitsFor(
+  { state, turns, operations, timers, inbox }: Waiting,
+  { nowMs, nodeRuns }: WaitingOptions,
+): string[] {
+  if (state === "crashed") return ["its supervisor"];
+  if (state === "paused") return ["perdure unpause"];
   if (inbox.length > 0 || turns === 0)
     return nodeRuns ? [] : [`a node, with ${count(Math.max(1, inbox.length), "input")} to take`];
   const parts = operations.map((operation) => describeOperation(operation, nowMs));

@@ -14,6 +14,6 @@ export function cancelCommand(): Command {
     .argument("<pid>", "the process")
     .option("--reason <text>", "what the program is told", defaultReason);
   return act<{ readonly reason: string }>(command, async (context, [pid = ""], { reason }) => {
-    await post(context, pid, { kind: "cancel", reason }, `Process ${pid} is asked to wind up`);
+    await post(context, pid, { kind: "cancel", reason }, (to) => `Process ${to} is asked to wind up`);
   });
 }

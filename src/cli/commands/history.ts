@@ -1,11 +1,10 @@
 /** `perdure history`: what came into a process and what went out, turn by turn. */
 import type { Command } from "commander";
-import { findProcess } from "../../engine/views.ts";
 import type { TurnView } from "../../engine/views.ts";
 import type { ProcessKey, StoreReader } from "../../store/port.ts";
 import { act, defineCommand, wholeNumber } from "../context.ts";
 import type { Context } from "../context.ts";
-import { withReader } from "../reader.ts";
+import { locate, withReader } from "../reader.ts";
 import { cut, oneLine } from "../text.ts";
 import { formatTimeExactly } from "../time.ts";
 import { describeCommand, describeInput, gapText, OperationNames, turnDocument } from "../turns.ts";
@@ -34,7 +33,7 @@ export function historyCommand(): Command {
     .option("--full", "do not shorten values");
   return act<HistoryOptions>(command, async (context, [pid = ""], options) => {
     await withReader(context, async (reader) => {
-      const { key } = await findProcess(reader, pid);
+      const { key } = await locate(reader, pid);
       if (context.json) await printJson(context, reader, key, options);
       else await printTurns(context, reader, key, options);
     });

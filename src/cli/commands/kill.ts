@@ -12,7 +12,7 @@ export function killCommand(): Command {
       context,
       pid,
       { kind: "fatal", reason: "killed", detail: "Killed by the operator." },
-      `Process ${pid} is to be killed`,
+      (to) => `Process ${to} is to be killed`,
     );
   });
 }

@@ -1,12 +1,11 @@
 /** `perdure logs`: what programs printed. */
 import type { Command } from "commander";
 import { setTimeout as sleep } from "node:timers/promises";
-import { findProcess } from "../../engine/views.ts";
 import type { LogView } from "../../engine/views.ts";
 import type { LogRow, ProcessKey, ProcessRow, StoreReader } from "../../store/port.ts";
 import { act, defineCommand } from "../context.ts";
 import type { Context } from "../context.ts";
-import { withReader } from "../reader.ts";
+import { locate, withReader } from "../reader.ts";
 import { createStacks } from "../stacks.ts";
 import type { StackMapper } from "../../engine/stacks.ts";
 import { formatTimeExactly } from "../time.ts";
@@ -28,7 +27,7 @@ export function logsCommand(): Command {
     .option("-f, --follow", "go on as more is printed, until the process ends");
   return act<LogsOptions>(command, async (context, [pid], { follow }) => {
     await withReader(context, async (reader) => {
-      const row = pid === undefined ? undefined : await findProcess(reader, pid);
+      const row = pid === undefined ? undefined : await locate(reader, pid);
       await new LogPrinter(context, reader, row).print(follow === true);
     });
   });

@@ -1,10 +1,11 @@
 /** `perdure programs`: what processes are pinned to. */
 import type { Command } from "commander";
+import { eachProcess } from "../../engine/tree.ts";
 import type { ProgramRow, StoreReader } from "../../store/port.ts";
 import { act, defineCommand } from "../context.ts";
 import type { Context } from "../context.ts";
 import { shortPath } from "../paths.ts";
-import { eachProcess, withReader } from "../reader.ts";
+import { withReader } from "../reader.ts";
 import { renderTable } from "../table.ts";
 import { formatAgo } from "../time.ts";
 

@@ -5,6 +5,7 @@ import { PerdureError } from "../../base/errors.ts";
 import { findProcess } from "../../engine/views.ts";
 import type { Pid } from "../../journal/types.ts";
 import type { ProcessRow, StoreReader } from "../../store/port.ts";
+import { commandLine } from "../arguments.ts";
 import { act, defineCommand } from "../context.ts";
 import type { Context } from "../context.ts";
 import { exitCodes } from "../failure.ts";
@@ -35,11 +36,16 @@ export function resultCommand(): Command {
   return act<ResultOptions>(command, async (context, [pid = ""], options) => {
     return await withReader(context, async (reader) => {
       const row = await findProcess(reader, pid);
-      if (row.state === "running" && options.wait === true) await waitForEnd(context, reader, pid);
+      if (mayEnd(row) && options.wait === true) await waitForEnd(context, reader, pid);
       const outcome = await readOutcome(reader, pid);
       return outcome === undefined ? notEnded(context, await findProcess(reader, pid)) : printOutcome(context, outcome);
     });
   });
+}
+
+/** A broken process waits for a person, and nothing else comes of it. */
+function mayEnd({ state }: ProcessRow): boolean {
+  return state !== "exited" && state !== "broken";
 }
 
 /** Returns at the end, or when nothing more can be expected because no node is running. */
@@ -47,7 +53,7 @@ async function waitForEnd(context: Context, reader: StoreReader, pid: Pid): Prom
   let seenMs = isNodeRunning(context) ? performance.now() : -Infinity;
   while (performance.now() - seenMs < nodeAwayMs) {
     await sleep(lookEveryMs);
-    if ((await findProcess(reader, pid)).state !== "running") return;
+    if (!mayEnd(await findProcess(reader, pid))) return;
     if (isNodeRunning(context)) seenMs = performance.now();
   }
 }
@@ -60,7 +66,9 @@ function notEnded(context: Context, { pid, state, problem }: ProcessRow): number
   }
   if (json) terminal.print(JSON.stringify({ pid, state }));
   const advice = isNodeRunning(context)
-    ? "Wait for it with --wait."
+    ? state === "paused"
+      ? `It is paused. Let it go on with: ${commandLine(["perdure", "unpause", pid, ...context.storeWords])}`
+      : "Wait for it with --wait."
     : `No node is running. Go on with: ${resumeCommand(context, "--pid", pid)}`;
   terminal.note(`Process ${pid} has not ended. ${advice}`);
   return exitCodes.unfinished;

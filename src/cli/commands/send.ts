@@ -16,6 +16,6 @@ export function sendCommand(): Command {
     .option("--string", "take the message as a text");
   return act<{ readonly string?: boolean }>(command, async (context, [pid = "", message = ""], options) => {
     const body = encodeValue(parseArgument(message, options.string));
-    await post(context, pid, { kind: "message", from: "", body }, `Message sent to ${pid}`);
+    await post(context, pid, { kind: "message", from: "", body }, (to) => `Message sent to ${to}`);
   });
 }

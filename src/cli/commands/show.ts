@@ -1,18 +1,24 @@
 /** `perdure show`: one process, in full. */
 import type { Command } from "commander";
-import { findProcess, processDetails } from "../../engine/views.ts";
+import { decodeValue } from "../../base/value.ts";
+import { readDeadLetters } from "../../engine/dead-letters.ts";
+import { processDetails } from "../../engine/views.ts";
 import type { ProcessDetails } from "../../engine/views.ts";
-import type { InboxRow, ProgramRow, StoreReader } from "../../store/port.ts";
+import type { InboxRow, ProcessRow, ProgramRow, StoreReader } from "../../store/port.ts";
 import { act, defineCommand } from "../context.ts";
 import type { Context } from "../context.ts";
+import { describeFailure, describeMessage, letterDocument, readLetter } from "../dead-letter.ts";
+import type { Letter } from "../dead-letter.ts";
 import { formatGuestError } from "../guest-error.ts";
+import { errorToJson } from "../json-value.ts";
 import { formatValue, outcomeDocument } from "../outcome.ts";
 import type { Outcome } from "../outcome.ts";
 import { shortPath } from "../paths.ts";
-import { isNodeRunning, resumeCommand, withReader } from "../reader.ts";
+import { isNodeRunning, locate, resumeCommand, withReader } from "../reader.ts";
 import { readOutcome } from "../read-outcome.ts";
+import { mapErrorsWithin } from "../stacks.ts";
 import { paintState, stateOf } from "../states.ts";
-import { cut, indent, oneLine } from "../text.ts";
+import { count, cut, indent, oneLine } from "../text.ts";
 import { formatAgo, formatDuration, formatIn, formatTime } from "../time.ts";
 import { describeInput, inputDocument } from "../turns.ts";
 
@@ -21,13 +27,20 @@ interface Shown {
   readonly program: ProgramRow | undefined;
   readonly inbox: readonly InboxRow[];
   readonly outcome: Outcome | undefined;
+  /** What a crashed process failed with. */
+  readonly crash: unknown;
+  readonly letters: readonly Letter[];
   readonly nodeRuns: boolean;
 }
 
+const maxLetters = 20;
+
 export function showCommand(): Command {
-  const command = defineCommand("show", "Shows all about a process: what it waits for, its inbox, how it ended.", [
-    "perdure show order-7",
-  ]).argument("<pid>", "the process");
+  const command = defineCommand(
+    "show",
+    "Shows all about a process: what it waits for, whom it is tied to, its inbox, how it ended.",
+    ["perdure show order-7"],
+  ).argument("<pid>", "the process");
   return act(command, async (context, [pid = ""]) => {
     const shown = await withReader(context, async (reader) => await read(context, reader, pid));
     if (context.json) context.terminal.print(JSON.stringify(showDocument(shown)));
@@ -35,64 +48,124 @@ export function showCommand(): Command {
   });
 }
 
-async function read(context: Context, reader: StoreReader, pid: string): Promise<Shown> {
-  const row = await findProcess(reader, pid);
+async function read(context: Context, reader: StoreReader, word: string): Promise<Shown> {
+  const row = await locate(reader, word);
+  const { pid } = row;
   return {
     details: await processDetails(reader, pid),
     program: await reader.program(row.program),
     inbox: await reader.inbox(row.key),
     outcome: await readOutcome(reader, pid),
+    crash: await readCrash(reader, row),
+    letters: await Promise.all(
+      (await readDeadLetters(reader, { pid, limit: maxLetters })).map((each) => readLetter(reader, each)),
+    ),
     nodeRuns: isNodeRunning(context),
   };
 }
 
-function showDocument({ details, program, inbox, outcome }: Shown): unknown {
+async function readCrash(reader: StoreReader, { state, exit, program }: ProcessRow): Promise<unknown> {
+  if (state !== "crashed" || exit === undefined) return undefined;
+  const error = decodeValue(exit.value);
+  await mapErrorsWithin(reader, program, error);
+  return error;
+}
+
+function showDocument({ details, program, inbox, outcome, crash, letters }: Shown): unknown {
   const { exit, ...rest } = details;
   return {
     ...rest,
+    ...(details.crash === undefined ? {} : { crash: { ...details.crash, error: errorToJson(crash) } }),
+    deadLetters: letters.map(letterDocument),
     file: program?.file ?? "",
     inbox: inbox.map(({ input, atMs }) => ({ atMs, input: inputDocument(input) })),
     ...(exit === undefined || outcome === undefined ? {} : { exit: { atMs: exit.atMs, ...outcomeDocument(outcome) } }),
   };
 }
 
-function describe(context: Context, { details, program, inbox, outcome, nodeRuns }: Shown): string[] {
+type Field = (name: string, value: string) => string;
+
+function describe(context: Context, shown: Shown): string[] {
+  const { details, inbox, outcome, crash, letters, nodeRuns } = shown;
   const { out, width = 100 } = context.terminal;
   const nowMs = Date.now();
-  const field = (name: string, value: string): string => `  ${out.dim(name.padEnd(10))}${value}`;
+  const field: Field = (name, value) => `  ${out.dim(name.padEnd(10))}${value}`;
   const section = (title: string, lines: readonly string[]): string[] =>
     lines.length === 0 ? [] : ["", out.bold(title), ...lines];
-  const when = (atMs: number): string => `${formatTime(atMs)} (${formatAgo(atMs, nowMs)})`;
   const waits = details.state === "exited" ? [] : waitLines(details, nowMs, width);
   const lines = [
     `${out.bold(details.pid)}  ${paintState(details, out)(stateOf(details))}`,
     ...(details.problem === "" ? [] : [field("problem", out.red(details.problem))]),
+    ...aboutLines(context, shown, field, nowMs),
+    ...tieLines(details, field),
+    ...section("Waits for", waits),
+    ...section(
+      "Inbox",
+      inbox.map((row) => inboxLine(row, nowMs, width)),
+    ),
+    ...section(
+      `Failed with ${details.crash?.reason ?? ""}, and its supervisor decides what becomes of it`,
+      crash === undefined ? [] : failureLines(context, crash),
+    ),
+    ...section(
+      "Dead letters",
+      letters.map((letter) => letterLine(letter, nowMs, width)),
+    ),
+    ...section(outcome !== undefined && "error" in outcome ? "Error" : "Result", outcomeLines(context, outcome)),
+  ];
+  if (!nodeRuns && ["running", "crashed"].includes(details.state)) {
+    lines.push("", out.dim(`No node is running. It goes on with: ${resumeCommand(context, "--pid", details.pid)}`));
+  }
+  return lines;
+}
+
+/** What it is, where it comes from, and since when. */
+function aboutLines(
+  { terminal: { out } }: Context,
+  { details, program }: Shown,
+  field: Field,
+  nowMs: number,
+): string[] {
+  const when = (atMs: number): string => `${formatTime(atMs)} (${formatAgo(atMs, nowMs)})`;
+  const { label, role, restarts, life, exit } = details;
+  return [
+    ...(label === "" ? [] : [field("label", label)]),
+    ...(role === "" ? [] : [field("role", role)]),
     field("entry", details.entry),
     field(
       "program",
       `${program === undefined ? "" : `${shortPath(program.file)}  `}${out.dim(details.program.slice(0, 12))}`,
     ),
     field("started", when(details.startedAtMs)),
-    ...(details.exit === undefined
+    ...(exit === undefined
       ? []
-      : [
-          field(
-            "ended",
-            `${when(details.exit.atMs)}, after ${formatDuration(details.exit.atMs - details.startedAtMs)}`,
-          ),
-        ]),
+      : [field("ended", `${when(exit.atMs)}, after ${formatDuration(exit.atMs - details.startedAtMs)}`)]),
     field("turns", String(details.turns)),
-    ...section("Waits for", waits),
-    ...section(
-      "Inbox",
-      inbox.map((row) => inboxLine(row, nowMs, width)),
-    ),
-    ...section(outcome !== undefined && "error" in outcome ? "Error" : "Result", outcomeLines(context, outcome)),
+    ...(restarts === 0 ? [] : [field("restarts", `${restarts} before this process was started`)]),
+    ...(life === 1 ? [] : [field("lives", `${life}: it went back to its checkpoint ${count(life - 1, "time")}`)]),
   ];
-  if (!nodeRuns && details.state === "running") {
-    lines.push("", out.dim(`No node is running. It goes on with: ${resumeCommand(context, "--pid", details.pid)}`));
-  }
-  return lines;
+}
+
+const maxTies = 20;
+
+function tieLines({ parent, names, links, monitors }: ProcessDetails, field: Field): string[] {
+  const list = (name: string, pids: readonly string[]): string[] => {
+    if (pids.length === 0) return [];
+    const more = pids.length > maxTies ? ` and ${pids.length - maxTies} more` : "";
+    return [field(name, pids.slice(0, maxTies).join(", ") + more)];
+  };
+  return [
+    ...(parent === "" ? [] : [field("parent", parent)]),
+    ...list("names", names),
+    ...list("links", links),
+    ...list("monitors", monitors),
+  ];
+}
+
+function letterLine(letter: Letter, nowMs: number, width: number): string {
+  const led = describeFailure(letter.error) || letter.reason;
+  const line = `  #${letter.seq}, ${formatAgo(letter.atMs, nowMs)}  ${describeMessage(letter.message)}  led to ${led}`;
+  return cut(oneLine(line), width);
 }
 
 function waitLines({ operations, timers, inbox, turns }: ProcessDetails, nowMs: number, width: number): string[] {
@@ -118,7 +191,7 @@ function inboxLine({ input, atMs }: InboxRow, nowMs: number, width: number): str
   return cut(oneLine(`  ${what}, ${formatAgo(atMs, nowMs)}${value === "" ? "" : `  ${value}`}`), width);
 }
 
-function outcomeLines({ terminal }: Context, outcome: Outcome | undefined): string[] {
+function outcomeLines({ terminal }: Pick<Context, "terminal">, outcome: Outcome | undefined): string[] {
   if (outcome === undefined) return [];
   const { out, width } = terminal;
   if (!("error" in outcome)) {
@@ -126,6 +199,9 @@ function outcomeLines({ terminal }: Context, outcome: Outcome | undefined): stri
       ? []
       : indent(formatValue(outcome.value, { colors: out.isColorSupported, width }), "  ").split("\n");
   }
-  const { cause } = outcome.error;
-  return indent(typeof cause === "string" ? cause : formatGuestError(cause, { dim: out.dim }), "  ").split("\n");
+  return failureLines({ terminal }, outcome.error.cause);
+}
+
+function failureLines({ terminal: { out } }: Pick<Context, "terminal">, thrown: unknown): string[] {
+  return indent(typeof thrown === "string" ? thrown : formatGuestError(thrown, { dim: out.dim }), "  ").split("\n");
 }

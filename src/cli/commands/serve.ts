@@ -1,0 +1,32 @@
+/** `perdure serve`: a node whose root is the program's supervisor. */
+import type { Command } from "commander";
+import { validatePid } from "../../base/ids.ts";
+import { defaultRootId } from "../root-id.ts";
+import { act, collect, defineCommand } from "../context.ts";
+
+interface ServeOptions {
+  readonly id: string;
+  readonly env?: readonly string[];
+  readonly fresh?: boolean;
+}
+
+export function serveCommand(): Command {
+  const command = defineCommand(
+    "serve",
+    "Runs a program whose default export is a supervisor, until it is stopped or the supervisor gives up.",
+    [
+      "perdure serve shop.ts                     # the first time it starts the tree, later it goes on with it",
+      "perdure serve shop.ts --fresh             # stops the old tree in good order and starts another",
+      "perdure tree                              # what lives in it, from another terminal",
+    ],
+  )
+    .argument("<file>", "the program's entry file")
+    .option("--id <id>", "the root's pid", defaultRootId)
+    .option("--env <name>", "an environment variable the program may see (repeatable)", collect)
+    .option("--fresh", "stop the tree there is and start one of the program as it is now");
+  return act<ServeOptions>(command, async (context, [file = ""], { id, env = [], fresh = false }) => {
+    validatePid(id);
+    const { serveProgram } = await import("../serve-program.ts");
+    return await serveProgram(context, { file, id, env, fresh });
+  });
+}
