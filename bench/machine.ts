@@ -37,7 +37,7 @@ for (let round = 0; round < rounds; round++) {
     await runTurn(
       resident.vm,
       image,
-      { pid: "p", timeMs: 1000, inputs: [start], script: false },
+      { pid: "p", number: 1, timeMs: 1000, inputs: [start], script: false },
       slices,
       () => undefined,
     );
@@ -50,7 +50,7 @@ for (let round = 0; round < rounds; round++) {
     await runTurn(
       vm,
       image,
-      { pid: "p", timeMs: 1000, inputs: [result(step)], script: false },
+      { pid: "p", number: step + 1, timeMs: 1000, inputs: [result(step)], script: false },
       slices,
       () => undefined,
     );

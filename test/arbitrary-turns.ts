@@ -45,6 +45,7 @@ export const arbitraryInput: fc.Arbitrary<Input> = fc.oneof(
   }),
   record("down", { monitor: count, from: anyText, reason, value: arbitraryPayload }),
   record("restore", { life: count, seed }),
+  record("discard", { message: count }),
   fc.constantFrom({ kind: "pause" } as const, { kind: "resume" } as const),
 );
 

@@ -9,7 +9,7 @@ import { promisify } from "node:util";
 
 const run = promisify(execFile);
 const root = fileURLToPath(new URL("..", import.meta.url));
-const documents = ["README.md", "docs/operations.md"];
+const documents = ["README.md", "docs/operations.md", "docs/supervision.md"];
 
 interface Example {
   readonly file: string;
@@ -79,5 +79,43 @@ describe("the documentation's examples", () => {
     await using engine = await Engine.open({ store: "memory:", program: path.join(target, "app.ts") });
     const purchase = await engine.start("default", ["card"]);
     assert.deepEqual(await purchase.result(), { declined: "The card was declined." });
+  });
+
+  for (const [file, result] of [
+    ["greeter.ts", "Hello, Ann!"],
+    ["cart.ts", 470],
+  ] as const) {
+    test(`docs/supervision.md: ${file} answers ${JSON.stringify(result)}`, async () => {
+      const { Engine } = await import("perdure/engine");
+      await using engine = await Engine.open({ store: "memory:", program: path.join(folder, "supervision", file) });
+      assert.equal(await (await engine.start("default", [])).result(), result);
+    });
+  }
+
+  test("docs/supervision.md: the player goes on where it was, without the frame that it cannot decode", async () => {
+    const { Engine } = await import("perdure/engine");
+    const target = path.join(folder, "player");
+    await mkdir(target);
+    await writeFile(path.join(target, "player.ts"), await readFile(path.join(folder, "supervision", "player.ts")));
+    await writeFile(
+      path.join(target, "app.ts"),
+      `import { Supervisor } from "perdure";
+       import player, { Player } from "./player.ts";
+       export default async function main() {
+         const running = (await Supervisor.start(player))!;
+         const [child] = await running.whichChildren();
+         const ref = Player.ref(child!.pid as string);
+         await ref.chapter(100);
+         for (const frame of ["a", "b"]) await ref.show(frame);
+         ref.cast.show("damaged");
+         return await ref.show("c");
+       }`,
+    );
+    await using engine = await Engine.open({
+      store: "memory:",
+      program: path.join(target, "app.ts"),
+      onLog: () => undefined,
+    });
+    assert.equal(await (await engine.start("default", [])).result(), 103);
   });
 });

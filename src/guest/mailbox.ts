@@ -139,7 +139,10 @@ export function awaitItemOrCancel<T>(accepts: (item: unknown) => item is T): Pro
 
 /** Takes out and forgets what is accepted among the items that wait now. */
 export function flush(accepts: (item: unknown) => boolean): void {
-  while (takeWaiting(accepts) !== nothing);
+  for (let index = head; index < waiting.length;) {
+    if (accepts(waiting[index])) index = remove(index);
+    else index++;
+  }
 }
 
 /** The same for notices of the ends of processes. Mostly there are none, however full the mailbox is. */
@@ -164,14 +167,13 @@ function takeWaiting(accepts: Receiver["accepts"]): unknown {
   return nothing;
 }
 
-function remove(index: number): void {
-  const item = waiting[index];
-  if (index === head) dropHead();
-  else {
-    waiting.splice(index, 1);
-    numbers.splice(index, 1);
-  }
-  if (isNotice(item)) exitsWaiting--;
+/** The index of the one after it, which may have moved. */
+function remove(index: number): number {
+  if (isNotice(waiting[index])) exitsWaiting--;
+  if (index === head) return dropHead();
+  waiting.splice(index, 1);
+  numbers.splice(index, 1);
+  return index;
 }
 
 /** To be called before each input. */
@@ -191,7 +193,7 @@ export function discardMessage(number: number): void {
 }
 
 /** Moving all others up for each message would make a full mailbox slow. */
-function dropHead(): void {
+function dropHead(): number {
   waiting[head++] = undefined;
   if (head === waiting.length) {
     waiting.length = 0;
@@ -202,6 +204,7 @@ function dropHead(): void {
     numbers.splice(0, head);
     head = 0;
   }
+  return head;
 }
 
 function park(

@@ -238,9 +238,10 @@ export function sendEncoded(to: string, { text, chunks }: Payload): void {
 
 /**
  * The process's last command. Nothing is delivered to it afterwards, and nothing it still does is heard. A result that cannot
- * cross the border throws; of an error that cannot, what can be said of it crosses.
+ * cross the border throws; of an error that cannot, what can be said of it crosses. `taken`: the message that is suspected, 0 for
+ * none.
  */
-export function exit(reason: ExitReason, value: unknown): void {
+export function exit(reason: ExitReason, value: unknown, taken = 0): void {
   if (!alive) return;
   const payload = reason === "normal" ? encodeValue(value) : encodeError(value);
   issue(emitKind.exit, taken, reason, payload.text, payload.chunks);

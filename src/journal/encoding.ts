@@ -14,6 +14,7 @@
  *              | 10 life seed                                  restore
  *              | 11                                            pause
  *              | 12                                            resume
+ *              | 13 message                                    discard
  *     command  = kind target digest                            kind is a byte of `commandKinds`
  *     payload  = key head body
  *
@@ -91,6 +92,7 @@ const inputKinds: Readonly<Record<Input["kind"], true>> = {
   restore: true,
   pause: true,
   resume: true,
+  discard: true,
 };
 
 const exitReasonsByNumber = byNumber(exitReasons);
@@ -266,6 +268,10 @@ function writeSignal(input: Signal): void {
     case "resume":
       writer.byte(12);
       return;
+    case "discard":
+      writer.byte(13);
+      writer.varint(input.message);
+      return;
     default:
       throw unknown((input as { kind: unknown }).kind);
   }
@@ -328,6 +334,8 @@ function readSignal(reader: Reader, kind: number, start: number): Input {
       return { kind: "pause" };
     case 12:
       return { kind: "resume" };
+    case 13:
+      return { kind: "discard", message: reader.varint() };
     default:
       throw reader.corrupt("an input is of an unknown kind", start);
   }

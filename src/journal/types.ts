@@ -75,6 +75,8 @@ export type Input =
    * above `life` × 10⁹, so that none comes twice. `seed` takes the place of the one it was started with.
    */
   | { readonly kind: "restore"; readonly life: number; readonly seed: Uint8Array }
+  /** Takes a message out of the mailbox that made the process fail when it was taken; see `messageNumber`. */
+  | { readonly kind: "discard"; readonly message: number }
   /** From an operator: no more turns until `resume`. These two never reach a turn. */
   | { readonly kind: "pause" }
   | { readonly kind: "resume" };
@@ -139,8 +141,25 @@ export type Command =
   | { readonly kind: "trap-exit"; readonly on: boolean }
   /** The heap after this turn is one that the process can be restored to. Replaces the checkpoint before. */
   | { readonly kind: "checkpoint" }
-  /** Always the last command of a process. `reason` "error" carries the encoded error in `value`. */
-  | { readonly kind: "exit"; readonly reason: ExitReason; readonly value: Payload };
+  /**
+   * Always the last command of a process. `reason` "error" carries the encoded error in `value`. `taken`: the message that the
+   * program took last while it worked at the input that ended it, see `messageNumber`; 0 if it took none. Not there where nobody
+   * could ask the program.
+   */
+  | { readonly kind: "exit"; readonly reason: ExitReason; readonly value: Payload; readonly taken?: number };
+
+/** More inputs than any turn has. */
+const inputsMost = 1_000;
+
+/** Names a message within its process for ever: by the turn it came in, and its place among that turn's inputs, from 0. */
+export function messageNumber(turn: number, index: number): number {
+  return turn * inputsMost + index;
+}
+
+/** Where a message came in. */
+export function placeOfMessage(number: number): { readonly turn: number; readonly index: number } {
+  return { turn: Math.floor(number / inputsMost), index: number % inputsMost };
+}
 
 /** What the journal keeps of a command: enough to notice, on replay, that another one was issued. */
 export interface CommandDigest {

@@ -6,14 +6,15 @@
 import { PerdureError } from "../base/errors.ts";
 import type { Clock, Random } from "../base/ports.ts";
 import { encodeError } from "../base/value.ts";
-import type { Input, Pid } from "../journal/types.ts";
-import type { ProcessKey, StoreReader, TimerRow } from "../store/port.ts";
+import type { Input } from "../journal/types.ts";
+import type { ProcessKey, ProcessRow, StoreReader, TimerRow } from "../store/port.ts";
 import type { Attempts } from "./attempts.ts";
 import type { Committer } from "./batch.ts";
 import { queueInput } from "./live.ts";
 import type { Live } from "./live.ts";
 import { gone } from "./registry.ts";
 import { stageMessage } from "./staging.ts";
+import { culpritOf, downInput, hears, noProcess, signalInput } from "./ties.ts";
 import type { Ending, Ties } from "./ties.ts";
 
 export interface CheckpointsPorts {
@@ -40,10 +41,10 @@ interface Body {
 
 /** What has to be read before a process can be put back. */
 interface Prepared {
-  /** Outcomes it was told of since the checkpoint. */
+  /** Results it was given since the checkpoint. */
   readonly told: readonly Input[];
-  /** Who was at the other end of its links then. */
-  readonly pids: ReadonlyMap<ProcessKey, Pid>;
+  /** Everyone it is or was tied to: held in memory until it is put back, or as it ended. */
+  readonly peers: ReadonlyMap<ProcessKey, Live | ProcessRow>;
 }
 
 const pageTurns = 1_000;
@@ -71,7 +72,7 @@ export class Checkpoints {
     this.#ports.committer.stage.checkpoints.push({ process: live.row.key, ...live.checkpoint });
   }
 
-  /** Reads what `restore` needs, which must not wait: outcomes since the checkpoint, and the processes tied to it. */
+  /** Reads what `restore` needs, which must not wait: results since the checkpoint, and the processes tied to it. */
   async prepare(live: Live): Promise<void> {
     const { checkpoint } = live;
     if (checkpoint === undefined) return;
@@ -79,53 +80,73 @@ export class Checkpoints {
     const told: Input[] = [];
     for (let from = checkpoint.turn + 1; from <= live.lastTurn;) {
       const turns = await this.#ports.store.turns(live.row.key, from, pageTurns);
-      for (const { inputs } of turns) told.push(...inputs.filter(isOutcome));
+      for (const { inputs } of turns) told.push(...inputs.filter(({ kind }) => kind === "result"));
       from = (turns.at(-1)?.number ?? live.lastTurn) + 1;
     }
-    const pids = new Map<ProcessKey, Pid>();
-    for (const key of body.links) {
-      const row = await this.#ports.store.getProcess(key);
-      if (row !== undefined) pids.set(key, row.pid);
-    }
-    this.#prepared.set(live.row.key, { told, pids });
-    const others = [...body.links, ...body.monitors.map(([, target]) => target)];
+    const peers = new Map<ProcessKey, Live | ProcessRow>();
     const now = live.relations;
-    for (const key of [...others, ...(now?.links ?? []), ...(now?.watchers.keys() ?? [])]) {
-      await this.#ports.activate(key);
+    const before = [...body.links, ...body.monitors.map(([, target]) => target)];
+    for (const key of [...before, ...(now?.links ?? []), ...(now?.watchers.keys() ?? [])]) {
+      if (peers.has(key)) continue;
+      const peer = (await this.#ports.activate(key)) ?? this.#ports.held(key);
+      if (peer !== undefined) peer.pins++;
+      const found = peer ?? (await this.#ports.store.getProcess(key));
+      if (found !== undefined) peers.set(key, found);
     }
+    this.forget(live.row.key);
+    this.#prepared.set(live.row.key, { told, peers });
   }
 
-  /** Puts a crashed process back. False if it has no checkpoint, or what was prepared is not there. */
-  restore(live: Live, ending: Ending): boolean {
+  /** The word has been given: what was prepared for it is not needed any more. */
+  forget(process: ProcessKey): void {
+    for (const peer of this.#prepared.get(process)?.peers.values() ?? []) if ("row" in peer) peer.pins--;
+    this.#prepared.delete(process);
+  }
+
+  /** Puts a crashed process back; `discarded` is the message that was set aside. False if it has no checkpoint, or what was prepared is not there. */
+  restore(live: Live, ending: Ending, discarded: number | undefined): boolean {
     const { checkpoint } = live;
     const prepared = this.#prepared.get(live.row.key);
     if (checkpoint === undefined || prepared === undefined) return false;
-    this.#prepared.delete(live.row.key);
-    const { told } = prepared;
     const body = decode(checkpoint.body);
     const life = live.row.life + 1;
     const turn = live.lastTurn + 1;
     const restore: Input = { kind: "restore", life, seed: this.#ports.random.bytes(32) };
+    live.row = { ...live.row, life, trapsExits: body.trapsExits };
+    this.#dropRestore(live);
     const again = [
-      ...this.#operations(live, body, told),
+      ...this.#operations(live, body, prepared),
       ...this.#links(live, body, prepared, ending),
-      ...this.#monitors(live, body, told, ending),
+      ...this.#monitors(live, body, prepared, ending),
+      ...this.#children(live),
     ];
     this.#timers(live, body);
-    live.row = { ...live.row, life, trapsExits: body.trapsExits };
     const { stage } = this.#ports.committer;
     const process = live.row.key;
     stage.traps.push({ process, on: body.trapsExits });
     stage.restores.push({ process, life, turn, from: checkpoint.turn });
     live.restores.push({ turn, from: checkpoint.turn });
-    const queued = [restore, ...again].map((input) => queueInput(input, this.#ports.clock.nowMs()));
+    // It may have been in the mailbox by then.
+    const discard: Input[] =
+      discarded === undefined || discarded === 0 ? [] : [{ kind: "discard", message: discarded }];
+    const queued = [restore, ...discard, ...again].map((input) => queueInput(input, this.#ports.clock.nowMs()));
     for (const each of queued) stageMessage(stage, live, each);
     live.inputs = [...queued, ...live.inputs];
     return true;
   }
 
+  /** It failed in the first turn of its life: that one is over. */
+  #dropRestore(live: Live): void {
+    for (const queued of live.inputs) {
+      if (queued.input.kind !== "restore") continue;
+      queued.consumed = true;
+      this.#ports.committer.stage.consumed.push(queued);
+    }
+    live.inputs = live.inputs.filter(({ consumed }) => !consumed);
+  }
+
   /** What it waited for it gets again; what it began since is taken back. */
-  #operations(live: Live, body: Body, told: readonly Input[]): Input[] {
+  #operations(live: Live, body: Body, { told }: Prepared): Input[] {
     const { stage } = this.#ports.committer;
     const before = new Set(body.operations);
     for (const [number, operation] of live.operations) {
@@ -159,7 +180,8 @@ export class Checkpoints {
     stage.effects.push(() => this.#ports.timersSet(missing));
   }
 
-  #links(live: Live, body: Body, { told, pids }: Prepared, ending: Ending): Input[] {
+  /** A link of then is there again, or has broken. */
+  #links(live: Live, body: Body, { peers }: Prepared, ending: Ending): Input[] {
     const { held, ties } = this.#ports;
     const before = new Set(body.links);
     for (const key of live.relations?.links ?? []) {
@@ -170,16 +192,20 @@ export class Checkpoints {
       ties.breakLink(live, key, ending);
     }
     return body.links.flatMap((key) => {
-      if (live.relations?.links.has(key) === true) return [];
-      const peer = held(key);
-      if (peer !== undefined && !gone(peer)) ties.tie(live, peer);
-      else return told.filter((input) => input.kind === "exit" && input.linked && input.from === pids.get(key));
-      return [];
+      const peer = peers.get(key);
+      if (peer === undefined || live.relations?.links.has(key) === true) return [];
+      if (isAlive(peer)) {
+        ties.tie(live, peer);
+        return [];
+      }
+      const { pid, exit = noProcess } = rowOf(peer);
+      const isComing = live.inputs.some(({ input }) => input.kind === "exit" && input.linked && input.from === pid);
+      return isComing || !hears(live, exit) ? [] : [signalInput(pid, exit, true, "")];
     });
   }
 
-  #monitors(live: Live, body: Body, told: readonly Input[], ending: Ending): Input[] {
-    const { held, ties } = this.#ports;
+  #monitors(live: Live, body: Body, { peers }: Prepared, ending: Ending): Input[] {
+    const { ties } = this.#ports;
     const mine = new Map(body.monitors);
     const theirs = new Set(body.watchers.map(String));
     for (const number of [...(live.relations?.monitors.keys() ?? [])]) {
@@ -189,23 +215,41 @@ export class Checkpoints {
       if (!theirs.has(String([watcher, number]))) ties.fireOne(live, watcher, number, ending);
     }
     return [...mine].flatMap(([number, target]) => {
-      if (live.relations?.monitors.has(number) === true) return [];
-      const peer = held(target);
-      if (peer !== undefined && !gone(peer)) ties.observe(live, number, peer);
-      else return told.filter((input) => input.kind === "down" && input.monitor === number);
-      return [];
+      const peer = peers.get(target);
+      if (peer === undefined || live.relations?.monitors.has(number) === true) return [];
+      if (isAlive(peer)) {
+        ties.observe(live, number, peer);
+        return [];
+      }
+      const isComing = live.inputs.some(({ input }) => input.kind === "down" && input.monitor === number);
+      const { pid, exit = noProcess } = rowOf(peer);
+      return isComing ? [] : [downInput(number, pid, exit)];
     });
   }
+
+  /** It has forgotten who waits for its word. */
+  #children(live: Live): Input[] {
+    const { ties } = this.#ports;
+    if (!live.row.trapsExits) ties.abandonChildren(live);
+    return ties.heldChildren(live).flatMap(({ row }) => {
+      const isComing = live.inputs.some(({ input }) => input.kind === "exit" && input.from === row.pid);
+      return isComing || row.exit === undefined ? [] : [signalInput(row.pid, row.exit, true, culpritOf(row))];
+    });
+  }
+}
+
+function isAlive(peer: Live | ProcessRow): peer is Live {
+  return "row" in peer && !gone(peer);
+}
+
+function rowOf(peer: Live | ProcessRow): ProcessRow {
+  return "row" in peer ? peer.row : peer;
 }
 
 function watchersOf({ relations }: Live): [ProcessKey, number][] {
   const all: [ProcessKey, number][] = [];
   for (const [watcher, numbers] of relations?.watchers ?? []) for (const number of numbers) all.push([watcher, number]);
   return all;
-}
-
-function isOutcome({ kind }: Input): boolean {
-  return kind === "result" || kind === "exit" || kind === "down";
 }
 
 /** It was given up by what is forgotten now. */

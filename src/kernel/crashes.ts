@@ -5,8 +5,9 @@
  */
 import type { Clock } from "../base/ports.ts";
 import { decodeValue } from "../base/value.ts";
+import { messageNumber, placeOfMessage } from "../journal/types.ts";
 import type { ExitReason, Input, Pid } from "../journal/types.ts";
-import type { ProcessExit } from "../store/port.ts";
+import type { ProcessExit, StoreReader } from "../store/port.ts";
 import type { Committer } from "./batch.ts";
 import type { Checkpoints } from "./checkpoints.ts";
 import type { TurnEffects } from "./effects.ts";
@@ -16,6 +17,7 @@ import type { Find } from "./peers.ts";
 import type { KernelEvents } from "./ports.ts";
 import { gone } from "./registry.ts";
 import { stageControl, stageMessage } from "./staging.ts";
+import { asideOf, problemOf } from "./ties.ts";
 import type { Ties } from "./ties.ts";
 
 export interface CrashesPorts {
@@ -24,6 +26,7 @@ export interface CrashesPorts {
   readonly events: KernelEvents;
   readonly ties: Ties;
   readonly checkpoints: Checkpoints;
+  readonly store: Pick<StoreReader, "turns">;
   readonly find: Find;
   activate(pid: Pid): Promise<Live | undefined>;
   enqueue(live: Live, queued: QueuedInput): void;
@@ -46,7 +49,11 @@ const failures: ReadonlySet<ExitReason> = new Set<ExitReason>([
   "trap",
 ]);
 
-const culpritWord = "made it fail: ";
+/** What is set aside. `number`: 0 for the input itself, otherwise that of a message in the mailbox. */
+interface Poison {
+  readonly letter: Input;
+  readonly number: number;
+}
 
 export class Crashes {
   readonly #ports: CrashesPorts;
@@ -57,40 +64,63 @@ export class Crashes {
 
   /** Its first turn cannot be undone: there is no heap before it. */
   mayHold(live: Live, turn: CrashedTurn, exit: ProcessExit | undefined): boolean {
-    return live.row.held && exit !== undefined && turn.number > 1 && isOwnFailure(live, exit, culpritOf(turn));
+    return live.row.held && exit !== undefined && turn.number > 1 && isOwnFailure(live, exit, lastInput(turn));
   }
 
-  /** False if nobody is there to decide: then the process exits as any other. */
-  async hold(live: Live, turn: CrashedTurn, { exit }: TurnEffects): Promise<boolean> {
+  /** False if nobody is there to decide, or would hear of it through a link: then the process exits as any other. */
+  async hold(live: Live, turn: CrashedTurn, { exit, taken }: TurnEffects): Promise<boolean> {
     const { ties, committer } = this.#ports;
+    const poison = turn.outcome.delivered > 1 ? undefined : await this.#poison(live, turn, taken);
     await this.#ports.activate(live.row.parent);
     const parent = this.#ports.find(live.row.parent);
     const culprit = turn.inputs[0];
-    if (parent?.row.trapsExits !== true || exit === undefined || culprit === undefined || gone(live)) return false;
+    if (exit === undefined || culprit === undefined || gone(live)) return false;
+    const isHeard = parent?.row.trapsExits === true && live.relations?.links.has(parent.row.key) === true;
+    if (parent === undefined || !isHeard) return false;
     if (turn.outcome.delivered > 1) {
       // Those before the culprit are innocent: they get turns of their own, and it will be alone in its.
       live.oneByOne = turn.inputs.length;
       live.inputs = [...turn.inputs, ...live.inputs];
       return true;
     }
-    const poison = arrived(culprit);
-    culprit.input = poison;
+    const input = arrived(culprit);
+    culprit.input = input;
     culprit.culprit = undefined;
-    const rest = turn.inputs.slice(1);
-    live.inputs = [...(poison.kind === "message" ? rest : turn.inputs), ...live.inputs];
-    live.row = { ...live.row, state: "crashed", problem: `${culpritWord}${poison.kind}`, exit };
+    live.inputs = [...(poison?.number === 0 ? turn.inputs.slice(1) : turn.inputs), ...live.inputs];
+    live.row = { ...live.row, state: "crashed", problem: problemOf(input.kind, poison?.number), exit };
     const { stage } = committer;
     stageControl(stage, live);
-    if (poison.kind === "message") {
+    if (poison !== undefined) {
       const { reason, value, atMs } = exit;
+      stage.deadLetters.push({ process: live.row.key, input: poison.letter, atMs, reason, value });
+    }
+    if (poison?.number === 0) {
       culprit.consumed = true;
       stage.consumed.push(culprit);
-      stage.deadLetters.push({ process: live.row.key, input: poison, atMs, reason, value });
       stage.effects.push(() => tellDurable(culprit));
     }
     this.report(live, exit, [culprit]);
-    ties.tellHeld(parent, live, exit, poison.kind);
+    ties.tellHeld(parent, live, exit, input.kind);
     return true;
+  }
+
+  /**
+   * What to set aside: the message that the program took last before it failed. Mostly that is the very input; a process that was
+   * busy when it arrived has it in its mailbox, from an earlier turn.
+   */
+  async #poison(live: Live, turn: CrashedTurn, taken: number | undefined): Promise<Poison | undefined> {
+    const index = turn.outcome.delivered - 1;
+    const culprit = turn.inputs[index];
+    const input = culprit === undefined ? undefined : arrived(culprit);
+    if (taken === undefined) return input !== undefined && isTakeable(input) ? { letter: input, number: 0 } : undefined;
+    if (taken === messageNumber(turn.number, index) && input !== undefined) return { letter: input, number: 0 };
+    if (taken === 0) return undefined;
+    const place = placeOfMessage(taken);
+    // Its turn may be on its way to the store.
+    if (live.uncommitted > 0) await new Promise<void>((resolve) => this.#ports.committer.stage.effects.push(resolve));
+    const [found] = await this.#ports.store.turns(live.row.key, place.turn, 1);
+    const letter = found?.number === place.turn ? found.inputs[place.index] : undefined;
+    return letter?.kind === "message" ? { letter, number: taken } : undefined;
   }
 
   /** False if it is not held any more, or cannot go on from there. */
@@ -98,11 +128,22 @@ export class Crashes {
     const live = this.#ports.find(pid);
     const exit = live?.row.exit;
     if (live?.row.state !== "crashed" || exit === undefined) return false;
+    const message = asideOf(live.row);
     if (from === "checkpoint") {
-      if (!this.#ports.checkpoints.restore(live, exit)) return false;
-    } else if (live.row.problem !== `${culpritWord}message`) return false;
+      if (!this.#ports.checkpoints.restore(live, exit, message)) return false;
+    } else {
+      if (message === undefined) return false;
+      if (message > 0) this.#discard(live, message);
+    }
     this.#wake(live);
     return true;
+  }
+
+  /** It lies in the heap: there it has to be taken out before anything else happens. */
+  #discard(live: Live, message: number): void {
+    const queued = queueInput({ kind: "discard", message }, this.#ports.clock.nowMs());
+    stageMessage(this.#ports.committer.stage, live, queued);
+    live.inputs.unshift(queued);
   }
 
   /** The process exits after all, for the reason it failed with. False if it is not held any more. */
@@ -144,7 +185,12 @@ export class Crashes {
   }
 }
 
-function culpritOf({ inputs, outcome }: CrashedTurn): Input | undefined {
+/** Answers that somebody awaits are messages too; without them, the wait would have no end. */
+function isTakeable(input: Input): boolean {
+  return input.kind === "message" && !/^j\["perdure:(reply|ack)"/.test(input.body.text);
+}
+
+function lastInput({ inputs, outcome }: CrashedTurn): Input | undefined {
   return inputs[outcome.delivered - 1]?.input;
 }
 

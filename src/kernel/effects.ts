@@ -17,6 +17,8 @@ export interface TurnEffects {
   /** What concerns other processes or asks the kernel, in order. */
   readonly acts: readonly Act[];
   readonly exit: ProcessExit | undefined;
+  /** The message that the program took before it failed; see the `exit` command. */
+  readonly taken: number | undefined;
 }
 
 export type KernelOperation = Extract<Command, { kind: "operation" }>;
@@ -93,6 +95,7 @@ export function turnEffects(live: Live, finished: FinishedTurn, downtimeMs: numb
     logs: of("log").map(({ level, text }) => ({ process, turn: number, atMs: timeMs, level, text })),
     acts,
     exit: exit === undefined ? undefined : { atMs: timeMs, reason: exit.reason, value: exit.value },
+    taken: exit?.taken,
   };
 }
 

@@ -82,8 +82,8 @@ interface Wanted {
 const none: Wanted = { pids: [], keys: [] };
 
 function wantedBy({ row, relations }: Live, { acts, exit }: TurnEffects): Wanted {
-  const keys =
-    exit === undefined || relations === undefined ? none.keys : [...relations.links, ...relations.watchers.keys()];
+  const isLetting = exit !== undefined || acts.some((act) => act.kind === "trap-exit" && !act.on);
+  const keys = !isLetting || relations === undefined ? none.keys : [...relations.links, ...relations.watchers.keys()];
   if (acts.length === 0) return keys.length === 0 ? none : { pids: none.pids, keys };
   const spawned = new Set(acts.flatMap((act) => (act.kind === "spawn" ? [act.pid] : [])));
   const pids = new Set(acts.flatMap((act) => concerned(act)));

@@ -6,7 +6,7 @@ import type { Pid } from "../journal/types.ts";
 import type { InboxRow, ProcessExit, ProcessKey, ProcessRow, Store } from "../store/port.ts";
 import { broken, notFound } from "./errors.ts";
 import { atRest, loadRelations, newLive, queueInput } from "./live.ts";
-import type { Live } from "./live.ts";
+import type { Live, QueuedInput } from "./live.ts";
 
 export interface RegistryPorts {
   readonly store: Pick<Store, "findProcess" | "getProcess" | "inbox" | "lastTurn" | "load">;
@@ -186,13 +186,15 @@ export class Registry {
   }
 }
 
-/** What begins a life comes first, whatever was waiting before. */
+/** What changes the heap that is gone back to comes first, whatever was waiting before. */
 function takeInbox(live: Live, rows: readonly InboxRow[]): void {
+  const early: QueuedInput[] = [];
   for (const { input, atMs, seq } of rows) {
     const queued = queueInput(input, atMs, undefined, seq);
-    if (input.kind === "restore") live.inputs.unshift(queued);
+    if (input.kind === "restore" || input.kind === "discard") early.push(queued);
     else live.inputs.push(queued);
   }
+  live.inputs.unshift(...early);
 }
 
 /** Damage is an answer, any other error is thrown on. */

@@ -70,10 +70,10 @@ export function stageMessage(stage: Stage, receiver: Live, queued: QueuedInput):
 
 /** An operator stopped the process's turns, or lets them go on. */
 export function stageControl(stage: Stage, live: Live): void {
-  const { key: process, state, problem } = live.row;
+  const { key: process, state, problem, exit } = live.row;
   if (state === "exited") return;
   stageRow(stage, live);
-  stage.states.push({ process, state, problem });
+  stage.states.push({ process, state, problem, ...(exit === undefined ? {} : { exit }) });
   live.pins++;
   stage.effects.push(() => {
     live.pins--;

@@ -5,7 +5,7 @@
 import { encodeValue } from "../base/value.ts";
 import type { Payload } from "../base/value.ts";
 import type { Command, ExitReason, Input, Pid } from "../journal/types.ts";
-import type { ProcessKey } from "../store/port.ts";
+import type { ProcessKey, ProcessRow } from "../store/port.ts";
 import type { Committer, Stage } from "./batch.ts";
 import { relationsOf, unwatch, watch } from "./live.ts";
 import type { Live } from "./live.ts";
@@ -18,6 +18,8 @@ export interface TiesPorts {
   readonly find: Find;
   /** Hands an input to a process, as part of the commit being staged. */
   deliver(receiver: Live, input: Input): void;
+  /** Nobody will decide about a process that is held: it is let go. */
+  abandon(live: Live): void;
 }
 
 /** Why a process ended, as others hear it. */
@@ -27,7 +29,7 @@ export interface Ending {
 }
 
 const nothing: Payload = encodeValue(undefined);
-const noProcess: Ending = { reason: "noproc", value: nothing };
+export const noProcess: Ending = { reason: "noproc", value: nothing };
 
 export class Ties {
   readonly #ports: TiesPorts;
@@ -60,7 +62,10 @@ export class Ties {
   /** After it, no exit comes through the link any more, not even one that was on its way. */
   unlink(live: Live, to: Pid): void {
     const peer = this.#ports.find(to);
-    if (peer !== undefined && live.relations?.links.has(peer.row.key) === true) this.untie(live, peer);
+    if (peer !== undefined && live.relations?.links.has(peer.row.key) === true) {
+      this.untie(live, peer);
+      if (peer.row.parent === live.row.pid) this.#ports.abandon(peer);
+    }
     const isOf = (input: Input): boolean => input.kind === "exit" && input.linked && input.from === to;
     for (const queued of live.inputs.filter(({ input }) => isOf(input))) {
       live.inputs.splice(live.inputs.indexOf(queued), 1);
@@ -113,6 +118,17 @@ export class Ties {
     this.#ports.deliver(parent, signalInput(live.row.pid, ending, true, culprit));
   }
 
+  /** It traps no exits any more, so it cannot be asked. */
+  abandonChildren(live: Live): void {
+    for (const child of this.heldChildren(live)) this.#ports.abandon(child);
+  }
+
+  /** Those that failed and wait for its word. */
+  heldChildren({ row, relations }: Live): Live[] {
+    const peers = [...(relations?.links ?? [])].map((key) => this.#ports.held(key));
+    return peers.filter((peer): peer is Live => peer?.row.parent === row.pid && peer.row.state === "crashed");
+  }
+
   /** The process has come to its end: everyone tied to it hears of it, and nobody is tied to it any more. */
   breakAll(live: Live, ending: Ending): void {
     const { relations } = live;
@@ -134,6 +150,7 @@ export class Ties {
     if (peer === undefined || gone(peer)) return;
     peer.relations?.links.delete(live.row.key);
     this.#pin(peer);
+    if (peer.row.parent === live.row.pid) this.#ports.abandon(peer);
     this.#signal(peer, live.row.pid, ending, true);
   }
 
@@ -152,14 +169,12 @@ export class Ties {
     this.fire(live, watcher, number, ending);
   }
 
-  /** A process that does not trap exits takes no notice of a normal one; if it is in mid-turn, it may be about to. */
   #signal(receiver: Live, from: Pid, ending: Ending, linked: boolean): void {
-    const heedless = ending.reason === "normal" && !receiver.row.trapsExits && receiver.running === undefined;
-    if (!heedless) this.#ports.deliver(receiver, signalInput(from, ending, linked, ""));
+    if (hears(receiver, ending)) this.#ports.deliver(receiver, signalInput(from, ending, linked, ""));
   }
 
-  #down(watcher: Live, monitor: number, from: Pid, { reason, value }: Ending): void {
-    this.#ports.deliver(watcher, { kind: "down", monitor, from, reason, value: heard(reason, value) });
+  #down(watcher: Live, monitor: number, from: Pid, ending: Ending): void {
+    this.#ports.deliver(watcher, downInput(monitor, from, ending));
   }
 
   #linkRow(a: ProcessKey, b: ProcessKey, there: boolean): void {
@@ -181,7 +196,35 @@ export function pin(stage: Stage, live: Live): void {
   });
 }
 
-function signalInput(from: Pid, { reason, value }: Ending, linked: boolean, held: "" | Input["kind"]): Input {
+/** A process that does not trap exits takes no notice of a normal one; if it is in mid-turn, it may be about to trap them. */
+export function hears({ row, running }: Live, { reason }: Ending): boolean {
+  return reason !== "normal" || row.trapsExits || running !== undefined;
+}
+
+const culpritWord = "made it fail: ";
+const asideWord = ", and a message was set aside: ";
+
+/** What the row of a crashed process says of the input that did it. */
+export function problemOf(culprit: Input["kind"], message: number | undefined): string {
+  return culpritWord + culprit + (message === undefined ? "" : `${asideWord}${message}`);
+}
+
+export function culpritOf({ problem }: ProcessRow): Input["kind"] {
+  const end = problem.indexOf(asideWord);
+  return problem.slice(culpritWord.length, end === -1 ? undefined : end) as Input["kind"];
+}
+
+/** The message that was set aside: 0 if it was the culprit and never got into the heap. Undefined if none could be. */
+export function asideOf({ problem }: ProcessRow): number | undefined {
+  const start = problem.indexOf(asideWord);
+  return start === -1 ? undefined : Number(problem.slice(start + asideWord.length));
+}
+
+export function downInput(monitor: number, from: Pid, { reason, value }: Ending): Input {
+  return { kind: "down", monitor, from, reason, value: heard(reason, value) };
+}
+
+export function signalInput(from: Pid, { reason, value }: Ending, linked: boolean, held: "" | Input["kind"]): Input {
   return { kind: "exit", from, reason, value: heard(reason, value), linked, held };
 }
 

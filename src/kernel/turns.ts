@@ -66,7 +66,13 @@ export class Turns {
     this.#peers = new Peers({ registry, names });
     const deliver = (receiver: Live, input: Input): void => this.deliver(receiver, input);
     const held = (key: ProcessKey): Live | undefined => registry.get(key);
-    this.ties = new Ties({ committer, held, find: this.#peers.find, deliver });
+    this.ties = new Ties({
+      committer,
+      held,
+      find: this.#peers.find,
+      deliver,
+      abandon: (live) => void this.#crashes.letGo(live),
+    });
     this.#checkpoints = new Checkpoints({
       committer,
       held,
@@ -84,6 +90,7 @@ export class Turns {
       events: ports.events,
       ties: this.ties,
       checkpoints: this.#checkpoints,
+      store,
       find: this.#peers.find,
       activate: (pid) => registry.activateIfAlive(pid),
       enqueue: ports.enqueue,
@@ -129,12 +136,12 @@ export class Turns {
     inputs: readonly QueuedInput[],
   ): Promise<undefined> {
     await this.#peers.gather(live, effects);
-    for (const pid of revived) {
-      const target = this.#peers.find(pid);
-      if (target?.row.state === "crashed") await this.#checkpoints.prepare(target);
-    }
+    const targets = revived.flatMap((pid) => this.#peers.find(pid) ?? []);
+    for (const target of targets) if (target.row.state === "crashed") await this.#checkpoints.prepare(target);
     const ended = await this.#peers.gather(live, effects);
-    return this.#stage(live, effects, inputs, ended ?? nobodyEnded);
+    this.#stage(live, effects, inputs, ended ?? nobodyEnded);
+    for (const { row } of targets) this.#checkpoints.forget(row.key);
+    return undefined;
   }
 
   #stage(live: Live, effects: TurnEffects, inputs: readonly QueuedInput[], ended: Ended): undefined {
@@ -142,6 +149,8 @@ export class Turns {
     const operations = stageTurn(stage, live, effects, inputs);
     for (const act of effects.acts) this.#act(live, act, ended);
     if (effects.acts.some(({ kind }) => kind === "checkpoint")) this.#checkpoints.take(live, effects.turn.number);
+    // What it said itself is printed before what is said of its end.
+    if (effects.logs.length > 0) stage.effects.push(() => this.#print(live, effects));
     if (effects.exit !== undefined) this.#exit(live, effects.exit, inputs);
     stage.effects.push(() => this.#committed(live, effects, inputs, operations));
   }
@@ -170,6 +179,7 @@ export class Turns {
         return this.ties.signal(live, act);
       case "trap-exit":
         live.row = { ...live.row, trapsExits: act.on };
+        if (!act.on) this.ties.abandonChildren(live);
         return void this.#ports.committer.stage.traps.push({ process: live.row.key, on: act.on });
       case "checkpoint":
         // It is taken when all else is staged: it is of the turn's end.
@@ -243,9 +253,15 @@ export class Turns {
   // -- after the commit -----------------------------------------------------------------------------------------
 
   #exit(live: Live, exit: ProcessExit, inputs: readonly QueuedInput[]): void {
+    // Whoever is tied to it in the same commit hears of this end.
+    live.row = { ...live.row, exit };
     this.#crashes.report(live, exit, inputs);
     this.#ports.names.forget(live.row.key);
     this.ties.breakAll(live, exit);
+  }
+
+  #print({ row: { pid, program } }: Live, { logs }: TurnEffects): void {
+    this.#ports.events.logs(logs.map(({ level, text, atMs }) => ({ pid, program, level, text, atMs })));
   }
 
   #committed(
@@ -254,15 +270,11 @@ export class Turns {
     inputs: readonly QueuedInput[],
     { begun, aborted }: StagedOperations,
   ): void {
-    const { attempts, events } = this.#ports;
+    const { attempts } = this.#ports;
     live.uncommitted--;
     live.start = undefined;
     for (const queued of inputs) tellDurable(queued);
     if (effects.timers.length > 0) this.#ports.timersSet(effects.timers);
-    if (effects.logs.length > 0) {
-      const { pid, program } = live.row;
-      events.logs(effects.logs.map(({ level, text, atMs }) => ({ pid, program, level, text, atMs })));
-    }
     for (const operation of aborted) attempts.abort(operation);
     if (effects.exit !== undefined) return this.#exited(live, effects.exit);
     for (const operation of begun) attempts.begin(live, operation);

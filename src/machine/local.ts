@@ -313,7 +313,7 @@ class LocalMachine implements Machine {
     const started = this.#stopwatch();
     const { pid, script } = run.request;
     // Replay enforces no fuel: what ran out of it is in the journal as an input.
-    const task = { pid, script, timeMs: turn.timeMs, inputs: turn.inputs };
+    const task = { pid, script, number: turn.number, timeMs: turn.timeMs, inputs: turn.inputs };
     const end = await this.#guarded(resident, run, task, slices, false);
     if (end.kind === "fatal" && end.reason === "killed") return killedOutcome;
     if (end.kind === "fatal") return { kind: "broken", detail: `Replaying turn ${turn.number} failed: ${end.detail}` };

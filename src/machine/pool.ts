@@ -14,7 +14,8 @@ import { idleHooks, Vm } from "./vm.ts";
 export interface PoolLimits {
   /**
    * Bytes of instances. Beyond it, those that wait for reuse are let go of, then processes at rest lose theirs; processes in
-   * the middle of a turn never do. Default an eighth of the host's memory, but 256 MiB at least and 2 GiB at most: a
+   * the middle of a turn never do. The pool takes that much only while processes that lost theirs come back for more;
+   * otherwise it is content with 256 MiB. Default an eighth of the host's memory, but 256 MiB at least and 2 GiB at most: a
    * process in motion takes 2 MiB and a little.
    */
   readonly instanceBytes: number;
@@ -59,6 +60,11 @@ export interface PoolUse {
   readonly free: readonly number[];
 }
 
+/** What the pool takes without need: making instances costs more than using them again. */
+const modestBytes = 256 * mebibyte;
+/** So many of those who lost their instance are remembered. */
+const maxMissed = 20_000;
+
 /** Rebuilding a process that ran for less than this is cheaper than finding its differing pages. */
 const worthKeepingMicros = 300;
 
@@ -74,10 +80,14 @@ export class Pool {
   #pageBytes = 0;
   /** Since the last `trim`. */
   #acquired = 0;
+  /** Processes that lost their instance to another. If they come back, the pool is too small. */
+  readonly #missed = new Set<ProcessKey>();
+  #roomBytes: number;
 
   constructor(engine: EngineBinary, limits: PoolLimits) {
     this.#engine = engine;
     this.#limits = limits;
+    this.#roomBytes = Math.min(modestBytes, limits.instanceBytes);
   }
 
   /** The process with its memory as after `turn`, from an instance or from kept pages; undefined if neither is there. */
@@ -101,6 +111,8 @@ export class Pool {
   create(process: ProcessKey, image: Image, turn: number, delta?: Delta, costMicros = 0): Resident {
     this.drop(process);
     const countedBytes = delta?.sizeBytes ?? image.memory.length;
+    if (this.#missed.delete(process))
+      this.#roomBytes = Math.min(this.#limits.instanceBytes, this.#roomBytes + countedBytes);
     const vm = this.#acquire(countedBytes);
     apply(vm.bytes, image.memory, delta);
     const { pointers } = image;
@@ -139,6 +151,7 @@ export class Pool {
   trim(): void {
     const wanted = this.#acquired;
     this.#acquired = 0;
+    if (wanted === 0) this.#roomBytes = Math.min(modestBytes, this.#limits.instanceBytes);
     let waiting = [...this.#free.values()].reduce((sum, list) => sum + list.length, 0);
     while (waiting > wanted && this.#releaseFree()) waiting--;
   }
@@ -194,7 +207,7 @@ export class Pool {
 
   /** Makes room for another instance, or an idle one of that size. Does not touch `except`. */
   #makeRoom(sizeBytes: number, except?: Resident): void {
-    while (this.#instanceBytes + sizeBytes > this.#limits.instanceBytes) {
+    while (this.#instanceBytes + sizeBytes > this.#roomBytes) {
       if (this.#releaseFree()) continue;
       if (!this.#evictOldest(except)) return;
       if ((this.#free.get(sizeBytes)?.length ?? 0) > 0) return;
@@ -216,9 +229,18 @@ export class Pool {
       if (resident.busy || resident === except) continue;
       if (resident.costMicros > worthKeepingMicros) this.#keepPages(resident);
       this.#remove(resident);
+      this.#miss(resident.process);
       return true;
     }
     return false;
+  }
+
+  #miss(process: ProcessKey): void {
+    this.#missed.add(process);
+    for (const oldest of this.#missed) {
+      if (this.#missed.size <= maxMissed) break;
+      this.#missed.delete(oldest);
+    }
   }
 
   #keepPages(resident: Resident): void {

@@ -8,7 +8,7 @@
  * | evaluated |           |                            |           | the module's namespace promise |
  * | probe     |           |                            |           | answers "pure" or "impure" |
  * | start     |           | JSON {pid, entry, env}     | arguments | seed, then the arguments'  |
- * | message   |           | sender's pid or ""         | body      | the body's                 |
+ * | message   | its number| sender's pid or ""         | body      | the body's                 |
  * | resolved  | operation |                            | value     | the value's                |
  * | rejected  | operation |                            | error     | the error's                |
  * | timer     | timer     |                            |           |                            |
@@ -18,6 +18,7 @@
  * | exit      | linked: 1 | JSON [from, reason, held]  | value     | the value's                |
  * | down      | monitor   | JSON [from, reason]        | value     | the value's                |
  * | restore   | life      |                            |           | the seed                   |
+ * | discard   | a message's |                          |           |                            |
  *
  * Out of the guest, `emit(kind, number, a, b, ...chunks)`: see `decodeCommand` and `decodeRelation`. `spawn` has four lines in
  * `a`: pid, entry, "link" or "", options; `signal` two: reason, receiver.
@@ -45,6 +46,7 @@ export const dispatchKind = {
   exit: 11,
   down: 12,
   restore: 13,
+  discard: 14,
 } as const;
 
 const exitReasons: readonly ExitReason[] = [
@@ -101,7 +103,7 @@ export function decodeCommand(
     case 6:
       return { kind: "log", level: oneOf(logLevels, a), text: b };
     case 7:
-      return { kind: "exit", reason: oneOf(exitReasons, a), value: payload() };
+      return { kind: "exit", reason: oneOf(exitReasons, a), value: payload(), taken: number };
     default:
       return decodeRelation(kind, number, a, payload);
   }

@@ -1,4 +1,5 @@
 /** Runs one turn in a Vm that holds the process's memory: deliver an input, drain the microtasks, then the next input. */
+import { messageNumber } from "../journal/types.ts";
 import type { Command, FatalReason, Input, Pid } from "../journal/types.ts";
 import { encodeValue } from "../base/value.ts";
 import type { Payload } from "../base/value.ts";
@@ -10,6 +11,7 @@ import type { Completion, Vm } from "./vm.ts";
 
 export interface TurnTask {
   readonly pid: Pid;
+  readonly number: number;
   readonly timeMs: number;
   readonly inputs: readonly Input[];
   readonly script: boolean;
@@ -96,7 +98,7 @@ export function runTurn(
           commands.add({ kind: "exit", reason: next.reason, value: encodeValue(next.detail) });
           break;
         }
-        await deliver(vm, image, task, next);
+        await deliver(vm, image, task, index);
         await settle(vm, commands);
         if (task.script && !commands.exited) await call(vm, dispatchKind.idle, 0, "", "");
       }
@@ -111,7 +113,8 @@ export function runTurn(
 
 type Deliverable = Exclude<Input, { kind: "fatal" }>;
 
-async function deliver(vm: Vm, image: Image, task: TurnTask, input: Deliverable): Promise<void> {
+async function deliver(vm: Vm, image: Image, task: TurnTask, index: number): Promise<void> {
+  const input = task.inputs[index] as Deliverable;
   switch (input.kind) {
     case "start": {
       const head = JSON.stringify({ pid: task.pid, entry: input.entry, env: input.env });
@@ -120,7 +123,7 @@ async function deliver(vm: Vm, image: Image, task: TurnTask, input: Deliverable)
       return;
     }
     case "message":
-      return await callWith(vm, dispatchKind.message, 0, input.from, input.body);
+      return await callWith(vm, dispatchKind.message, messageNumber(task.number, index), input.from, input.body);
     case "result":
       return await callWith(
         vm,
@@ -157,6 +160,8 @@ async function deliverSignal(
       );
     case "restore":
       return await call(vm, dispatchKind.restore, input.life, "", "", [input.seed]);
+    case "discard":
+      return await call(vm, dispatchKind.discard, input.message, "", "");
     case "pause":
     case "resume":
       // The kernel keeps these to itself.

@@ -7,6 +7,7 @@
 import { decodeValue } from "../../base/value.ts";
 import { setModules } from "../entries.ts";
 import type { Modules } from "../entries.ts";
+import { beginInput, discardMessage, takenMessage } from "../mailbox.ts";
 import { cancelBehaviour, receiveMessage, runEntry, script } from "../otp/behaviours.ts";
 import { abortProcess, setProcess } from "../process.ts";
 import { splitThrown } from "../reason.ts";
@@ -42,6 +43,7 @@ const kinds = {
   exit: 11,
   down: 12,
   restore: 13,
+  discard: 14,
 };
 
 interface Program {
@@ -59,6 +61,7 @@ program.promise.catch(() => undefined);
 let scriptRuns = false;
 
 export function dispatch(kind: number, number: number, a: string, b: string, ...rest: unknown[]): unknown {
+  if (kind !== kinds.uncaught && kind !== kinds.idle) beginInput(kind === kinds.message ? number : 0);
   switch (kind) {
     case kinds.evaluated:
       return attach(rest[0] as Promise<Program>);
@@ -85,6 +88,8 @@ export function dispatch(kind: number, number: number, a: string, b: string, ...
       return deliverDown(number, a, decode(b, rest));
     case kinds.restore:
       return restore(number, rest[0] as ArrayBuffer);
+    case kinds.discard:
+      return discardMessage(number);
     default:
       return fail(rest[0]);
   }
@@ -153,5 +158,5 @@ function finish(value: unknown): void {
 
 function fail(thrown: unknown): void {
   const { word, value } = splitThrown(thrown);
-  exit(word, value);
+  exit(word, value, takenMessage());
 }
