@@ -32,18 +32,21 @@ function amount(cents: number) {
   throw new Refusal(`${cents} is no amount of money`);
 }
 
+/** Calls are given up after five seconds, and may be carried out later all the same. With money, one waits for the answer. */
+const account = (owner: string) => Account.at(owner).within("infinity");
+
 /** A slip as customers fill it in. One that nobody can read makes the process that reads it crash, and nothing else. */
 export async function transfer(slip: string) {
   const { from, to, cents } = JSON.parse(slip) as { from: string; to: string; cents: number };
   try {
-    await Account.at(from).withdraw(cents);
+    await account(from).withdraw(cents);
   } catch (error) {
     if (error instanceof Refusal) return error.message;
     throw error;
   }
   // Now the money is in no account, but in a local variable. There it is as safe.
   await sleep("1s");
-  await Account.at(to).deposit(cents);
+  await account(to).deposit(cents);
   return "done";
 }
 
@@ -51,7 +54,7 @@ const owners = ["ann", "bob", "cleo", "dan"];
 
 /** A day at the bank. */
 export default async function day(slips = 100) {
-  for (const owner of owners) await Account.at(owner).deposit(1_000_00);
+  for (const owner of owners) await account(owner).deposit(1_000_00);
   console.log(`in the morning: ${await total()} cents`);
 
   const transfers = Array.from({ length: slips }, (_, number) => Task.async(transfer, slip(number)));
@@ -66,7 +69,7 @@ export default async function day(slips = 100) {
 
 /** What there is in all accounts. */
 export async function total() {
-  const balances = await Promise.all(owners.map((owner) => Account.at(owner).balance()));
+  const balances = await Promise.all(owners.map((owner) => account(owner).balance()));
   return balances.reduce((sum, cents) => sum + cents, 0);
 }
 
