@@ -1,4 +1,4 @@
-/** When the node dies, as a seed says. */
+/** When the node dies or is closed, as a seed says. */
 import { Dice } from "../../simulation/dice.ts";
 
 /** More than this many in one case would take long and show nothing new. */
@@ -21,8 +21,13 @@ export class Crashes {
     return this.#dice.pick(["crash-before", "crash-after"] as const);
   }
 
-  betweenActions(): boolean {
-    return this.#strikes(0.2);
+  betweenActions(): "die" | "close" | undefined {
+    return this.#strikes(0.3) ? this.#dice.pick(["die", "die", "close"] as const) : undefined;
+  }
+
+  /** In good order, a moment after a commit. */
+  closes(): boolean {
+    return this.#strikes(this.#rate / 5);
   }
 
   /** Mostly it is back at once; now and then it is an hour. */

@@ -37,7 +37,7 @@ async function main(): Promise<void> {
       failed: (description) => void stdout.write(`${description}\n`),
     },
   );
-  if (values.crashes === true) stdout.write(`The node died ${deaths} times\n`);
+  if (values.crashes === true) stdout.write(`The node died or was closed ${deaths} times\n`);
   stdout.write(`${passed} passed, ${failed} failed\n`);
   process.exitCode = failed === 0 ? 0 : 1;
 }

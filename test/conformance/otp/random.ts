@@ -85,7 +85,8 @@ class Scenario {
       type: "supervisor",
       strategy,
       intensity: dice.pick([0, 1, 1, 2, 3, 6]),
-      period: dice.chance(0.2) ? 60 : 3_600,
+      // No sum of the waits that are drawn comes near this.
+      period: dice.chance(0.3) ? 60 : 3_600,
       auto_shutdown: auto,
       shutdown: this.#kills && !this.#isInPool && dice.chance(0.1) ? "brutal_kill" : "infinity",
     } as const;
@@ -170,8 +171,8 @@ class Scenario {
 
   #action(): Action {
     const dice = this.#dice;
-    const what = dice.weighted({ crash: 50, call: 35, burst: 12, wait: 3 });
-    if (what === "wait") return { do: "wait", ms: 150_000 };
+    const what = dice.weighted({ crash: 45, call: 32, burst: 16, wait: 7 });
+    if (what === "wait") return { do: "wait", ms: dice.pick([25_000, 40_000, 150_000]) };
     if (what === "crash")
       return this.#crash(this.#model.alive.filter(({ path }) => path !== "root" || dice.chance(0.1)));
     const sup = dice.pick(this.#model.alive.filter(({ sup }) => sup !== undefined));

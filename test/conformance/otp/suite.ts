@@ -47,7 +47,7 @@ export interface SuiteOptions {
 export interface SuiteResult {
   readonly passed: number;
   readonly failed: number;
-  /** How often the node died. */
+  /** How often the node died or was closed. */
   readonly deaths: number;
 }
 

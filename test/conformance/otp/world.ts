@@ -23,6 +23,8 @@ const maxActivity = 20_000;
 /** Longer than anything takes between two rests, in time and in events. */
 const maxUnrestMs = 600_000;
 const maxSteps = 500_000;
+/** How long a node that is closed lets its turns go on. */
+const graceMs = 1_000;
 const hexDigest = "0".repeat(64);
 
 /** A node, from its opening to its end. */
@@ -30,6 +32,7 @@ interface Node {
   readonly scope: Scope;
   readonly store: MemoryStore;
   share: Share | undefined;
+  /** While it is open. */
   kernel: Kernel | undefined;
 }
 
@@ -67,8 +70,7 @@ export class World {
   /** Tells the driver something, once, whatever becomes of the nodes. */
   command(body: unknown): void {
     this.#commands.push({ body, durable: false });
-    const kernel = this.#node?.kernel;
-    if (kernel !== undefined) this.#sendCommands(kernel);
+    this.#sendCommands();
   }
 
   /** What the guest's processes printed since the last call. */
@@ -89,7 +91,9 @@ export class World {
 
   /** The node dies, perhaps: for the crashes to say. */
   betweenActions(): void {
-    if (this.#crashes?.betweenActions() === true) this.#die(this.#node);
+    const end = this.#crashes?.betweenActions();
+    if (end === "close") this.#close(this.#node);
+    else if (end === "die") this.#die(this.#node);
   }
 
   /**
@@ -180,29 +184,36 @@ export class World {
       (kernel) => {
         if (scope.ended) return;
         node.kernel = kernel;
-        this.#started(kernel);
+        this.#started(node, kernel);
       },
       (error: unknown) => this.#fail(error),
     );
   }
 
-  #started(kernel: Kernel): void {
+  #started(node: Node, kernel: Kernel): void {
     this.#activity++;
     const { program } = this.#machines;
     const start = { pid: driverPid, program, entry: "default", args: encodeValue([]), argsDigest: hexDigest, env: {} };
     kernel.start(start).then(
-      () => this.#sendCommands(kernel),
-      (error: unknown) => this.#fail(error),
+      () => this.#sendCommands(),
+      (error: unknown) => this.#refused(node, error),
     );
   }
 
-  #sendCommands(kernel: Kernel): void {
+  /** What a node refuses or takes with it, the next one is told. */
+  #sendCommands(): void {
+    const node = this.#node;
+    if (node?.kernel === undefined) return;
     for (const command of this.#commands.filter(({ durable }) => !durable)) {
-      kernel.send(driverPid, encodeValue(command.body)).then(
+      node.kernel.send(driverPid, encodeValue(command.body)).then(
         () => (command.durable = true),
-        (error: unknown) => this.#fail(error),
+        (error: unknown) => this.#refused(node, error),
       );
     }
+  }
+
+  #refused(node: Node, error: unknown): void {
+    if (node.kernel !== undefined) this.#fail(error);
   }
 
   #bytes(length: number): Uint8Array {
@@ -226,10 +237,25 @@ export class World {
   #atStore(call: StoreCall): Fault | undefined {
     if (call !== "commit") return undefined;
     this.#activity++;
+    const node = this.#node;
+    if (node !== undefined && this.#crashes?.closes() === true) {
+      this.#timeline.after(this.#crashes.turnMs(), () => this.#close(node), node.scope);
+    }
     return this.#crashes?.atCommit();
   }
 
-  /** The operating system takes the node away, between two instructions; later there is another one. */
+  /** It stops in good order, in the middle of whatever goes on. */
+  #close(node: Node | undefined): void {
+    const kernel = node?.kernel;
+    if (node === undefined || kernel === undefined) return;
+    node.kernel = undefined;
+    kernel.close(graceMs).then(
+      () => this.#die(node),
+      (error: unknown) => this.#fail(error),
+    );
+  }
+
+  /** The node is gone, between two instructions; later there is another one. */
   #die(node: Node | undefined): void {
     if (node === undefined || this.#node !== node) return;
     this.#leave();
