@@ -9,6 +9,7 @@ import { Exit } from "../signals.ts";
 import { deliverReply } from "./call.ts";
 import { callRefused } from "./errors.ts";
 import { Ack, ackMark, Cast, replyError, Request, Retry, sendAck } from "./requests.ts";
+import { castsSent } from "./server-ref.ts";
 import { isServerClass, runServer } from "./server-loop.ts";
 import { ignore } from "./start.ts";
 import { supervisorEntry } from "./supervisor/portable.ts";
@@ -46,6 +47,7 @@ async function runFunction(found: Function, args: readonly unknown[], starter: P
   const result: unknown = await Reflect.apply(found, mailbox(), args);
   if (result instanceof SupervisorSpecification) return await supervise(result, starter);
   if (result === ignore) return sendAck(starter, "ignore");
+  await castsSent();
   return result;
 }
 

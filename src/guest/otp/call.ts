@@ -2,13 +2,14 @@
 import { durationMs } from "../../base/duration.ts";
 import { PerdureError } from "../../base/errors.ts";
 import { encodeValue } from "../../base/value.ts";
+import type { Payload } from "../../base/value.ts";
 import { revived } from "../kernel-operations.ts";
 import { requirePid } from "../pid.ts";
 import type { Pid } from "../pid.ts";
 import { now } from "../prelude/intrinsics.ts";
 import { self } from "../process.ts";
 import { demonitor, watch } from "../relations.ts";
-import { Counter, send, sendEncoded, startTimer, stopTimer } from "../runtime.ts";
+import { Counter, sendEncoded, startTimer, stopTimer } from "../runtime.ts";
 import { createWait } from "../wait.ts";
 import { callRefused, revivedRefusal, serverGone } from "./errors.ts";
 
@@ -102,5 +103,10 @@ function late(target: Pid, method: string, timeoutMs: number): PerdureError {
 /** Tells a server to run a method; there is no answer. To nobody, it is lost. */
 export function cast(target: Pid, method: string, args: readonly unknown[]): void {
   requirePid(target, `A cast of ${method}`);
-  send(target, ["perdure:cast", method, args]);
+  sendEncoded(target, encodeCast(method, args));
+}
+
+/** Throws what `encodeValue` throws. */
+export function encodeCast(method: string, args: readonly unknown[]): Payload {
+  return encodeValue(["perdure:cast", method, args]);
 }

@@ -10,6 +10,7 @@ import { Exit, Internal } from "../signals.ts";
 import { callRefused, Refusal } from "./errors.ts";
 import { bindReply, Reply } from "./reply.ts";
 import { Cast, reply, replyError, Request, sendAck } from "./requests.ts";
+import { castsSent } from "./server-ref.ts";
 import { Server, stopReasonOf } from "./server.ts";
 import type { ServerClass } from "./server.ts";
 import { ignore } from "./start.ts";
@@ -36,6 +37,8 @@ export async function runServer(type: ServerClass, args: readonly unknown[], sta
     }
   } catch (thrown) {
     await hooks.terminate?.(thrownReason(thrown));
+    // Not for errors: what comes after them has to fail in the same turn, so that it can be undone.
+    if (thrown instanceof ExitRequest) await castsSent();
     throw thrown;
   }
 }

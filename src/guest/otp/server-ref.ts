@@ -3,7 +3,8 @@ import { isPerdureError, PerdureError } from "../../base/errors.ts";
 import { askKernel } from "../kernel-operations.ts";
 import { isAlive } from "../names.ts";
 import type { Pid } from "../pid.ts";
-import { call, callTimeoutMs, cast, timeoutMsOf } from "./call.ts";
+import { sendEncoded } from "../runtime.ts";
+import { call, callTimeoutMs, cast, encodeCast, timeoutMsOf } from "./call.ts";
 import type { CallTimeout } from "./call.ts";
 import type { Calls, Casts } from "./server-types.ts";
 
@@ -124,9 +125,22 @@ async function callTarget(
   }
 }
 
+/** Casts whose server is still being looked for. */
+const unsent = new Set<Promise<void>>();
+
+/** A process that has done its work does not end before the last of its casts is on its way. */
+export async function castsSent(): Promise<void> {
+  while (unsent.size > 0) await Promise.all(unsent);
+}
+
 function castTarget({ pid }: Target, method: string, args: readonly unknown[]): void {
-  if (typeof pid === "string") cast(pid, method, args);
-  else void pid().then((found) => cast(found, method, args));
+  if (typeof pid === "string") return cast(pid, method, args);
+  // As it is now: the program may go on changing what it has cast.
+  const payload = encodeCast(method, args);
+  const sent = pid()
+    .then((found) => sendEncoded(found, payload))
+    .finally(() => unsent.delete(sent));
+  unsent.add(sent);
 }
 
 export function refTo<S>(target: Target): ServerRef<S> {

@@ -176,6 +176,30 @@ export async function keyedEnds() {
   await counter.quit();
   return [await counter.add(1), await Counter.at("ends").add(1), before, await counter.pid()];
 }
+export async function castsLast(amounts: number[]) {
+  for (const amount of amounts) Counter.at("cast last").cast.add(amount);
+}
+export class Leaver extends p.Server {
+  leave() { Counter.at("cast last").cast.add(10); this.stop(); }
+  terminate() { Counter.at("cast last").cast.add(100); }
+}
+export async function leaves() {
+  const leaver = await Leaver.start();
+  const monitor = p.monitor(leaver.pid);
+  await leaver.leave();
+  return (await p.receive({ match: p.Down })).monitor === monitor;
+}
+export async function castsChanging() {
+  const item = { text: "as cast" };
+  Names.at("changing").cast.add(item);
+  item.text = "changed later";
+  return [await Names.at("changing").list(), await failure((async () => Names.at("changing").cast.add((() => 1) as never))())];
+}
+export class Names extends p.Server {
+  names: string[] = [];
+  add(item: { text: string }) { this.names.push(item.text); }
+  list() { return this.names; }
+}
 export async function cannotCross() { return await failure((await start()).add((() => 1) as never)); }
 export async function refsStay() {
   const cart = await start();
@@ -307,6 +331,18 @@ test("a keyed server is started by its first use, and is the same for everybody"
   const pid = "Counter:a key";
   assert.deepEqual(await world.run("keyed", "a key"), [3, 6, "a key", pid, ["a key", pid]]);
   assert.deepEqual(await world.run("keyed", "a key"), [9, 12, "a key", pid, ["a key", pid]]);
+});
+
+test("a process that casts to a keyed server and returns, or stops, has cast", async () => {
+  await world.run("castsLast", [2, 3]);
+  assert.equal(await world.engine.at("Counter", "cast last").add(1), 6);
+  assert.equal(await world.run("leaves"), true);
+  assert.equal(await world.engine.at("Counter", "cast last").add(1), 117);
+});
+
+test("a cast to a keyed server carries what there was when it was made, or throws then", async () => {
+  const [names, { code }] = await world.run("castsChanging");
+  assert.deepEqual([names, code], [["as cast"], "VALUE_NOT_CLONEABLE"]);
 });
 
 test("the next use of a keyed server after its end starts another, with fresh state", async () => {
