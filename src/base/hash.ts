@@ -1,3 +1,5 @@
+import { uncurry } from "./value/intrinsics.ts";
+
 /**
  * A fast 64-bit hash in the manner of MurmurHash3 (two lanes of 32 bits): good at telling that something differs by accident, and
  * no defence against anyone who wants two things to look the same.
@@ -11,17 +13,17 @@ export class Hasher {
 
   /** Any number; 0 and -0 differ. */
   number(value: number): void {
-    scratch.setFloat64(0, value, true);
-    this.word(scratch.getInt32(0, true));
-    this.word(scratch.getInt32(4, true));
+    scratch[0] = value;
+    this.word(scratchWords[0] as number);
+    this.word(scratchWords[1] as number);
   }
 
   text(text: string): void {
     const { length } = text;
     this.word(length);
     let i = 0;
-    for (; i + 1 < length; i += 2) this.word(text.charCodeAt(i) | (text.charCodeAt(i + 1) << 16));
-    if (i < length) this.word(text.charCodeAt(i));
+    for (; i + 1 < length; i += 2) this.word(charCodeAt(text, i) | (charCodeAt(text, i + 1) << 16));
+    if (i < length) this.word(charCodeAt(text, i));
   }
 
   bytes(bytes: Uint8Array): void {
@@ -52,25 +54,33 @@ export class Hasher {
 
   private word(word: number): void {
     this.words++;
-    const a = Math.imul(rotate(Math.imul(word, 0x239b961b), 15), 0xab0e9789);
-    const b = Math.imul(rotate(Math.imul(word, 0x38b34ae5), 18), 0xa1e38b93);
-    this.first = (Math.imul((rotate(this.first ^ a, 19) + this.second) | 0, 5) + 0x561ccd1b) | 0;
-    this.second = (Math.imul((rotate(this.second ^ b, 17) + this.first) | 0, 5) + 0x0bcaa747) | 0;
+    const a = imul(rotate(imul(word, 0x239b961b), 15), 0xab0e9789);
+    const b = imul(rotate(imul(word, 0x38b34ae5), 18), 0xa1e38b93);
+    this.first = (imul((rotate(this.first ^ a, 19) + this.second) | 0, 5) + 0x561ccd1b) | 0;
+    this.second = (imul((rotate(this.second ^ b, 17) + this.first) | 0, 5) + 0x0bcaa747) | 0;
   }
 }
 
-const scratch = new DataView(new ArrayBuffer(8));
+// Everything below is indexing and captured functions: a program may patch any method, and its children's pids come from here.
+const { imul } = Math;
+const charCodeAt: (self: string, index: number) => number = uncurry(String.prototype.charCodeAt);
+const scratch = new Float64Array(1);
+/** Low half first, as on every processor that Node runs on. */
+const scratchWords = new Int32Array(scratch.buffer);
+const hexadecimal = "0123456789abcdef";
 
 function rotate(word: number, bits: number): number {
   return (word << bits) | (word >>> (32 - bits));
 }
 
 function avalanche(word: number): number {
-  let hash = Math.imul(word ^ (word >>> 16), 0x85ebca6b);
-  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
+  let hash = imul(word ^ (word >>> 16), 0x85ebca6b);
+  hash = imul(hash ^ (hash >>> 13), 0xc2b2ae35);
   return hash ^ (hash >>> 16);
 }
 
 function digits(word: number): string {
-  return (word >>> 0).toString(16).padStart(8, "0");
+  let text = "";
+  for (let shift = 28; shift >= 0; shift -= 4) text += hexadecimal[(word >>> shift) & 15] as string;
+  return text;
 }

@@ -6,8 +6,8 @@ import type { Pid } from "./pid.ts";
 import { self } from "./process.ts";
 
 /**
- * Gives a process a name, by which it can be sent to, called and monitored until it ends. A process has one name, a name one
- * process. Rejects with NAME_TAKEN, or with PROCESS_NOT_FOUND if the process has ended.
+ * Gives a process a name, by which it can be sent to, called and monitored until it ends. A name has one process; a process may
+ * have several. Rejects with NAME_TAKEN, also for what is a pid, or with PROCESS_NOT_FOUND if the process has ended.
  */
 export async function register(name: string, pid: Pid = self()): Promise<void> {
   requireName(name, "A process's name");

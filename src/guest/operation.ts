@@ -5,6 +5,8 @@ import { issueOperation } from "./runtime.ts";
  * with what the host function returned or threw, once, whatever happens to nodes in between.
  */
 export function operation(name: string): (...args: unknown[]) => Promise<unknown> {
+  // Operations of Perdure's own are asked for by its own functions, which know their rules.
+  if (name.startsWith("perdure:")) throw new TypeError(`${name} is no operation of a program's.`);
   const stub = (...args: unknown[]): Promise<unknown> => {
     try {
       return issueOperation(name, args).promise;

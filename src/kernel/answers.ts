@@ -8,6 +8,8 @@ import { notFound } from "./errors.ts";
 import type { Birth, Live } from "./live.ts";
 import type { Names } from "./names.ts";
 import type { Ended, Find } from "./peers.ts";
+import { requestOf } from "./requests.ts";
+import type { Request } from "./requests.ts";
 
 export interface AnswersPorts {
   readonly names: Names;
@@ -18,18 +20,6 @@ export interface AnswersPorts {
   deliver(receiver: Live, input: Input): void;
   give(birth: Birth): void;
   control(live: Live, kind: "pause" | "resume"): boolean;
-}
-
-/** JSON that the guest's API wrote; what is wrong in it is the program's own doing, and answered as an error. */
-interface Options {
-  readonly name: string;
-  readonly group: string;
-  readonly pid: Pid;
-  readonly id: Pid;
-  readonly entry: string;
-  readonly label?: string;
-  readonly role?: string;
-  readonly from: "previous" | "checkpoint";
 }
 
 export class Answers {
@@ -51,11 +41,13 @@ export class Answers {
     this.#ports.deliver(live, result);
   }
 
-  #answer(live: Live, { name, options, args }: KernelOperation, ended: Ended): unknown {
+  #answer(live: Live, operation: KernelOperation, ended: Ended): unknown {
     const { names, find, crashes } = this.#ports;
-    const given = JSON.parse(options) as Options;
+    const { name, args } = operation;
+    const given = requestOf(operation);
     switch (name) {
       case "perdure:register":
+        if (find(given.name) !== undefined || ended.has(given.name)) throw nameIsPid(given.name);
         return names.register(given.name, this.#alive(live, given.pid));
       case "perdure:unregister":
         return names.unregister(given.name);
@@ -94,15 +86,16 @@ export class Answers {
   }
 
   /** Get or start. What was started by this id before is what it is, whatever its arguments were. */
-  #start(
-    live: Live,
-    { id, entry, label = "", role = "" }: Options,
-    args: KernelOperation["args"],
-    ended: Ended,
-  ): unknown {
+  #start(live: Live, { id, entry, label, role }: Request, args: KernelOperation["args"], ended: Ended): unknown {
     // Whoever has that pid, or had it: a pid is given once.
     if (this.#ports.held(id) || ended.has(id)) return { pid: id, created: false };
     this.#ports.give({ pid: id, entry, args, program: live.row.program, parent: "", label, role });
     return { pid: id, created: true };
   }
+}
+
+/** Otherwise whoever writes to that process would be heard by another. */
+function nameIsPid(name: string): PerdureError {
+  const message = `${JSON.stringify(name)} cannot be registered: it is the pid of a process. Choose another name.`;
+  return new PerdureError("NAME_TAKEN", message, { details: { name, pid: name } });
 }

@@ -203,5 +203,5 @@ function isOwnFailure(live: Live, { reason }: ProcessExit, culprit: Input | unde
 function describe({ value }: ProcessExit): string {
   const decoded = decodeValue(value);
   if (decoded instanceof Error) return decoded.stack ?? `${decoded.name}: ${decoded.message}`;
-  return typeof decoded === "string" ? decoded : value.text;
+  return typeof decoded === "string" ? decoded : (JSON.stringify(decoded) ?? String(decoded));
 }

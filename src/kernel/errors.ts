@@ -28,3 +28,9 @@ export function startConflict({ pid, entry: before }: ProcessRow, entry: string)
   const message = `A process with the id ${JSON.stringify(pid)} was started before, as ${JSON.stringify(before || "default")}, with ${difference}. Use another id for another piece of work.`;
   return new PerdureError("PROCESS_ID_CONFLICT", message, { details: { pid } });
 }
+
+/** Whoever writes to it would be heard by the process that has the name. */
+export function idIsName(pid: Pid): PerdureError {
+  const message = `${JSON.stringify(pid)} cannot be a process's id: a process is registered under that name. Choose another id.`;
+  return new PerdureError("PROCESS_ID_CONFLICT", message, { details: { pid } });
+}

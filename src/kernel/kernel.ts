@@ -18,7 +18,7 @@ import { Alarm } from "./alarm.ts";
 import { Attempts } from "./attempts.ts";
 import { Awaited } from "./awaited.ts";
 import { Committer } from "./batch.ts";
-import { exited, startConflict } from "./errors.ts";
+import { exited, idIsName, startConflict } from "./errors.ts";
 import { newLive, queueInput, tellDurable } from "./live.ts";
 import type { Live, PendingOperation, QueuedInput } from "./live.ts";
 import { Names } from "./names.ts";
@@ -196,6 +196,7 @@ export class Kernel {
     const known = (await this.#registry.find(request.pid)) ?? this.#registry.named(request.pid);
     this.#checkOpen();
     if (known !== undefined) return { pid: await this.#startedBefore(known, request), created: false };
+    if (this.#names.pidOf(request.pid) !== undefined) throw idIsName(request.pid);
     const { pid, program, entry, args, argsDigest, env, role = "", label = "" } = request;
     const startedAtMs = this.#ports.clock.nowMs();
     const row: ProcessRow = {

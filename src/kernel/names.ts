@@ -128,7 +128,7 @@ function remove(sets: Map<ProcessKey, Set<string>>, key: ProcessKey, text: strin
 
 /** What begins with "@" is outside, and what begins with "perdure:" is ours. */
 function checkName(name: string, what: "name" | "group"): void {
-  const fits = typeof name === "string" && name !== "" && name.length <= maxNameLength;
+  const fits = typeof name === "string" && name !== "" && name.length <= maxNameLength && name.isWellFormed();
   if (fits && !name.startsWith("@") && !name.startsWith("perdure:")) return;
   const shown = typeof name === "string" ? JSON.stringify(name.slice(0, 60)) : `a ${typeof name}`;
   throw new PerdureError(

@@ -9,6 +9,8 @@ import type { Live } from "./live.ts";
 import type { Names } from "./names.ts";
 import { gone } from "./registry.ts";
 import type { Registry } from "./registry.ts";
+import { requestOf } from "./requests.ts";
+import type { Request } from "./requests.ts";
 
 export interface PeersPorts {
   readonly registry: Pick<Registry, "activateKey" | "find" | "get" | "named">;
@@ -100,9 +102,10 @@ function concerned(act: Act): readonly string[] {
     case "signal":
       return [act.to];
     case "operation": {
-      const { pid, id } = JSON.parse(act.options) as { pid?: string; id?: string };
-      const named = pid ?? id;
-      return named === undefined ? [] : [named];
+      const { pid, id, name } = requestOf(act) as Partial<Request>;
+      // A name must not be anyone's pid.
+      const pids = act.name === "perdure:register" ? [pid, name] : [pid ?? id];
+      return pids.filter((each) => each !== undefined);
     }
     default:
       return [];

@@ -5,6 +5,7 @@
 import { isPerdureError } from "../base/errors.ts";
 import type { Clock } from "../base/ports.ts";
 import { encodeValue } from "../base/value.ts";
+import type { Payload } from "../base/value.ts";
 import { commandDigest } from "../journal/digest.ts";
 import type { Command, Input, Turn } from "../journal/types.ts";
 import type {
@@ -55,6 +56,8 @@ const hotTurnsPerNewcomer = 16;
 const momentMs = 50;
 /** Inputs a turn takes at most, so that a flood of messages becomes many commits and not one huge turn. */
 const maxInputs = 64;
+/** So much together, so that a turn fits into a row whatever arrives at once. */
+const maxInputBytes = 64 * 1024 * 1024;
 /** Replaying more than this (µs) after a crash is too slow: take a snapshot. */
 const replayBudgetMicros = 20_000;
 const tailPageTurns = 1_000;
@@ -313,8 +316,11 @@ export class Runs {
   #fatal(live: Live, inputs: readonly QueuedInput[], outcome: Extract<TurnOutcome, { kind: "fatal" }>): void {
     live.resident = false;
     const culprit = inputs[outcome.input];
+    // It had used up what the turn may use together with others: alone, it may be innocent.
+    const isAlone = outcome.input === 0 || outcome.reason === "killed";
+    if (!isAlone) live.oneByOne = outcome.input + 1;
     // A kill has its own input in the queue already. Whoever waits for another culprit waits for the end it leads to.
-    if (culprit !== undefined && outcome.reason !== "killed") {
+    if (culprit !== undefined && isAlone && outcome.reason !== "killed") {
       culprit.culprit ??= culprit.input;
       culprit.input = { kind: "fatal", reason: outcome.reason, detail: outcome.detail };
     }
@@ -400,7 +406,25 @@ function takeInputs(live: Live, dropped: (queued: QueuedInput) => void): QueuedI
   const last = live.inputs.findIndex(({ input }) => ends(live, input));
   const most = live.oneByOne > 0 || live.inputs[0]?.input.kind === "restore" ? 1 : maxInputs;
   if (live.oneByOne > 0) live.oneByOne--;
-  return live.inputs.splice(0, last > 0 ? Math.min(last, most) : last === 0 ? 1 : most);
+  const count = last > 0 ? Math.min(last, most) : last === 0 ? 1 : most;
+  return live.inputs.splice(0, fitting(live.inputs, count));
+}
+
+/** At least one, and no more than a row of the store holds. */
+function fitting(inputs: readonly QueuedInput[], most: number): number {
+  let sizeBytes = 0;
+  for (let count = 0; count < most; count++) {
+    const input = inputs[count]?.input;
+    if (input === undefined) return count;
+    const payload = input.kind === "message" ? input.body : input.kind === "result" ? input.value : undefined;
+    sizeBytes += payload === undefined ? 0 : sizeOf(payload);
+    if (count > 0 && sizeBytes > maxInputBytes) return count;
+  }
+  return most;
+}
+
+function sizeOf({ text, chunks = [] }: Payload): number {
+  return chunks.reduce((sum, { length }) => sum + length, text.length);
 }
 
 /** The turns that lead to a process's heap: all, but for those that were forgotten when it was restored. */

@@ -4,8 +4,10 @@
  * committed with or after the turn that sent them, so nothing is ever known of a turn that did not happen.
  */
 import type { Clock, Random } from "../base/ports.ts";
+import { encodeValue } from "../base/value.ts";
 import type { Payload } from "../base/value.ts";
-import type { Input, Pid, SpawnOptions } from "../journal/types.ts";
+import { commandDigest } from "../journal/digest.ts";
+import type { Command, Input, Pid, SpawnOptions } from "../journal/types.ts";
 import type { ProcessExit, ProcessKey, ProcessRow, StoreReader, TimerRow } from "../store/port.ts";
 import { Answers } from "./answers.ts";
 import type { Attempts } from "./attempts.ts";
@@ -23,6 +25,7 @@ import type { Ended } from "./peers.ts";
 import type { KernelEvents } from "./ports.ts";
 import { gone } from "./registry.ts";
 import type { Registry } from "./registry.ts";
+import { requestOf, whyMalformed } from "./requests.ts";
 import type { DoneOutcome } from "./runs.ts";
 import { stageControl, stageMessage, stageTurn } from "./staging.ts";
 import type { StagedOperations } from "./staging.ts";
@@ -108,10 +111,21 @@ export class Turns {
   }
 
   /** A turn ran. A promise delays the process's next turn. `undone`: the turn did not happen after all. */
-  done(live: Live, turn: Finished): Promise<"undone" | undefined> | undefined {
+  done(live: Live, given: Finished): Promise<"undone" | undefined> | undefined {
+    const turn = this.#wellFormed(given);
     const effects = turnEffects(live, { ...turn, ...turn.outcome }, this.#ports.downtimeMs);
     if (this.#crashes.mayHold(live, turn, effects.exit)) return this.#hold(live, turn, effects);
     return this.#conclude(live, effects, turn.inputs);
+  }
+
+  /** A turn that asks for what no program can ask for is the process's end, and nothing else that it commanded is done. */
+  #wellFormed(turn: Finished): Finished {
+    const exists = (pid: Pid): boolean => this.#ports.registry.named(pid) !== undefined;
+    const problem = whyMalformed(turn.outcome.commands, exists);
+    if (problem === undefined) return turn;
+    const value = encodeValue(`The program reached beneath the sandbox's globals: ${problem}.`);
+    const exit: Command = { kind: "exit", reason: "trap", value };
+    return { ...turn, outcome: { ...turn.outcome, commands: [exit], digests: [commandDigest(exit)] } };
   }
 
   async #hold(live: Live, turn: Finished, effects: TurnEffects): Promise<"undone" | undefined> {
@@ -292,6 +306,6 @@ export class Turns {
 
 function revivedFromCheckpoint(act: Act): Pid[] {
   if (act.kind !== "operation" || act.name !== "perdure:revive") return [];
-  const { pid, from } = JSON.parse(act.options) as { pid: Pid; from: string };
+  const { pid, from } = requestOf(act);
   return from === "checkpoint" ? [pid] : [];
 }

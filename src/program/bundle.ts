@@ -28,7 +28,7 @@ export interface BundledModule {
   readonly isModule: boolean;
 }
 
-/** Takes the bridge to the prelude away before any other code can see it. */
+/** Takes the bridge to the prelude out of the globals. What is left of it in this scope offers no more than a program may do anyway. */
 const banner = "const __perdure = globalThis.__perdure; delete globalThis.__perdure;";
 
 export function bundleOptions(
