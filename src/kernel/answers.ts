@@ -47,7 +47,7 @@ export class Answers {
     const given = requestOf(operation);
     switch (name) {
       case "perdure:register":
-        if (find(given.name) !== undefined || ended.has(given.name)) throw nameIsPid(given.name);
+        if (this.#ports.held(given.name) || ended.has(given.name)) throw nameIsPid(given.name);
         return names.register(given.name, this.#alive(live, given.pid));
       case "perdure:unregister":
         return names.unregister(given.name);
