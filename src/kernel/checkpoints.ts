@@ -77,6 +77,9 @@ export class Checkpoints {
     const { checkpoint } = live;
     if (checkpoint === undefined) return;
     const body = decode(checkpoint.body);
+    // Its last turns may be on their way to the store.
+    while (live.uncommitted > 0)
+      await new Promise<void>((resolve) => this.#ports.committer.stage.effects.push(resolve));
     const told: Input[] = [];
     for (let from = checkpoint.turn + 1; from <= live.lastTurn;) {
       const turns = await this.#ports.store.turns(live.row.key, from, pageTurns);

@@ -159,7 +159,8 @@ export class Crashes {
     const input: Input = { kind: "exit", from: pid, reason, value, linked: false, held: "exit" };
     const queued = queueInput(input, this.#ports.clock.nowMs());
     stageMessage(this.#ports.committer.stage, live, queued);
-    live.inputs = [queued];
+    // The others are told of its end.
+    live.inputs.unshift(queued);
     this.#wake(live);
     return true;
   }

@@ -2,7 +2,7 @@
 import { isPerdureError } from "../base/errors.ts";
 import type { PerdureError } from "../base/errors.ts";
 import type { Clock } from "../base/ports.ts";
-import type { Pid } from "../journal/types.ts";
+import type { Input, Pid } from "../journal/types.ts";
 import type { InboxRow, ProcessExit, ProcessKey, ProcessRow, Store } from "../store/port.ts";
 import { broken, notFound } from "./errors.ts";
 import { atRest, loadRelations, newLive, queueInput } from "./live.ts";
@@ -191,10 +191,15 @@ function takeInbox(live: Live, rows: readonly InboxRow[]): void {
   const early: QueuedInput[] = [];
   for (const { input, atMs, seq } of rows) {
     const queued = queueInput(input, atMs, undefined, seq);
-    if (input.kind === "restore" || input.kind === "discard") early.push(queued);
+    if (input.kind === "restore" || input.kind === "discard" || isRelease(live, input)) early.push(queued);
     else live.inputs.push(queued);
   }
   live.inputs.unshift(...early);
+}
+
+/** Its parent has let it go. */
+export function isRelease({ row }: Live, input: Input): boolean {
+  return input.kind === "exit" && input.held === "exit" && input.from === row.pid;
 }
 
 /** Damage is an answer, any other error is thrown on. */

@@ -21,7 +21,7 @@ import type { ProcessKey, Store } from "../store/port.ts";
 import type { Committer } from "./batch.ts";
 import type { Live, QueuedInput } from "./live.ts";
 import type { KernelEvents } from "./ports.ts";
-import { gone } from "./registry.ts";
+import { gone, isRelease } from "./registry.ts";
 import { stageBroken } from "./staging.ts";
 
 export type DoneOutcome = Extract<TurnOutcome, { kind: "done" }>;
@@ -376,10 +376,10 @@ function nextKill(live: Live): QueuedInput | undefined {
 type Ending = Extract<Input, { kind: "fatal" | "exit" }>;
 
 /** Whether an input is the process's end, as things stand: an exit signal is a message to those who trap exits. */
-function ends({ row }: Live, input: Input): input is Ending {
+function ends(live: Live, input: Input): input is Ending {
   if (input.kind !== "exit") return input.kind === "fatal";
   // Of a process it was to decide about, only those who trap exits can hear.
-  return input.from === row.pid && input.held === "exit" ? true : !row.trapsExits && input.held === "";
+  return isRelease(live, input) || (!live.row.trapsExits && input.held === "");
 }
 
 function endOf(input: Ending): Pick<Extract<Command, { kind: "exit" }>, "reason" | "value"> {
@@ -388,10 +388,9 @@ function endOf(input: Ending): Pick<Extract<Command, { kind: "exit" }>, "reason"
 }
 
 /** An exit signal that does nothing to a process that does not trap exits: OTP's `normal`, but for one's own. */
-function isIdle({ row }: Live, input: Input): boolean {
-  if (input.kind !== "exit" || row.trapsExits) return false;
-  if (input.held !== "") return input.held !== "exit";
-  return input.reason === "normal" && input.from !== row.pid;
+function isIdle(live: Live, input: Input): boolean {
+  if (input.kind !== "exit" || live.row.trapsExits || isRelease(live, input)) return false;
+  return input.held !== "" || (input.reason === "normal" && input.from !== live.row.pid);
 }
 
 /** A kill waits for nothing. An input that ends the process has a turn to itself, and so have the inputs before it. */

@@ -209,13 +209,13 @@ export function problemOf(culprit: Input["kind"], message: number | undefined): 
   return culpritWord + culprit + (message === undefined ? "" : `${asideWord}${message}`);
 }
 
-export function culpritOf({ problem }: ProcessRow): Input["kind"] {
+export function culpritOf({ problem }: Pick<ProcessRow, "problem">): Input["kind"] {
   const end = problem.indexOf(asideWord);
   return problem.slice(culpritWord.length, end === -1 ? undefined : end) as Input["kind"];
 }
 
 /** The message that was set aside: 0 if it was the culprit and never got into the heap. Undefined if none could be. */
-export function asideOf({ problem }: ProcessRow): number | undefined {
+export function asideOf({ problem }: Pick<ProcessRow, "problem">): number | undefined {
   const start = problem.indexOf(asideWord);
   return start === -1 ? undefined : Number(problem.slice(start + asideWord.length));
 }

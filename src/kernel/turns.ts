@@ -161,6 +161,8 @@ export class Turns {
   #stage(live: Live, effects: TurnEffects, inputs: readonly QueuedInput[], ended: Ended): undefined {
     const { stage } = this.#ports.committer;
     const operations = stageTurn(stage, live, effects, inputs);
+    // Whoever is tied to it from now on hears of this end.
+    if (effects.exit !== undefined) live.row = { ...live.row, exit: effects.exit };
     for (const act of effects.acts) this.#act(live, act, ended);
     if (effects.acts.some(({ kind }) => kind === "checkpoint")) this.#checkpoints.take(live, effects.turn.number);
     // What it said itself is printed before what is said of its end.
@@ -267,8 +269,6 @@ export class Turns {
   // -- after the commit -----------------------------------------------------------------------------------------
 
   #exit(live: Live, exit: ProcessExit, inputs: readonly QueuedInput[]): void {
-    // Whoever is tied to it in the same commit hears of this end.
-    live.row = { ...live.row, exit };
     this.#crashes.report(live, exit, inputs);
     this.#ports.names.forget(live.row.key);
     this.ties.breakAll(live, exit);
