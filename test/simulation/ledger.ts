@@ -425,9 +425,15 @@ function messageKey(input: Input): string {
 export function describeInput(input: Input): string {
   switch (input.kind) {
     case "message": {
-      const { stream, number } = decodeValue(input.body) as Message;
-      return `"${stream}" ${number}`;
+      const { stream, number } = decodeValue(input.body) as Partial<Message>;
+      return `"${stream ?? `of ${input.from}`}" ${number}`;
     }
+    case "exit":
+      return `${input.linked ? "linked " : ""}exit of ${input.from}: ${input.reason}${input.held === "" ? "" : ` held by ${input.held}`}`;
+    case "down":
+      return `down ${input.monitor} of ${input.from}: ${input.reason}`;
+    case "restore":
+      return `restore ${input.life}`;
     case "result":
       return `result of ${input.operation}: ${String(decodeValue(input.value))}`;
     case "timer":

@@ -19,7 +19,7 @@ export interface Model {
   readonly exited: boolean;
   /** How many inputs of the last turn were delivered: all, or those up to the one that made it exit. */
   readonly delivered: number;
-  turn(timeMs: number, inputs: readonly Input[]): Command[];
+  turn(timeMs: number, inputs: readonly Input[], number: number): Command[];
   snapshot(): Uint8Array;
 }
 
@@ -156,7 +156,7 @@ export class SimulatedMachine implements Machine {
     }
     if (held.process.exited) complain(`turn ${number} of ${pid} was asked for after its exit`);
     if (timeMs < held.timeMs) complain(`turn ${number} of ${pid} goes back in time`);
-    const commands = held.process.turn(timeMs, inputs);
+    const commands = held.process.turn(timeMs, inputs, number);
     held.turn = number;
     held.timeMs = timeMs;
     held.costMicros += faults.turnMicros();
@@ -216,7 +216,7 @@ export class SimulatedMachine implements Machine {
 }
 
 function replay(process: Model, turn: Turn): TurnOutcome | undefined {
-  const commands = process.turn(turn.timeMs, turn.inputs);
+  const commands = process.turn(turn.timeMs, turn.inputs, turn.number);
   const length = Math.max(commands.length, turn.commands.length);
   for (let index = 0; index < length; index++) {
     const command = commands[index];

@@ -4,11 +4,13 @@
  *     npm run simulate -- --seeds 100000            so many runs, from a seed that is drawn and printed
  *     npm run simulate -- --minutes 10              as many as fit into the time
  *     npm run simulate -- --seed 42 --seeds 1       one run again
+ *     npm run simulate -- --kind trees              only runs of this kind; the other one is steps
  *     npm run simulate -- --seed 42 --seeds 1 --verbose    with everything that happened in it
  */
 import { randomInt } from "node:crypto";
 import { parseArgs } from "node:util";
-import { describeFailure, runSeed } from "./run.ts";
+import { describeFailure, runKinds, runSeed } from "./run.ts";
+import type { RunKind } from "./run.ts";
 import { runAll } from "./threads.ts";
 import type { Summary } from "./threads.ts";
 
@@ -16,6 +18,7 @@ const defaultSeeds = 10_000;
 const allEvents = 1_000_000;
 
 interface Options {
+  readonly kinds: readonly RunKind[];
   readonly first: number;
   readonly count: number;
   readonly untilMs: number;
@@ -28,17 +31,25 @@ function readOptions(): Options {
       seeds: { type: "string" },
       seed: { type: "string" },
       minutes: { type: "string" },
+      kind: { type: "string" },
       verbose: { type: "boolean" },
     },
   });
   const minutes = values.minutes === undefined ? undefined : positive("minutes", values.minutes);
   const seeds = values.seeds === undefined ? undefined : positive("seeds", values.seeds);
   return {
+    kinds: values.kind === undefined ? runKinds : [kindOf(values.kind)],
     first: values.seed === undefined ? randomInt(2 ** 32) : positive("seed", values.seed),
     count: seeds ?? (minutes === undefined ? defaultSeeds : Infinity),
     untilMs: minutes === undefined ? Infinity : Date.now() + minutes * 60_000,
     verbose: values.verbose ?? false,
   };
+}
+
+function kindOf(text: string): RunKind {
+  const kind = runKinds.find((known) => known === text);
+  if (kind === undefined) throw new Error(`--kind takes ${runKinds.join(" or ")}, not ${JSON.stringify(text)}.`);
+  return kind;
 }
 
 function positive(name: string, text: string): number {
@@ -47,7 +58,7 @@ function positive(name: string, text: string): number {
   return value;
 }
 
-async function simulate({ first, count, untilMs }: Options): Promise<Summary> {
+async function simulate({ kinds, first, count, untilMs }: Options): Promise<Summary> {
   const { stdout } = process;
   const startedMs = Date.now();
   const showProgress = (done: number, failed: number): void => {
@@ -56,6 +67,7 @@ async function simulate({ first, count, untilMs }: Options): Promise<Summary> {
   };
   let failed = 0;
   const summary = await runAll({
+    kinds,
     first,
     count,
     mayGoOn: () => Date.now() < untilMs,
@@ -69,15 +81,17 @@ async function simulate({ first, count, untilMs }: Options): Promise<Summary> {
   return summary;
 }
 
-async function tell({ first, count }: Options): Promise<Summary> {
+async function tell({ kinds, first, count }: Options): Promise<Summary> {
   const failures = [];
-  for (let seed = first; seed < first + count; seed++) {
-    const run = await runSeed(seed, { keptEvents: allEvents });
-    process.stdout.write(`Seed ${seed}: ${run.turns} turns, ${run.nodes} nodes\n${run.trace.join("\n")}\n`);
-    if (run.problem !== undefined) failures.push(run);
-    process.stdout.write(run.problem === undefined ? "It passed.\n" : `It failed ${run.problem}\n`);
+  for (const kind of kinds) {
+    for (let seed = first; seed < first + count; seed++) {
+      const run = await runSeed(seed, { kind, keptEvents: allEvents });
+      process.stdout.write(`Seed ${seed}: ${run.turns} turns, ${run.nodes} nodes\n${run.trace.join("\n")}\n`);
+      if (run.problem !== undefined) failures.push(run);
+      process.stdout.write(run.problem === undefined ? "It passed.\n" : `It failed ${run.problem}\n`);
+    }
   }
-  return { passed: count - failures.length, failures };
+  return { passed: count * kinds.length - failures.length, failures };
 }
 
 const options = readOptions();

@@ -3,14 +3,23 @@
  * runs side by side, so that its own cost is shared. They know nothing of each other.
  */
 import { Simulation } from "./simulation.ts";
+import { TreeSimulation } from "./trees/simulation.ts";
 import type { RunResult, Sabotage } from "./simulation.ts";
 
+/** What the processes of a run do: go through programs of steps, or build trees and fail in them. */
+export type RunKind = "steps" | "trees";
+
+export const runKinds: readonly RunKind[] = ["steps", "trees"];
+
 export interface Run extends RunResult {
+  readonly kind: RunKind;
   /** The last events; empty if nothing went wrong and nobody asked for them. */
   readonly trace: readonly string[];
 }
 
 export interface RunOptions {
+  /** Default: steps. */
+  readonly kind?: RunKind;
   /** How many events to tell of, whatever the run's end. Default: the last 60, of a run that fails. */
   readonly keptEvents?: number;
   readonly sabotage?: Sabotage;
@@ -18,12 +27,14 @@ export interface RunOptions {
 
 const traceLength = 60;
 const sideBySide = 8;
-const underway = new Set<Simulation>();
+const underway = new Set<Simulation | TreeSimulation>();
 let catching = false;
 
 export function runSeed(seed: number, options: RunOptions = {}): Promise<Run> {
   catchUncaught();
-  const simulation = new Simulation(seed, options.keptEvents ?? traceLength, options.sabotage);
+  const { kind = "steps", keptEvents = traceLength, sabotage } = options;
+  const simulation =
+    kind === "trees" ? new TreeSimulation(seed, keptEvents, sabotage) : new Simulation(seed, keptEvents, sabotage);
   underway.add(simulation);
   return new Promise((resolve) => {
     const step = (): void => {
@@ -31,26 +42,26 @@ export function runSeed(seed: number, options: RunOptions = {}): Promise<Run> {
       underway.delete(simulation);
       const { result } = simulation;
       const isToldOf = result.problem !== undefined || options.keptEvents !== undefined;
-      resolve({ ...result, trace: isToldOf ? simulation.trace : [] });
+      resolve({ ...result, kind, trace: isToldOf ? simulation.trace : [] });
     };
     setImmediate(step);
   });
 }
 
 /** The failures among so many seeds. Each has been run again, alone: it must fail in the same way. */
-export async function runSeeds(first: number, count: number): Promise<Run[]> {
+export async function runSeeds(kind: RunKind, first: number, count: number): Promise<Run[]> {
   const failed: Run[] = [];
   let next = first;
   const lane = async (): Promise<void> => {
     while (next < first + count) {
-      const run = await runSeed(next++);
+      const run = await runSeed(next++, { kind });
       if (run.problem !== undefined) failed.push(run);
     }
   };
   await Promise.all(Array.from({ length: sideBySide }, lane));
   const failures: Run[] = [];
   for (const before of failed) {
-    const again = await runSeed(before.seed);
+    const again = await runSeed(before.seed, { kind });
     if (again.problem === before.problem) failures.push(again);
     // Nobody knows whose an uncaught error was when several were under way.
     else if (before.problem?.includes(uncaught) !== true || again.problem !== undefined) {
@@ -75,6 +86,6 @@ function catchUncaught(): void {
   process.on("uncaughtException", complain);
 }
 
-export function describeFailure({ seed, problem, trace }: Run): string {
-  return `Seed ${seed} failed ${problem}\n${trace.join("\n")}\nAgain: npm run simulate -- --seed ${seed} --seeds 1 --verbose\n`;
+export function describeFailure({ seed, kind, problem, trace }: Run): string {
+  return `Seed ${seed} failed ${problem}\n${trace.join("\n")}\nAgain: npm run simulate -- --kind ${kind} --seed ${seed} --seeds 1 --verbose\n`;
 }

@@ -1,9 +1,18 @@
 /** Spreads seeds over threads. */
 import { availableParallelism } from "node:os";
 import { Worker } from "node:worker_threads";
-import type { Run } from "./run.ts";
+import type { Run, RunKind } from "./run.ts";
+
+/** What a thread is given at a time. */
+export interface Portion {
+  readonly kind: RunKind;
+  readonly first: number;
+  readonly count: number;
+}
 
 export interface Plan {
+  /** The kinds of run, each with every seed. */
+  readonly kinds: readonly RunKind[];
   /** Seeds are this one and those after it. */
   readonly first: number;
   /** How many; Infinity to go on until `mayGoOn` says no. */
@@ -26,7 +35,7 @@ const portion = 100;
 const enoughFailures = 20;
 
 export async function runAll(plan: Plan): Promise<Summary> {
-  const { first, count, mayGoOn = () => true, progress = () => undefined } = plan;
+  const { kinds, first, count, mayGoOn = () => true, progress = () => undefined } = plan;
   const failures: Run[] = [];
   let next = first;
   let done = 0;
@@ -36,10 +45,12 @@ export async function runAll(plan: Plan): Promise<Summary> {
       while (next < first + count && failures.length < enoughFailures && mayGoOn()) {
         const task = { first: next, count: Math.min(portion, first + count - next) };
         next += task.count;
-        const found = await ask(worker, task);
-        failures.push(...found);
-        done += task.count;
-        progress(done, found);
+        for (const kind of kinds) {
+          const found = await ask(worker, { kind, ...task });
+          failures.push(...found);
+          done += task.count;
+          progress(done, found);
+        }
       }
     } finally {
       await worker.terminate();
@@ -49,7 +60,7 @@ export async function runAll(plan: Plan): Promise<Summary> {
   return { passed: done - failures.length, failures };
 }
 
-function ask(worker: Worker, task: { readonly first: number; readonly count: number }): Promise<Run[]> {
+function ask(worker: Worker, task: Portion): Promise<Run[]> {
   return new Promise((resolve, reject) => {
     worker.once("message", (failures: Run[]) => {
       worker.off("error", reject);

@@ -60,7 +60,7 @@ function describeBatch(batch: CommitBatch): string {
       "turns",
       batch.turns,
       ({ process, turn }) =>
-        `${process}#${turn.number}[${turn.inputs.map((input) => describeInput(input)).join(", ")}]`,
+        `${process}#${turn.number}[${turn.inputs.map((input) => describeInput(input)).join(", ")}]${turn.commands.map(({ kind, target }) => ` ${kind} ${target}`).join()}`,
     ),
     part(
       "operations",
@@ -73,6 +73,13 @@ function describeBatch(batch: CommitBatch): string {
     part("inbox gone", batch.inboxGone, String),
     part("inbox", batch.inbox, (row) => `${row.process}:${describeInput(row.input)}`),
     part("states", batch.states, (row) => `${row.process}:${row.state}`),
+    part("restores", batch.restores, (row) => `${row.process}#${row.turn}<${row.from}`),
+    part("checkpoints", batch.checkpoints, (row) => `${row.process}#${row.turn}`),
+    part("dead letters", batch.deadLetters, (row) => `${row.process}:${describeInput(row.input)}`),
+    part("links", batch.links, (row) => `${row.a}-${row.b}`),
+    part("links gone", batch.linksGone, (row) => `${row.a}-${row.b}`),
+    part("monitors", batch.monitors, (row) => `${row.watcher}/${row.number}:${row.target}`),
+    part("monitors gone", batch.monitorsGone, (row) => `${row.watcher}/${row.number}`),
     part("exits", batch.exits, ({ process, exit }) => `${process}:${exit.reason}`),
     part("snapshots", batch.snapshots, (row) => `${row.process}#${row.turn}`),
   ]
