@@ -1,7 +1,7 @@
 /**
  * `npm run bench`: measures what the design promises, and writes `bench/RESULTS.md`.
  *
- *     npm run bench                          everything but what takes long: six minutes at most
+ *     npm run bench                          everything but what takes long: ten minutes at most
  *     npm run bench -- throughput latency    some of it; the figures of the others stay
  *     npm run bench -- --quick               a first impression; nothing is recorded
  *     npm run bench -- --long                also what takes long: 20 minutes at most
@@ -15,11 +15,25 @@ import { makeFolder, removeFolder } from "./harness.ts";
 import type { Benchmark, Context, Outcome } from "./harness.ts";
 import { history } from "./history.ts";
 import { latency } from "./latency.ts";
+import { processes } from "./processes.ts";
 import { printOutcome, readResults, record, thisMachine, writeReport } from "./report.ts";
+import { servers } from "./servers.ts";
+import { supervision } from "./supervision.ts";
 import { throughput } from "./throughput.ts";
 import { million, waiting } from "./waiting.ts";
 
-const benchmarks: readonly Benchmark[] = [throughput, latency, history, waiting, million, disk, fairness];
+const benchmarks: readonly Benchmark[] = [
+  throughput,
+  latency,
+  history,
+  waiting,
+  million,
+  disk,
+  fairness,
+  processes,
+  servers,
+  supervision,
+];
 const flags = new Set(["--quick", "--long"]);
 
 const given = process.argv.slice(2);
