@@ -315,4 +315,33 @@ describe("dealing with processes", quick, () => {
     assert.deepEqual(await shop.json("unpause", "stock"), { pid, posted: "unpause", nodeRunning: true });
     await node.printed("stock | 10 left");
   });
+
+  test("a crashed process shows what it failed with, while its supervisor cannot decide", async (t) => {
+    const { shop, node } = await serving(t);
+    await shop.run("pause", "root");
+    await eventually("the pause", async () => (await shop.json("ps", "--state", "paused")).length === 1);
+    await shop.run("send", "stock", cast(-3));
+    await eventually("the crash", async () => (await shop.json("ps", "--state", "crashed")).length === 1);
+    assert.match(
+      (await shop.run("ps", "--state", "crashed")).stdout,
+      / its supervisor, after RangeError: negative -3\n$/,
+    );
+    const { stdout } = await shop.run("show", "stock");
+    assert.match(stdout, /^\w{20} {2}crashed\n[^]*\nWaits for\n {2}its supervisor\n/);
+    assert.match(stdout, /\nFailed with error, [^]*\n {2}RangeError: negative -3\n {6}at take \(shop\.ts:\d+:\d+\)\n/);
+    const { crash, exit } = await shop.json("show", "stock");
+    assert.deepEqual([crash.reason, crash.error.message, exit], ["error", "negative -3", undefined]);
+    const [{ pid }] = await shop.json("tree", "stock");
+    assert.equal((await shop.run("result", pid)).code, 3);
+    assert.match((await shop.run("show", "root")).stdout, /\nWaits for\n {2}perdure unpause root\n/);
+    // Also after the node's death it is as it was, and goes on as soon as its supervisor does.
+    node.kill("SIGKILL");
+    await node.ended;
+    const again = shop.start("serve", "shop.ts");
+    await again.printed("root is paused. Let it go on with: perdure unpause root");
+    await shop.run("unpause", "root");
+    await eventually("its next turns", async () => (await shop.json("show", pid)).state === "running");
+    await shop.run("send", "stock", cast(2));
+    await again.printed("stock | 10 left");
+  });
 });

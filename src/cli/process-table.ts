@@ -118,7 +118,7 @@ function now(row: ProcessRow, details: ProcessDetails, nowMs: number, nodeRuns: 
   if (details.problem !== "") return details.problem;
   if (row.exit === undefined) return describeWaiting(details, { nowMs, nodeRuns });
   const value = decodeValue(row.exit.value);
-  if (row.state === "crashed") return `its supervisor, after ${row.exit.reason}: ${shown(value)}`;
+  if (row.state === "crashed") return `its supervisor, after ${value === undefined ? row.exit.reason : shown(value)}`;
   if (row.exit.reason !== "normal" && typeof value === "string") return value;
   return value === undefined ? "" : shown(value);
 }

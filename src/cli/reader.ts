@@ -1,5 +1,6 @@
 /** The store as commands read it, whether a node runs beside them or not. */
 import { realpathSync } from "node:fs";
+import { livingStates } from "../engine/tree.ts";
 import { findProcess } from "../engine/views.ts";
 import type { ProcessRow, StoreReader } from "../store/port.ts";
 import { isStoreOwned, openSqliteStore } from "../store/sqlite/index.ts";
@@ -49,7 +50,7 @@ export async function countGoing(reader: StoreReader): Promise<number> {
 
 /** The command that goes on with all of it: if a served program's root lives, that program is served again. */
 export async function goOnCommand(context: Context, reader: StoreReader): Promise<string> {
-  const [root] = await reader.listProcesses({ states: ["running"], role: "supervisor", parent: "", limit: 1 });
+  const [root] = await reader.listProcesses({ states: livingStates, role: "supervisor", parent: "", limit: 1 });
   const program = root === undefined ? undefined : await reader.program(root.program);
   if (root === undefined || program === undefined) return resumeCommand(context);
   const id = rootIdOf(root.pid);

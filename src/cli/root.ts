@@ -1,6 +1,7 @@
 /** The root of a served program: which process it is, today and after it has given up. */
 import { existsSync, realpathSync } from "node:fs";
 import type { Pid } from "../journal/types.ts";
+import { newestGeneration } from "../engine/generations.ts";
 import { livingStates } from "../engine/tree.ts";
 import type { ProcessRow, StoreReader } from "../store/port.ts";
 import { inMemory } from "./context.ts";
@@ -24,31 +25,14 @@ export interface Root {
 export async function findRoot(context: Context, id: Pid, file: string): Promise<Root> {
   if (context.store === inMemory || !existsSync(context.store)) return { alive: undefined, nextPid: id };
   return await withReader(context, async (reader) => {
-    const newest = await newestRoot(reader, id);
+    const newest = await newestGeneration((number) => reader.findProcess(rootPid(id, number)));
     if (newest === undefined) return { alive: undefined, nextPid: id };
-    const { row, generation } = newest;
-    const nextPid = rootPid(id, generation + 1);
+    const { row, number } = newest;
+    const nextPid = rootPid(id, number + 1);
     if (!livingStates.includes(row.state)) return { alive: undefined, nextPid };
     await checkFile(reader, row, id, file);
     return { alive: row, nextPid };
   });
-}
-
-/** Pids are given out one after the other: the last one that exists is found by halving. */
-async function newestRoot(
-  reader: StoreReader,
-  id: Pid,
-): Promise<{ readonly row: ProcessRow; readonly generation: number } | undefined> {
-  const find = (generation: number): Promise<ProcessRow | undefined> => reader.findProcess(rootPid(id, generation));
-  let [found, missing] = [0, 1];
-  while ((await find(missing)) !== undefined) [found, missing] = [missing, missing * 2];
-  while (missing - found > 1) {
-    const middle = Math.floor((found + missing) / 2);
-    if ((await find(middle)) === undefined) missing = middle;
-    else found = middle;
-  }
-  const row = found === 0 ? undefined : await find(found);
-  return row === undefined ? undefined : { row, generation: found };
 }
 
 async function checkFile(reader: StoreReader, row: ProcessRow, id: Pid, file: string): Promise<void> {

@@ -21,6 +21,7 @@ import { Calls } from "./calls.ts";
 import type { CallOutcome, CallRequest } from "./calls.ts";
 import { findDeadLetter, noLetter, readDeadLetters } from "./dead-letters.ts";
 import type { DeadLetterFilter, StoredLetter } from "./dead-letters.ts";
+import { newestGeneration } from "./generations.ts";
 import { processTree } from "./tree.ts";
 import type { ProcessTree } from "./tree.ts";
 import { history, listProcesses, processDetails } from "./views.ts";
@@ -173,7 +174,8 @@ export class EngineService {
 
   /** Gets or starts the server of a key: the process that guests find by the same entry and key. */
   async keyed({ key, ...call }: KeyedCall): Promise<Pid> {
-    for (let generation = 1; ; generation++) {
+    const newest = await newestGeneration((number) => this.#store.findProcess(keyedPid(call.entry, key, number)));
+    for (let generation = newest?.number ?? 1; ; generation++) {
       const pid = keyedPid(call.entry, key, generation);
       const { created } = await this.start({ ...call, pid, label: key, role: "server" });
       if (created || (await this.#store.findProcess(pid))?.state !== "exited") return pid;

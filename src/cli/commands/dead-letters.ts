@@ -110,7 +110,7 @@ async function show(context: Context, seq: number): Promise<void> {
   const { error, message, reason } = letter;
   const failure = error instanceof Error ? formatGuestError(error, { dim: out.dim }) : describeFailure(error);
   const lines = [
-    `${out.bold(`dead letter ${seq}`)}`,
+    out.bold(`dead letter ${seq}`),
     field("process", letter.pid),
     field("from", letter.from === "" ? "outside" : letter.from),
     field("set aside", `${formatTime(letter.atMs)} (${formatAgo(letter.atMs, Date.now())})`),

@@ -5,6 +5,7 @@ import { readDeadLetters } from "../../engine/dead-letters.ts";
 import { processDetails } from "../../engine/views.ts";
 import type { ProcessDetails } from "../../engine/views.ts";
 import type { InboxRow, ProcessRow, ProgramRow, StoreReader } from "../../store/port.ts";
+import { commandLine } from "../arguments.ts";
 import { act, defineCommand } from "../context.ts";
 import type { Context } from "../context.ts";
 import { describeFailure, describeMessage, letterDocument, readLetter } from "../dead-letter.ts";
@@ -168,7 +169,13 @@ function letterLine(letter: Letter, nowMs: number, width: number): string {
   return cut(oneLine(line), width);
 }
 
-function waitLines({ operations, timers, inbox, turns }: ProcessDetails, nowMs: number, width: number): string[] {
+function waitLines(
+  { pid, state, operations, timers, inbox, turns }: ProcessDetails,
+  nowMs: number,
+  width: number,
+): string[] {
+  if (state === "crashed") return ["  its supervisor"];
+  if (state === "paused") return [`  ${commandLine(["perdure", "unpause", pid])}`];
   const lines = operations.flatMap(({ number, name, state, attempt, notBeforeMs, lastError }) => {
     const next = notBeforeMs > nowMs ? ` ${formatIn(notBeforeMs, nowMs)}` : "";
     const about = state === "pending" ? `attempt ${attempt}${next}` : state;
