@@ -96,6 +96,8 @@ export interface Live {
   readonly timers: Map<number, PendingTimer>;
   /** What replaying it from its last snapshot would cost, in µs. */
   replayMicros: number;
+  /** What its last snapshot has cost, in µs. */
+  snapshotMicros: number;
   /** Turn numbers of snapshots that turned out to be unusable. */
   readonly damagedSnapshots: Set<number>;
   /** In the ready queue, or being loaded for it. */
@@ -126,6 +128,7 @@ export function newLive(row: ProcessRow, start?: QueuedInput): Live {
     operations: new Map(),
     timers: new Map(),
     replayMicros: 0,
+    snapshotMicros: 0,
     damagedSnapshots: new Set(),
     queued: false,
     lastActiveMs: row.startedAtMs,

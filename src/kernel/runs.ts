@@ -58,8 +58,12 @@ const momentMs = 50;
 const maxInputs = 64;
 /** So much together, so that a turn fits into a row whatever arrives at once. */
 const maxInputBytes = 64 * 1024 * 1024;
-/** Replaying more than this (µs) after a crash is too slow: take a snapshot. */
+/**
+ * Replaying more than this (µs) after a crash is too slow: take a snapshot. But a process with much in its heap shall not
+ * spend more on snapshots than a part of what it spends on its turns.
+ */
 const replayBudgetMicros = 20_000;
+const leastTurnsToSnapshots = 10;
 const tailPageTurns = 1_000;
 
 interface Run {
@@ -298,7 +302,8 @@ export class Runs {
 
   /** A turn is staged. A snapshot is asked for only now, so that it cannot be committed before the turn it shows. */
   #rest(live: Live): void {
-    if (live.replayMicros > replayBudgetMicros && !live.exiting) {
+    const budgetMicros = Math.max(replayBudgetMicros, leastTurnsToSnapshots * live.snapshotMicros);
+    if (live.replayMicros > budgetMicros && !live.exiting) {
       live.replayMicros = 0;
       this.#ports.machine.snapshot(live.row.key);
     }
@@ -356,8 +361,9 @@ export class Runs {
   }
 
   snapshots(results: readonly SnapshotResult[]): void {
-    for (const { process, turn, body } of results) {
+    for (const { process, turn, body, micros } of results) {
       const live = this.#ports.held(process);
+      if (live !== undefined) live.snapshotMicros = micros;
       // An exit takes its process's snapshots with it.
       if (live !== undefined && !gone(live)) this.#ports.committer.stage.snapshots.push({ process, turn, body });
     }

@@ -104,9 +104,11 @@ class LocalMachine implements Machine {
     const resident = this.#pool.peek(process);
     if (resident === undefined || resident.busy) return;
     const { image, turn, vm } = resident;
+    const started = this.#stopwatch();
     const body = encodeSnapshot({ turn, delta: diff(vm.bytes, image.memory) }, image);
     resident.costMicros = 0;
-    this.#options.events.snapshots([{ process, turn, body } satisfies SnapshotResult]);
+    const micros = this.#stopwatch() - started;
+    this.#options.events.snapshots([{ process, turn, body, micros } satisfies SnapshotResult]);
   }
 
   kill(process: ProcessKey): void {

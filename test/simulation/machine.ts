@@ -97,8 +97,8 @@ export class SimulatedMachine implements Machine {
     const body = held.process.snapshot();
     held.costMicros = 0;
     note("snapshot", process, turn);
-    if (dice.chance(0.3)) return events.snapshots([{ process, turn, body }]);
-    timeline.after(dice.delay(0, 100), () => events.snapshots([{ process, turn, body }]), scope);
+    if (dice.chance(0.3)) return events.snapshots([{ process, turn, body, micros: dice.int(0, 5_000) }]);
+    timeline.after(dice.delay(0, 100), () => events.snapshots([{ process, turn, body, micros: dice.int(0, 5_000) }]), scope);
   }
 
   kill(process: ProcessKey): void {
