@@ -23,7 +23,7 @@ describe("a store at rest", quick, () => {
     );
     assert.match(
       (await shop.run("show", "failed")).stdout,
-      /\nError\n {2}TypeError: no such order\n {6}at fail \(app\.ts:23:\d+\)\n {4}caused by Error: 404\n/,
+      /\nError\n {2}TypeError: no such order\n {6}at fail \(app\.ts:23:\d+\)\n {4}caused by Error: 404\n[^]*\nWas told last\n {2}start fail {2}\(\)\n/,
     );
     assert.equal(
       (await shop.run("history", "order-7")).stdout.replace(/^(turn \d+) {2}.*$/gm, "$1"),

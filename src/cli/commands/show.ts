@@ -1,9 +1,11 @@
 /** `perdure show`: one process, in full. */
 import type { Command } from "commander";
+import { isPerdureError } from "../../base/errors.ts";
 import { decodeValue } from "../../base/value.ts";
 import { readDeadLetters } from "../../engine/dead-letters.ts";
 import { processDetails } from "../../engine/views.ts";
 import type { ProcessDetails } from "../../engine/views.ts";
+import type { Input } from "../../journal/types.ts";
 import type { InboxRow, ProcessRow, ProgramRow, StoreReader } from "../../store/port.ts";
 import { commandLine } from "../arguments.ts";
 import { act, defineCommand } from "../context.ts";
@@ -31,10 +33,13 @@ interface Shown {
   /** What a crashed process failed with. */
   readonly crash: unknown;
   readonly letters: readonly Letter[];
+  /** Of a process that failed: what it was told last, the newest at the end. */
+  readonly lastInputs: readonly Input[];
   readonly nodeRuns: boolean;
 }
 
 const maxLetters = 20;
+const maxInputs = 5;
 
 export function showCommand(): Command {
   const command = defineCommand(
@@ -51,13 +56,14 @@ export function showCommand(): Command {
 
 async function read(context: Context, reader: StoreReader, word: string): Promise<Shown> {
   const row = await locate(reader, word);
-  const { pid } = row;
+  const { pid, exit } = row;
   return {
     details: await processDetails(reader, pid),
     program: await reader.program(row.program),
     inbox: await reader.inbox(row.key),
     outcome: await readOutcome(reader, pid),
     crash: await readCrash(reader, row),
+    lastInputs: exit === undefined || exit.reason === "normal" ? [] : await readLastInputs(reader, row),
     letters: await Promise.all(
       (await readDeadLetters(reader, { pid, limit: maxLetters })).map((each) => readLetter(reader, each)),
     ),
@@ -72,12 +78,25 @@ async function readCrash(reader: StoreReader, { state, exit, program }: ProcessR
   return error;
 }
 
-function showDocument({ details, program, inbox, outcome, crash, letters }: Shown): unknown {
+/** A damaged journal must not hide the rest. */
+async function readLastInputs(reader: StoreReader, { key }: ProcessRow): Promise<Input[]> {
+  try {
+    const last = await reader.lastTurn(key);
+    const turns = await reader.turns(key, Math.max(1, last - maxInputs + 1), maxInputs);
+    return turns.flatMap(({ inputs }) => inputs).slice(-maxInputs);
+  } catch (error) {
+    if (isPerdureError(error, "JOURNAL_CORRUPT")) return [];
+    throw error;
+  }
+}
+
+function showDocument({ details, program, inbox, outcome, crash, letters, lastInputs }: Shown): unknown {
   const { exit, ...rest } = details;
   return {
     ...rest,
     ...(details.crash === undefined ? {} : { crash: { ...details.crash, error: errorToJson(crash) } }),
     deadLetters: letters.map(letterDocument),
+    ...(lastInputs.length === 0 ? {} : { lastInputs: lastInputs.map(inputDocument) }),
     file: program?.file ?? "",
     inbox: inbox.map(({ input, atMs }) => ({ atMs, input: inputDocument(input) })),
     ...(exit === undefined || outcome === undefined ? {} : { exit: { atMs: exit.atMs, ...outcomeDocument(outcome) } }),
@@ -87,7 +106,7 @@ function showDocument({ details, program, inbox, outcome, crash, letters }: Show
 type Field = (name: string, value: string) => string;
 
 function describe(context: Context, shown: Shown): string[] {
-  const { details, inbox, outcome, crash, letters, nodeRuns } = shown;
+  const { details, inbox, outcome, crash, letters, lastInputs, nodeRuns } = shown;
   const { out, width = 100 } = context.terminal;
   const nowMs = Date.now();
   const field: Field = (name, value) => `  ${out.dim(name.padEnd(10))}${value}`;
@@ -112,7 +131,11 @@ function describe(context: Context, shown: Shown): string[] {
       "Dead letters",
       letters.map((letter) => letterLine(letter, nowMs, width)),
     ),
-    ...section(outcome !== undefined && "error" in outcome ? "Error" : "Result", outcomeLines(context, outcome)),
+    ...section(outcomeTitle(outcome), outcomeLines(context, outcome)),
+    ...section(
+      "Was told last",
+      lastInputs.map((input) => inputText(input, width)),
+    ),
   ];
   if (!nodeRuns && ["running", "crashed"].includes(details.state)) {
     lines.push("", out.dim(`No node is running. It goes on with: ${resumeCommand(context, "--pid", details.pid)}`));
@@ -194,8 +217,17 @@ function waitLines(
 }
 
 function inboxLine({ input, atMs }: InboxRow, nowMs: number, width: number): string {
+  return inputText(input, width, `, ${formatAgo(atMs, nowMs)}`);
+}
+
+function inputText(input: Input, width: number, when = ""): string {
   const { what, value } = describeInput(input, new Map());
-  return cut(oneLine(`  ${what}, ${formatAgo(atMs, nowMs)}${value === "" ? "" : `  ${value}`}`), width);
+  return cut(oneLine(`  ${what}${when}${value === "" ? "" : `  ${value}`}`), width);
+}
+
+function outcomeTitle(outcome: Outcome | undefined): string {
+  if (outcome === undefined || !("error" in outcome)) return "Result";
+  return outcome.error.cause instanceof Error ? "Error" : "Reason";
 }
 
 function outcomeLines({ terminal }: Pick<Context, "terminal">, outcome: Outcome | undefined): string[] {
@@ -206,7 +238,8 @@ function outcomeLines({ terminal }: Pick<Context, "terminal">, outcome: Outcome 
       ? []
       : indent(formatValue(outcome.value, { colors: out.isColorSupported, width }), "  ").split("\n");
   }
-  return failureLines({ terminal }, outcome.error.cause);
+  const { cause } = outcome.error;
+  return cause === undefined ? [] : failureLines({ terminal }, cause);
 }
 
 function failureLines({ terminal: { out } }: Pick<Context, "terminal">, thrown: unknown): string[] {
