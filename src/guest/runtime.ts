@@ -99,6 +99,8 @@ const operationNumbers = new Counter();
 const timerNumbers = new Counter();
 const operations = new Map<number, PendingOperation>();
 const timers = new Map<number, () => void>();
+/** Timers that keep no program alive. */
+const unawaited = new Set<number>();
 
 /** True between the start input and the exit command: only then may commands be issued. */
 let alive = false;
@@ -124,7 +126,7 @@ export function begin(): void {
 
 /** How many operations and timers are pending: a program without an entry function ends when nothing is. */
 export function pendingCount(): number {
-  return operations.size + timers.size;
+  return operations.size + timers.size - unawaited.size;
 }
 
 /** The engine passes at most 65,535 arguments to a function. */
@@ -201,22 +203,25 @@ export function settleOperation(number: number, ok: boolean, value: Payload): vo
   else pending.reject(decodeValue(value));
 }
 
-/** Calls `fire` once, in a turn of its own, when `clock` reaches `dueMs`. */
-export function startTimer(clock: TimerClock, dueMs: number, fire: () => void): number {
+/** Calls `fire` once, in a turn of its own, when `clock` reaches `dueMs`. A program without an entry ends although it has not fired unless `isAwaited`. */
+export function startTimer(clock: TimerClock, dueMs: number, fire: () => void, isAwaited = true): number {
   const number = timerNumbers.last + 1;
   issue(emitKind.timer, number, clock, `${dueMs > maxTimeMs ? maxTimeMs : dueMs}`);
   timerNumbers.last = number;
   timers.set(number, fire);
+  if (!isAwaited) unawaited.add(number);
   return number;
 }
 
 export function stopTimer(number: number): void {
+  unawaited.delete(number);
   if (timers.delete(number)) issue(emitKind.clearTimer, number, "", "");
 }
 
 export function fireTimer(number: number): void {
   const fire = timers.get(number);
   timers.delete(number);
+  unawaited.delete(number);
   fire?.();
 }
 

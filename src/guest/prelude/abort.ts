@@ -1,7 +1,7 @@
 /** `AbortController` and `AbortSignal` (DOM Standard). */
 import { startTimer } from "../runtime.ts";
 import { DOMException } from "./dom-exception.ts";
-import { Event, EventTarget } from "./events.ts";
+import { Event, EventTarget, hasListener, onListenersChanged } from "./events.ts";
 import { now, reflectApply, setForEach } from "./intrinsics.ts";
 
 /** Beyond the reach of programs, which cannot make or abort a signal by themselves. */
@@ -10,6 +10,9 @@ let createSignal: () => AbortSignal;
 let dependOn: (signal: AbortSignal, sources: Iterable<AbortSignal>) => void;
 const constructorKey = Symbol("AbortSignal");
 
+let aborts = 0;
+let signals = 0;
+
 type AbortHandler = (this: AbortSignal, event: Event) => unknown;
 
 export class AbortSignal extends EventTarget {
@@ -17,7 +20,14 @@ export class AbortSignal extends EventTarget {
   #reason: unknown = undefined;
   /** Undefined until it is first set: from then on it has its place among the listeners. */
   #onabort: AbortHandler | null | undefined = undefined;
-  /** Signals made of this one by `any`; they abort with it, and their listeners hear of it after its own. */
+  /** Signals abort in the order in which they were made. */
+  readonly #born = ++signals;
+  /** Which abort of the process's it was; 0 before it. */
+  #order = 0;
+  /**
+   * Signals made of this one by `any` that somebody listens to; they hear of its abort after its own listeners. The others look
+   * for themselves when they are asked, so that a signal that lives long does not keep all that were ever made of it.
+   */
   #dependents: Set<AbortSignal> | undefined = undefined;
   /** The signals this one follows; none of them was made by `any`. */
   #sources: Set<AbortSignal> | undefined = undefined;
@@ -26,6 +36,9 @@ export class AbortSignal extends EventTarget {
     createSignal = () => new AbortSignal(constructorKey);
     signalAbort = (signal, reason) => signal.#abort(reason);
     dependOn = (signal, sources) => signal.#dependOn(sources);
+    onListenersChanged((target) => {
+      if (#sources in target && target.#sources !== undefined) target.#follow(target.#sources);
+    });
   }
 
   constructor(key?: unknown) {
@@ -37,8 +50,7 @@ export class AbortSignal extends EventTarget {
   /** A signal that is already aborted. */
   static abort(reason?: unknown): AbortSignal {
     const signal = createSignal();
-    signal.#aborted = true;
-    signal.#reason = reason === undefined ? abortError() : reason;
+    signal.#settle(reason === undefined ? abortError() : reason, ++aborts);
     return signal;
   }
 
@@ -52,9 +64,10 @@ export class AbortSignal extends EventTarget {
       throw new TypeError(`AbortSignal.timeout takes milliseconds of at least 0, not ${String(delayMs)}.`);
     }
     const signal = createSignal();
-    startTimer("service", now() + delay, () =>
-      signal.#abort(new DOMException("The operation was aborted due to timeout", "TimeoutError")),
-    );
+    const abort = (): void =>
+      signal.#abort(new DOMException("The operation was aborted due to timeout", "TimeoutError"));
+    // As in Node, it keeps no program alive.
+    startTimer("service", now() + delay, abort, false);
     return signal;
   }
 
@@ -66,15 +79,16 @@ export class AbortSignal extends EventTarget {
   }
 
   get aborted(): boolean {
+    if (!this.#aborted && this.#sources !== undefined) this.#look(this.#sources);
     return this.#aborted;
   }
 
   get reason(): unknown {
-    return this.#reason;
+    return this.aborted ? this.#reason : undefined;
   }
 
   throwIfAborted(): void {
-    if (this.#aborted) throw this.#reason;
+    if (this.aborted) throw this.#reason;
   }
 
   get onabort(): AbortHandler | null {
@@ -93,25 +107,45 @@ export class AbortSignal extends EventTarget {
     for (const source of all) {
       if (!(source instanceof AbortSignal)) throw new TypeError("AbortSignal.any takes AbortSignals.");
     }
-    const aborted = all.find((source) => source.#aborted);
-    if (aborted !== undefined) {
-      this.#aborted = true;
-      this.#reason = aborted.#reason;
-      return;
-    }
+    const aborted = all.find((source) => source.aborted);
+    if (aborted !== undefined) return this.#settle(aborted.#reason, aborted.#order);
     this.#sources = new Set(all.flatMap((source) => (source.#sources === undefined ? [source] : [...source.#sources])));
-    for (const source of this.#sources) (source.#dependents ??= new Set()).add(this);
+  }
+
+  #settle(reason: unknown, order: number): void {
+    this.#aborted = true;
+    this.#reason = reason;
+    this.#order = order;
+  }
+
+  /** It aborted with the first of its sources that did. */
+  #look(sources: ReadonlySet<AbortSignal>): void {
+    let first: AbortSignal | undefined;
+    setForEach(sources as Set<AbortSignal>, (source) => {
+      if (source.#aborted && (first === undefined || source.#order < first.#order)) first = source;
+    });
+    if (first !== undefined) this.#settle(first.#reason, first.#order);
+  }
+
+  #follow(sources: ReadonlySet<AbortSignal>): void {
+    const isHeard = !this.aborted && hasListener(this, "abort");
+    setForEach(sources as Set<AbortSignal>, (source) => {
+      if (isHeard) (source.#dependents ??= new Set()).add(this);
+      else source.#dependents?.delete(this);
+    });
   }
 
   #abort(reason: unknown): void {
     if (this.#aborted) return;
+    const order = ++aborts;
     const all: AbortSignal[] = [];
     // All of them are aborted before anybody is told, so that a listener sees one consistent state.
     const mark = (signal: AbortSignal): void => {
       if (signal.#aborted) return;
-      signal.#aborted = true;
-      signal.#reason = reason;
-      all[all.length] = signal;
+      signal.#settle(reason, order);
+      let place = all.length;
+      for (; place > 1 && all[place - 1]!.#born > signal.#born; place--) all[place] = all[place - 1]!;
+      all[place] = signal;
     };
     mark(this);
     if (this.#dependents !== undefined) setForEach(this.#dependents, mark);

@@ -178,6 +178,23 @@ test("AbortSignal.any follows the first of its signals; all are aborted before a
   );
 });
 
+test("a signal made by any is not kept by its sources unless somebody listens; it knows the first that aborted all the same", () => {
+  assert.deepEqual(
+    sandbox.run(`
+      const [a, b] = [new AbortController(), new AbortController()];
+      const any = AbortSignal.any([a.signal, b.signal]);
+      const heard = [];
+      const listener = () => heard.push("never");
+      any.addEventListener("abort", listener);
+      any.removeEventListener("abort", listener);
+      b.abort("b");
+      a.abort("a");
+      any.addEventListener("abort", listener);
+      return [any.reason, any.aborted, AbortSignal.any([any]).reason, heard];`),
+    ["b", true, "b", []],
+  );
+});
+
 test("AbortSignal.any of an aborted signal is aborted, of none never, of something else refused", async () => {
   await sameAsNode(
     sandbox,

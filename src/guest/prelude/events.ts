@@ -143,9 +143,26 @@ export function reportError(error: unknown): void {
   void rejectPromise(error);
 }
 
+/** For signals that follow others: whether anybody listens to a target, and word of every change of its listeners. */
+export let hasListener: (target: EventTarget, type: string) => boolean;
+let listenersChanged: (target: EventTarget) => void = () => undefined;
+
+export function onListenersChanged(told: (target: EventTarget) => void): void {
+  listenersChanged = told;
+}
+
 export class EventTarget {
   /** Never changed in place, so that a dispatch under way sees the listeners it began with. */
   #registrations: readonly Registration[] = [];
+
+  static {
+    hasListener = (target, type) => {
+      for (let index = 0; index < target.#registrations.length; index++) {
+        if (target.#registrations[index]!.type === type) return true;
+      }
+      return false;
+    };
+  }
 
   addEventListener(type: string, listener: Listener | null, options: ListenerOptions | boolean = {}): void {
     const { capture, once, passive, signal } = typeof options === "boolean" ? { capture: options } : (options ?? {});
@@ -157,6 +174,7 @@ export class EventTarget {
     if (this.#find(wanted) !== undefined) return;
     const registration = { ...wanted, once: Boolean(once), passive: Boolean(passive), removed: false };
     this.#registrations = appended(this.#registrations, registration);
+    listenersChanged(this);
     signal?.addEventListener("abort", () => this.#remove(registration), { once: true });
   }
 
@@ -207,5 +225,6 @@ export class EventTarget {
   #remove(registration: Registration): void {
     registration.removed = true;
     this.#registrations = without(this.#registrations, registration);
+    listenersChanged(this);
   }
 }
