@@ -24,6 +24,7 @@ import type { DeadLetterFilter, StoredLetter } from "./dead-letters.ts";
 import { newestGeneration } from "./generations.ts";
 import { processTree } from "./tree.ts";
 import type { ProcessTree } from "./tree.ts";
+import { Versions } from "./versions.ts";
 import { history, listProcesses, processDetails } from "./views.ts";
 import type { HistoryOptions, ProcessDetails, ProcessView, TurnView } from "./views.ts";
 
@@ -73,6 +74,7 @@ export interface ServicePorts {
 
 export class EngineService {
   readonly #store: Store;
+  readonly #versions = new Versions();
   readonly #ports: ServicePorts;
   #kernel!: Kernel;
   #calls!: Calls;
@@ -98,6 +100,7 @@ export class EngineService {
   async #open(options: ServiceOptions): Promise<void> {
     const { clock, random, defer, events, runner } = this.#ports;
     const engine = readEngineBinary();
+    for (const program of (await this.#store.programs()).reverse()) this.#versions.add(program);
     this.#calls = new Calls({
       clock,
       locate: (to) => this.#kernel.whereis(to) ?? to,
@@ -110,6 +113,7 @@ export class EngineService {
       defer,
       events: this.#overhear(events),
       env: () => environment(options.env ?? []),
+      newest: (program) => this.#versions.newest(program),
       machine: (machineEvents: MachineEvents) =>
         createGuestThreads({
           engine,
@@ -148,6 +152,7 @@ export class EngineService {
 
   /** Keeps a program, its source map, its prelude and the engine binary: a process needs nothing else to go on. */
   async deploy(deployment: Deployment): Promise<void> {
+    this.#versions.add(deployment);
     // Deployed again from elsewhere, it is written again: then it is the newest, and its file the one people know.
     if ((await this.#store.program(deployment.hash))?.file === deployment.file) return;
     const blob = (bytes: Uint8Array) => ({ hash: createHash("sha256").update(bytes).digest("hex"), bytes });

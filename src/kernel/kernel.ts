@@ -40,6 +40,8 @@ export interface KernelPorts {
   readonly events: KernelEvents;
   /** What the deployment gives a process that is spawned by another to read in `process.env`. */
   env(): Readonly<Record<string, string>>;
+  /** The newest version that was deployed of this one's file. A child that is restarted begins with it. */
+  newest(program: string): string;
 }
 
 export interface StartRequest {
@@ -160,13 +162,14 @@ export class Kernel {
   }
 
   #newTurns(): Turns {
-    const { clock, store, events, random, env } = this.#ports;
+    const { clock, store, events, random, env, newest } = this.#ports;
     return new Turns({
       clock,
       store,
       events,
       random,
       env,
+      newest,
       committer: this.#committer,
       registry: this.#registry,
       names: this.#names,

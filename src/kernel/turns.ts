@@ -43,6 +43,7 @@ export interface TurnsPorts {
   readonly downtimeMs: number;
   /** What a spawned process finds in `process.env`. */
   env(): Readonly<Record<string, string>>;
+  newest(program: string): string;
   newKey(): ProcessKey;
   enqueue(live: Live, queued: QueuedInput): void;
   /** New timers are durable. */
@@ -178,7 +179,10 @@ export class Turns {
       case "spawn": {
         const options = (act.options === "" ? {} : JSON.parse(act.options)) as SpawnOptions;
         const { pid, entry, args } = act;
-        const child = this.create({ ...options, pid, entry, args, program: live.row.program, parent: live.row.pid });
+        const { pid: parent, program: own } = live.row;
+        // A fresh restart is the moment at which a child can change its version.
+        const program = (options.restarts ?? 0) > 0 ? this.#ports.newest(own) : own;
+        const child = this.create({ ...options, pid, entry, args, program, parent });
         if (act.link) this.ties.tie(live, child);
         if (act.monitor > 0) this.ties.observe(live, act.monitor, child);
         return undefined;

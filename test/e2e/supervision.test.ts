@@ -1,6 +1,9 @@
 /** Supervision in the whole engine: what a restart begins with, by `docs/supervision.md`. */
 import assert from "node:assert/strict";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { beforeEach, describe, test } from "node:test";
+import { fileURLToPath } from "node:url";
 import { Engine } from "perdure/engine";
 import { deeds } from "../fixtures/supervision/deeds.ts";
 
@@ -71,3 +74,48 @@ test("what made a child fail is set aside; everything else it was told is done, 
 test("a process that is no server refuses a call, instead of leaving its caller to wait", async () => {
   assert.equal(await run("refuses"), "CALL_REFUSED");
 });
+
+test("a child that begins anew does so with the newest version that was deployed; the others stay with theirs", async (t) => {
+  // Inside the repository, so that "perdure" is found by its own name.
+  const folder = await mkdtemp(join(fileURLToPath(new URL("../..", import.meta.url)), ".perdure-versions-"));
+  t.after(() => rm(folder, { recursive: true, force: true }));
+  const file = join(folder, "app.ts");
+  const version = (number: number): string => `
+    import { Server, supervisor } from "perdure";
+    export class Speaker extends Server {
+      version() { return ${number}; }
+      fail() { throw new Error("as told"); }
+    }
+    export default supervisor({ children: [{ id: "a", start: [Speaker] }, { id: "b", start: [Speaker] }] });`;
+  const open = (): Promise<Engine> =>
+    Engine.open({ store: join(folder, "store.db"), program: file, onLog: () => undefined });
+  const speakers = async (engine: Engine): Promise<[id: string | undefined, version: unknown][]> => {
+    const children = await engine.supervisor("root").whichChildren();
+    return await Promise.all(
+      children.map(async ({ id, pid }) => [id, await versionOf(engine, String(pid))] as [string | undefined, unknown]),
+    );
+  };
+  await writeFile(file, version(1));
+  {
+    await using engine = await open();
+    await engine.start("default", [], { id: "root" });
+    assert.deepEqual(await speakers(engine), [
+      ["b", 1],
+      ["a", 1],
+    ]);
+  }
+  await writeFile(file, version(2));
+  await using engine = await open();
+  const [b] = await engine.supervisor("root").whichChildren();
+  await engine.get(String(b?.pid)).send(["perdure:cast", "fail", []]);
+  while ((await engine.supervisor("root").whichChildren())[0]?.pid === b?.pid);
+  assert.deepEqual(await speakers(engine), [
+    ["b", 2],
+    ["a", 1],
+  ]);
+});
+
+async function versionOf(engine: Engine, pid: string): Promise<unknown> {
+  const speaker = engine.server("Speaker", pid) as unknown as { version(): Promise<unknown> };
+  return await speaker.version();
+}

@@ -85,6 +85,7 @@ export class SimulatedNode {
       random: { bytes: (length) => dice.bytes(length) },
       defer: (fn) => void this.#after(0, fn),
       env: () => ({}),
+      newest: (program) => program,
       machine: (machineEvents) => this.#newMachine(machineEvents),
       runner: (report) => this.#newRunner(report),
       events: {

@@ -166,6 +166,7 @@ export class World {
       random: { bytes: (length) => this.#bytes(length) },
       defer: (fn) => void after(0, fn),
       env: () => ({}),
+      newest: (program) => program,
       machine: (events) => (node.share = this.#share(scope, events)),
       runner: () => ({
         start: ([request]) => this.#fail(new Error(`${request?.pid} asks the host for ${request?.name}`)),

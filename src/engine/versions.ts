@@ -1,0 +1,18 @@
+/** Which version of a program is the newest: the one that was deployed last from the same file. */
+import type { ProgramRow } from "../store/port.ts";
+
+export class Versions {
+  readonly #files = new Map<string, string>();
+  readonly #newest = new Map<string, string>();
+
+  /** In the order in which they were deployed. */
+  add({ hash, file }: Pick<ProgramRow, "hash" | "file">): void {
+    this.#files.set(hash, file);
+    this.#newest.set(file, hash);
+  }
+
+  newest(hash: string): string {
+    const file = this.#files.get(hash);
+    return (file === undefined ? undefined : this.#newest.get(file)) ?? hash;
+  }
+}
