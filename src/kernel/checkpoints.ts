@@ -89,7 +89,8 @@ export class Checkpoints {
     const peers = new Map<ProcessKey, Live | ProcessRow>();
     const now = live.relations;
     const before = [...body.links, ...body.monitors.map(([, target]) => target)];
-    for (const key of [...before, ...(now?.links ?? []), ...(now?.watchers.keys() ?? [])]) {
+    const since = [...(now?.links ?? []), ...(now?.monitors.values() ?? []), ...(now?.watchers.keys() ?? [])];
+    for (const key of [...before, ...since]) {
       if (peers.has(key)) continue;
       const peer = (await this.#ports.activate(key)) ?? this.#ports.held(key);
       if (peer !== undefined) peer.pins++;

@@ -5,7 +5,7 @@
 import type { Pid } from "../journal/types.ts";
 import type { ProcessKey, ProcessRow } from "../store/port.ts";
 import type { Act, TurnEffects } from "./effects.ts";
-import type { Live } from "./live.ts";
+import type { Live, Relations } from "./live.ts";
 import type { Names } from "./names.ts";
 import { gone } from "./registry.ts";
 import type { Registry } from "./registry.ts";
@@ -84,12 +84,18 @@ interface Wanted {
 const none: Wanted = { pids: [], keys: [] };
 
 function wantedBy({ row, relations }: Live, { acts, exit }: TurnEffects): Wanted {
-  const isLetting = exit !== undefined || acts.some((act) => act.kind === "trap-exit" && !act.on);
-  const keys = !isLetting || relations === undefined ? none.keys : [...relations.links, ...relations.watchers.keys()];
+  const keys = relations === undefined ? none.keys : tiedTo(relations, acts, exit !== undefined);
   if (acts.length === 0) return keys.length === 0 ? none : { pids: none.pids, keys };
   const spawned = new Set(acts.flatMap((act) => (act.kind === "spawn" ? [act.pid] : [])));
   const pids = new Set(acts.flatMap((act) => concerned(act)));
   return { pids: [...pids].filter((pid) => pid !== row.pid && !spawned.has(pid)), keys };
+}
+
+/** Those it lets go of. Whoever is on its way from the store must be here before a tie with it is cut. */
+function tiedTo({ links, watchers, monitors }: Relations, acts: readonly Act[], exits: boolean): readonly ProcessKey[] {
+  const isLetting = exits || acts.some((act) => act.kind === "trap-exit" && !act.on);
+  const watched = acts.flatMap((act) => (act.kind === "demonitor" ? (monitors.get(act.monitor) ?? []) : []));
+  return isLetting ? [...links, ...watchers.keys(), ...watched] : watched;
 }
 
 function concerned(act: Act): readonly string[] {

@@ -18,6 +18,8 @@ export interface TreeArgs {
 export interface Stamp {
   readonly by: Pid;
   readonly number: number;
+  /** It is an end of its own. */
+  readonly own?: true;
   /** A process that the receiver may like to know. */
   readonly known?: Pid;
 }
@@ -53,14 +55,13 @@ function drawKind({ heap, temper: { weights } }: Hand): ActKind {
   return actKinds.find((kind) => (drawn -= weights[kind]) < 0) ?? "send";
 }
 
-function stamp(heap: Heap, known?: Pid): Payload {
-  const { pid } = heap;
-  return encodeValue({ by: pid, number: nextNumber(heap), ...(known === undefined ? {} : { known }) } satisfies Stamp);
+function stamp(heap: Heap, more: Partial<Stamp> = {}): Payload {
+  return encodeValue({ by: heap.pid, number: nextNumber(heap), ...more } satisfies Stamp);
 }
 
 export function exit({ heap, taken, emit }: Hand, reason: Extract<Command, { kind: "exit" }>["reason"]): void {
   heap.exited = true;
-  emit({ kind: "exit", reason, value: stamp(heap), taken });
+  emit({ kind: "exit", reason, value: stamp(heap, { own: true }), taken });
 }
 
 /** An operation that the kernel answers. */
@@ -163,7 +164,7 @@ function demonitor({ heap, emit }: Hand): void {
 const acts: Readonly<Record<ActKind, (hand: Hand) => void>> = {
   send: ({ heap, emit }) => {
     const to = unit(heap) < 0.15 ? pick(heap, names) : pick(heap, heap.known);
-    emit({ kind: "send", to, body: stamp(heap, pick(heap, heap.known)) });
+    emit({ kind: "send", to, body: stamp(heap, { known: pick(heap, heap.known) }) });
   },
   spawn,
   link: ({ heap, emit }) => {

@@ -140,14 +140,18 @@ export class TreeProcess implements Model {
     actSome(this.#hand);
   }
 
-  /** What one process sends comes in the order in which it was sent. An exit may reach one by several ties. */
-  #ordered(from: Pid, payload: Payload, mayBeEqual: boolean): void {
+  /**
+   * What one process sends comes in the order in which it was sent. Its end may reach one by several ties; whoever is ended by a
+   * signal passes on what that said.
+   */
+  #ordered(from: Pid, payload: Payload, isEnd: boolean): void {
     const said = decodeValue(payload) as Partial<Stamp> | undefined;
     if (said === null || typeof said !== "object" || said.by !== from || said.number === undefined) return;
+    if (isEnd !== (said.own === true)) return;
     const { last } = this.heap;
     const before = last[from] ?? 0;
     const { number } = said;
-    if (number < before || (number === before && !mayBeEqual))
+    if (number < before || (number === before && !isEnd))
       this.#complain(`number ${number} of ${from} came after number ${before}`);
     last[from] = number;
   }
@@ -213,7 +217,7 @@ export class TreeProcess implements Model {
       if (unit(heap) < 0.3) return setTimer(this.#hand, Math.floor(6_000 * unit(heap) ** 2));
       return decide(this.#hand, from);
     }
-    this.#ordered(from, value, true);
+    this.#ordered(from, value, linked);
     if (linked) heap.links = heap.links.filter((pid) => pid !== from);
     heap.crashed = heap.crashed.filter((pid) => pid !== from);
     this.#act();

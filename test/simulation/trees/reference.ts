@@ -340,7 +340,12 @@ export class Reference {
     member.cut.add(to);
     peer?.cut.add(member.pid);
     for (const counts of [member.due, member.optional])
-      for (const name of counts.keys()) if (name.startsWith(`linked exit of ${to}:`)) counts.delete(name);
+      for (const name of [...counts.keys()]) {
+        if (!name.startsWith(`linked exit of ${to}:`)) continue;
+        counts.delete(name);
+        // Of a failure in the same commit nobody knows whether it came before.
+        if (peer?.isBlurred === true) member.optional.set(name, 1);
+      }
   }
 
   #observe(member: Member, number: number, target: Member): void {
