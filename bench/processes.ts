@@ -31,7 +31,7 @@ const usual: Sizes = {
   oneByOne: 500,
   pipelined: 5_000,
   hopsAlone: 1_000,
-  hopsEach: 100,
+  hopsEach: 50,
 };
 const quick: Sizes = {
   ...usual,
