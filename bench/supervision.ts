@@ -113,7 +113,8 @@ function outcome({ children }: Sizes, restarts: Restarts, crowds: readonly Crowd
         rows: crowds.map(({ kind, told }) => rateRow(kind, [told], children)),
       },
       {
-        caption: "Memory of the node that started them.",
+        caption:
+          "Memory of the node that started them. It keeps those in memory that ran last, as many as there is room for.",
         head: ["", "started in, s", "before", "after", "at most", "KiB each"],
         rows: crowds.map(({ kind, told, beforeBytes, afterBytes, mostBytes }) => [
           kind,
