@@ -46,8 +46,8 @@ export function joinReason(word: ExitReason, value: unknown): unknown {
 
 /** What the end of a process is called that nothing but a thrown value is known of. */
 export function splitThrown(thrown: unknown): SplitReason {
-  if (thrown instanceof ExitRequest) return splitReason(thrown.reason);
   try {
+    if (thrown instanceof ExitRequest) return splitReason(thrown.reason);
     return { word: errorWord(thrown), value: thrown };
   } catch {
     // Whatever was thrown does not want to be looked at.

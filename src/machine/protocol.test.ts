@@ -30,11 +30,36 @@ const commands: readonly (readonly [emitted: Emitted, command: Command])[] = [
   [[4, 2, "", ""], { kind: "clear-timer", timer: 2 }],
   [[5, 0, "p2", "j1"], { kind: "send", to: "p2", body: { text: "j1" } }],
   [[6, 0, "warn", "a\nb"], { kind: "log", level: "warn", text: "a\nb" }],
-  [[7, 0, "normal", "u"], { kind: "exit", reason: "normal", value: { text: "u" } }],
+  [[7, 0, "normal", "u"], { kind: "exit", reason: "normal", value: { text: "u" }, taken: 0 }],
   [
-    [7, 0, "cancelled", "v[[1]]", bytes],
-    { kind: "exit", reason: "cancelled", value: { text: "v[[1]]", chunks: [bytes] } },
+    [7, 2003, "cancelled", "v[[1]]", bytes],
+    { kind: "exit", reason: "cancelled", value: { text: "v[[1]]", chunks: [bytes] }, taken: 2003 },
   ],
+  [
+    [8, 4, 'p3\napp.ts#run\nlink\n{"label":"a"}', "j[]"],
+    {
+      kind: "spawn",
+      pid: "p3",
+      entry: "app.ts#run",
+      args: { text: "j[]" },
+      link: true,
+      monitor: 4,
+      options: '{"label":"a"}',
+    },
+  ],
+  [
+    [8, 0, "p3\nrun\n\n", "j[]"],
+    { kind: "spawn", pid: "p3", entry: "run", args: { text: "j[]" }, link: false, monitor: 0, options: "" },
+  ],
+  [[9, 0, "p2", ""], { kind: "link", to: "p2" }],
+  [[10, 0, "p2", ""], { kind: "unlink", to: "p2" }],
+  [[11, 5, "name", ""], { kind: "monitor", number: 5, to: "name" }],
+  [[12, 5, "", ""], { kind: "demonitor", monitor: 5 }],
+  [[13, 0, "kill\np2", "u"], { kind: "signal", to: "p2", reason: "kill", value: { text: "u" } }],
+  [[13, 0, "shutdown\np2", "j1"], { kind: "signal", to: "p2", reason: "shutdown", value: { text: "j1" } }],
+  [[14, 1, "", ""], { kind: "trap-exit", on: true }],
+  [[14, 0, "", ""], { kind: "trap-exit", on: false }],
+  [[15, 0, "", ""], { kind: "checkpoint" }],
 ];
 
 function decode([kind, number, a, b, ...chunks]: Emitted): Command {
@@ -52,17 +77,33 @@ test("every kind of command that the sandbox can issue is decoded", () => {
   assert.deepEqual(decoded, new Set(Object.values(emitKind)));
 });
 
-test("every log level and exit reason of a living process is known; those that only the host gives are not", () => {
+test("every log level and exit reason is known, and nothing else", () => {
   for (const level of ["debug", "info", "log", "warn", "error"]) assert.equal(decode([6, 0, level, ""]).kind, "log");
-  for (const reason of ["normal", "error", "cancelled", "stack_overflow", "out_of_memory"])
-    assert.equal(decode([7, 0, reason, "u"]).kind, "exit");
-  for (const reason of ["killed", "out_of_fuel", "trap", "", "toString"])
+  // An exit signal that is passed on can carry the host's reasons too.
+  const words = [
+    "normal",
+    "shutdown",
+    "error",
+    "exit",
+    "cancelled",
+    "noproc",
+    "killed",
+    "stack_overflow",
+    "out_of_memory",
+  ];
+  for (const reason of [...words, "out_of_fuel", "trap"]) assert.equal(decode([7, 0, reason, "u"]).kind, "exit");
+  for (const reason of ["kill", "", "toString"])
     assert.throws(() => decode([7, 0, reason, "u"]), { code: "ENGINE_FAILED" });
 });
 
 const malformed: readonly Emitted[] = [
   [0, 1, "", ""],
-  [8, 1, "", ""],
+  [16, 1, "", ""],
+  [8, 1.5, "p\nrun\n\n", "u"],
+  [11, 0, "p", ""],
+  [12, -1, "", ""],
+  [13, 0, "fine\np", "u"],
+  [13, 0, "normal", "u"],
   [1.5, 1, "", ""],
   [NaN, 1, "", ""],
   [1, 0, "name", "u"],
