@@ -136,9 +136,9 @@ export class Turns {
   }
 
   #conclude(live: Live, effects: TurnEffects, inputs: readonly QueuedInput[]): Promise<undefined> | undefined {
-    const gathered = this.#peers.gather(live, effects);
     const revived = effects.acts.flatMap((act) => revivedFromCheckpoint(act));
     if (revived.length > 0) return this.#prepare(revived, live, effects, inputs);
+    const gathered = this.#peers.gather(live, effects);
     if (gathered === undefined) return this.#stage(live, effects, inputs, nobodyEnded);
     return gathered.then((ended) => this.#stage(live, effects, inputs, ended));
   }

@@ -1,12 +1,13 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import type { CommitBatch } from "../../src/store/port.ts";
-import { describeFailure, runSeed } from "./run.ts";
-import type { Run } from "./run.ts";
+import { describeFailure, runKinds, runSeed } from "./run.ts";
+import type { Run, RunKind } from "./run.ts";
 import { runAll } from "./threads.ts";
 
 const firstSeed = 1;
 const seeds = 10_000;
+const treeSeeds = 3_000;
 const chosenSeed = process.env["PERDURE_SEED"];
 
 function passes(failures: readonly Run[]): void {
@@ -20,9 +21,17 @@ describe("the kernel keeps its promises whatever goes wrong", () => {
     assert.equal(passed, seeds);
   });
 
+  test(`in ${treeSeeds} runs with trees of processes from seed ${firstSeed}`, async () => {
+    const { passed, failures } = await runAll({ kinds: ["trees"], first: firstSeed, count: treeSeeds });
+    passes(failures);
+    assert.equal(passed, treeSeeds);
+  });
+
   test("in the run of PERDURE_SEED", { skip: chosenSeed === undefined }, async () => {
-    const run = await runSeed(Number(chosenSeed));
-    passes(run.problem === undefined ? [] : [run]);
+    for (const kind of runKinds) {
+      const run = await runSeed(Number(chosenSeed), { kind });
+      passes(run.problem === undefined ? [] : [run]);
+    }
   });
 });
 
@@ -36,9 +45,9 @@ test("one seed gives one run, alone or beside others", async () => {
 });
 
 describe("the simulator notices", () => {
-  const notices = (what: string, commit: (batch: CommitBatch) => CommitBatch): void => {
+  const notices = (what: string, commit: (batch: CommitBatch) => CommitBatch, kind: RunKind = "steps"): void => {
     test(what, async () => {
-      const runs = await Promise.all(seedsFrom(1, 100).map((seed) => runSeed(seed, { sabotage: { commit } })));
+      const runs = await Promise.all(seedsFrom(1, 100).map((seed) => runSeed(seed, { kind, sabotage: { commit } })));
       assert.ok(runs.some(({ problem }) => problem !== undefined));
     });
   };
@@ -64,7 +73,20 @@ describe("the simulator notices", () => {
     ...batch,
     snapshots: (batch.snapshots ?? []).map((row) => ({ ...row, turn: row.turn + 1 })),
   }));
+  notices("a link that is not written", (batch) => ({ ...batch, links: [] }), "trees");
+  notices("a link that stays when it is cut", (batch) => ({ ...batch, linksGone: [] }), "trees");
+  notices("a monitor that is not written", (batch) => ({ ...batch, monitors: [] }), "trees");
+  notices("a monitor that stays when it is taken back", (batch) => ({ ...batch, monitorsGone: [] }), "trees");
+  notices("a name that is not written", (batch) => ({ ...batch, names: [] }), "trees");
+  notices("a group that is not left", (batch) => ({ ...batch, groupsGone: [] }), "trees");
+  notices("trapping exits that is not written", (batch) => ({ ...batch, traps: [] }), "trees");
+  notices("a signal that is not written", (batch) => ({ ...batch, inbox: noSignals(batch) }), "trees");
+  notices("a failure that is not written", (batch) => ({ ...batch, states: [] }), "trees");
 });
+
+function noSignals({ inbox = [] }: CommitBatch): NonNullable<CommitBatch["inbox"]> {
+  return inbox.filter(({ input }) => input.kind !== "exit" && input.kind !== "down");
+}
 
 function seedsFrom(first: number, count: number): number[] {
   return Array.from({ length: count }, (_, index) => first + index);

@@ -2,8 +2,7 @@
  * What is durable, and whether it may be so: every commit is checked as it reaches the disk, against processes that run along
  * by the journal alone and against what OTP's rules say of their commands (`reference.ts`).
  */
-import { encodeValue } from "../../../src/base/value.ts";
-import { decodeValue } from "../../../src/base/value.ts";
+import { decodeValue, encodeValue } from "../../../src/base/value.ts";
 import { commandDigest } from "../../../src/journal/digest.ts";
 import type { Command, Input, Pid, Turn } from "../../../src/journal/types.ts";
 import type { TurnRequest } from "../../../src/machine/port.ts";
@@ -27,6 +26,9 @@ export interface TreeLedgerPorts {
   gave(pid: Pid, operation: number, ok: boolean, text: string): boolean;
 }
 
+/** After so many commits everything is compared. */
+const fullComparison = 5;
+
 /** A process as the journal has it. */
 export interface Account {
   readonly key: ProcessKey;
@@ -40,6 +42,8 @@ export interface Account {
   heap: readonly Turn[];
   checkpoint: { readonly snapshot: Uint8Array; readonly heap: readonly Turn[] } | undefined;
   readonly answers: Map<number, CheckAnswer>;
+  /** It has exited, and left nothing behind. */
+  isClosed: boolean;
   /** Messages from outside that it was given. */
   readonly outside: Set<number>;
   /** Turns since it was paused or held, but for the one that was running. */
@@ -149,7 +153,6 @@ export class TreeLedger implements DiskWatcher {
   after(batch: CommitBatch, seqs: readonly number[]): void {
     this.commits++;
     this.#ports.note("commit", batch, seqs);
-    for (const { member } of this.#accounts.values()) member.wasHeedless = !member.traps;
     for (const { key, pid, parent } of batch.newProcesses ?? []) this.#open(key, pid, parent);
     this.#states(batch);
     const told = this.#told(batch);
@@ -163,17 +166,32 @@ export class TreeLedger implements DiskWatcher {
       if (member?.alive !== false) this.complain(`${member?.pid} exits (${exit.reason}) without having said so`);
     }
     for (const account of this.#accounts.values()) this.#focus(account);
-    for (const account of this.#accounts.values()) compare(this, this.#disk, account);
+    this.#compare(batch);
   }
 
   /** What its parent did about a failure of the same commit shows in the rows. */
   #focus(account: Account): void {
-    const { member } = account;
+    const { member, key, pid } = account;
     if (!member.isBlurred) return;
     member.isBlurred = false;
     member.crashes = this.row(account).state === "crashed" ? member.crashes.slice(-1) : [];
     member.knownCrashes = member.crashes.length;
-    member.released = this.inboxOf(account.key).some(({ input }) => input.kind === "exit" && input.held === "exit");
+    member.released = this.inboxOf(key).some(
+      ({ input }) => input.kind === "exit" && input.held === "exit" && input.from === pid,
+    );
+  }
+
+  /** Every process that the commit names, and all of them every so often: that takes most of the time. */
+  #compare({ turns = [], inbox = [], states = [] }: CommitBatch): void {
+    const named = new Set([...turns, ...inbox, ...states].map(({ process }) => process));
+    const isFull = this.commits % fullComparison === 0;
+    for (const account of this.#accounts.values()) {
+      const { member, key } = account;
+      if (account.isClosed || !(isFull || named.has(key))) continue;
+      compare(this, this.#disk, account);
+      account.isClosed = !member.alive;
+      member.wasHeedless = !member.traps;
+    }
   }
 
   #open(key: ProcessKey, pid: Pid, parent: Pid): void {
@@ -187,6 +205,7 @@ export class TreeLedger implements DiskWatcher {
       heap: [],
       checkpoint: undefined,
       answers: new Map(),
+      isClosed: false,
       outside: new Set(),
       turnsStopped: 0,
     };
