@@ -83,6 +83,11 @@ export class Crashes {
       live.inputs = [...turn.inputs, ...live.inputs];
       return true;
     }
+    if (live.row.state === "paused") {
+      // An operator stopped it while the turn ran: it runs again when it may go on.
+      live.inputs = [...turn.inputs, ...live.inputs];
+      return true;
+    }
     const input = arrived(culprit);
     culprit.input = input;
     culprit.culprit = undefined;
@@ -201,8 +206,18 @@ function isOwnFailure(live: Live, { reason }: ProcessExit, culprit: Input | unde
   return culprit?.kind !== "exit" || (live.row.trapsExits && culprit.held !== "exit");
 }
 
+/** Whatever it ended with: a reason can be all that crosses the border, and a program may have put together its own payload. */
 function describe({ value }: ProcessExit): string {
-  const decoded = decodeValue(value);
-  if (decoded instanceof Error) return decoded.stack ?? `${decoded.name}: ${decoded.message}`;
-  return typeof decoded === "string" ? decoded : (JSON.stringify(decoded) ?? String(decoded));
+  try {
+    const decoded = decodeValue(value);
+    if (decoded instanceof Error) return decoded.stack ?? `${decoded.name}: ${decoded.message}`;
+    if (typeof decoded === "string") return decoded;
+    return JSON.stringify(decoded, bigintAsText) ?? String(decoded);
+  } catch {
+    return "a value that cannot be shown in a line";
+  }
+}
+
+function bigintAsText(_key: string, value: unknown): unknown {
+  return typeof value === "bigint" ? `${value}n` : value;
 }

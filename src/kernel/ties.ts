@@ -157,7 +157,9 @@ export class Ties {
   fire(live: Live, watcherKey: ProcessKey, number: number, ending: Ending): void {
     const watcher = this.#ports.held(watcherKey);
     if (watcher === undefined || gone(watcher)) return;
-    watcher.relations?.monitors.delete(number);
+    // It may have been given up in a turn whose commit was still under way when the target was loaded.
+    if (watcher.relations?.monitors.get(number) !== live.row.key) return;
+    watcher.relations.monitors.delete(number);
     this.#pin(watcher);
     this.#down(watcher, number, live.row.pid, ending);
   }

@@ -77,6 +77,18 @@ describe("a process", () => {
     assert.deepEqual([reason, (cause as Error).message], ["error", "thrown in a timer"]);
   });
 
+  test("can end for any reason that crosses the border, and its report is written", async (t) => {
+    const logs: string[] = [];
+    const { engine } = await open(t, { onLog: (log) => void logs.push(log.text) });
+    const [bigint, cycle, map] = await (await engine.start("hearsOfReasons", [])).result();
+    assert.deepEqual(bigint, { count: 1n });
+    assert.equal((cycle as { ring: unknown }).ring, cycle);
+    assert.deepEqual(map, new Map([[1n, "one"]]));
+    const reports = logs.filter((text) => text.includes("failed: exit: "));
+    assert.equal(reports.length, 3, logs.join("\n"));
+    assert.match(reports[0] ?? "", /\{"count":"1n"\}$/);
+  });
+
   test("that spins delays others little", async () => {
     const { engine } = await common();
     const alone = await (await engine.start("steady", [40])).result();

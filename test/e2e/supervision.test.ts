@@ -71,6 +71,10 @@ test("what made a child fail is set aside; everything else it was told is done, 
   );
 });
 
+test("a process that is paused while a turn of it fails stays paused, and is asked about when it goes on", async () => {
+  assert.deepEqual(await run("stopsOneThatFails"), [true, "nothing", "after"]);
+});
+
 test("a process that is no server refuses a call, instead of leaving its caller to wait", async () => {
   assert.equal(await run("refuses"), "CALL_REFUSED");
 });
