@@ -1,10 +1,22 @@
 /** Whether the store says of a process what the rules say: its ties, its names, what waits for it. */
-import type { ProcessKey } from "../../../src/store/port.ts";
+import type { InboxRow, ProcessKey } from "../../../src/store/port.ts";
 import type { ProcessRecord } from "../../../src/store/memory/disk.ts";
 import type { WatchedDisk } from "../ledger.ts";
-import type { Account, TreeLedger } from "./ledger.ts";
 import { describe, isWord, subtract } from "./reference.ts";
-import type { Counts, Member } from "./reference.ts";
+import type { Counts, Member, Reference } from "./reference.ts";
+
+/** What is needed of the ledger. */
+interface TreeLedger {
+  readonly reference: Reference;
+  inboxOf(key: ProcessKey): readonly InboxRow[];
+  complain(problem: string): void;
+}
+
+interface Account {
+  readonly key: ProcessKey;
+  readonly pid: string;
+  readonly member: Member;
+}
 
 export function compare(ledger: TreeLedger, disk: WatchedDisk, account: Account): void {
   const { member, key, pid } = account;
