@@ -6,7 +6,7 @@
 import { PerdureError } from "../base/errors.ts";
 import type { Clock, Random } from "../base/ports.ts";
 import { encodeError } from "../base/value.ts";
-import type { Input } from "../journal/types.ts";
+import type { Input, Pid } from "../journal/types.ts";
 import type { ProcessKey, ProcessRow, StoreReader, TimerRow } from "../store/port.ts";
 import type { Attempts } from "./attempts.ts";
 import type { Committer } from "./batch.ts";
@@ -37,11 +37,15 @@ interface Body {
   readonly monitors: readonly (readonly [number: number, target: ProcessKey])[];
   readonly watchers: readonly (readonly [watcher: ProcessKey, number: number])[];
   readonly trapsExits: boolean;
+  /** Ends of others that it had been sent word of, and had not taken. */
+  readonly ends: readonly End[];
 }
+
+type End = readonly [kind: "exit" | "down", from: Pid, monitor: number];
 
 /** What has to be read before a process can be put back. */
 interface Prepared {
-  /** Results it was given since the checkpoint. */
+  /** Results and ends of others it was given since the checkpoint. */
   readonly told: readonly Input[];
   /** Everyone it is or was tied to: held in memory until it is put back, or as it ended. */
   readonly peers: ReadonlyMap<ProcessKey, Live | ProcessRow>;
@@ -67,6 +71,7 @@ export class Checkpoints {
       monitors: [...(live.relations?.monitors ?? [])],
       watchers: watchersOf(live),
       trapsExits: live.row.trapsExits,
+      ends: endsIn(live),
     };
     live.checkpoint = { turn, body: new TextEncoder().encode(JSON.stringify(body)) };
     this.#ports.committer.stage.checkpoints.push({ process: live.row.key, ...live.checkpoint });
@@ -83,7 +88,8 @@ export class Checkpoints {
     const told: Input[] = [];
     for (let from = checkpoint.turn + 1; from <= live.lastTurn;) {
       const turns = await this.#ports.store.turns(live.row.key, from, pageTurns);
-      for (const { inputs } of turns) told.push(...inputs.filter(({ kind }) => kind === "result"));
+      for (const { inputs } of turns)
+        told.push(...inputs.filter(({ kind }) => kind === "result" || kind === "exit" || kind === "down"));
       from = (turns.at(-1)?.number ?? live.lastTurn) + 1;
     }
     const peers = new Map<ProcessKey, Live | ProcessRow>();
@@ -117,9 +123,10 @@ export class Checkpoints {
     const turn = live.lastTurn + 1;
     const restore: Input = { kind: "restore", life, seed: this.#ports.random.bytes(32) };
     live.row = { ...live.row, life, trapsExits: body.trapsExits };
-    this.#dropRestore(live);
+    this.#drop(live, (input) => input.kind === "restore" || isOfLaterLink(input, body, prepared));
     const again = [
       ...this.#operations(live, body, prepared),
+      ...endsAgain(live, body, prepared),
       ...this.#links(live, body, prepared, ending),
       ...this.#monitors(live, body, prepared, ending),
       ...this.#children(live),
@@ -139,10 +146,10 @@ export class Checkpoints {
     return true;
   }
 
-  /** It failed in the first turn of its life: that one is over. */
-  #dropRestore(live: Live): void {
+  /** The life that was over in its first turn, and exit signals of those it was not linked to then. */
+  #drop(live: Live, isMeant: (input: Input) => boolean): void {
     for (const queued of live.inputs) {
-      if (queued.input.kind !== "restore") continue;
+      if (!isMeant(queued.input)) continue;
       queued.consumed = true;
       this.#ports.committer.stage.consumed.push(queued);
     }
@@ -242,6 +249,42 @@ export class Checkpoints {
   }
 }
 
+/** What stands for a notice that a link or a monitor is gone with its other end. */
+function endOf(input: Input): End | undefined {
+  if (input.kind === "down") return ["down", input.from, input.monitor];
+  return input.kind === "exit" && input.linked && input.held === "" ? ["exit", input.from, 0] : undefined;
+}
+
+/** A normal exit is nothing to those who trap none. */
+function endsIn({ row, inputs }: Live): End[] {
+  return inputs.flatMap(({ input }) => {
+    if (input.kind === "exit" && input.reason === "normal" && !row.trapsExits) return [];
+    const end = endOf(input);
+    return end === undefined ? [] : [end];
+  });
+}
+
+/** Those it had not taken then, and has taken since. */
+function endsAgain(live: Live, { ends }: Body, { told }: Prepared): Input[] {
+  const waiting = new Set(endsIn(live).map(String));
+  const missing = ends.filter((end) => !waiting.has(String(end)));
+  return missing.map((end): Input => {
+    const [kind, from, monitor] = end;
+    const found = told.find((input) => String(endOf(input)) === String(end));
+    return found ?? (kind === "down" ? downInput(monitor, from, noProcess) : signalInput(from, noProcess, true, ""));
+  });
+}
+
+function isOfLaterLink(input: Input, { links, ends }: Body, { peers }: Prepared): boolean {
+  const end = endOf(input);
+  if (end === undefined || input.kind !== "exit") return false;
+  const isOld = links.some((key) => {
+    const peer = peers.get(key);
+    return peer !== undefined && rowOf(peer).pid === input.from;
+  });
+  return !isOld && !ends.some((each) => String(each) === String(end));
+}
+
 function isAlive(peer: Live | ProcessRow): peer is Live {
   return "row" in peer && !gone(peer);
 }
@@ -266,5 +309,5 @@ function lost(operation: number): Input {
 }
 
 function decode(body: Uint8Array): Body {
-  return JSON.parse(new TextDecoder().decode(body)) as Body;
+  return { ends: [], ...(JSON.parse(new TextDecoder().decode(body)) as Omit<Body, "ends">) };
 }

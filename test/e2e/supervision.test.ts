@@ -53,6 +53,10 @@ describe("a child that goes back to its checkpoint", () => {
   });
 });
 
+test("a child that goes back does not end with those it was linked to since", async () => {
+  assert.equal(await run("losesLaterLink"), true);
+});
+
 test("a ladder is climbed: twice from the turn before, then (without a checkpoint) fresh, by OTP's count", async () => {
   const { pids, lines } = await run<{ pids: number[]; lines: string[] }>("ladder");
   // The same process survives twice; then each failure makes another.

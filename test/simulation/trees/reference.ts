@@ -23,6 +23,8 @@ interface Pending {
   readonly monitors: readonly (readonly [number, Pid])[];
   readonly watchers: readonly string[];
   readonly traps: boolean;
+  /** Names of ends it was yet to be told. */
+  readonly ends: readonly string[];
 }
 
 export interface Ending {
@@ -229,6 +231,7 @@ export class Reference {
       monitors: [...member.monitors],
       watchers: [...member.watchers.keys()],
       traps: member.traps,
+      ends: [...member.due.keys(), ...member.optional.keys()].filter((name) => isEnd(name)),
     };
   }
 
@@ -262,7 +265,16 @@ export class Reference {
     return undefined;
   }
 
-  #restoreOwn(member: Member, { operations, timers }: Pending): void {
+  #restoreOwn(member: Member, { operations, timers, links, ends }: Pending): void {
+    for (const name of [...member.due.keys()]) {
+      const [, from] = /^linked exit of ([^:]*):/.exec(isEnd(name) ? name : "") ?? [];
+      if (from !== undefined && !links.includes(from) && !ends.includes(name)) member.due.delete(name);
+    }
+    for (const name of ends) {
+      const isWaiting = member.due.has(name) || member.optional.has(name);
+      const [notice] = name.split(": ");
+      if (!isWaiting) count(member.due, member.heard.has(name) ? name : `${notice}: noproc u `, 1);
+    }
     for (const number of [...member.operations]) {
       if (operations.includes(number)) continue;
       member.operations.delete(number);
@@ -440,6 +452,11 @@ export function describe(input: Input): string {
     default:
       return input.kind;
   }
+}
+
+/** A notice that a link or a monitor is gone with its other end, but not that a child is held. */
+function isEnd(name: string): boolean {
+  return name.startsWith("down ") || (name.startsWith("linked exit of ") && name.endsWith(" "));
 }
 
 /** Its parent has let it go. */
