@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { setFlagsFromString } from "node:v8";
 import { PerdureError } from "../base/errors.ts";
+import { keepExports } from "./wasm-exports.ts";
 
 /** SHA-256 of `quickjs.wasm` in quickjs-wasi 3.6.2: the binary this release's turn protocol and images are made for. */
 export const engineHash = "d4c9375f2b1ca4dc95f72c8aa2982a7a9951ac8011490d79c6582df732b4bbd9";
@@ -88,7 +89,7 @@ export function compileEngine(bytes: Uint8Array, expectedHash: string = engineHa
     );
   }
   enlargeNativeStack();
-  const module = new WebAssembly.Module(bytes);
+  const module = new WebAssembly.Module(keepExports(bytes, exportsNeeded));
   const present = new Set(WebAssembly.Module.exports(module).map((entry) => entry.name));
   const missing = exportsNeeded.filter((name) => !present.has(name));
   if (missing.length > 0) {

@@ -30,6 +30,7 @@ const headerBytes = 60;
 const magic = 0x4e534450;
 const version = 1;
 const notEncrypted = 0;
+const pageWords = pageBytes / 4;
 
 export interface Snapshot {
   readonly turn: number;
@@ -82,15 +83,28 @@ export function decodeSnapshot(encoded: Uint8Array, image: Image, turn: number, 
   return { turn, delta: { sizeBytes, pages, contents } };
 }
 
-/** Its own inverse. */
+/** Its own inverse. Word by word. */
 function xorWithImage(contents: Buffer, pages: Uint32Array, image: Image): void {
-  for (const [index, page] of pages.entries()) {
-    const offset = page * pageBytes;
-    if (offset >= image.memory.length) return;
-    const start = index * pageBytes;
-    for (let byte = 0; byte < pageBytes; byte++)
-      contents[start + byte] = (contents[start + byte] as number) ^ (image.memory[offset + byte] as number);
+  const words = wordsOf(contents);
+  const before = wordsOf(image.memory);
+  for (let index = 0; index < pages.length; index++) {
+    const offset = (pages[index] as number) * pageWords;
+    if (offset >= before.length) break;
+    const start = index * pageWords;
+    for (let word = 0; word < pageWords; word++)
+      words[start + word] = (words[start + word] as number) ^ (before[offset + word] as number);
   }
+  if (words.buffer !== contents.buffer) contents.set(new Uint8Array(words.buffer));
+}
+
+/** A view, or a copy where a view cannot be. */
+function wordsOf(bytes: Uint8Array): Int32Array {
+  const { buffer, byteOffset, length } = byteOffsetFits(bytes) ? bytes : Uint8Array.from(bytes);
+  return new Int32Array(buffer, byteOffset, length / 4);
+}
+
+function byteOffsetFits({ byteOffset }: Uint8Array): boolean {
+  return byteOffset % Int32Array.BYTES_PER_ELEMENT === 0;
 }
 
 function unpack(packed: Buffer, expectedBytes: number): Buffer {
