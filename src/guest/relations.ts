@@ -8,7 +8,7 @@ import type { ExitReason, SpawnOptions } from "../journal/types.ts";
 import { deliverMessage, flush, flushExits } from "./mailbox.ts";
 import type { Pid } from "./pid.ts";
 import { requirePid } from "./pid.ts";
-import { toWellFormed } from "./prelude/intrinsics.ts";
+import { now, toWellFormed } from "./prelude/intrinsics.ts";
 import { self } from "./process.ts";
 import { ExitRequest, joinReason, splitReason } from "./reason.ts";
 import { Counter, currentLife, emitKind, issue } from "./runtime.ts";
@@ -25,11 +25,11 @@ interface Watch {
 
 const watches = new Map<number, Watch>();
 /**
- * Unlinked, and not heard of since. The kernel takes back an exit signal that was on its way; one that is in the same turn
- * must not be seen either. So the last few are enough.
+ * Unlinked in this turn, as far as its time tells. The kernel takes back an exit signal that was on its way; one that is in the
+ * same turn must not be seen either. One that comes later comes through a link that the other process has made since.
  */
 const unlinked = new Set<Pid>();
-const unlinkedMax = 1000;
+let unlinkedAtMs = 0;
 
 export interface SpawnRequest {
   /** As `entryOf` names it. */
@@ -82,7 +82,8 @@ export function unlink(pid: Pid): void {
 }
 
 export function unlinkAll(pids: ReadonlySet<Pid>): void {
-  if (unlinked.size >= unlinkedMax) unlinked.clear();
+  if (unlinkedAtMs !== now()) unlinked.clear();
+  unlinkedAtMs = now();
   for (const pid of pids) {
     issue(emitKind.unlink, 0, toWellFormed(pid), "");
     unlinked.add(pid);
@@ -136,7 +137,7 @@ export function exit(...args: [reason?: unknown] | [pid: Pid, reason: unknown]):
 /** Called by the core: an exit signal that this process traps. `head` is JSON, see `machine/protocol.ts`. */
 export function deliverExit(head: string, linked: boolean, value: unknown): void {
   const [from, word, held] = JSON.parse(head) as [Pid, ExitReason, string];
-  if (linked && unlinked.delete(from)) return;
+  if (linked && unlinkedAtMs === now() && unlinked.delete(from)) return;
   const reason = joinReason(word, value);
   deliverMessage(held === "" ? new Exit(from, reason) : new Crashed(from, reason, held));
 }

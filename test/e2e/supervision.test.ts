@@ -79,6 +79,10 @@ test("a process that is paused while a turn of it fails stays paused, and is ask
   assert.deepEqual(await run("stopsOneThatFails"), [true, "nothing", "after"]);
 });
 
+test("what was unlinked once is heard of again when it links itself", async () => {
+  assert.equal(await run("isLinkedAgain"), "as told");
+});
+
 test("a process that is no server refuses a call, instead of leaving its caller to wait", async () => {
   assert.equal(await run("refuses"), "CALL_REFUSED");
 });
