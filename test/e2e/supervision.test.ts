@@ -83,6 +83,10 @@ test("what was unlinked once is heard of again when it links itself", async () =
   assert.equal(await run("isLinkedAgain"), "as told");
 });
 
+test("a linked start that comes to nothing leaves no exit in the mailbox", async () => {
+  assert.deepEqual(await run("startsIdle"), [undefined, "nothing"]);
+});
+
 test("a process that is no server refuses a call, instead of leaving its caller to wait", async () => {
   assert.equal(await run("refuses"), "CALL_REFUSED");
 });

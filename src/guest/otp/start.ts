@@ -1,9 +1,9 @@
 /** Starts of behaviours: whoever starts one waits until it says that it has started, or has ended. */
 import type { SpawnOptions } from "../../journal/types.ts";
-import { awaitItemOrCancel, deliverMessage, flushExits } from "../mailbox.ts";
+import { awaitItemOrCancel, deliverMessage } from "../mailbox.ts";
 import type { Pid } from "../pid.ts";
 import { self } from "../process.ts";
-import { demonitor, spawnEntry } from "../relations.ts";
+import { demonitor, spawnEntry, unlink } from "../relations.ts";
 import { startFailed } from "./errors.ts";
 import { Ack, ackMark } from "./requests.ts";
 
@@ -42,8 +42,8 @@ export async function startBehaviour({ entry, args, link, options }: BehaviourSt
   const { outcome } = await awaitItemOrCancel((item): item is Ack => item instanceof Ack && item.from === pid);
   if (monitor !== undefined) demonitor(monitor);
   if (outcome === "started") return pid;
-  // The failure is told by this function; an exit signal that came through the link would tell it twice.
-  if (link) flushExits((from) => from === pid);
+  // That it has not started is told by this function; an exit signal through the link would tell it twice, now or later.
+  if (link) unlink(pid);
   if (outcome instanceof Failed) throw startFailed(entry, pid, outcome.reason);
   return undefined;
 }
