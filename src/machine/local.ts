@@ -16,13 +16,16 @@ import type {
   Machine,
   MachineEvents,
   ProgramSources,
+  QueryOutcome,
+  QueryRequest,
   SnapshotResult,
   TurnOutcome,
   TurnRequest,
   TurnResult,
 } from "./port.ts";
-import { replayed } from "./pulse.ts";
+import { queried, replayed } from "./pulse.ts";
 import type { Pulse } from "./pulse.ts";
+import { runQuery } from "./query.ts";
 import { Scheduler } from "./scheduler.ts";
 import type { Slices, Stop } from "./scheduler.ts";
 import { decodeSnapshot, encodeSnapshot } from "./snapshot.ts";
@@ -73,6 +76,7 @@ class LocalMachine implements Machine {
   /** By program, in order of last use. */
   readonly #images = new Map<string, Promise<Image>>();
   readonly #runs = new Map<ProcessKey, Run>();
+  readonly #queries = new Set<Run>();
   readonly #pulse: Pulse;
   readonly #stopwatch: () => number;
   #results: TurnResult[] = [];
@@ -100,6 +104,21 @@ class LocalMachine implements Machine {
     }
   }
 
+  async query(request: QueryRequest): Promise<QueryOutcome> {
+    const run: Run = { request: { ...request, number: request.turn + 1, inputs: [] }, killed: false, answered: false };
+    this.#queries.add(run);
+    try {
+      const image = await this.#image(run.request);
+      return await new Promise((resolve) => {
+        this.#schedule(async (slices) => resolve(await this.#query(request, run, image, slices)));
+      });
+    } catch (error) {
+      return this.#problem(error);
+    } finally {
+      this.#queries.delete(run);
+    }
+  }
+
   snapshot(process: ProcessKey): void {
     const resident = this.#pool.peek(process);
     if (resident === undefined || resident.busy) return;
@@ -123,6 +142,7 @@ class LocalMachine implements Machine {
       // Now, so that the next turn of the process can be told from this one, whose guest may take until its next interrupt.
       this.#answer(run, killedOutcome);
     }
+    for (const query of this.#queries) if (query.request.process === process) query.killed = true;
     this.#pool.drop(process);
   }
 
@@ -220,7 +240,7 @@ class LocalMachine implements Machine {
   }
 
   /** A process that cannot be loaded is one thing; if the host has no memory for it, that is the node's trouble. */
-  #problem(error: unknown): TurnOutcome {
+  #problem(error: unknown): Extract<TurnOutcome, { kind: "broken" }> {
     if (isPerdureError(error, "ENGINE_FAILED")) this.#options.events.failed(error);
     return { kind: "broken", detail: asError(error).message };
   }
@@ -262,17 +282,7 @@ class LocalMachine implements Machine {
     if (run.killed) return killedOutcome;
     let input = 0;
     const beat = (): void => this.#pulse.beat(resident.process, metered ? input : replayed);
-    const own: Slices = {
-      interrupt: (stop) => {
-        beat();
-        const pause = slices.interrupt(metered ? stop : undefined);
-        if (typeof pause === "number") return run.killed ? endOf(stop) : pause;
-        return pause.then((value) => {
-          beat();
-          return run.killed ? endOf(stop) : value;
-        });
-      },
-    };
+    const own = watched(run, slices, beat, metered);
     resident.busy = true;
     let end = await runTurn(resident.vm, resident.image, task, own, (number) => {
       input = number;
@@ -287,6 +297,33 @@ class LocalMachine implements Machine {
     if (end.kind === "fatal") this.#pool.ruin(resident);
     else this.#pool.rest(resident);
     return end;
+  }
+
+  // -- queries --------------------------------------------------------------------------------------------------
+
+  async #query(request: QueryRequest, run: Run, image: Image, slices: Slices): Promise<QueryOutcome> {
+    const { process, turn } = request;
+    const present = this.#pool.peek(process);
+    // What is on its way in that memory must not be lost to a query.
+    if (run.killed || (present !== undefined && (present.busy || present.turn !== turn))) return { kind: "absent" };
+    try {
+      const found = this.#pool.find(process, turn) ?? (await this.#load(run, image, slices));
+      if (!(found instanceof Failure)) return await this.#answerQuery(found, request, run, slices);
+      return found.outcome.kind === "fatal" || found.outcome.kind === "done" ? { kind: "absent" } : found.outcome;
+    } catch (error) {
+      return this.#problem(error);
+    }
+  }
+
+  async #answerQuery(resident: Resident, request: QueryRequest, run: Run, slices: Slices): Promise<QueryOutcome> {
+    const copy = this.#pool.copy(resident);
+    const beat = (): void => this.#pulse.beat(request.process, queried(request.id));
+    beat();
+    const own = watched(run, slices, beat, true);
+    const end = await runQuery(copy.vm, request, this.#limits.memoryBytes, own);
+    this.#pulse.beat(0, 0);
+    this.#pool.putBack(copy, end.kind === "fatal");
+    return run.killed ? { kind: "absent" } : end;
   }
 
   // -- loading --------------------------------------------------------------------------------------------------
@@ -324,6 +361,21 @@ class LocalMachine implements Machine {
     resident.costMicros += this.#stopwatch() - started;
     return divergence === undefined ? undefined : { kind: "diverged", divergence };
   }
+}
+
+/** Slices that give signs of life, and end what was killed. */
+function watched(run: Run, slices: Slices, beat: () => void, metered: boolean): Slices {
+  return {
+    interrupt: (stop) => {
+      beat();
+      const pause = slices.interrupt(metered ? stop : undefined);
+      if (typeof pause === "number") return run.killed ? endOf(stop) : pause;
+      return pause.then((value) => {
+        beat();
+        return run.killed ? endOf(stop) : value;
+      });
+    },
+  };
 }
 
 /** Ends the turn, and never lets its guest go on. */

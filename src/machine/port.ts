@@ -2,6 +2,7 @@
  * The machine as the kernel sees it: an asynchronous port that runs turns. Behind it are guest threads, or one machine in
  * the same thread, or the simulator's model.
  */
+import type { Payload } from "../base/value.ts";
 import type { Command, CommandDigest, FatalReason, Input, Pid, ProcessKey, Turn } from "../journal/types.ts";
 
 /** What a process's heap is rebuilt from: image, newest usable snapshot, journal tail. */
@@ -53,6 +54,36 @@ export type TurnOutcome =
   /** The process cannot be loaded; `detail` says why. It will not get better by itself. */
   | { readonly kind: "broken"; readonly detail: string };
 
+/** A call of a read-only method, to be answered by the heap as it is after a turn. */
+export interface QueryRequest {
+  /** Tells it from other queries under way. */
+  readonly id: number;
+  readonly process: ProcessKey;
+  readonly pid: Pid;
+  readonly program: string;
+  /** The process's last turn, and what time it was in it. */
+  readonly turn: number;
+  readonly timeMs: number;
+  readonly script: boolean;
+  /** The message that an ordinary call would send, and where the answer to it goes. */
+  readonly body: Payload;
+  readonly replyTo: string;
+  /** Needed unless the machine holds the process; without it the outcome may be `absent`. */
+  readonly load?: LoadRequest;
+}
+
+export type QueryOutcome =
+  /** `body`: as the answer to an ordinary call would be. */
+  | { readonly kind: "answered"; readonly body: Payload }
+  /** It is for an ordinary call: of no read-only method, or of a server that is in the middle of something. */
+  | { readonly kind: "refused"; readonly why: "busy" | "not-read-only" }
+  /** The method did what a read-only one must not; `detail` says what. */
+  | { readonly kind: "forbidden"; readonly detail: string }
+  /** It used up what a turn may use. */
+  | { readonly kind: "fatal"; readonly reason: FatalReason; readonly detail: string }
+  /** Nothing happened. As for turns; `absent` also if the process was dropped meanwhile. */
+  | Extract<TurnOutcome, { kind: "absent" | "damaged-snapshot" | "diverged" | "broken" }>;
+
 export interface TurnResult {
   readonly process: ProcessKey;
   readonly number: number;
@@ -78,6 +109,11 @@ export interface MachineEvents {
 export interface Machine {
   /** At most one turn per process at a time. Never throws. */
   run(requests: readonly TurnRequest[]): void;
+  /**
+   * Runs a read-only method on the process's heap between two turns, and leaves the heap as it is, whatever the method does. Never
+   * rejects. Not to be asked for while a turn of the process is under way, nor turns before it has ended.
+   */
+  query(request: QueryRequest): Promise<QueryOutcome>;
   /** Asks for a snapshot of the process as it is now, between turns. No answer if the machine no longer holds it. */
   snapshot(process: ProcessKey): void;
   /** Ends the process's turn, running or waiting to run, as `fatal` with the reason `killed`, unless it ends by itself first. */

@@ -19,6 +19,7 @@
  * | down      | monitor   | JSON [from, reason]        | value     | the value's                |
  * | restore   | life      |                            |           | the seed                   |
  * | discard   | a message's |                          |           |                            |
+ * | query     |           |                            | a call    | the call's; answers "runs", "busy" or "not-read-only" |
  *
  * Out of the guest, `emit(kind, number, a, b, ...chunks)`: see `decodeCommand` and `decodeRelation`. `spawn` has four lines in
  * `a`: pid, entry, "link" or "", options; `signal` two: reason, receiver.
@@ -47,6 +48,7 @@ export const dispatchKind = {
   down: 12,
   restore: 13,
   discard: 14,
+  query: 15,
 } as const;
 
 const exitReasons: readonly ExitReason[] = [

@@ -1,6 +1,6 @@
 import type { ProcessKey } from "../journal/types.ts";
 import type { LocalMachineOptions } from "./local.ts";
-import type { SnapshotResult, TurnRequest, TurnResult } from "./port.ts";
+import type { QueryOutcome, QueryRequest, SnapshotResult, TurnRequest, TurnResult } from "./port.ts";
 
 export type GuestThreadOptions = Pick<LocalMachineOptions, "fuelInterrupts" | "limits" | "pool">;
 
@@ -13,6 +13,7 @@ export interface GuestThreadData {
 
 export type ToThread =
   | { readonly kind: "run"; readonly requests: readonly TurnRequest[] }
+  | { readonly kind: "query"; readonly request: QueryRequest }
   | { readonly kind: "snapshot" | "kill" | "drop"; readonly process: ProcessKey }
   | { readonly kind: "answer"; readonly subject: string; readonly value: unknown }
   | { readonly kind: "refusal"; readonly subject: string; readonly message: string };
@@ -20,5 +21,6 @@ export type ToThread =
 export type FromThread =
   | { readonly kind: "turns"; readonly results: readonly TurnResult[] }
   | { readonly kind: "snapshots"; readonly results: readonly SnapshotResult[] }
+  | { readonly kind: "query"; readonly id: number; readonly outcome: QueryOutcome }
   | { readonly kind: "need-source" | "need-image"; readonly subject: string }
   | { readonly kind: "save-image"; readonly key: string; readonly encoded: Uint8Array };

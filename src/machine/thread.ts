@@ -63,6 +63,10 @@ port.on("message", (message: ToThread) => {
   switch (message.kind) {
     case "run":
       return machine.run(message.requests);
+    case "query": {
+      const { id } = message.request;
+      return void machine.query(message.request).then((outcome) => post({ kind: "query", id, outcome }));
+    }
     case "snapshot":
       return machine.snapshot(message.process);
     case "kill":

@@ -3,16 +3,17 @@ import assert from "node:assert/strict";
 import { after, describe, test } from "node:test";
 import { PerdureError } from "../base/errors.ts";
 import type { Clock } from "../base/ports.ts";
+import { encodeValue } from "../base/value.ts";
 import { done, message, Process, program, resolved, sources, TestMachine } from "./harness.test.ts";
 import { readEngineBinary } from "./engine-binary.ts";
 import { encodeImage } from "./image-file.ts";
-import type { ProgramSources } from "./port.ts";
+import type { LoadRequest, ProgramSources, QueryOutcome } from "./port.ts";
 import { createGuestThreads } from "./threads.ts";
 import type { GuestThreadsOptions } from "./threads.ts";
 
 const app = await program({
   "app.ts": `
-import { receive } from "perdure";
+import { receive, Server } from "perdure";
 import { ask } from "./host.ts";
 
 /** A loop inside the engine, without interrupts and without memory; a million rounds are some tens of milliseconds. */
@@ -25,6 +26,11 @@ export async function spin() { for (;;); }
 export async function hang() { native(forever); }
 export async function hangLate() { for (;;) if ((await receive()) === "hang") native(forever); }
 export async function spinThenHang() { for (let i = 0; i < 500_000; i++); native(forever); }
+export class Gauge extends Server {
+  static readOnly = ["value", "hang"];
+  value() { return 7; }
+  hang() { native(forever); }
+}
 export async function slow(rounds: number) { native(rounds); await ask("slow"); return "done"; }
 `,
   "host.ts": `"use host"; export async function ask(..._: unknown[]): Promise<any> {}`,
@@ -124,6 +130,27 @@ describe("a guest that hangs in native code", () => {
       await goesOn(other);
     });
   }
+
+  test("takes a query's end with it and nothing else: the process and other queries of it are asked again elsewhere", async () => {
+    const machine = threads();
+    const gauge = processOn(machine);
+    await gauge.start("Gauge");
+    let id = 0;
+    const ask = (method: string, load?: LoadRequest): Promise<QueryOutcome> => {
+      const { process, pid, program: hash, number, timeMs, script } = gauge.request([]);
+      const body = encodeValue(["perdure:call", 1, "@q", method, []]);
+      const request = { id: ++id, process, pid, program: hash, turn: number - 1, timeMs, script, body, replyTo: "@q" };
+      return machine.machine.query(load === undefined ? request : { ...request, load });
+    };
+    assert.equal((await ask("value")).kind, "answered");
+    const [hung, behind] = await Promise.all([ask("hang"), ask("value")]);
+    assert.ok(hung.kind === "fatal", JSON.stringify(hung));
+    assert.equal(hung.reason, "out_of_fuel");
+    assert.deepEqual(behind, { kind: "absent" });
+    assert.equal((await ask("value", gauge.load())).kind, "answered");
+    assert.equal((await gauge.attempt([message("fine")])).kind, "done");
+    assert.deepEqual(machine.failures, []);
+  });
 
   test("is found while its program's modules are evaluated", async () => {
     const machine = threads();

@@ -7,8 +7,16 @@ import { Worker } from "node:worker_threads";
 import { PerdureError } from "../base/errors.ts";
 import type { Clock } from "../base/ports.ts";
 import type { ProcessKey } from "../journal/types.ts";
-import type { Machine, MachineEvents, ProgramSources, TurnOutcome, TurnRequest } from "./port.ts";
-import { pulseSizeBytes, pulseSlot, replayed } from "./pulse.ts";
+import type {
+  Machine,
+  MachineEvents,
+  ProgramSources,
+  QueryOutcome,
+  QueryRequest,
+  TurnOutcome,
+  TurnRequest,
+} from "./port.ts";
+import { pulseSizeBytes, pulseSlot, queried, replayed } from "./pulse.ts";
 import type { FromThread, GuestThreadData, GuestThreadOptions, ToThread } from "./thread-messages.ts";
 
 export interface GuestThreadsOptions extends GuestThreadOptions {
@@ -43,6 +51,7 @@ export function createGuestThreads(options: GuestThreadsOptions): Machine {
       if (threads.length === 1) return threads[0]?.run(requests);
       for (const [thread, part] of Map.groupBy(requests, (request) => of(request.process))) thread.run(part);
     },
+    query: (request) => of(request.process).query(request),
     snapshot: (process) => of(process).send({ kind: "snapshot", process }),
     kill: (process) => of(process).send({ kind: "kill", process }),
     drop: (process) => of(process).send({ kind: "drop", process }),
@@ -50,10 +59,17 @@ export function createGuestThreads(options: GuestThreadsOptions): Machine {
   };
 }
 
+/** A query that was handed over and not answered. */
+interface Query {
+  readonly request: QueryRequest;
+  resolve(outcome: QueryOutcome): void;
+}
+
 class GuestThread {
   readonly #options: GuestThreadsOptions;
   /** Turns that were handed over and not answered. */
   readonly #underway = new Map<ProcessKey, TurnRequest>();
+  readonly #queries = new Map<number, Query>();
   #pulse = new Int32Array(new SharedArrayBuffer(pulseSizeBytes));
   #worker: Worker;
   #deaths: number[] = [];
@@ -71,7 +87,15 @@ class GuestThread {
   run(requests: readonly TurnRequest[]): void {
     for (const request of requests) this.#underway.set(request.process, request);
     this.send({ kind: "run", requests });
-    if (!this.#watching) this.#watch(Atomics.load(this.#pulse, pulseSlot.beats), 0);
+    this.#wakeWatchdog();
+  }
+
+  query(request: QueryRequest): Promise<QueryOutcome> {
+    return new Promise((resolve) => {
+      this.#queries.set(request.id, { request, resolve });
+      this.send({ kind: "query", request });
+      this.#wakeWatchdog();
+    });
   }
 
   send(message: ToThread): void {
@@ -113,6 +137,11 @@ class GuestThread {
       case "turns":
         for (const result of message.results) this.#underway.delete(result.process);
         return this.#options.events.turns(message.results);
+      case "query": {
+        const query = this.#queries.get(message.id);
+        this.#queries.delete(message.id);
+        return query?.resolve(message.outcome);
+      }
       case "snapshots":
         return this.#options.events.snapshots(message.results);
       case "save-image":
@@ -141,11 +170,15 @@ class GuestThread {
 
   // -- the watchdog ---------------------------------------------------------------------------------------------
 
+  #wakeWatchdog(): void {
+    if (!this.#watching) this.#watch(Atomics.load(this.#pulse, pulseSlot.beats), 0);
+  }
+
   #watch(beats: number, silentLooks: number): void {
     this.#watching = true;
     this.#stopWatching = this.#options.clock.after(lookEveryMs, () => {
       this.#watching = false;
-      if (this.#closed || this.#underway.size === 0) return;
+      if (this.#closed || this.#underway.size + this.#queries.size === 0) return;
       const now = Atomics.load(this.#pulse, pulseSlot.beats);
       const runs = Atomics.load(this.#pulse, pulseSlot.process) !== 0;
       const silent = runs && now === beats ? silentLooks + 1 : 0;
@@ -178,7 +211,12 @@ class GuestThread {
     const hung = this.#worker;
     this.#worker = this.#spawn();
     void hung.terminate();
-    this.#abandon((request) => (request.process === culprit ? hungOutcome(input) : { kind: "absent" }));
+    // A turn of the process waits behind a query, and has done nothing.
+    const isTurn = input >= replayed;
+    this.#abandon(
+      (request) => (isTurn && request.process === culprit ? hungOutcome(input) : { kind: "absent" }),
+      ({ id, process }) => (process === culprit ? hungQuery(id, input) : { kind: "absent" }),
+    );
   }
 
   #died(worker: Worker, error: unknown): void {
@@ -192,18 +230,25 @@ class GuestThread {
       return this.#options.events.failed(new PerdureError("GUEST_THREAD_FAILED", message, { cause: error }));
     }
     this.#worker = this.#spawn();
-    this.#abandon(() => ({ kind: "absent" }));
+    const absent = { kind: "absent" } as const;
+    this.#abandon(
+      () => absent,
+      () => absent,
+    );
   }
 
-  /** Answers every turn that was under way in a thread that is no more. */
-  #abandon(outcome: (request: TurnRequest) => TurnOutcome): void {
+  /** Answers every turn and query that was under way in a thread that is no more. */
+  #abandon(outcome: (request: TurnRequest) => TurnOutcome, answer: (request: QueryRequest) => QueryOutcome): void {
     this.#stopWatching();
     this.#watching = false;
+    const queries = [...this.#queries.values()];
+    this.#queries.clear();
     const requests = [...this.#underway.values()];
     this.#underway.clear();
     this.#options.events.turns(
       requests.map((request) => ({ process: request.process, number: request.number, outcome: outcome(request) })),
     );
+    for (const { request, resolve } of queries) resolve(answer(request));
   }
 }
 
@@ -213,9 +258,17 @@ async function computedMicros(worker: Worker): Promise<number | undefined> {
   return usage === undefined ? undefined : usage.user + usage.system;
 }
 
+const where = "in native calls, such as JSON.parse of large texts, without a point where it could be interrupted";
+const hungReplay = { kind: "broken", detail: `Replaying it hung: more than 30 seconds ${where}.` } as const;
+
+function hungQuery(id: number, input: number): QueryOutcome {
+  if (input === replayed) return hungReplay;
+  if (input !== queried(id)) return { kind: "absent" };
+  return { kind: "fatal", reason: "out_of_fuel", detail: `It spent more than a second ${where}.` };
+}
+
 function hungOutcome(input: number): TurnOutcome {
-  const where = "in native calls, such as JSON.parse of large texts, without a point where it could be interrupted";
-  if (input === replayed) return { kind: "broken", detail: `Replaying it hung: more than 30 seconds ${where}.` };
+  if (input === replayed) return hungReplay;
   const advice = "Do such work in a host function, or in pieces with `await sleep(0)` between them.";
   const detail = `The turn spent more than a second ${where}. ${advice}`;
   return { kind: "fatal", input, reason: "out_of_fuel", detail };

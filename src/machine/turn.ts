@@ -36,7 +36,7 @@ class GuestStop extends Error {
 const commandOverheadBytes = 256;
 
 /** The commands of a turn under way. */
-class Commands {
+export class Commands {
   readonly list: Command[] = [];
   readonly #maxBytes: number;
   #sizeBytes = 0;
@@ -180,7 +180,7 @@ async function evaluate(vm: Vm, image: Image): Promise<void> {
  * Runs microtasks until none is left, then treats what nobody handled as the process's end, as Node does. After the exit
  * nothing runs any more: work left in the background must not keep the process from ending.
  */
-async function settle(vm: Vm, commands: Commands): Promise<void> {
+export async function settle(vm: Vm, commands: Commands): Promise<void> {
   for (let jobs = 1; ;) {
     for (; vm.jobPending && !commands.exited; jobs++) {
       if (jobs % jobsPerInterrupt === 0) await vm.hooks.interrupt();
@@ -222,12 +222,12 @@ async function dispatch(vm: Vm, values: readonly number[]): Promise<void> {
   else vm.exports.qjs_free_value(done.value);
 }
 
-function head(vm: Vm, kind: number, number: number, a: string, b: string): number[] {
+export function head(vm: Vm, kind: number, number: number, a: string, b: string): number[] {
   return [vm.exports.qjs_new_number(kind), vm.exports.qjs_new_number(number), vm.newString(a), vm.newString(b)];
 }
 
 /** The process could not even be told of its own failure: there is no memory or stack left for that. */
-async function stopFor(vm: Vm, { value }: Completion): Promise<GuestStop> {
+export async function stopFor(vm: Vm, { value }: Completion): Promise<GuestStop> {
   const untold = "The process could not be told of its own failure.";
   // With no memory for an error object, the engine throws null.
   if (vm.exports.qjs_is_null(value) !== 0) return new GuestStop("out_of_memory", untold);
@@ -242,7 +242,7 @@ async function stopFor(vm: Vm, { value }: Completion): Promise<GuestStop> {
 }
 
 /** What the host saw, as the exit reason it stands for. */
-function classify(error: unknown): { reason: FatalReason; detail: string } {
+export function classify(error: unknown): { reason: FatalReason; detail: string } {
   if (error instanceof GuestStop) return { reason: error.reason, detail: error.message };
   if (error instanceof OutOfMemory) return { reason: "out_of_memory", detail: error.message };
   const detail = error instanceof Error ? `${error.name}: ${error.message}` : String(error);

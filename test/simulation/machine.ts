@@ -5,6 +5,8 @@ import type {
   LoadRequest,
   Machine,
   MachineEvents,
+  QueryOutcome,
+  QueryRequest,
   TurnOutcome,
   TurnRequest,
   TurnResult,
@@ -89,6 +91,36 @@ export class SimulatedMachine implements Machine {
     }
   }
 
+  /** The answer says which turn's heap it was. */
+  query(request: QueryRequest): Promise<QueryOutcome> {
+    const { complain, faults, timeline, scope, note } = this.#ports;
+    const { process, pid, turn } = request;
+    note("query", pid, turn, request.load);
+    if (this.#running.has(process)) complain(`${pid} was queried in the middle of a turn`);
+    return new Promise((resolve) => {
+      timeline.after(
+        faults.turnMs(),
+        () => {
+          if (!this.#closed) resolve(this.#query(request));
+        },
+        scope,
+      );
+    });
+  }
+
+  #query(request: QueryRequest): QueryOutcome {
+    const { process, pid, turn, load } = request;
+    if (this.#ports.unloadable.has(pid)) return { kind: "broken", detail: "its program cannot be loaded" };
+    const held = this.#held.get(process);
+    if (held === undefined) {
+      if (load === undefined) return { kind: "absent" };
+      const fresh = this.#load({ ...request, number: turn + 1, inputs: [] }, load);
+      if ("kind" in fresh) return fresh.kind === "damaged-snapshot" ? fresh : { kind: "broken", detail: "not loaded" };
+      this.#held.set(process, fresh);
+    } else if (held.turn !== turn) return { kind: "absent" };
+    return { kind: "answered", body: { text: `${turn}` } };
+  }
+
   snapshot(process: ProcessKey): void {
     const { timeline, scope, dice, events, note } = this.#ports;
     const held = this.#held.get(process);
@@ -98,7 +130,11 @@ export class SimulatedMachine implements Machine {
     held.costMicros = 0;
     note("snapshot", process, turn);
     if (dice.chance(0.3)) return events.snapshots([{ process, turn, body, micros: dice.int(0, 5_000) }]);
-    timeline.after(dice.delay(0, 100), () => events.snapshots([{ process, turn, body, micros: dice.int(0, 5_000) }]), scope);
+    timeline.after(
+      dice.delay(0, 100),
+      () => events.snapshots([{ process, turn, body, micros: dice.int(0, 5_000) }]),
+      scope,
+    );
   }
 
   kill(process: ProcessKey): void {

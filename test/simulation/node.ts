@@ -211,6 +211,7 @@ export class SimulatedNode {
     this.#machine = machine;
     return {
       run: (requests) => this.#livePort("machine.run", () => machine.run(requests)),
+      query: (request) => machine.query(request),
       snapshot: (process) => this.#port("machine.snapshot", () => machine.snapshot(process)),
       kill: (process) => this.#port("machine.kill", () => machine.kill(process)),
       drop: (process) => this.#port("machine.drop", () => machine.drop(process)),

@@ -10,7 +10,7 @@ import { deliverReply } from "./call.ts";
 import { callRefused } from "./errors.ts";
 import { Ack, ackMark, Cast, replyError, Request, Retry, sendAck } from "./requests.ts";
 import { castsSent } from "./server-ref.ts";
-import { isServerClass, runServer } from "./server-loop.ts";
+import { answerQuery, isServerClass, runServer } from "./server-loop.ts";
 import { ignore } from "./start.ts";
 import { supervisorEntry } from "./supervisor/portable.ts";
 import { runSupervisor } from "./supervisor/run.ts";
@@ -75,6 +75,12 @@ export function receiveMessage(from: Pid, body: unknown): void {
   if (typeof tag !== "string" || !tag.startsWith("perdure:")) return deliverMessage(body);
   const item = readInternal(from, tag, body as readonly unknown[]);
   if (item !== undefined && (role !== "plain" || !isRefused(item))) deliverMessage(item);
+}
+
+/** Called by the core with a call that shall leave no trace. Answers whether it runs. */
+export function receiveQuery(body: unknown): string {
+  const item = Array.isArray(body) && body[0] === "perdure:call" ? readInternal("", "perdure:call", body) : undefined;
+  return item instanceof Request ? answerQuery(item) : "not-read-only";
 }
 
 function readInternal(from: Pid, tag: string, list: readonly unknown[]): unknown {

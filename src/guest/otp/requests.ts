@@ -82,7 +82,8 @@ export function reply({ from, ref }: Request, value: unknown): void {
   send(from, ["perdure:reply", ref, true, value]);
 }
 
-export function replyError({ from, ref }: Request, error: unknown, mark?: "refusal"): void {
+/** The mark `failed`: it is what a read-only method threw that ran without a turn. */
+export function replyError({ from, ref }: Request, error: unknown, mark?: "failed" | "refusal"): void {
   const list = (value: unknown): unknown[] => [
     "perdure:reply",
     ref,

@@ -21,11 +21,16 @@ export function isServerClass(value: unknown): value is ServerClass {
   return typeof value === "function" && value.prototype instanceof Server;
 }
 
+/** The server that this process is. It rests while it waits for a message: then nothing it does is half done. */
+let served: { readonly type: ServerClass; readonly server: Server; rests: boolean } | undefined;
+
 /** Runs until the server ends: then it throws what the process exits with. Returns only if `init` answered `ignore`. */
 export async function runServer(type: ServerClass, args: readonly unknown[], starter: Pid | undefined): Promise<void> {
   const server = new type();
   const hooks = server as unknown as Hooks;
   checkReadOnly(type, server);
+  const own = { type, server, rests: false };
+  served = own;
   if ((await hooks.init?.(...args)) === ignore) return sendAck(starter, "ignore");
   if (hooks.terminate !== undefined) guardExits();
   sendAck(starter, "started");
@@ -33,7 +38,10 @@ export async function runServer(type: ServerClass, args: readonly unknown[], sta
     for (;;) {
       const stop = stopReasonOf(server);
       if (stop !== undefined) throw new ExitRequest(stop.reason);
-      await handle(server, await takeItem(isItem), starter);
+      own.rests = true;
+      const item = await takeItem(isItem);
+      own.rests = false;
+      await handle(server, item, starter);
     }
   } catch (thrown) {
     await hooks.terminate?.(thrownReason(thrown));
@@ -81,6 +89,18 @@ async function answer(server: Server, request: Request): Promise<void> {
   }
   if (result instanceof Reply) bindReply(result as Reply<unknown>, request);
   else reply(request, result);
+}
+
+/**
+ * Called by the core with a call whose method is to run on the heap as it is. The machine forgets all that comes of it but the
+ * answer, so that a method that throws ends nothing. Answers why it does not run, or that it does.
+ */
+export function answerQuery(request: Request): "runs" | "busy" | "not-read-only" {
+  const listed = (served?.type.readOnly ?? []) as readonly unknown[];
+  if (served === undefined || !listed.includes(request.method)) return "not-read-only";
+  if (!served.rests) return "busy";
+  answer(served.server, request).catch((thrown: unknown) => replyError(request, thrownReason(thrown), "failed"));
+  return "runs";
 }
 
 async function run(server: Server, cast: Cast): Promise<void> {

@@ -35,8 +35,9 @@ export let stopReasonOf: (server: Server) => { readonly reason: unknown } | unde
  *   supervisor as for an error of its own. `kill` leaves no time for it. Unless the server calls `trapExit()`, an exit signal
  *   still ends it; if it does, those of others than its starter come to `handleInfo` as `Exit`.
  * - Other messages, without a `handleInfo`, are logged and dropped.
- * - Methods that change nothing can be listed: `static readOnly = ["total"] as const`. They must neither await nor send; the engine
- *   may then run them on the heap as it is, without a turn.
+ * - Methods that change nothing can be listed: `static readOnly = ["total"] as const`. Called from the host, they run on the heap as
+ *   it is after the last turn, without one of their own: all they leave is the answer. They must neither wait nor send, start or
+ *   print anything. What they throw ends nothing then. Calls of other processes are calls like any other.
  */
 export abstract class Server {
   #stop: { readonly reason: unknown } | undefined;

@@ -8,7 +8,7 @@ import { decodeValue } from "../../base/value.ts";
 import { setModules } from "../entries.ts";
 import type { Modules } from "../entries.ts";
 import { beginInput, discardMessage, takenMessage } from "../mailbox.ts";
-import { cancelBehaviour, receiveMessage, runEntry, script } from "../otp/behaviours.ts";
+import { cancelBehaviour, receiveMessage, receiveQuery, runEntry, script } from "../otp/behaviours.ts";
 import { abortProcess, setProcess } from "../process.ts";
 import { splitThrown } from "../reason.ts";
 import { deliverDown, deliverExit } from "../relations.ts";
@@ -44,6 +44,7 @@ const kinds = {
   down: 12,
   restore: 13,
   discard: 14,
+  query: 15,
 };
 
 interface Program {
@@ -90,6 +91,8 @@ export function dispatch(kind: number, number: number, a: string, b: string, ...
       return restore(number, rest[0] as ArrayBuffer);
     case kinds.discard:
       return discardMessage(number);
+    case kinds.query:
+      return receiveQuery(decode(b, rest));
     default:
       return fail(rest[0]);
   }

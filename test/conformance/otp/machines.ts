@@ -98,6 +98,7 @@ export class Machines {
         for (const { process } of requests) known.add(process);
         machine.run(requests.map((request) => ({ ...request, process: outer(request.process) })));
       },
+      query: (request) => machine.query({ ...request, process: outer(request.process) }),
       snapshot: (process) => machine.snapshot(outer(process)),
       kill: (process) => machine.kill(outer(process)),
       drop,
