@@ -278,9 +278,10 @@ function endsAgain(live: Live, { ends }: Body, { told }: Prepared): Input[] {
 function isOfLaterLink(input: Input, { links, ends }: Body, { peers }: Prepared): boolean {
   const end = endOf(input);
   if (end === undefined || input.kind !== "exit") return false;
+  // What was linked then was there: to be told that it is not there, the process must have linked itself to it since.
   const isOld = links.some((key) => {
     const peer = peers.get(key);
-    return peer !== undefined && rowOf(peer).pid === input.from;
+    return input.reason !== "noproc" && peer !== undefined && rowOf(peer).pid === input.from;
   });
   return !isOld && !ends.some((each) => String(each) === String(end));
 }

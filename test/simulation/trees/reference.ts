@@ -268,7 +268,8 @@ export class Reference {
   #restoreOwn(member: Member, { operations, timers, links, ends }: Pending): void {
     for (const name of [...member.due.keys()]) {
       const [, from] = /^linked exit of ([^:]*):/.exec(isEnd(name) ? name : "") ?? [];
-      if (from !== undefined && !links.includes(from) && !ends.includes(name)) member.due.delete(name);
+      const isOld = from !== undefined && links.includes(from) && !name.includes(": noproc ");
+      if (from !== undefined && !isOld && !ends.includes(name)) member.due.delete(name);
     }
     for (const name of ends) {
       const isWaiting = member.due.has(name) || member.optional.has(name);
