@@ -37,6 +37,8 @@ export const errorCodes = {
   START_FAILED: "a process ended before it had started",
   CALL_TIMEOUT: "a call was not answered in time",
   CALL_REFUSED: "the process does not answer such a call",
+  QUERY_FORBIDDEN: "a method that is listed as read-only did more than read",
+  QUERY_FAILED: "a read-only method threw, or ran into a limit",
   SERVER_GONE: "the process called has ended, or never was",
   TASK_FAILED: "a task ended without a result",
   // Operations

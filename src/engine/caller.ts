@@ -5,9 +5,9 @@ import { newPid } from "../base/ids.ts";
 import { decodeValue, encodeValue } from "../base/value.ts";
 import type { Payload } from "../base/value.ts";
 import type { CallTimeout } from "../guest/otp/call.ts";
-import { revivedRefusal, serverGone } from "../guest/otp/errors.ts";
+import { failure, revivedRefusal, serverGone } from "../guest/otp/errors.ts";
 import { revived } from "../guest/kernel-operations.ts";
-import { joinReason } from "../guest/reason.ts";
+import { describeReason, joinReason } from "../guest/reason.ts";
 import type { Pid } from "../journal/types.ts";
 import type { CallOutcome, CallRequest } from "./calls.ts";
 import { systemRandom } from "./system.ts";
@@ -37,9 +37,10 @@ export class Caller {
     this.#ports = ports;
   }
 
-  reach(target: Target): Reach {
+  /** `mayRead`: its class may have read-only methods. */
+  reach(target: Target, mayRead: boolean): Reach {
     return {
-      call: async (method, args, timeoutMs) => await this.#call(target, method, args, timeoutMs),
+      call: async (method, args, timeoutMs) => await this.#call({ target, mayRead }, method, args, timeoutMs),
       cast: async (method, args) => {
         const body = encoded(["perdure:cast", method, args], args);
         await this.#ports.send(await target.pid(), body);
@@ -48,7 +49,7 @@ export class Caller {
   }
 
   async #call(
-    target: Target,
+    { target, mayRead }: { readonly target: Target; readonly mayRead: boolean },
     method: string,
     args: readonly unknown[],
     timeoutMs: number | undefined,
@@ -58,7 +59,7 @@ export class Caller {
     const body = encoded(["perdure:call", ref, replyTo, method, args], args);
     for (;;) {
       const to = await target.pid();
-      const outcome = await this.#ports.call({ to, replyTo, body, timeoutMs });
+      const outcome = await this.#ports.call({ to, replyTo, body, timeoutMs, ...(mayRead ? { method } : {}) });
       // What was not there has done nothing for this call.
       if (outcome.kind === "absent" && target.lost()) continue;
       return await this.#read(outcome, { to, method, timeoutMs });
@@ -68,7 +69,7 @@ export class Caller {
   async #read(outcome: CallOutcome, { to, method, timeoutMs }: Asked): Promise<unknown> {
     switch (outcome.kind) {
       case "answered":
-        return await this.#readAnswer(outcome.pid, decodeValue(outcome.body));
+        return await this.#readAnswer(outcome.pid, method, decodeValue(outcome.body));
       case "exited": {
         const value = decodeValue(outcome.exit.value);
         await this.#ports.mapError(outcome.pid, value);
@@ -84,16 +85,30 @@ export class Caller {
         throw new PerdureError("CALL_TIMEOUT", `${to} did not answer ${method} within ${timeoutMs} ms.`, {
           details: { pid: to, method, timeoutMs },
         });
+      case "forbidden":
+        throw new PerdureError(
+          "QUERY_FORBIDDEN",
+          `${method} of ${to} is listed as read-only, but ${outcome.detail}. Take it off the class's readOnly list, or let it only read and answer.`,
+          { details: { pid: to, method } },
+        );
+      case "failed":
+        throw queryFailed(to, method, outcome.reason, outcome.detail);
     }
   }
 
   /** `["perdure:reply", ref, ok, value, mark?]`, see `guest/otp/requests.ts`. */
-  async #readAnswer(pid: Pid, answer: unknown): Promise<unknown> {
+  async #readAnswer(pid: Pid, method: string, answer: unknown): Promise<unknown> {
     const [, , ok, value, mark] = answer as [string, number, boolean, unknown, string?];
     if (ok) return value;
     await this.#ports.mapError(pid, value);
+    if (mark === "failed") throw queryFailed(pid, method, value);
     throw (mark === "refusal" ? revivedRefusal(value) : revived(value)) as Error;
   }
+}
+
+/** The server lives on: nothing of what the method did is left. */
+function queryFailed(to: Pid, method: string, reason: unknown, detail = describeReason(reason)): PerdureError {
+  return failure("QUERY_FAILED", `Cannot read ${method} of ${to}: ${detail}`, { pid: to, method, reason });
 }
 
 interface Asked {

@@ -4,8 +4,9 @@
  */
 import type { Clock } from "../base/ports.ts";
 import type { Payload } from "../base/value.ts";
-import type { Pid } from "../journal/types.ts";
+import type { FatalReason, Pid } from "../journal/types.ts";
 import { isPerdureError } from "../base/errors.ts";
+import type { QueryAnswer, QueryCall } from "../kernel/queries.ts";
 import type { ProcessExit } from "../store/port.ts";
 
 export interface CallRequest {
@@ -16,6 +17,8 @@ export interface CallRequest {
   readonly body: Payload;
   /** Undefined: waits as long as it takes. */
   readonly timeoutMs: number | undefined;
+  /** Set if the method may be a read-only one, that needs no turn. */
+  readonly method?: string;
 }
 
 export type CallOutcome =
@@ -26,13 +29,19 @@ export type CallOutcome =
   | { readonly kind: "absent" }
   /** It waits for a person. */
   | { readonly kind: "broken"; readonly problem: string }
-  | { readonly kind: "timeout" };
+  | { readonly kind: "timeout" }
+  /** The method is listed as read-only, and did what such a method must not. */
+  | { readonly kind: "forbidden"; readonly detail: string }
+  /** The read-only method used up what a turn may use. */
+  | { readonly kind: "failed"; readonly reason: FatalReason; readonly detail: string };
 
 export interface CallsPorts {
   readonly clock: Clock;
   /** Whom a text that names a process stands for. */
   locate(to: Pid): Pid;
   send(pid: Pid, body: Payload): Promise<void>;
+  /** Answers without a turn, or has sent the call. */
+  query(pid: Pid, call: QueryCall): Promise<QueryAnswer>;
 }
 
 interface Waiting {
@@ -49,19 +58,24 @@ export class Calls {
     this.#ports = ports;
   }
 
-  async call({ to, replyTo, body, timeoutMs }: CallRequest): Promise<CallOutcome> {
-    const { clock, locate, send } = this.#ports;
+  async call({ to, replyTo, body, timeoutMs, method }: CallRequest): Promise<CallOutcome> {
+    const { clock, locate, send, query } = this.#ports;
     const pid = locate(to);
     const { promise, resolve } = Promise.withResolvers<CallOutcome>();
     const waiting: Waiting = { pid, settle: resolve };
     this.#byAddress.set(replyTo, waiting);
     this.#byPid.set(pid, (this.#byPid.get(pid) ?? new Set()).add(waiting));
-    const stopTimer =
-      timeoutMs === undefined ? undefined : clock.after(timeoutMs, () => resolve({ kind: "timeout" } as const));
+    const { promise: expired, resolve: expire } = Promise.withResolvers<{ readonly kind: "timeout" }>();
+    const stopTimer = timeoutMs === undefined ? undefined : clock.after(timeoutMs, () => expire({ kind: "timeout" }));
     try {
       // What never reached it has done nothing, whatever is heard of its end meanwhile.
-      await send(pid, body);
-      return await promise;
+      if (method === undefined) await send(pid, body);
+      else {
+        const asked = query(pid, { method, body, replyTo }).then((answer) => outcomeOf(pid, answer));
+        const outcome = await Promise.race([asked, expired]);
+        if (outcome !== undefined) return outcome;
+      }
+      return await Promise.race([promise, expired]);
     } catch (error) {
       if (isPerdureError(error, "PROCESS_NOT_FOUND") || isPerdureError(error, "PROCESS_EXITED")) {
         return { kind: "absent" };
@@ -91,5 +105,19 @@ export class Calls {
     const others = this.#byPid.get(waiting.pid);
     others?.delete(waiting);
     if (others?.size === 0) this.#byPid.delete(waiting.pid);
+  }
+}
+
+/** Undefined if the call was sent: the answer is still to come. */
+function outcomeOf(pid: Pid, answer: QueryAnswer): CallOutcome | undefined {
+  switch (answer.kind) {
+    case "answered":
+      return { ...answer, pid };
+    case "sent":
+      return undefined;
+    case "forbidden":
+      return answer;
+    case "fatal":
+      return { ...answer, kind: "failed" };
   }
 }

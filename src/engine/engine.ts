@@ -182,7 +182,7 @@ export class Engine<P = unknown> implements AsyncDisposable {
       found = undefined;
       return true;
     };
-    const reach = this.#caller.reach({ pid, lost });
+    const reach = this.#caller.reach({ pid, lost }, true);
     return serverHandle(reach, { pid, key }, timeoutMsOf) as KeyedServerHandle<ServerOf<P, E>>;
   }
 
@@ -193,13 +193,13 @@ export class Engine<P = unknown> implements AsyncDisposable {
    *     await stock.within("1 min").recount();
    */
   server<E extends ServerName<P>>(_entry: E, target: Pid): ServerHandle<ServerOf<P, E>> {
-    const reach = this.#caller.reach({ pid: () => target, lost: () => false });
+    const reach = this.#caller.reach({ pid: () => target, lost: () => false }, true);
     return serverHandle(reach, { pid: target }, timeoutMsOf) as ServerHandle<ServerOf<P, E>>;
   }
 
   /** A supervisor that runs already, by pid or registered name. */
   supervisor(target: Pid): SupervisorHandle {
-    return supervisorHandle(this.#caller.reach({ pid: () => target, lost: () => false }), target);
+    return supervisorHandle(this.#caller.reach({ pid: () => target, lost: () => false }, false), target);
   }
 
   /** Whom a registered name stands for. */

@@ -30,7 +30,8 @@ interface Members<S> {
 /**
  * A server, for calls from the host. A call rejects with the server's `Refusal`, with CALL_TIMEOUT, with CALL_REFUSED if it has
  * no such method, and with SERVER_GONE if there is no such process or it ends before it answers: then `details.reason` is its
- * exit reason, and `cause` the error, if it was one.
+ * exit reason, and `cause` the error, if it was one. Methods in the class's `readOnly` list take no turn; they reject with
+ * QUERY_FAILED where another one would end its server, and with QUERY_FORBIDDEN if they do more than read.
  */
 export type ServerHandle<S> = Omit<Calls<S>, keyof Members<S> | "pid"> & Members<S> & { readonly pid: Pid };
 

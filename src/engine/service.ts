@@ -105,6 +105,7 @@ export class EngineService {
       clock,
       locate: (to) => this.#kernel.whereis(to) ?? to,
       send: (pid, body) => this.#kernel.send(pid, body),
+      query: (pid, call) => this.#kernel.query(pid, call),
     });
     this.#kernel = await Kernel.open({
       store: this.#store,

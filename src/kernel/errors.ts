@@ -34,3 +34,21 @@ export function idIsName(pid: Pid): PerdureError {
   const message = `${JSON.stringify(pid)} cannot be a process's id: a process is registered under that name. Choose another id.`;
   return new PerdureError("PROCESS_ID_CONFLICT", message, { details: { pid } });
 }
+
+export function notOpen(failed: boolean): PerdureError {
+  return failed
+    ? new PerdureError("ENGINE_FAILED", "The engine has stopped because of a failure; open it again to go on.")
+    : new PerdureError("ENGINE_CLOSED", "The engine is closed.");
+}
+
+/** For those who wait for something of a process. */
+export function closed(): PerdureError {
+  return new PerdureError(
+    "ENGINE_CLOSED",
+    "The engine was closed. The process goes on when the store is opened again.",
+  );
+}
+
+export function toError(error: unknown): Error {
+  return error instanceof Error ? error : new Error(String(error));
+}

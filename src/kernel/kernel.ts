@@ -8,7 +8,6 @@
  * When a commit fails the kernel is finished: it discards everything uncommitted and says so. Whoever opens the store
  * next goes on from the last commit. There is no other recovery path.
  */
-import { PerdureError } from "../base/errors.ts";
 import type { Clock, Random } from "../base/ports.ts";
 import type { Payload } from "../base/value.ts";
 import type { Input, Pid } from "../journal/types.ts";
@@ -18,12 +17,14 @@ import { Alarm } from "./alarm.ts";
 import { Attempts } from "./attempts.ts";
 import { Awaited } from "./awaited.ts";
 import { Committer } from "./batch.ts";
-import { exited, idIsName, startConflict } from "./errors.ts";
-import { newLive, queueInput, tellDurable } from "./live.ts";
+import { closed, exited, idIsName, notOpen, startConflict, toError } from "./errors.ts";
+import { durable, newLive, queueInput, tellDurable } from "./live.ts";
 import type { Live, PendingOperation, QueuedInput } from "./live.ts";
 import { Names } from "./names.ts";
 import { Others } from "./others.ts";
-import type { KernelEvents, OperationReport, OperationRunner } from "./ports.ts";
+import type { KernelEvents, OperationReport, OperationRunner, StartRequest } from "./ports.ts";
+import { Queries } from "./queries.ts";
+import type { QueryAnswer, QueryCall } from "./queries.ts";
 import { gone, Registry } from "./registry.ts";
 import { Runs } from "./runs.ts";
 import { Timers } from "./timers.ts";
@@ -44,19 +45,6 @@ export interface KernelPorts {
   newest(program: string): string;
 }
 
-export interface StartRequest {
-  readonly pid: Pid;
-  readonly program: string;
-  readonly entry: string;
-  readonly args: Payload;
-  /** SHA-256 of entry and arguments, hex. */
-  readonly argsDigest: string;
-  readonly env: Readonly<Record<string, string>>;
-  /** `supervisor`, `server`, …, and a keyed server's key: for people. */
-  readonly role?: string;
-  readonly label?: string;
-}
-
 const tickMs = 20;
 const pollOthersMs = 100;
 const renewMs = 5_000;
@@ -71,6 +59,7 @@ export class Kernel {
   readonly #registry: Registry;
   readonly #machine: Machine;
   readonly #runs: Runs;
+  readonly #queries: Queries;
   readonly #awaited: Awaited;
   readonly #others: Others;
   readonly #names: Names;
@@ -133,7 +122,7 @@ export class Kernel {
     this.#registry = new Registry({
       store,
       clock,
-      drop: (key) => this.#machine.drop(key),
+      drop: (live) => this.#drop(live),
       loaded: (live) => this.#loaded(live),
       damaged: (live, problem) => this.#runs.breaks(live, problem),
     });
@@ -147,7 +136,9 @@ export class Kernel {
       events,
       done: (live, turn) => this.#turns.done(live, turn),
       broke: (live) => this.#registry.broke(live),
+      looked: (live) => this.#queries.holds(live),
     });
+    this.#queries = new Queries({ machine: this.#machine, runs: this.#runs, events, failed });
     this.#attempts = new Attempts({
       runner: ports.runner((reports) => this.#guard(() => this.#attempts.report(reports))),
       clock,
@@ -293,6 +284,12 @@ export class Kernel {
     return true;
   }
 
+  /** A call of a read-only method, see `Queries`. Throws PROCESS_NOT_FOUND, PROCESS_EXITED, PROCESS_DIVERGED, PROCESS_BROKEN. */
+  async query(pid: Pid, call: QueryCall): Promise<QueryAnswer> {
+    const live = await this.#alive(pid);
+    return await this.#queries.ask(live, call, () => this.#tell(live, { kind: "message", from: "", body: call.body }));
+  }
+
   /** The exit, as soon as it is durable. Throws PROCESS_NOT_FOUND; PROCESS_DIVERGED or PROCESS_BROKEN if it cannot go on. */
   async exit(pid: Pid): Promise<ProcessExit> {
     this.#checkOpen();
@@ -321,10 +318,7 @@ export class Kernel {
     this.#awaited.spillAll();
     await this.#committer.settled();
     if (this.#failure !== undefined) return;
-    this.#end(
-      "closed",
-      new PerdureError("ENGINE_CLOSED", "The engine was closed. The process goes on when the store is opened again."),
-    );
+    this.#end("closed", closed());
     await this.#machine.close();
     await this.#store.release(this.#ports.clock.nowMs());
   }
@@ -341,6 +335,12 @@ export class Kernel {
   /** Resolves when it is durable. Throws PROCESS_NOT_FOUND, PROCESS_EXITED. */
   async deliver(pid: Pid, input: Input): Promise<void> {
     const live = await this.#alive(this.#names.pidOf(pid) ?? pid);
+    if (input.kind !== "message") return await this.#tell(live, input);
+    await this.#queries.inOrder(live, () => this.#tell(live, input));
+  }
+
+  async #tell(live: Live, input: Input): Promise<void> {
+    if (live.row.state === "exited") throw exited(live.row.pid);
     await this.#submit(live, queueInput(input, this.#ports.clock.nowMs()));
   }
 
@@ -377,6 +377,11 @@ export class Kernel {
     // A kill does not wait for the turn that is running.
     if (queued.input.kind === "fatal" && live.running !== undefined) this.#machine.kill(live.row.key);
     this.#runs.ready(live);
+  }
+
+  #drop(live: Live): void {
+    this.#machine.drop(live.row.key);
+    this.#queries.dropped(live);
   }
 
   #operationSettled(live: Live, operation: PendingOperation, ok: boolean, value: Payload): void {
@@ -449,10 +454,7 @@ export class Kernel {
   // -- the end --------------------------------------------------------------------------------------------------
 
   #checkOpen(): void {
-    if (this.#state === "open") return;
-    if (this.#state === "failed")
-      throw new PerdureError("ENGINE_FAILED", "The engine has stopped because of a failure; open it again to go on.");
-    throw new PerdureError("ENGINE_CLOSED", "The engine is closed.");
+    if (this.#state !== "open") throw notOpen(this.#state === "failed");
   }
 
   get #isUp(): boolean {
@@ -486,16 +488,6 @@ export class Kernel {
     this.#committer.kill();
     this.#awaited.reject(error);
     this.#registry.rejectWaiters(error);
+    this.#queries.reject(error);
   }
-}
-
-/** Resolves when the input is durable. */
-function durable(queued: QueuedInput): Promise<void> {
-  return new Promise((resolve, reject) => {
-    queued.onDurable.push((error) => (error === undefined ? resolve() : reject(error)));
-  });
-}
-
-function toError(error: unknown): Error {
-  return error instanceof Error ? error : new Error(String(error));
 }

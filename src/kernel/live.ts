@@ -179,6 +179,13 @@ export function tellDurable(queued: QueuedInput, error?: Error): void {
   for (const tell of queued.onDurable.splice(0)) tell(error);
 }
 
+/** Resolves when the input is durable. */
+export function durable(queued: QueuedInput): Promise<void> {
+  return new Promise((resolve, reject) => {
+    queued.onDurable.push((error) => (error === undefined ? resolve() : reject(error)));
+  });
+}
+
 /** Whether the kernel may forget it: the store knows all there is to know. */
 export function atRest(live: Live): boolean {
   return (

@@ -3,6 +3,19 @@ import type { Payload } from "../base/value.ts";
 import type { LogLevel, Pid } from "../journal/types.ts";
 import type { ProcessExit, ProcessKey } from "../store/port.ts";
 
+export interface StartRequest {
+  readonly pid: Pid;
+  readonly program: string;
+  readonly entry: string;
+  readonly args: Payload;
+  /** SHA-256 of entry and arguments, hex. */
+  readonly argsDigest: string;
+  readonly env: Readonly<Record<string, string>>;
+  /** `supervisor`, `server`, …, and a keyed server's key: for people. */
+  readonly role?: string;
+  readonly label?: string;
+}
+
 /** One attempt of one operation, handed to whoever runs host code. */
 export interface OperationRequest {
   /** Names this attempt. Everything the runner says about it carries the token; what carries an older one is ignored. */

@@ -11,8 +11,8 @@ import type { Live, QueuedInput } from "./live.ts";
 export interface RegistryPorts {
   readonly store: Pick<Store, "findProcess" | "getProcess" | "inbox" | "lastTurn" | "load">;
   readonly clock: Clock;
-  /** The machine may let go of its heap. */
-  drop(process: ProcessKey): void;
+  /** It has exited, or is at rest: the machine may let go of its heap. */
+  drop(live: Live): void;
   /** It came from the store. */
   loaded(live: Live): void;
   /** It came from the store, and what it needs to go on is damaged there. */
@@ -182,7 +182,7 @@ export class Registry {
   #remove(live: Live): void {
     this.#byKey.delete(live.row.key);
     this.#byPid.delete(live.row.pid);
-    this.#ports.drop(live.row.key);
+    this.#ports.drop(live);
   }
 }
 

@@ -40,6 +40,8 @@ export interface RunsPorts {
     turn: { number: number; timeMs: number; inputs: readonly QueuedInput[]; outcome: DoneOutcome },
   ): Promise<"undone" | undefined> | undefined;
   broke(live: Live): void;
+  /** Somebody looks at its heap, or is the next to: until then no turn begins, but for a kill. */
+  looked(live: Live): boolean;
   failed(error: Error): void;
 }
 
@@ -90,12 +92,17 @@ export class Runs {
 
   /** Gives the process a turn if it has inputs and none is running. */
   ready(live: Live): void {
+    if (this.#mustWait(live)) return;
     if (live.queued || live.running !== undefined || live.inputs.length === 0 || live.exiting || this.#stopped) return;
     const runnable = live.row.state === "running" || nextKill(live) !== undefined;
     if (!runnable) return;
     live.queued = true;
     (live.resident || live.interrupted ? this.#hot : this.#cold).push(live);
     this.#schedule();
+  }
+
+  #mustWait(live: Live): boolean {
+    return this.#ports.looked(live) && nextKill(live) === undefined;
   }
 
   /** A commit with turns of the process is through. */
@@ -168,7 +175,7 @@ export class Runs {
 
   /** Takes the inputs of the next turn. Answers the request if it can go to the machine at once. */
   #begin(live: Live): TurnRequest | undefined {
-    if (live.inputs.length === 0 || live.exiting) return undefined;
+    if (live.inputs.length === 0 || live.exiting || this.#mustWait(live)) return undefined;
     const mustLoad = !live.resident && live.lastTurn > 0;
     // What is not in the store yet cannot be loaded from it; `committed` brings the process back here.
     if (mustLoad && live.uncommitted > 0) return undefined;
@@ -195,7 +202,7 @@ export class Runs {
       return undefined;
     }
     if (!mustLoad) return request;
-    this.#load(live).then(
+    this.load(live).then(
       (load) => (this.#stopped ? this.#again(live, inputs) : this.#ports.machine.run([{ ...request, load }])),
       (error: unknown) => this.#loadFailed(live, error),
     );
@@ -218,7 +225,8 @@ export class Runs {
 
   // -- loading --------------------------------------------------------------------------------------------------
 
-  async #load(live: Live): Promise<LoadRequest> {
+  /** What rebuilds the process as after its last turn. */
+  async load(live: Live): Promise<LoadRequest> {
     const { key } = live.row;
     const { snapshots } = await this.#ports.store.load(key);
     const stretches = stretchesOf(live);
@@ -445,7 +453,7 @@ function stretchesOf({ lastTurn, restores }: Live): { readonly from: number; rea
   }
 }
 
-function describeDivergence({ turn, index, expected, actual }: Divergence): string {
+export function describeDivergence({ turn, index, expected, actual }: Divergence): string {
   const show = (command: Divergence["expected"]): string =>
     command === undefined ? "no command" : `${command.kind} ${command.target} (${command.digest})`;
   return `diverged: replaying turn ${turn} gave, as command ${index + 1}, ${show(actual)} where the journal has ${show(expected)}.`;

@@ -65,6 +65,7 @@ export class Callers {
   /** Those who wait for a node to open. */
   readonly #atDoor: ((kernel: Kernel) => void)[] = [];
   #reasons = 0;
+  #queries = 0;
 
   constructor(ports: CallersPorts) {
     this.#ports = ports;
@@ -134,7 +135,8 @@ export class Callers {
       complain(`${what} heard of ${pid}, whose start is not durable`);
     const account = ledger.account(pid);
     const isBroken = isPerdureError(error, "PROCESS_BROKEN");
-    if (isBroken && (account === undefined || ledger.record(account).row.state !== "broken"))
+    // A query that cannot load its process says so, and leaves the rest to the process's next turn.
+    if (isBroken && what !== "query" && (account === undefined || ledger.record(account).row.state !== "broken"))
       complain(`${what} heard that ${pid} is broken, which is not durable`);
     if (!(isPerdureError(error) || error.message.startsWith("The machine failed")))
       complain(`${what} of ${pid} was refused with ${error.stack ?? error.message}`);
@@ -292,6 +294,31 @@ export class Callers {
       complain(`"${stream}" ${number} to ${pid} was acknowledged before it was durable`);
     }
     this.#later(() => this.#next(sender));
+  }
+
+  // -- queries --------------------------------------------------------------------------------------------------
+
+  /** Looks at the process's heap: it has to be one that is durable, and that is what it was then or later. */
+  query(pid: Pid, method: string): void {
+    const { ledger, complain } = this.#ports;
+    const kernel = this.#ports.node()?.kernel;
+    const before = ledger.journal(pid).length;
+    if (kernel === undefined || ledger.account(pid) === undefined) return;
+    const nothing = (): void => undefined;
+    // It may come to a message after all.
+    const body = encodeValue({ stream: `query ${++this.#queries}`, number: 1 } satisfies Message);
+    this.#call(
+      { what: "query", pid, isPatient: true, void: nothing },
+      () => kernel.query(pid, { method, body, replyTo: "@caller" }),
+      (answer) => {
+        if (answer.kind !== "answered") return;
+        const turn = Number(answer.body.text);
+        const durable = ledger.journal(pid).length;
+        if (turn > durable) complain(`a query saw turn ${turn} of ${pid}, and ${durable} are durable`);
+        if (turn < before) complain(`a query saw turn ${turn} of ${pid}, which was at ${before} already`);
+      },
+      nothing,
+    );
   }
 
   // -- the end of processes -------------------------------------------------------------------------------------

@@ -224,6 +224,10 @@ export class Simulation {
     for (const stream of outsideStreams)
       if (plan.chance(0.5)) this.#at(chaosMs, () => callers.send(pid, stream, plan.int(1, 5)));
     for (let i = plan.int(0, 2); i > 0; i--) this.#at(chaosMs, () => callers.awaitExit(pid));
+    for (let queries = plan.chance(0.3) ? plan.int(1, 8) : 0; queries > 0; queries--) {
+      const method = plan.pick(["total", "count"]);
+      this.#at(chaosMs, () => callers.query(pid, method));
+    }
     if (plan.chance(0.08)) this.#at(chaosMs, () => callers.cancel(pid));
     if (plan.chance(0.02)) this.#at(chaosMs, () => callers.cancel(pid));
     if (plan.chance(0.08)) this.#at(chaosMs, () => callers.kill(pid));
