@@ -191,9 +191,9 @@ export class Crashes {
   }
 }
 
-/** Answers that somebody awaits are messages too; without them, the wait would have no end. */
+/** Answers that somebody awaits are messages too; without them, the wait would have no end. Both ways to encode a list begin with it. */
 function isTakeable(input: Input): boolean {
-  return input.kind === "message" && !/^j\["perdure:(reply|ack)"/.test(input.body.text);
+  return input.kind === "message" && !/^(j\[|v\[\[1\],\["a",)"perdure:(reply|ack)"/.test(input.body.text);
 }
 
 function lastInput({ inputs, outcome }: CrashedTurn): Input | undefined {
