@@ -66,6 +66,8 @@ export class SimulatedMachine implements Machine {
   readonly #ports: SimulatedMachinePorts;
   readonly #held = new Map<ProcessKey, Held>();
   readonly #running = new Map<ProcessKey, Running>();
+  /** Those under way whose process was not dropped meanwhile. */
+  readonly #queries = new Set<QueryRequest>();
   #results: TurnResult[] = [];
   #closed = false;
 
@@ -97,11 +99,13 @@ export class SimulatedMachine implements Machine {
     const { process, pid, turn } = request;
     note("query", pid, turn, request.load);
     if (this.#running.has(process)) complain(`${pid} was queried in the middle of a turn`);
+    this.#queries.add(request);
     return new Promise((resolve) => {
       timeline.after(
         faults.turnMs(),
         () => {
-          if (!this.#closed) resolve(this.#query(request));
+          const isWanted = this.#queries.delete(request);
+          if (!this.#closed) resolve(isWanted ? this.#query(request) : { kind: "absent" });
         },
         scope,
       );
@@ -145,6 +149,7 @@ export class SimulatedMachine implements Machine {
   drop(process: ProcessKey): void {
     this.kill(process);
     this.#held.delete(process);
+    for (const query of this.#queries) if (query.process === process) this.#queries.delete(query);
   }
 
   close(): Promise<void> {
