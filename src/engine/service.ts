@@ -75,6 +75,7 @@ export interface ServicePorts {
 export class EngineService {
   readonly #store: Store;
   readonly #versions = new Versions();
+  readonly #resending = new Set<number>();
   readonly #ports: ServicePorts;
   #kernel!: Kernel;
   #calls!: Calls;
@@ -224,7 +225,14 @@ export class EngineService {
   /** `to`: whom it goes to, if not to the process that failed. Throws DEAD_LETTER_NOT_FOUND. */
   async resend(seq: number, to: Pid | undefined): Promise<void> {
     const { pid, from, body } = await findDeadLetter(this.#store, seq);
-    await this.#kernel.resend(seq, to ?? pid, { kind: "message", from, body });
+    // Whoever asked at the same moment is sending it.
+    if (this.#resending.has(seq)) throw noLetter(seq);
+    this.#resending.add(seq);
+    try {
+      await this.#kernel.resend(seq, to ?? pid, { kind: "message", from, body });
+    } finally {
+      this.#resending.delete(seq);
+    }
   }
 
   async dropDeadLetter(seq: number): Promise<void> {

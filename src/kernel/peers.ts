@@ -33,19 +33,25 @@ export class Peers {
   };
 
   /**
-   * Undefined if everyone is in memory already: most turns concern nobody, or somebody who is busy. Otherwise the pids of those
-   * who are not there because they have exited.
+   * Calls `then` in the very moment in which everyone is in memory, with the pids of those who are not there because they have
+   * exited. That is now, and the answer undefined, for most turns: they concern nobody, or somebody who is busy.
    */
-  gather(live: Live, effects: TurnEffects): Promise<Ended> | undefined {
+  gather(live: Live, effects: TurnEffects, then: (ended: Ended) => void): Promise<void> | undefined {
     const wanted = wantedBy(live, effects);
-    if (wanted.pids.length + wanted.keys.length === 0) return undefined;
     const absent = new Set<Pid | ProcessKey>();
-    const missing = this.#missing(wanted, absent);
-    return missing.length === 0 ? undefined : this.#load(wanted, absent, missing);
+    const missing = wanted.pids.length + wanted.keys.length === 0 ? [] : this.#missing(wanted, absent);
+    if (missing.length > 0) return this.#load(wanted, absent, missing, then);
+    then(nobodyEnded);
+    return undefined;
   }
 
   /** One may be forgotten while another is loaded: it goes on until none is missing. */
-  async #load(wanted: Wanted, absent: Set<Pid | ProcessKey>, missing: readonly (Pid | ProcessKey)[]): Promise<Ended> {
+  async #load(
+    wanted: Wanted,
+    absent: Set<Pid | ProcessKey>,
+    missing: readonly (Pid | ProcessKey)[],
+    then: (ended: Ended) => void,
+  ): Promise<void> {
     const { registry } = this.#ports;
     const ended = new Set<Pid>();
     const look = async (each: Pid | ProcessKey): Promise<void> => {
@@ -55,7 +61,8 @@ export class Peers {
       if (key === undefined || (await registry.activateKey(key)) === undefined) absent.add(each);
     };
     for (let next = missing; next.length > 0; next = this.#missing(wanted, absent)) await Promise.all(next.map(look));
-    return ended;
+    // Not after another wait, however short: by then one may have come to its end.
+    then(ended);
   }
 
   #missing({ pids, keys }: Wanted, absent: ReadonlySet<Pid | ProcessKey>): (Pid | ProcessKey)[] {
@@ -70,7 +77,7 @@ export class Peers {
 /** Processes that were there once. */
 export type Ended = ReadonlySet<Pid>;
 
-export const nobodyEnded: Ended = new Set();
+const nobodyEnded: Ended = new Set();
 
 function keyOf(found: Live | ProcessRow | undefined): ProcessKey | undefined {
   return found !== undefined && "row" in found ? found.row.key : found?.key;

@@ -34,7 +34,7 @@ const needed: Readonly<Record<string, readonly (keyof Request)[]>> = {
   "perdure:release": ["pid"],
 };
 
-const longestText = 10_000;
+const longestText = 1_000_000;
 
 /** Call it only for turns that passed `whyMalformed`. */
 export function requestOf({ options }: KernelOperation): Request {

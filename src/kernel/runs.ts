@@ -94,15 +94,14 @@ export class Runs {
   ready(live: Live): void {
     if (this.#mustWait(live)) return;
     if (live.queued || live.running !== undefined || live.inputs.length === 0 || live.exiting || this.#stopped) return;
-    const runnable = live.row.state === "running" || nextKill(live) !== undefined;
-    if (!runnable) return;
     live.queued = true;
     (live.resident || live.interrupted ? this.#hot : this.#cold).push(live);
     this.#schedule();
   }
 
+  /** Somebody looks at it, or it is paused, crashed or broken: only a kill gets through, also when it has been queued already. */
   #mustWait(live: Live): boolean {
-    return this.#ports.looked(live) && nextKill(live) === undefined;
+    return (live.row.state !== "running" || this.#ports.looked(live)) && nextKill(live) === undefined;
   }
 
   /** A commit with turns of the process is through. */

@@ -20,7 +20,7 @@ import { exited } from "./errors.ts";
 import { newLive, queueInput, tellDurable } from "./live.ts";
 import type { Birth, Live, QueuedInput } from "./live.ts";
 import type { Names } from "./names.ts";
-import { nobodyEnded, Peers } from "./peers.ts";
+import { Peers } from "./peers.ts";
 import type { Ended } from "./peers.ts";
 import type { KernelEvents } from "./ports.ts";
 import { gone } from "./registry.ts";
@@ -138,9 +138,8 @@ export class Turns {
   #conclude(live: Live, effects: TurnEffects, inputs: readonly QueuedInput[]): Promise<undefined> | undefined {
     const revived = effects.acts.flatMap((act) => revivedFromCheckpoint(act));
     if (revived.length > 0) return this.#prepare(revived, live, effects, inputs);
-    const gathered = this.#peers.gather(live, effects);
-    if (gathered === undefined) return this.#stage(live, effects, inputs, nobodyEnded);
-    return gathered.then((ended) => this.#stage(live, effects, inputs, ended));
+    const gathered = this.#peers.gather(live, effects, (ended) => this.#stage(live, effects, inputs, ended));
+    return gathered?.then(() => undefined);
   }
 
   /** Putting a process back takes what it was told since its checkpoint, which has to be read first. */
@@ -150,16 +149,15 @@ export class Turns {
     effects: TurnEffects,
     inputs: readonly QueuedInput[],
   ): Promise<undefined> {
-    await this.#peers.gather(live, effects);
+    await this.#peers.gather(live, effects, () => undefined);
     const targets = revived.flatMap((pid) => this.#peers.find(pid) ?? []);
     for (const target of targets) if (target.row.state === "crashed") await this.#checkpoints.prepare(target);
-    const ended = await this.#peers.gather(live, effects);
-    this.#stage(live, effects, inputs, ended ?? nobodyEnded);
+    await this.#peers.gather(live, effects, (ended) => this.#stage(live, effects, inputs, ended));
     for (const { row } of targets) this.#checkpoints.forget(row.key);
     return undefined;
   }
 
-  #stage(live: Live, effects: TurnEffects, inputs: readonly QueuedInput[], ended: Ended): undefined {
+  #stage(live: Live, effects: TurnEffects, inputs: readonly QueuedInput[], ended: Ended): void {
     const { stage } = this.#ports.committer;
     const operations = stageTurn(stage, live, effects, inputs);
     // Whoever is tied to it from now on hears of this end.

@@ -15,7 +15,7 @@ export interface PoolLimits {
   /**
    * Bytes of instances. Beyond it, those that wait for reuse are let go of, then processes at rest lose theirs; processes in
    * the middle of a turn never do. The pool takes that much only while processes that lost theirs come back for more;
-   * otherwise it is content with 256 MiB. Default an eighth of the host's memory, but 256 MiB at least and 2 GiB at most: a
+   * otherwise it is content with 256 MiB. Default an eighth of the host's memory, but 256 MiB at least and 4 GiB at most: a
    * process in motion takes 2 MiB and a little.
    */
   readonly instanceBytes: number;
@@ -26,7 +26,7 @@ export interface PoolLimits {
 const mebibyte = 1024 * 1024;
 
 export const defaultPoolLimits: PoolLimits = {
-  instanceBytes: Math.min(Math.max(totalmem() / 8, 256 * mebibyte), 2048 * mebibyte),
+  instanceBytes: Math.min(Math.max(totalmem() / 8, 256 * mebibyte), 4096 * mebibyte),
   pageCacheBytes: 64 * mebibyte,
 };
 
@@ -116,9 +116,9 @@ export class Pool {
   create(process: ProcessKey, image: Image, turn: number, delta?: Delta, costMicros = 0): Resident {
     this.drop(process);
     const countedBytes = delta?.sizeBytes ?? image.memory.length;
-    if (this.#missed.delete(process))
-      this.#roomBytes = Math.min(this.#limits.instanceBytes, this.#roomBytes + countedBytes);
-    const vm = this.#acquire(countedBytes);
+    const isBack = this.#missed.delete(process);
+    if (isBack) this.#roomBytes = Math.min(this.#limits.instanceBytes, this.#roomBytes + countedBytes);
+    const vm = this.#acquire(countedBytes, isBack && this.#roomBytes === this.#limits.instanceBytes);
     apply(vm.bytes, image.memory, delta);
     point(vm, image);
     const resident: Resident = { process, image, vm, turn, busy: false, costMicros, countedBytes };
@@ -201,11 +201,11 @@ export class Pool {
   /**
    * An instance of exactly `sizeBytes`: memory never shrinks, and in a larger one the same inputs would give other bytes.
    */
-  #acquire(sizeBytes: number): Vm {
+  #acquire(sizeBytes: number, isCrowded = false): Vm {
     this.#acquired++;
     const free = this.#takeFree(sizeBytes);
     if (free !== undefined) return free;
-    this.#makeRoom(sizeBytes);
+    this.#makeRoom(sizeBytes, undefined, isCrowded);
     return this.#takeFree(sizeBytes) ?? this.#instantiate(sizeBytes);
   }
 
@@ -232,10 +232,10 @@ export class Pool {
   }
 
   /** Makes room for another instance, or an idle one of that size. Does not touch `except`. */
-  #makeRoom(sizeBytes: number, except?: Resident): void {
+  #makeRoom(sizeBytes: number, except?: Resident, isCrowded = false): void {
     while (this.#instanceBytes + sizeBytes > this.#roomBytes) {
       if (this.#releaseFree()) continue;
-      if (!this.#evictOldest(except)) return;
+      if (!(isCrowded ? this.#evictNewest() : this.#evictOldest(except))) return;
       if ((this.#free.get(sizeBytes)?.length ?? 0) > 0) return;
     }
   }
@@ -250,15 +250,29 @@ export class Pool {
     return false;
   }
 
+  /**
+   * More processes come round than there is room for. The oldest is the one that will be wanted next: then every one would
+   * miss. So whoever has just been served makes room, and the others keep their instances.
+   */
+  #evictNewest(): boolean {
+    const newest = [...this.#residents.values()].findLast(({ busy }) => !busy);
+    if (newest !== undefined) this.#evict(newest);
+    return newest !== undefined;
+  }
+
   #evictOldest(except?: Resident): boolean {
     for (const resident of this.#residents.values()) {
       if (resident.busy || resident === except) continue;
-      if (resident.costMicros > worthKeepingMicros) this.#keepPages(resident);
-      this.#remove(resident);
-      this.#miss(resident.process);
+      this.#evict(resident);
       return true;
     }
     return false;
+  }
+
+  #evict(resident: Resident): void {
+    if (resident.costMicros > worthKeepingMicros) this.#keepPages(resident);
+    this.#remove(resident);
+    this.#miss(resident.process);
   }
 
   #miss(process: ProcessKey): void {
