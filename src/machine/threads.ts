@@ -29,7 +29,7 @@ export interface GuestThreadsOptions extends GuestThreadOptions {
 }
 
 /** So many looks in a row without a sign of life, at this distance, make a thread a suspect. */
-const looks = 10;
+const looks = 9;
 const lookEveryMs = 100;
 /**
  * A suspect that has computed for so much of that time hangs. On a busy host a thread can be silent because it gets no
