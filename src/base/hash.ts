@@ -9,7 +9,7 @@ import { uncurry } from "./value/intrinsics.ts";
 export class Hasher {
   private first = 0x243f6a88;
   private second = 0x85a308d3 | 0;
-  private words = 0;
+  private fed = 0;
 
   /** Any number; 0 and -0 differ. */
   number(value: number): void {
@@ -39,21 +39,36 @@ export class Hasher {
     if (length % 4 !== 0) this.word(rest);
   }
 
+  /** Another one that goes on from here. */
+  copy(): Hasher {
+    const copy = new Hasher();
+    copy.first = this.first;
+    copy.second = this.second;
+    copy.fed = this.fed;
+    return copy;
+  }
+
   /** Sixteen hexadecimal digits. The hasher is used up. */
   digest(): string {
-    let a = this.first ^ this.words;
-    let b = this.second ^ this.words;
+    const [a, b] = this.words();
+    return digits(a) + digits(b);
+  }
+
+  /** The same as two words of 32 bits. */
+  words(): readonly [number, number] {
+    let a = this.first ^ this.fed;
+    let b = this.second ^ this.fed;
     a = (a + b) | 0;
     b = (b + a) | 0;
     a = avalanche(a);
     b = avalanche(b);
     a = (a + b) | 0;
     b = (b + a) | 0;
-    return digits(a) + digits(b);
+    return [a, b];
   }
 
   private word(word: number): void {
-    this.words++;
+    this.fed++;
     const a = imul(rotate(imul(word, 0x239b961b), 15), 0xab0e9789);
     const b = imul(rotate(imul(word, 0x38b34ae5), 18), 0xa1e38b93);
     this.first = (imul((rotate(this.first ^ a, 19) + this.second) | 0, 5) + 0x561ccd1b) | 0;

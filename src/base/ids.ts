@@ -57,35 +57,48 @@ function problemOf(id: unknown): string | undefined {
  * the spawner's pid, its life and a counter, so that replay gives the same.
  */
 export function childPid(parent: string, life: number, count: number): string {
-  return hashedId(parent, life, count);
+  if (known?.parent !== parent || known.life !== life) {
+    known = { parent, life, first: hasherFor(firstSalt, parent, life), second: hasherFor(secondSalt, parent, life) };
+  }
+  return idOf(known.first.copy(), known.second.copy(), count);
 }
 
-function hashedId(text: string, life: number, count: number): string {
-  let hex = "";
-  // The hash has 64 bits; with two salts there are enough.
-  for (const salt of ["pid", "pid, the rest"]) {
-    const hasher = new Hasher();
-    hasher.text(salt);
-    hasher.text(text);
-    hasher.number(life);
-    hasher.number(count);
-    hex += hasher.digest();
-  }
+/** What all children of a parent have in common: a supervisor of many asks for one after the other. */
+let known:
+  { readonly parent: string; readonly life: number; readonly first: Hasher; readonly second: Hasher } | undefined;
+
+/** A hash has 64 bits; two of them are enough. */
+const firstSalt = "pid";
+const secondSalt = "pid, the rest";
+
+function hashedId(text: string): string {
+  return idOf(hasherFor(firstSalt, text, 0), hasherFor(secondSalt, text, 0), 0);
+}
+
+function hasherFor(salt: string, text: string, life: number): Hasher {
+  const hasher = new Hasher();
+  hasher.text(salt);
+  hasher.text(text);
+  hasher.number(life);
+  return hasher;
+}
+
+/** The first hundred bits, five a character. */
+function idOf(first: Hasher, second: Hasher, count: number): string {
+  first.number(count);
+  second.number(count);
+  // By index alone: a program may have patched how lists are taken apart.
+  const high = first.words();
+  const low = second.words();
+  const words = [high[0], high[1], low[0], low[1]];
   let id = "";
-  // Five hexadecimal digits are four characters of five bits.
-  for (let at = 0; id.length < pidLength; at += 5) {
-    let bits = 0;
-    for (let digit = at; digit < at + 5; digit++) bits = bits * 16 + digitOf(hex[digit] as string);
-    for (let shift = 15; shift >= 0; shift -= 5) id += alphabet[(bits >> shift) & 31] as string;
+  for (let bit = 0; bit < 5 * pidLength; bit += 5) {
+    const word = words[bit >> 5] as number;
+    const left = 27 - (bit & 31);
+    const next = left < 0 ? (words[(bit >> 5) + 1] as number) >>> (32 + left) : 0;
+    id += alphabet[((left < 0 ? word << -left : word >>> left) | next) & 31] as string;
   }
   return id;
-}
-
-/** By comparison alone: a program may have patched every function there is for this. */
-function digitOf(character: string): number {
-  let digit = 0;
-  while (alphabet[digit] !== character) digit++;
-  return digit;
 }
 
 const readableLength = 160;
@@ -100,7 +113,7 @@ export function keyedPid(entry: string, key: string, generation: number): string
   if (readable.length <= readableLength) return readable + ending;
   // A half of a surrogate pair would not be printable.
   const beginning = readable.slice(0, readableLength - pidLength - 1).replace(/[\ud800-\udbff]$/, "");
-  return `${beginning}~${hashedId(readable, 0, 0)}${ending}`;
+  return `${beginning}~${hashedId(readable)}${ending}`;
 }
 
 /** Takes out what ids cannot hold, and `special`, so that whatever is added here cannot be mistaken for it. */
