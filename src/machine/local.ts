@@ -53,7 +53,7 @@ const maxImages = 16;
 const turnsPerBreath = 12;
 const noPulse: Pulse = { beat: () => undefined };
 
-export function createLocalMachine(options: LocalMachineOptions): Machine & { trim(): void } {
+export function createLocalMachine(options: LocalMachineOptions): Machine & { trim(): void; readonly idle: boolean } {
   return new LocalMachine(options);
 }
 
@@ -148,6 +148,11 @@ class LocalMachine implements Machine {
 
   async close(): Promise<void> {
     this.#closed = true;
+  }
+
+  /** Nothing is running or waiting to run. */
+  get idle(): boolean {
+    return !this.#pumping && this.#runs.size === 0;
   }
 
   /** Gives memory back that was needed for a while. To be called every few seconds. */

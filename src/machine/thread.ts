@@ -1,5 +1,5 @@
 /** A guest thread: a local machine behind a message port. Disposable: it may be terminated at any moment. */
-import { parentPort, workerData } from "node:worker_threads";
+import { parentPort, receiveMessageOnPort, workerData } from "node:worker_threads";
 import { compileEngine } from "./engine-binary.ts";
 import { createLocalMachine } from "./local.ts";
 import { pulseSlot } from "./pulse.ts";
@@ -39,7 +39,10 @@ const machine = createLocalMachine({
     saveImage: (key, encoded) => post({ kind: "save-image", key, encoded }),
   },
   events: {
-    turns: (results) => post({ kind: "turns", results }),
+    turns(results) {
+      post({ kind: "turns", results });
+      linger();
+    },
     snapshots: (results) => post({ kind: "snapshots", results }),
     failed: (error) => {
       throw error;
@@ -59,7 +62,29 @@ const machine = createLocalMachine({
 const trimEveryMs = 5_000;
 setInterval(() => machine.trim(), trimEveryMs).unref();
 
-port.on("message", (message: ToThread) => {
+/**
+ * The answer to a turn is often another turn, within some tens of microseconds. To go to sleep and be woken takes as long, so
+ * the thread looks out for it a little.
+ */
+const lingerMs = 0.08;
+let lingering = false;
+
+function linger(): void {
+  if (lingering || !machine.idle || port === null) return;
+  lingering = true;
+  const untilMs = performance.now() + lingerMs;
+  while (performance.now() < untilMs) {
+    const received = receiveMessageOnPort(port) as { readonly message: ToThread } | undefined;
+    if (received === undefined) continue;
+    handle(received.message);
+    break;
+  }
+  lingering = false;
+}
+
+port.on("message", handle);
+
+function handle(message: ToThread): void {
   switch (message.kind) {
     case "run":
       return machine.run(message.requests);
@@ -78,4 +103,4 @@ port.on("message", (message: ToThread) => {
     case "refusal":
       return answered(message.subject)?.reject(new Error(message.message));
   }
-});
+}
