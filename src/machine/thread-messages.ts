@@ -13,6 +13,8 @@ export interface GuestThreadData {
 
 export type ToThread =
   | { readonly kind: "run"; readonly requests: readonly TurnRequest[] }
+  /** The same, see `thread-text.ts`. */
+  | { readonly kind: "run-text"; readonly text: string }
   | { readonly kind: "query"; readonly request: QueryRequest }
   | { readonly kind: "snapshot" | "kill" | "drop"; readonly process: ProcessKey }
   | { readonly kind: "answer"; readonly subject: string; readonly value: unknown }
@@ -20,6 +22,7 @@ export type ToThread =
 
 export type FromThread =
   | { readonly kind: "turns"; readonly results: readonly TurnResult[] }
+  | { readonly kind: "turns-text"; readonly text: string }
   | { readonly kind: "snapshots"; readonly results: readonly SnapshotResult[] }
   | { readonly kind: "query"; readonly id: number; readonly outcome: QueryOutcome }
   | { readonly kind: "need-source" | "need-image"; readonly subject: string }

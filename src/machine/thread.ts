@@ -2,7 +2,9 @@
 import { parentPort, receiveMessageOnPort, workerData } from "node:worker_threads";
 import { compileEngine } from "./engine-binary.ts";
 import { createLocalMachine } from "./local.ts";
+import type { TurnRequest } from "./port.ts";
 import { pulseSlot } from "./pulse.ts";
+import { resultsAsText } from "./thread-text.ts";
 import type { FromThread, GuestThreadData, ToThread } from "./thread-messages.ts";
 
 const port = parentPort;
@@ -40,7 +42,8 @@ const machine = createLocalMachine({
   },
   events: {
     turns(results) {
-      post({ kind: "turns", results });
+      const text = resultsAsText(results);
+      post(text === undefined ? { kind: "turns", results } : { kind: "turns-text", text });
       linger();
     },
     snapshots: (results) => post({ kind: "snapshots", results }),
@@ -74,7 +77,7 @@ function linger(): void {
   lingering = true;
   const untilMs = performance.now() + lingerMs;
   while (performance.now() < untilMs) {
-    const received = receiveMessageOnPort(port) as { readonly message: ToThread } | undefined;
+    const received: { readonly message: ToThread } | undefined = receiveMessageOnPort(port);
     if (received === undefined) continue;
     handle(received.message);
     break;
@@ -88,6 +91,8 @@ function handle(message: ToThread): void {
   switch (message.kind) {
     case "run":
       return machine.run(message.requests);
+    case "run-text":
+      return machine.run(JSON.parse(message.text) as TurnRequest[]);
     case "query": {
       const { id } = message.request;
       return void machine.query(message.request).then((outcome) => post({ kind: "query", id, outcome }));

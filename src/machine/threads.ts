@@ -15,7 +15,9 @@ import type {
   QueryRequest,
   TurnOutcome,
   TurnRequest,
+  TurnResult,
 } from "./port.ts";
+import { requestsAsText } from "./thread-text.ts";
 import { pulseSizeBytes, pulseSlot, queried, replayed } from "./pulse.ts";
 import type { FromThread, GuestThreadData, GuestThreadOptions, ToThread } from "./thread-messages.ts";
 
@@ -86,7 +88,8 @@ class GuestThread {
 
   run(requests: readonly TurnRequest[]): void {
     for (const request of requests) this.#underway.set(request.process, request);
-    this.send({ kind: "run", requests });
+    const text = requestsAsText(requests);
+    this.send(text === undefined ? { kind: "run", requests } : { kind: "run-text", text });
     this.#wakeWatchdog();
   }
 
@@ -135,8 +138,9 @@ class GuestThread {
     if (worker !== this.#worker || this.#closed) return;
     switch (message.kind) {
       case "turns":
-        for (const result of message.results) this.#underway.delete(result.process);
-        return this.#options.events.turns(message.results);
+        return this.#finished(message.results);
+      case "turns-text":
+        return this.#finished(JSON.parse(message.text) as TurnResult[]);
       case "query": {
         const query = this.#queries.get(message.id);
         this.#queries.delete(message.id);
@@ -154,6 +158,11 @@ class GuestThread {
         return this.#answer(message.subject, image);
       }
     }
+  }
+
+  #finished(results: readonly TurnResult[]): void {
+    for (const { process } of results) this.#underway.delete(process);
+    this.#options.events.turns(results);
   }
 
   #answer(subject: string, value: Promise<unknown>): void {
