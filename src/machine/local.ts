@@ -53,7 +53,17 @@ const maxImages = 16;
 const turnsPerBreath = 12;
 const noPulse: Pulse = { beat: () => undefined };
 
-export function createLocalMachine(options: LocalMachineOptions): Machine & { trim(): void; readonly idle: boolean } {
+/** A machine that its thread has to look after. */
+export interface LoneMachine extends Machine {
+  /** Nothing is running or waiting to run. */
+  readonly idle: boolean;
+  /** Does ahead what the next new process will need. To be called when it is idle. */
+  prepare(): void;
+  /** Gives memory back that was needed for a while. To be called every few seconds. */
+  trim(): void;
+}
+
+export function createLocalMachine(options: LocalMachineOptions): LoneMachine {
   return new LocalMachine(options);
 }
 
@@ -67,7 +77,7 @@ interface Run {
 
 const killedOutcome = { kind: "fatal", input: 0, reason: "killed", detail: "Killed." } as const satisfies TurnOutcome;
 
-class LocalMachine implements Machine {
+class LocalMachine implements LoneMachine {
   readonly #options: LocalMachineOptions;
   readonly #limits: MachineLimits;
   readonly #maxSizeBytes: number;
@@ -150,12 +160,18 @@ class LocalMachine implements Machine {
     this.#closed = true;
   }
 
-  /** Nothing is running or waiting to run. */
   get idle(): boolean {
     return !this.#pumping && this.#runs.size === 0;
   }
 
-  /** Gives memory back that was needed for a while. To be called every few seconds. */
+  prepare(): void {
+    try {
+      this.#pool.prepare();
+    } catch {
+      // The host has no memory for it. Whoever needs it in earnest will say so.
+    }
+  }
+
   trim(): void {
     this.#pool.trim();
   }

@@ -261,3 +261,22 @@ test("whatever happens in whatever order, bytes are counted right and each proce
     { numRuns: 40 },
   );
 });
+
+test("where a process has begun, the memory of the next is filled ahead: with the same image, and for a new one only", () => {
+  const subject = pool(10);
+  subject.prepare();
+  assert.equal(subject.use.instanceBytes, 0, "nobody has begun");
+  turn(subject, subject.create(1, small, 0), 99);
+  subject.prepare();
+  subject.prepare();
+  assert.equal(subject.use.instanceBytes, 2 * smallBytes);
+  // From a snapshot, a process begins with something else.
+  const delta = { sizeBytes: smallBytes, pages: new Uint32Array(0), contents: Buffer.alloc(0) };
+  subject.create(2, small, 3, delta);
+  assert.equal(subject.use.instanceBytes, 3 * smallBytes);
+  assert.equal(markOf(subject.create(3, small, 0)), 0x01010101);
+  assert.equal(subject.use.instanceBytes, 3 * smallBytes);
+  subject.prepare();
+  subject.create(4, large, 0);
+  assert.deepEqual(subject.use.free, [smallBytes], "what was filled with another image waits for reuse");
+});

@@ -88,6 +88,9 @@ export class Pool {
   /** Processes that lost their instance to another. If they come back, the pool is too small. */
   readonly #missed = new Set<ProcessKey>();
   #roomBytes: number;
+  /** What the last new process began with, if that was since the last `prepare`. */
+  #begun: Image | undefined;
+  #ready: { readonly image: Image; readonly vm: Vm } | undefined;
 
   constructor(engine: EngineBinary, limits: PoolLimits) {
     this.#engine = engine;
@@ -118,8 +121,11 @@ export class Pool {
     const countedBytes = delta?.sizeBytes ?? image.memory.length;
     const isBack = this.#missed.delete(process);
     if (isBack) this.#roomBytes = Math.min(this.#limits.instanceBytes, this.#roomBytes + countedBytes);
-    const vm = this.#acquire(countedBytes, isBack && this.#roomBytes === this.#limits.instanceBytes);
-    apply(vm.bytes, image.memory, delta);
+    const isNew = turn === 0 && delta === undefined;
+    if (isNew) this.#begun = image;
+    const ready = isNew ? this.#takeReady(image) : undefined;
+    const vm = ready ?? this.#acquire(countedBytes, isBack && this.#roomBytes === this.#limits.instanceBytes);
+    if (ready === undefined) apply(vm.bytes, image.memory, delta);
     point(vm, image);
     const resident: Resident = { process, image, vm, turn, busy: false, costMicros, countedBytes };
     this.#residents.set(process, resident);
@@ -148,6 +154,28 @@ export class Pool {
   /** The copy is not needed any more. `ruined`: something was running in it, and never ended. */
   putBack({ vm, image, countedBytes }: Copy, ruined: boolean): void {
     this.#release(vm, image, countedBytes, ruined);
+  }
+
+  /**
+   * To be called when there is nothing else to do. Where one process has begun another often does: the memory that it will begin
+   * with is filled ahead. Throws ENGINE_FAILED as `create` does.
+   */
+  prepare(): void {
+    const image = this.#begun;
+    this.#begun = undefined;
+    if (image === undefined || this.#ready?.image === image) return;
+    const vm = this.#takeReady(image) ?? this.#acquire(image.memory.length);
+    apply(vm.bytes, image.memory, undefined);
+    this.#ready = { image, vm };
+  }
+
+  /** One of another image is put back among those that wait for reuse. */
+  #takeReady(image: Image): Vm | undefined {
+    const ready = this.#ready;
+    this.#ready = undefined;
+    if (ready === undefined || ready.image === image) return ready?.vm;
+    this.#release(ready.vm, ready.image, ready.image.memory.length, false);
+    return undefined;
   }
 
   /** A turn of the resident has ended well. Its memory may have grown, at the expense of others. */

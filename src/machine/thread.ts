@@ -75,6 +75,7 @@ let lingering = false;
 function linger(): void {
   if (lingering || !machine.idle || port === null) return;
   lingering = true;
+  machine.prepare();
   const untilMs = performance.now() + lingerMs;
   while (performance.now() < untilMs) {
     const received: { readonly message: ToThread } | undefined = receiveMessageOnPort(port);
