@@ -65,7 +65,7 @@ const maxInputBytes = 64 * 1024 * 1024;
  * spend more on snapshots than a part of what it spends on its turns.
  */
 const replayBudgetMicros = 20_000;
-const leastTurnsToSnapshots = 10;
+const leastTurnsToSnapshots = 20;
 const tailPageTurns = 1_000;
 
 interface Run {

@@ -20,7 +20,7 @@
  * and lie within it, and the decompressed length is exactly n × 4,100. Anything else is SNAPSHOT_CORRUPT, and the process
  * falls back to an older snapshot or to replaying its journal. Sizes are checked before anything of that size is allocated.
  */
-import { crc32, zstdCompressSync, zstdDecompressSync } from "node:zlib";
+import { constants, crc32, zstdCompressSync, zstdDecompressSync } from "node:zlib";
 import { PerdureError } from "../base/errors.ts";
 import type { Image } from "./image.ts";
 import { pageBytes, wasmPageBytes } from "./pages.ts";
@@ -31,6 +31,8 @@ const magic = 0x4e534450;
 const version = 1;
 const notEncrypted = 0;
 const pageWords = pageBytes / 4;
+/** What differs from the image is mostly zero after the XOR: more effort finds little more. */
+const quickly = { params: { [constants.ZSTD_c_compressionLevel]: 1 } };
 
 export interface Snapshot {
   readonly turn: number;
@@ -41,7 +43,7 @@ export function encodeSnapshot(snapshot: Snapshot, image: Image): Uint8Array {
   const { pages, contents, sizeBytes } = snapshot.delta;
   const body = Buffer.concat([Buffer.from(pages.buffer, pages.byteOffset, pages.byteLength), contents]);
   xorWithImage(body.subarray(4 * pages.length), pages, image);
-  const packed = zstdCompressSync(body);
+  const packed = zstdCompressSync(body, quickly);
   const out = Buffer.alloc(headerBytes + packed.length);
   out.writeUInt32LE(magic, 0);
   out.writeUInt8(version, 4);
