@@ -2,6 +2,7 @@
 import type { StoredLetter } from "../engine/dead-letters.ts";
 import { decodeValue } from "../base/value.ts";
 import type { StoreReader } from "../store/port.ts";
+import { headOf } from "./guest-error.ts";
 import type { Json } from "./json-value.ts";
 import { errorToJson, toJson } from "./json-value.ts";
 import { formatBriefly } from "./outcome.ts";
@@ -38,6 +39,6 @@ export function describeMessage(message: unknown): string {
 
 /** Without its stack. */
 export function describeFailure(error: unknown): string {
-  if (error instanceof Error) return error.message === "" ? error.name : `${error.name}: ${error.message}`;
+  if (error instanceof Error) return headOf(error);
   return typeof error === "string" ? error : error === undefined ? "" : formatBriefly(error);
 }

@@ -33,7 +33,8 @@ export function fullStack(error: Error): string {
   return stack.startsWith(head) ? stack : `${head}\n${stack}`.trimEnd();
 }
 
-function headOf({ name, message }: Error): string {
+/** An error on one line, without its stack. */
+export function headOf({ name, message }: Error): string {
   return message === "" ? name : `${name}: ${message}`;
 }
 

@@ -8,6 +8,7 @@ import type { ProcessRow, StoreReader } from "../store/port.ts";
 import { branches } from "./branches.ts";
 import type { Branch } from "./branches.ts";
 import type { Context } from "./context.ts";
+import { headOf } from "./guest-error.ts";
 import { formatBriefly } from "./outcome.ts";
 import { paintState, stateOf } from "./states.ts";
 import { renderTable } from "./table.ts";
@@ -124,6 +125,5 @@ function now(row: ProcessRow, details: ProcessDetails, nowMs: number, nodeRuns: 
 }
 
 function shown(value: unknown): string {
-  if (value instanceof Error) return value.message === "" ? value.name : `${value.name}: ${value.message}`;
-  return formatBriefly(value);
+  return value instanceof Error ? headOf(value) : formatBriefly(value);
 }

@@ -1,6 +1,7 @@
 /** Why a served program has come to its end, for whoever reads the log of the machine in the morning. */
 import { decodeValue } from "../base/value.ts";
 import { eachProcess } from "../engine/tree.ts";
+import { failureReasons } from "../journal/types.ts";
 import type { ExitReason, Pid } from "../journal/types.ts";
 import type { ProcessRow, StoreReader } from "../store/port.ts";
 import { commandLine } from "./arguments.ts";
@@ -25,15 +26,7 @@ interface Crash {
   readonly error: unknown;
 }
 
-const failures: readonly ExitReason[] = [
-  "error",
-  "exit",
-  "out_of_fuel",
-  "out_of_memory",
-  "stack_overflow",
-  "trap",
-  "killed",
-];
+const failures: readonly ExitReason[] = [...failureReasons, "killed"];
 /** The last ones tell the story. */
 const maxCrashes = 5;
 const maxRead = 50;

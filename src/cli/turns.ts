@@ -4,6 +4,7 @@ import { placeOfMessage } from "../journal/types.ts";
 import type { CommandDigest, Input } from "../journal/types.ts";
 import { decodeValue } from "../base/value.ts";
 import type { Payload } from "../base/value.ts";
+import { headOf } from "./guest-error.ts";
 import { toJson } from "./json-value.ts";
 import type { Json } from "./json-value.ts";
 import { formatBriefly } from "./outcome.ts";
@@ -88,7 +89,7 @@ function argumentsText(args: Payload): string {
 
 function payloadText(payload: Payload): string {
   const value = decodeValue(payload);
-  if (value instanceof Error) return value.message === "" ? value.name : `${value.name}: ${value.message}`;
+  if (value instanceof Error) return headOf(value);
   return value === undefined ? "" : formatBriefly(value);
 }
 

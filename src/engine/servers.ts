@@ -1,4 +1,5 @@
 /** Servers and supervisors as the host holds them: every method is a call. */
+import { callTimeoutMs } from "../guest/otp/call.ts";
 import type { CallTimeout } from "../guest/otp/call.ts";
 import type { Answer, Calls, Method } from "../guest/otp/server-types.ts";
 import type {
@@ -72,9 +73,6 @@ export interface Reach {
   call(method: string, args: readonly unknown[], timeoutMs: number | undefined): Promise<unknown>;
   cast(method: string, args: readonly unknown[]): Promise<void>;
 }
-
-/** 5 seconds, as in OTP. */
-export const callTimeoutMs = 5_000;
 
 /** `members` are what the handle has besides: `pid`, `key`. `timeoutMsOf` reads what `within` is given. */
 export function serverHandle(

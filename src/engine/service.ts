@@ -236,8 +236,7 @@ export class EngineService {
   }
 
   async dropDeadLetter(seq: number): Promise<void> {
-    const [letter] = await this.#store.deadLetters(undefined, seq - 1, 1);
-    if (letter?.seq !== seq) throw noLetter(seq);
+    await findDeadLetter(this.#store, seq);
     await this.#kernel.dropDeadLetter(seq);
   }
 

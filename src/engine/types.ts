@@ -1,5 +1,5 @@
 /** Types that let a caller use a program's own: `Engine.open<typeof import("./app.ts")>(…)`. */
-import type { Server } from "../guest/otp/server.ts";
+import type { InitArgs, Server } from "../guest/otp/server.ts";
 import type { SupervisorSpecification } from "../guest/otp/supervisor/types.ts";
 
 type Callable = (...args: never[]) => unknown;
@@ -20,8 +20,6 @@ export type EntryArgs<P, E extends string> = E extends keyof P
       ? InitArgs<S>
       : unknown[]
   : unknown[];
-
-type InitArgs<S> = S extends { init(...args: infer A): unknown } ? A : [];
 
 export type EntryResult<P, E extends string> = E extends keyof P
   ? P[E] extends (...args: never[]) => infer R

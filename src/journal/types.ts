@@ -26,6 +26,16 @@ export type ExitReason =
   /** The engine's own. The value is text for people. */
   | FatalReason;
 
+/** Ends of a process by its own doing that were not meant: what is reported, and what a supervisor may undo. */
+export const failureReasons: readonly ExitReason[] = [
+  "error",
+  "exit",
+  "out_of_fuel",
+  "out_of_memory",
+  "stack_overflow",
+  "trap",
+];
+
 /** Outcomes that only the host can see. They are inputs, because replay has to apply them at the same place. */
 export type FatalReason = "out_of_fuel" | "out_of_memory" | "stack_overflow" | "trap" | "killed";
 

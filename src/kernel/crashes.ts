@@ -5,8 +5,8 @@
  */
 import type { Clock } from "../base/ports.ts";
 import { decodeValue } from "../base/value.ts";
-import { messageNumber, placeOfMessage } from "../journal/types.ts";
-import type { ExitReason, Input, Pid } from "../journal/types.ts";
+import { failureReasons, messageNumber, placeOfMessage } from "../journal/types.ts";
+import type { Input, Pid } from "../journal/types.ts";
 import type { ProcessExit, StoreReader } from "../store/port.ts";
 import type { Committer } from "./batch.ts";
 import type { Checkpoints } from "./checkpoints.ts";
@@ -29,7 +29,6 @@ export interface CrashesPorts {
   readonly store: Pick<StoreReader, "turns">;
   readonly find: Find;
   activate(pid: Pid): Promise<Live | undefined>;
-  enqueue(live: Live, queued: QueuedInput): void;
   ready(live: Live): void;
 }
 
@@ -39,15 +38,6 @@ export interface CrashedTurn {
   readonly inputs: readonly QueuedInput[];
   readonly outcome: { readonly delivered: number };
 }
-
-const failures: ReadonlySet<ExitReason> = new Set<ExitReason>([
-  "error",
-  "exit",
-  "out_of_fuel",
-  "out_of_memory",
-  "stack_overflow",
-  "trap",
-]);
 
 /** What is set aside. `number`: 0 for the input itself, otherwise that of a message in the mailbox. */
 interface Poison {
@@ -202,7 +192,7 @@ function lastInput({ inputs, outcome }: CrashedTurn): Input | undefined {
 
 /** Its own code did it, not a signal. */
 function isOwnFailure(live: Live, { reason }: ProcessExit, culprit: Input | undefined): boolean {
-  if (!failures.has(reason)) return false;
+  if (!failureReasons.includes(reason)) return false;
   return culprit?.kind !== "exit" || (live.row.trapsExits && culprit.held !== "exit");
 }
 

@@ -18,7 +18,7 @@ import { Attempts } from "./attempts.ts";
 import { Awaited } from "./awaited.ts";
 import { Committer } from "./batch.ts";
 import { closed, exited, idIsName, notOpen, startConflict, toError } from "./errors.ts";
-import { durable, newLive, queueInput, tellDurable } from "./live.ts";
+import { bear, durable, queueInput, tellDurable } from "./live.ts";
 import type { Live, PendingOperation, QueuedInput } from "./live.ts";
 import { Names } from "./names.ts";
 import { Others } from "./others.ts";
@@ -191,30 +191,18 @@ export class Kernel {
     this.#checkOpen();
     if (known !== undefined) return { pid: await this.#startedBefore(known, request), created: false };
     if (this.#names.pidOf(request.pid) !== undefined) throw idIsName(request.pid);
-    const { pid, program, entry, args, argsDigest, env, role = "", label = "" } = request;
-    const startedAtMs = this.#ports.clock.nowMs();
-    const row: ProcessRow = {
-      key: this.#nextKey++,
-      pid,
-      program,
-      entry,
-      argsDigest,
-      state: "running",
-      problem: "",
-      startedAtMs,
-      parent: "",
-      label,
-      role,
-      restarts: 0,
-      held: false,
-      trapsExits: false,
-      life: 1,
-    };
-    const start = queueInput({ kind: "start", entry, args, seed: this.#ports.random.bytes(32), env }, startedAtMs);
-    const live = newLive(row, start);
+    const { child: live, start } = bear(
+      { ...request, parent: "" },
+      {
+        key: this.#nextKey++,
+        atMs: this.#ports.clock.nowMs(),
+        seed: this.#ports.random.bytes(32),
+        env: request.env,
+      },
+    );
     this.#registry.add(live);
     await this.#submit(live, start);
-    return { pid, created: true };
+    return { pid: request.pid, created: true };
   }
 
   async #startedBefore(found: Live | ProcessRow, request: StartRequest): Promise<Pid> {

@@ -45,13 +45,15 @@ export interface PendingTimer {
   fired: boolean;
 }
 
-/** A process that another one starts. */
+/** A process that is started: by another one, or from outside (`parent` is ""). */
 export interface Birth extends SpawnOptions {
   readonly pid: Pid;
   readonly program: string;
   readonly entry: string;
   readonly args: Payload;
   readonly parent: Pid;
+  /** Set where a repeated start has to agree with it. */
+  readonly argsDigest?: string;
 }
 
 /** What ties a process to others, by their keys. */
@@ -133,6 +135,42 @@ export function newLive(row: ProcessRow, start?: QueuedInput): Live {
     queued: false,
     lastActiveMs: row.startedAtMs,
   };
+}
+
+/** What only the node can give a new process. */
+export interface Cradle {
+  readonly key: ProcessKey;
+  readonly atMs: number;
+  readonly seed: Uint8Array;
+  readonly env: Readonly<Record<string, string>>;
+}
+
+/** A new process and its first input. Neither is staged. */
+export function bear(
+  birth: Birth,
+  { key, atMs, seed, env }: Cradle,
+): { readonly child: Live; readonly start: QueuedInput } {
+  const { pid, program, entry, args, parent, argsDigest = "" } = birth;
+  const { label = "", role = "", restarts = 0, held = false } = birth;
+  const row: ProcessRow = {
+    key,
+    pid,
+    program,
+    entry,
+    argsDigest,
+    state: "running",
+    problem: "",
+    startedAtMs: atMs,
+    parent,
+    label,
+    role,
+    restarts,
+    held,
+    trapsExits: false,
+    life: 1,
+  };
+  const start = queueInput({ kind: "start", entry, args, seed, env }, atMs);
+  return { child: newLive(row, start), start };
 }
 
 export function queueInput(

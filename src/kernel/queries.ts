@@ -13,7 +13,7 @@ import type { LoadRequest, Machine, QueryOutcome, QueryRequest } from "../machin
 import { broken, exited, toError } from "./errors.ts";
 import type { Live, QueuedInput } from "./live.ts";
 import type { KernelEvents } from "./ports.ts";
-import { describeDivergence } from "./runs.ts";
+import { describeDivergence, passOver } from "./runs.ts";
 import type { Runs } from "./runs.ts";
 
 /** A call that may be answered without a turn. */
@@ -256,12 +256,7 @@ export class Queries {
           detail: "The thread that ran it ended, again and again.",
         });
       case "damaged-snapshot":
-        live.damagedSnapshots.add(outcome.turn);
-        this.#ports.events.notice({
-          kind: "snapshot-damaged",
-          pid: live.row.pid,
-          message: `The snapshot of turn ${outcome.turn} is passed over: ${outcome.detail}`,
-        });
+        passOver(live, outcome, this.#ports.events);
         query.attempts = 0;
         return void line.waiting.unshift(query);
       case "diverged":

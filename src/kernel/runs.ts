@@ -271,12 +271,7 @@ export class Runs {
       case "absent":
         return this.#again(live, inputs);
       case "damaged-snapshot":
-        live.damagedSnapshots.add(outcome.turn);
-        this.#ports.events.notice({
-          kind: "snapshot-damaged",
-          pid: live.row.pid,
-          message: `The snapshot of turn ${outcome.turn} is passed over: ${outcome.detail}`,
-        });
+        passOver(live, outcome, this.#ports.events);
         return this.#again(live, inputs);
       case "diverged":
         return this.#broken(live, describeDivergence(outcome.divergence));
@@ -451,6 +446,15 @@ function stretchesOf({ lastTurn, restores }: Live): { readonly from: number; rea
     to = begun.from;
   }
 }
+
+/** Another snapshot, or all of the journal, will do. */
+export function passOver(live: Live, { turn, detail }: Damage, events: Pick<KernelEvents, "notice">): void {
+  live.damagedSnapshots.add(turn);
+  const message = `The snapshot of turn ${turn} is passed over: ${detail}`;
+  events.notice({ kind: "snapshot-damaged", pid: live.row.pid, message });
+}
+
+type Damage = Extract<TurnOutcome, { kind: "damaged-snapshot" }>;
 
 export function describeDivergence({ turn, index, expected, actual }: Divergence): string {
   const show = (command: Divergence["expected"]): string =>

@@ -8,7 +8,7 @@ import { encodeValue } from "../base/value.ts";
 import type { Payload } from "../base/value.ts";
 import { commandDigest } from "../journal/digest.ts";
 import type { Command, Input, Pid, SpawnOptions } from "../journal/types.ts";
-import type { ProcessExit, ProcessKey, ProcessRow, StoreReader, TimerRow } from "../store/port.ts";
+import type { ProcessExit, ProcessKey, StoreReader, TimerRow } from "../store/port.ts";
 import { Answers } from "./answers.ts";
 import type { Attempts } from "./attempts.ts";
 import type { Committer } from "./batch.ts";
@@ -17,7 +17,7 @@ import { Crashes } from "./crashes.ts";
 import { turnEffects } from "./effects.ts";
 import type { Act, FinishedTurn, TurnEffects } from "./effects.ts";
 import { exited } from "./errors.ts";
-import { newLive, queueInput, tellDurable } from "./live.ts";
+import { bear, queueInput, tellDurable } from "./live.ts";
 import type { Birth, Live, QueuedInput } from "./live.ts";
 import type { Names } from "./names.ts";
 import { Peers } from "./peers.ts";
@@ -97,7 +97,6 @@ export class Turns {
       store,
       find: this.#peers.find,
       activate: (pid) => registry.activateIfAlive(pid),
-      enqueue: ports.enqueue,
       ready: ports.ready,
     });
     this.#answers = new Answers({
@@ -219,28 +218,9 @@ export class Turns {
   }
 
   /** Its row goes with the commit being staged; it may run before that, but nothing of it is committed earlier. */
-  create({ pid, program, entry, args, parent, label = "", role = "", restarts = 0, held = false }: Birth): Live {
-    const startedAtMs = this.#ports.clock.nowMs();
-    const row: ProcessRow = {
-      key: this.#ports.newKey(),
-      pid,
-      program,
-      entry,
-      argsDigest: "",
-      state: "running",
-      problem: "",
-      startedAtMs,
-      parent,
-      label,
-      role,
-      restarts,
-      held,
-      trapsExits: false,
-      life: 1,
-    };
-    const seed = this.#ports.random.bytes(32);
-    const start = queueInput({ kind: "start", entry, args, seed, env: this.#ports.env() }, startedAtMs);
-    const child = newLive(row, start);
+  create(birth: Birth): Live {
+    const { clock, random, env, newKey } = this.#ports;
+    const { child, start } = bear(birth, { key: newKey(), atMs: clock.nowMs(), seed: random.bytes(32), env: env() });
     this.#ports.registry.add(child);
     // The row, and the start with it unless a turn takes it in the same commit.
     stageMessage(this.#ports.committer.stage, child, start);

@@ -4,7 +4,7 @@
  */
 import type { Payload } from "../base/value.ts";
 import type { Command } from "../journal/types.ts";
-import { decodeCommand, dispatchKind } from "./protocol.ts";
+import { dispatchKind } from "./protocol.ts";
 import type { QueryOutcome, QueryRequest } from "./port.ts";
 import type { Slices, Stop } from "./scheduler.ts";
 import { classify, Commands, head, settle, stopFor } from "./turn.ts";
@@ -23,13 +23,7 @@ export function runQuery(
   vm.nowMs = timeMs;
   return new Promise((resolve) => {
     const stop: Stop = (reason, detail) => resolve({ kind: "fatal", reason, detail });
-    vm.hooks = {
-      interrupt: () => slices.interrupt(stop),
-      emit(kind, number, a, b, chunks) {
-        commands.count(a, b, chunks);
-        commands.add(decodeCommand(kind, number, a, b, chunks));
-      },
-    };
+    vm.hooks = commands.hooks(slices, stop);
     const run = async (): Promise<void> => {
       const word = await ask(vm, body);
       // Preludes that know no queries fail at them, as at any input they do not know.

@@ -7,7 +7,7 @@ import { decodeCommand, dispatchKind } from "./protocol.ts";
 import type { Image } from "./image.ts";
 import type { Slices, Stop } from "./scheduler.ts";
 import { jobsPerInterrupt, OutOfMemory } from "./vm.ts";
-import type { Completion, Vm } from "./vm.ts";
+import type { Completion, Vm, VmHooks } from "./vm.ts";
 
 export interface TurnTask {
   readonly pid: Pid;
@@ -51,6 +51,17 @@ export class Commands {
     return this.#exited;
   }
 
+  /** What a guest's code is given while these are its commands. */
+  hooks(slices: Slices, stop: Stop): VmHooks {
+    return {
+      interrupt: () => slices.interrupt(stop),
+      emit: (kind, number, a, b, chunks) => {
+        this.count(a, b, chunks);
+        this.add(decodeCommand(kind, number, a, b, chunks));
+      },
+    };
+  }
+
   add(command: Command): void {
     if (this.#exited) throw new GuestStop("trap", `The process issued the command "${command.kind}" after its exit.`);
     this.list.push(command);
@@ -82,13 +93,7 @@ export function runTurn(
   vm.nowMs = task.timeMs;
   return new Promise((resolve) => {
     const stop: Stop = (reason, detail) => resolve({ kind: "fatal", input, reason, detail });
-    vm.hooks = {
-      interrupt: () => slices.interrupt(stop),
-      emit(kind, number, a, b, chunks) {
-        commands.count(a, b, chunks);
-        commands.add(decodeCommand(kind, number, a, b, chunks));
-      },
-    };
+    vm.hooks = commands.hooks(slices, stop);
     const run = async (): Promise<void> => {
       for (const [index, next] of task.inputs.entries()) {
         if (commands.exited) break;

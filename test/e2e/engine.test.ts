@@ -1,20 +1,11 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { Engine, isPerdureError } from "perdure/engine";
-import type { PerdureError, ProcessHandle } from "perdure/engine";
+import { Engine } from "perdure/engine";
+import type { ProcessHandle } from "perdure/engine";
 import { common, open, shared, storeFile } from "./support/engine.ts";
+import { failure } from "./support/failure.ts";
 import { eventually } from "./support/wait.ts";
-
-/** The error that a promise rejects with. */
-async function failure(promise: Promise<unknown>): Promise<PerdureError> {
-  const error: unknown = await promise.then(
-    (value) => assert.fail(`it gave ${JSON.stringify(value)}`),
-    (thrown: unknown) => thrown,
-  );
-  assert.ok(isPerdureError(error), String(error));
-  return error;
-}
 
 describe("start", () => {
   test("runs an entry to its result, by name or by path and name", async () => {

@@ -1,12 +1,10 @@
 /** Read-only methods called from the host: they take no turn and leave nothing behind. */
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import path from "node:path";
 import { test } from "node:test";
 import type { TestContext } from "node:test";
-import { Engine, isPerdureError, Refusal } from "perdure/engine";
-import type { PerdureError } from "perdure/engine";
+import { Engine, Refusal } from "perdure/engine";
+import { storeFile } from "./support/engine.ts";
+import { failure } from "./support/failure.ts";
 
 // oxlint-disable-next-line typescript/consistent-type-imports
 type App = typeof import("../fixtures/servers/readers.ts");
@@ -23,23 +21,8 @@ async function open(t: TestContext, store = "memory:", fuelInterrupts?: number):
   return engine;
 }
 
-function storeFile(t: TestContext): string {
-  const folder = mkdtempSync(path.join(tmpdir(), "perdure-queries-"));
-  t.after(() => rmSync(folder, { recursive: true, force: true }));
-  return path.join(folder, "store.db");
-}
-
 async function turnsOf(engine: Engine<App>, pid: string): Promise<number> {
   return (await engine.get(pid).history({ limit: 1000 })).length;
-}
-
-async function failure(promise: Promise<unknown>): Promise<PerdureError> {
-  const error: unknown = await promise.then(
-    (value) => assert.fail(`it gave ${JSON.stringify(value)}`),
-    (thrown: unknown) => thrown,
-  );
-  assert.ok(isPerdureError(error), String(error));
-  return error;
 }
 
 test("a read-only method is answered without a turn, from the first call on, and sees what was called and cast before", async (t) => {

@@ -1,13 +1,12 @@
 /** Servers, supervisors and what an operator does with processes, from the host. */
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import path from "node:path";
 import { describe, test } from "node:test";
 import type { TestContext } from "node:test";
-import { Engine, isPerdureError, Refusal } from "perdure/engine";
-import type { PerdureError, ProcessTree } from "perdure/engine";
+import { Engine, Refusal } from "perdure/engine";
+import type { ProcessTree } from "perdure/engine";
 import { eventually } from "./support/wait.ts";
+import { storeFile } from "./support/engine.ts";
+import { failure } from "./support/failure.ts";
 
 // As the README does it.
 // oxlint-disable-next-line typescript/consistent-type-imports
@@ -22,22 +21,6 @@ async function open(t: TestContext, store = "memory:"): Promise<Engine<App>> {
   });
   t.after(() => engine.close());
   return engine;
-}
-
-function storeFile(t: TestContext): string {
-  const folder = mkdtempSync(path.join(tmpdir(), "perdure-servers-"));
-  t.after(() => rmSync(folder, { recursive: true, force: true }));
-  return path.join(folder, "store.db");
-}
-
-/** The error that a promise rejects with. */
-async function failure(promise: Promise<unknown>): Promise<PerdureError> {
-  const error: unknown = await promise.then(
-    (value) => assert.fail(`it gave ${JSON.stringify(value)}`),
-    (thrown: unknown) => thrown,
-  );
-  assert.ok(isPerdureError(error), String(error));
-  return error;
 }
 
 describe("a server by key", () => {
