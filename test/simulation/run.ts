@@ -4,7 +4,8 @@
  */
 import { Simulation } from "./simulation.ts";
 import { TreeSimulation } from "./trees/simulation.ts";
-import type { RunResult, Sabotage } from "./simulation.ts";
+import type { RunResult } from "./simulated-run.ts";
+import type { Sabotage } from "./simulation.ts";
 
 /** What the processes of a run do: go through programs of steps, or build trees and fail in them. */
 export type RunKind = "steps" | "trees";

@@ -5,6 +5,8 @@
 import type { Pid } from "../../src/journal/types.ts";
 import type { TurnRequest } from "../../src/machine/port.ts";
 import type { CommitBatch } from "../../src/store/port.ts";
+import { patienceMs, pollMs, SimulatedRun } from "./simulated-run.ts";
+import type { Tally } from "./simulated-run.ts";
 import { MemoryStore } from "../../src/store/memory/index.ts";
 import { Callers } from "./callers.ts";
 import { Dice } from "./dice.ts";
@@ -17,8 +19,6 @@ import { Outside } from "./outside.ts";
 import { SimulatedProcess } from "./process.ts";
 import type { Program } from "./program.ts";
 import { Settlement } from "./settle.ts";
-import { Timeline } from "./timeline.ts";
-import { Trace } from "./trace.ts";
 import { Visible } from "./visible.ts";
 
 /** What is done behind the kernel's back. */
@@ -26,26 +26,7 @@ export interface Sabotage {
   commit(batch: CommitBatch): CommitBatch;
 }
 
-export interface RunResult {
-  readonly seed: number;
-  /** What went wrong; undefined if nothing did. */
-  readonly problem: string | undefined;
-  readonly steps: number;
-  readonly turns: number;
-  readonly nodes: number;
-  /** Two runs of one seed have the same. */
-  readonly fingerprint: string;
-}
-
-const pollMs = 100;
-/** Calm for so long, a run must have come to its end. */
-const patienceMs = 300_000;
-/** More than any run takes whose clock moves on. */
-const maxSteps = 200_000;
-
-export class Simulation {
-  readonly #seed: number;
-  readonly #timeline = new Timeline();
+export class Simulation extends SimulatedRun {
   readonly #plan: Dice;
   readonly #dice: Dice;
   readonly #faults: Faults;
@@ -55,7 +36,6 @@ export class Simulation {
   readonly #outside: Outside;
   readonly #callers: Callers;
   readonly #visible: Visible;
-  readonly #trace: Trace;
   readonly #unloadable = new Set<Pid>();
   /** Processes that may turn out to be broken. */
   readonly #beyondHelp = new Set<Pid>();
@@ -63,20 +43,17 @@ export class Simulation {
   readonly #nodes: Nodes;
   #calmSinceMs = Infinity;
   #rounds: number;
-  #problem: string | undefined;
-  #over = false;
 
   constructor(seed: number, traceLength: number, sabotage?: Sabotage) {
-    this.#seed = seed;
-    this.#trace = new Trace(traceLength);
+    super(seed, traceLength);
     this.#plan = new Dice(seed, "plan");
     this.#dice = new Dice(seed, "chance");
     this.#faults = new Faults(drawProfile(this.#plan), new Dice(seed, "faults"));
     this.#programs = new Map(generatePrograms(this.#plan).map((program) => [program.pid, program]));
     this.#rounds = this.#plan.int(0, 1);
     const complain = (problem: string): void => this.complain(problem);
-    const note = (what: string, ...facts: readonly unknown[]): void => this.#note(what, ...facts);
-    const common = { timeline: this.#timeline, programs: this.#programs, dice: this.#dice, complain, note };
+    const note = (what: string, ...facts: readonly unknown[]): void => this.note(what, ...facts);
+    const common = { timeline: this.timeline, programs: this.#programs, dice: this.#dice, complain, note };
     this.#ledger = new Ledger(this.#disk, {
       ...common,
       mayBeMissing: (pid, stream, number) => this.#callers.mayBeMissing(pid, stream, number),
@@ -108,7 +85,7 @@ export class Simulation {
         heap: ({ pid, number }: TurnRequest, from: number) => ledger.heap(pid, number, from),
       },
       events: this.#visible,
-      ran: (pid: Pid, turn: number) => void this.#ranAtMs.set(`${pid} ${turn}`, this.#timeline.nowMs),
+      ran: (pid: Pid, turn: number) => void this.#ranAtMs.set(`${pid} ${turn}`, this.timeline.nowMs),
       saidFatal: (pid: Pid) => void this.#visible.fatal.add(pid),
     };
     this.#nodes = new Nodes({
@@ -123,50 +100,15 @@ export class Simulation {
     this.#begin();
   }
 
-  #note(what: string, ...facts: readonly unknown[]): void {
-    this.#trace.add(this.#timeline.nowMs, this.#timeline.steps, what, facts);
-  }
-
   #model(pid: Pid, snapshot: Uint8Array | undefined): SimulatedProcess | undefined {
     const program = this.#programs.get(pid);
     if (program === undefined) return undefined;
     return new SimulatedProcess(program, (problem) => this.complain(`${pid}, rebuilt: ${problem}`), snapshot);
   }
 
-  /** Lets one thing happen. False when the run is over. */
-  step(): boolean {
-    if (this.#over || this.#problem !== undefined) return false;
-    if (this.#timeline.steps >= maxSteps) this.complain("so much has happened, and the run has not come to its end");
-    try {
-      if (!this.#timeline.step()) this.complain("nothing is left to happen, and the run has not come to its end");
-    } catch (error) {
-      this.complain(`something was thrown: ${error instanceof Error ? error.stack : String(error)}`);
-    }
-    return true;
-  }
-
-  complain(problem: string): void {
-    this.#problem ??= `after ${this.#timeline.nowMs} ms, at step ${this.#timeline.steps}: ${problem}`;
-  }
-
-  get result(): RunResult {
-    const { steps, wallMs } = this.#timeline;
+  protected tally(): Tally {
     const { turns, commits } = this.#ledger;
-    const fingerprint = [
-      steps,
-      wallMs,
-      turns,
-      commits,
-      this.#nodes.count,
-      this.#disk.logs.length,
-      this.#dice.next(),
-    ].join(" ");
-    return { seed: this.#seed, problem: this.#problem, steps, turns, nodes: this.#nodes.count, fingerprint };
-  }
-
-  /** The last events, in words. */
-  get trace(): readonly string[] {
-    return this.#trace.lines;
+    return { turns, commits, nodes: this.#nodes.count, logs: this.#disk.logs.length, dice: this.#dice };
   }
 
   // -- the plan -------------------------------------------------------------------------------------------------
@@ -175,7 +117,7 @@ export class Simulation {
     this.#disk.programs.set("program", {
       hash: "program",
       file: "program.ts",
-      createdAtMs: this.#timeline.wallMs,
+      createdAtMs: this.timeline.wallMs,
       bundle: "",
       sourceMap: "",
       prelude: "",
@@ -192,8 +134,8 @@ export class Simulation {
       this.#jump(this.#plan.pick([-1, 1]) * this.#plan.pick([30, 1_000, 60_000, 7_200_000])),
     );
     if (hurryMs > 0)
-      for (let atMs = hurryMs; atMs < chaosMs; atMs += hurryMs) this.#timeline.after(atMs, () => this.#jump(2_500));
-    this.#timeline.after(chaosMs, () => this.#calm());
+      for (let atMs = hurryMs; atMs < chaosMs; atMs += hurryMs) this.timeline.after(atMs, () => this.#jump(2_500));
+    this.timeline.after(chaosMs, () => this.#calm());
   }
 
   #sometimes(count: number, fn: () => void): void {
@@ -201,7 +143,7 @@ export class Simulation {
   }
 
   #at(withinMs: number, fn: () => void): void {
-    this.#timeline.after(this.#plan.int(0, withinMs), fn);
+    this.timeline.after(this.#plan.int(0, withinMs), fn);
   }
 
   #planProcess(program: Program, chaosMs: number): void {
@@ -214,7 +156,7 @@ export class Simulation {
     }
     const startAtMs = plan.delay(0, chaosMs);
     const twice = plan.chance(0.1);
-    this.#timeline.after(startAtMs, () => {
+    this.timeline.after(startAtMs, () => {
       callers.start(program);
       if (twice) callers.start(program);
     });
@@ -238,30 +180,30 @@ export class Simulation {
     const alive = [...this.#ledger.accounts].filter(({ pid, turns }) => turns > 0 && !this.#ledger.exited(pid));
     if (alive.length === 0) return;
     const { key, pid, turns } = this.#plan.pick(alive);
-    this.#note("rot", pid);
+    this.note("rot", pid);
     this.#beyondHelp.add(pid);
     this.#disk.rot(key, this.#plan.int(1, turns));
   }
 
   #jump(byMs: number): void {
-    this.#note("clock", byMs);
-    this.#timeline.jump(byMs);
+    this.note("clock", byMs);
+    this.timeline.jump(byMs);
   }
 
   // -- calm -----------------------------------------------------------------------------------------------------
 
   #calm(): void {
     this.#faults.over = true;
-    this.#calmSinceMs = this.#timeline.nowMs;
+    this.#calmSinceMs = this.timeline.nowMs;
     // What was to happen by a clock that has been set back since would be hours away.
-    this.#jump(this.#timeline.highestOffsetMs - this.#timeline.offsetMs);
+    this.#jump(this.timeline.highestOffsetMs - this.timeline.offsetMs);
     this.#settle();
   }
 
   #settle(): void {
     const node = this.#nodes.current;
-    const again = (): void => void this.#timeline.after(pollMs, () => this.#settle());
-    const isLate = this.#timeline.nowMs - this.#calmSinceMs > patienceMs;
+    const again = (): void => void this.timeline.after(pollMs, () => this.#settle());
+    const isLate = this.timeline.nowMs - this.#calmSinceMs > patienceMs;
     if (node?.kernel === undefined)
       return isLate ? this.complain("it has been calm for long, and no node is open") : again();
     const settlement = new Settlement(
@@ -269,7 +211,7 @@ export class Simulation {
         ledger: this.#ledger,
         outside: this.#outside,
         callers: this.#callers,
-        timeline: this.#timeline,
+        timeline: this.timeline,
         beyondHelp: this.#beyondHelp,
       },
       node,
@@ -293,6 +235,6 @@ export class Simulation {
       const problem = checkExit(program, exit, this.#callers.wishes(account.pid), this.#visible.fatal.has(account.pid));
       if (problem !== undefined) this.complain(problem);
     }
-    this.#over = true;
+    this.finish();
   }
 }

@@ -3,15 +3,15 @@
  * that come and go. First everything goes wrong that can; then it is calm, and whatever is owed has to happen.
  */
 import type { Pid } from "../../../src/journal/types.ts";
+import { patienceMs, pollMs, SimulatedRun } from "../simulated-run.ts";
+import type { Tally } from "../simulated-run.ts";
 import { MemoryStore } from "../../../src/store/memory/index.ts";
 import { Dice } from "../dice.ts";
 import { drawProfile, Faults } from "../faults.ts";
 import { WatchedDisk } from "../ledger.ts";
 import { Nodes } from "../nodes.ts";
 import { Outside } from "../outside.ts";
-import type { RunResult, Sabotage } from "../simulation.ts";
-import { Timeline } from "../timeline.ts";
-import { Trace } from "../trace.ts";
+import type { Sabotage } from "../simulation.ts";
 import { Visible } from "../visible.ts";
 import { TreeCallers } from "./callers.ts";
 import { TreeLedger } from "./ledger.ts";
@@ -20,14 +20,9 @@ import { drawTemper } from "./program.ts";
 import type { Temper } from "./program.ts";
 import { checkBeliefs, TreeSettlement } from "./settle.ts";
 
-const pollMs = 100;
-const patienceMs = 300_000;
-const maxSteps = 200_000;
 const maxProcesses = 400;
 
-export class TreeSimulation {
-  readonly #seed: number;
-  readonly #timeline = new Timeline();
+export class TreeSimulation extends SimulatedRun {
   readonly #plan: Dice;
   readonly #dice: Dice;
   readonly #faults: Faults;
@@ -37,24 +32,20 @@ export class TreeSimulation {
   readonly #outside: Outside;
   readonly #callers: TreeCallers;
   readonly #nodes: Nodes;
-  readonly #trace: Trace;
   #calmSinceMs = Infinity;
   #rounds: number;
-  #problem: string | undefined;
-  #over = false;
 
   constructor(seed: number, traceLength: number, sabotage?: Sabotage) {
-    this.#seed = seed;
-    this.#trace = new Trace(traceLength);
+    super(seed, traceLength);
     this.#plan = new Dice(seed, "tree plan");
     this.#dice = new Dice(seed, "chance");
     this.#faults = new Faults(drawProfile(this.#plan), new Dice(seed, "faults"));
     this.#temper = drawTemper(this.#plan);
     this.#rounds = this.#plan.int(0, 1);
     const complain = (problem: string): void => this.complain(problem);
-    const note = (what: string, ...facts: readonly unknown[]): void => this.#note(what, ...facts);
+    const note = (what: string, ...facts: readonly unknown[]): void => this.note(what, ...facts);
     const common = {
-      timeline: this.#timeline,
+      timeline: this.timeline,
       dice: this.#dice,
       complain,
       note,
@@ -92,42 +83,9 @@ export class TreeSimulation {
     this.#begin();
   }
 
-  /** Lets one thing happen. False when the run is over. */
-  step(): boolean {
-    if (this.#over || this.#problem !== undefined) return false;
-    if (this.#timeline.steps >= maxSteps) this.complain("so much has happened, and the run has not come to its end");
-    try {
-      if (!this.#timeline.step()) this.complain("nothing is left to happen, and the run has not come to its end");
-    } catch (error) {
-      this.complain(`something was thrown: ${error instanceof Error ? error.stack : String(error)}`);
-    }
-    return true;
-  }
-
-  complain(problem: string): void {
-    this.#problem ??= `after ${this.#timeline.nowMs} ms, at step ${this.#timeline.steps}: ${problem}`;
-  }
-
-  get result(): RunResult {
-    const { steps, wallMs } = this.#timeline;
+  protected tally(): Tally {
     const { turns, commits } = this.#ledger;
-    const parts = [steps, wallMs, turns, commits, this.#nodes.count, this.#disk.logs.length, this.#dice.next()];
-    return {
-      seed: this.#seed,
-      problem: this.#problem,
-      steps,
-      turns,
-      nodes: this.#nodes.count,
-      fingerprint: parts.join(" "),
-    };
-  }
-
-  get trace(): readonly string[] {
-    return this.#trace.lines;
-  }
-
-  #note(what: string, ...facts: readonly unknown[]): void {
-    this.#trace.add(this.#timeline.nowMs, this.#timeline.steps, what, facts);
+    return { turns, commits, nodes: this.#nodes.count, logs: this.#disk.logs.length, dice: this.#dice };
   }
 
   // -- the plan -------------------------------------------------------------------------------------------------
@@ -137,7 +95,7 @@ export class TreeSimulation {
     this.#disk.programs.set("program", {
       hash: "program",
       file: "program.ts",
-      createdAtMs: this.#timeline.wallMs,
+      createdAtMs: this.timeline.wallMs,
       ...blank,
     });
     this.#nodes.open();
@@ -150,35 +108,35 @@ export class TreeSimulation {
     for (let i = plan.int(0, 3); i > 0; i--)
       this.#someone(chaosMs, (pid) => this.#callers.control(pid, plan.pick(["pause", "resume"])));
     const sometimes = (times: number, fn: () => void): void => {
-      for (let i = 0; i < times; i++) this.#timeline.after(plan.int(0, chaosMs), fn);
+      for (let i = 0; i < times; i++) this.timeline.after(plan.int(0, chaosMs), fn);
     };
     sometimes(crashes, () => this.#nodes.current?.die("at any time"));
     sometimes(closings, () => this.#nodes.current?.close(plan.pick([0, 5, 1_000])));
     sometimes(fencings, () => this.#nodes.current?.usurp());
     sometimes(jumps, () => this.#jump(plan.pick([-1, 1]) * plan.pick([30, 1_000, 60_000, 7_200_000])));
-    this.#timeline.after(chaosMs, () => this.#calm());
+    this.timeline.after(chaosMs, () => this.#calm());
   }
 
   /** At some time, to one of those who live then. */
   #someone(withinMs: number, fn: (pid: Pid) => void): void {
-    this.#timeline.after(this.#plan.int(0, withinMs), () => {
+    this.timeline.after(this.#plan.int(0, withinMs), () => {
       const alive = [...this.#ledger.accounts].filter(({ member }) => member.alive);
       if (alive.length > 0) fn(this.#plan.pick(alive).pid);
     });
   }
 
   #jump(byMs: number): void {
-    this.#note("clock", byMs);
-    this.#timeline.jump(byMs);
+    this.note("clock", byMs);
+    this.timeline.jump(byMs);
   }
 
   // -- calm -----------------------------------------------------------------------------------------------------
 
   #calm(): void {
     this.#faults.over = true;
-    this.#calmSinceMs = this.#timeline.nowMs;
+    this.#calmSinceMs = this.timeline.nowMs;
     // What was to happen by a clock that has been set back since would be hours away.
-    this.#jump(this.#timeline.highestOffsetMs - this.#timeline.offsetMs);
+    this.#jump(this.timeline.highestOffsetMs - this.timeline.offsetMs);
     this.#settle();
   }
 
@@ -190,15 +148,15 @@ export class TreeSimulation {
 
   #settle(): void {
     const node = this.#nodes.current;
-    const again = (): void => void this.#timeline.after(pollMs, () => this.#settle());
-    const isLate = this.#timeline.nowMs - this.#calmSinceMs > patienceMs;
+    const again = (): void => void this.timeline.after(pollMs, () => this.#settle());
+    const isLate = this.timeline.nowMs - this.#calmSinceMs > patienceMs;
     if (node?.kernel === undefined)
       return isLate ? this.complain("it has been calm for long, and no node is open") : again();
     const world = {
       ledger: this.#ledger,
       outside: this.#outside,
       callers: this.#callers,
-      timeline: this.#timeline,
+      timeline: this.timeline,
       timerDueMs: (account: Account, number: number) => this.#timerDueMs(account, number),
     };
     const settlement = new TreeSettlement(world, node);
@@ -225,6 +183,6 @@ export class TreeSimulation {
       if (problem !== undefined) this.complain(problem);
     }
     if ([...this.#ledger.accounts].length > maxProcesses) this.complain("there are too many processes for a run");
-    this.#over = true;
+    this.finish();
   }
 }
