@@ -3,12 +3,18 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { errorToJson, toJson } from "./json-value.ts";
 
+/** JSON's writer makes a plain zero of it, wherever it stands. */
+function holdsNegativeZero(value: unknown): boolean {
+  if (typeof value !== "object" || value === null) return Object.is(value, -0);
+  return Object.values(value).some(holdsNegativeZero);
+}
+
 test("what JSON has stays what it is", () => {
   fc.assert(
     fc.property(fc.jsonValue(), (value) => {
       // The two things JSON's own reader can make that its writer cannot, or that would be taken for something else.
       const text = JSON.stringify(value);
-      fc.pre(!text.includes('"$') && !/-0(?![.\d])/.test(text) && !Object.is(value, -0));
+      fc.pre(!text.includes('"$') && !/-0(?![.\d])/.test(text) && !holdsNegativeZero(value));
       assert.deepEqual(JSON.parse(JSON.stringify(toJson(value))), JSON.parse(text));
     }),
   );

@@ -17,6 +17,8 @@ export type ToThread =
   | { readonly kind: "run-text"; readonly text: string }
   | { readonly kind: "query"; readonly request: QueryRequest }
   | { readonly kind: "snapshot" | "kill" | "drop"; readonly process: ProcessKey }
+  /** The thread ends itself, at a moment when that is safe. */
+  | { readonly kind: "close" }
   | { readonly kind: "answer"; readonly subject: string; readonly value: unknown }
   | { readonly kind: "refusal"; readonly subject: string; readonly message: string };
 

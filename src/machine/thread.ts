@@ -104,6 +104,9 @@ function handle(message: ToThread): void {
       return machine.kill(message.process);
     case "drop":
       return machine.drop(message.process);
+    case "close":
+      // Of this thread, not of the node.
+      return process.exit();
     case "answer":
       return answered(message.subject)?.resolve(message.value as never);
     case "refusal":

@@ -42,6 +42,8 @@ const hungShare = 0.7;
 const looksAtMost = 120 * looks;
 /** What took less than a second the first time may take longer on a busy host. */
 const looksInReplay = 30 * looks;
+/** How long a thread may take to end itself. One that hangs never does. */
+const leaveMs = 500;
 /** A thread that dies by itself so often within a minute is beyond help. */
 const deathsAMinute = 5;
 
@@ -108,7 +110,21 @@ class GuestThread {
   async close(): Promise<void> {
     this.#closed = true;
     this.#stopWatching();
+    await this.#leave(this.#worker);
     await this.#worker.terminate();
+  }
+
+  /**
+   * The thread is asked to end itself, and given a moment for it. Terminated in the midst of making a compressor, it would take
+   * the whole of Node along ("close before init").
+   */
+  async #leave(worker: Worker): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    worker.once("exit", () => resolve());
+    worker.postMessage({ kind: "close" } satisfies ToThread);
+    const cancel = this.#options.clock.after(leaveMs, resolve);
+    await promise;
+    cancel();
   }
 
   #spawn(): Worker {
