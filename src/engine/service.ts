@@ -104,9 +104,9 @@ export class EngineService {
     for (const program of (await this.#store.programs()).reverse()) this.#versions.add(program);
     this.#calls = new Calls({
       clock,
-      locate: (to) => this.#kernel.whereis(to) ?? to,
-      send: (pid, body) => this.#kernel.send(pid, body),
-      query: (pid, call) => this.#kernel.query(pid, call),
+      locate: (to) => this.#kernel.outside.whereis(to) ?? to,
+      send: (pid, body) => this.#kernel.outside.send(pid, body),
+      query: (pid, call) => this.#kernel.outside.query(pid, call),
     });
     this.#kernel = await Kernel.open({
       store: this.#store,
@@ -176,7 +176,7 @@ export class EngineService {
   }
 
   async start(call: StartCall): Promise<{ readonly pid: Pid; readonly created: boolean }> {
-    return await this.#kernel.start({ ...call, argsDigest: argsDigest(call.entry, call.args) });
+    return await this.#kernel.outside.start({ ...call, argsDigest: argsDigest(call.entry, call.args) });
   }
 
   /** Gets or starts the server of a key: the process that guests find by the same entry and key. */
@@ -194,28 +194,35 @@ export class EngineService {
   }
 
   send(pid: Pid, body: Payload): Promise<void> {
-    return this.#kernel.send(pid, body);
+    return this.#kernel.outside.send(pid, body);
   }
 
   cancel(pid: Pid, reason: string): Promise<void> {
-    return this.#kernel.cancel(pid, reason);
+    return this.#kernel.outside.cancel(pid, reason);
   }
 
   shutdown(pid: Pid): Promise<void> {
     const value = encodeValue(undefined);
-    return this.#kernel.deliver(pid, { kind: "exit", from: "", reason: "shutdown", value, linked: false, held: "" });
+    return this.#kernel.outside.deliver(pid, {
+      kind: "exit",
+      from: "",
+      reason: "shutdown",
+      value,
+      linked: false,
+      held: "",
+    });
   }
 
   kill(pid: Pid): Promise<void> {
-    return this.#kernel.kill(pid);
+    return this.#kernel.outside.kill(pid);
   }
 
   control(pid: Pid, kind: "pause" | "resume"): Promise<boolean> {
-    return this.#kernel.control(pid, kind);
+    return this.#kernel.outside.control(pid, kind);
   }
 
   whereis(name: string): Pid | undefined {
-    return this.#kernel.whereis(name);
+    return this.#kernel.outside.whereis(name);
   }
 
   deadLetters(filter: DeadLetterFilter): Promise<StoredLetter[]> {
@@ -229,7 +236,7 @@ export class EngineService {
     if (this.#resending.has(seq)) throw noLetter(seq);
     this.#resending.add(seq);
     try {
-      await this.#kernel.resend(seq, to ?? pid, { kind: "message", from, body });
+      await this.#kernel.outside.resend(seq, to ?? pid, { kind: "message", from, body });
     } finally {
       this.#resending.delete(seq);
     }
@@ -237,7 +244,7 @@ export class EngineService {
 
   async dropDeadLetter(seq: number): Promise<void> {
     await findDeadLetter(this.#store, seq);
-    await this.#kernel.dropDeadLetter(seq);
+    await this.#kernel.outside.dropDeadLetter(seq);
   }
 
   tree(): Promise<ProcessTree[]> {
@@ -245,11 +252,11 @@ export class EngineService {
   }
 
   retry(pid: Pid, operation: number): Promise<boolean> {
-    return this.#kernel.retry(pid, operation);
+    return this.#kernel.outside.retry(pid, operation);
   }
 
   exit(pid: Pid): Promise<ProcessExit> {
-    return this.#kernel.exit(pid);
+    return this.#kernel.outside.exit(pid);
   }
 
   details(pid: Pid): Promise<ProcessDetails> {

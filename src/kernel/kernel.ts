@@ -10,21 +10,20 @@
  */
 import type { Clock, Random } from "../base/ports.ts";
 import type { Payload } from "../base/value.ts";
-import type { Input, Pid } from "../journal/types.ts";
 import type { Machine, MachineEvents } from "../machine/port.ts";
-import type { Lease, ProcessExit, ProcessKey, ProcessRow, Store } from "../store/port.ts";
+import type { Lease, ProcessKey, Store } from "../store/port.ts";
 import { Alarm } from "./alarm.ts";
 import { Attempts } from "./attempts.ts";
 import { Awaited } from "./awaited.ts";
 import { Committer } from "./batch.ts";
-import { closed, exited, idIsName, notOpen, startConflict, toError } from "./errors.ts";
-import { bear, durable, queueInput, tellDurable } from "./live.ts";
+import { closed, notOpen, toError } from "./errors.ts";
+import { queueInput, tellDurable } from "./live.ts";
 import type { Live, PendingOperation, QueuedInput } from "./live.ts";
 import { Names } from "./names.ts";
 import { Others } from "./others.ts";
-import type { KernelEvents, OperationReport, OperationRunner, StartRequest } from "./ports.ts";
+import { Outside } from "./outside.ts";
+import type { KernelEvents, OperationReport, OperationRunner } from "./ports.ts";
 import { Queries } from "./queries.ts";
-import type { QueryAnswer, QueryCall } from "./queries.ts";
 import { gone, Registry } from "./registry.ts";
 import { Runs } from "./runs.ts";
 import { Timers } from "./timers.ts";
@@ -64,6 +63,8 @@ export class Kernel {
   readonly #others: Others;
   readonly #names: Names;
   readonly #turns: Turns;
+  /** What callers may ask for. */
+  readonly outside: Outside;
   #stopTick: () => void = () => undefined;
   #nextKey: ProcessKey;
   #lastRenewMs: number;
@@ -119,13 +120,7 @@ export class Kernel {
       snapshots: (results) => this.#guard(() => this.#runs.snapshots(results)),
       failed,
     });
-    this.#registry = new Registry({
-      store,
-      clock,
-      drop: (live) => this.#drop(live),
-      loaded: (live) => this.#loaded(live),
-      damaged: (live, problem) => this.#runs.breaks(live, problem),
-    });
+    this.#registry = this.#newRegistry();
     this.#runs = new Runs({
       store,
       clock,
@@ -149,7 +144,18 @@ export class Kernel {
     });
     this.#names = new Names({ store, committer: this.#committer });
     this.#turns = this.#newTurns();
+    this.outside = this.#newOutside();
     this.#tick();
+  }
+
+  #newRegistry(): Registry {
+    return new Registry({
+      store: this.#store,
+      clock: this.#ports.clock,
+      drop: (live) => this.#drop(live),
+      loaded: (live) => this.#loaded(live),
+      damaged: (live, problem) => this.#runs.breaks(live, problem),
+    });
   }
 
   #newTurns(): Turns {
@@ -174,114 +180,26 @@ export class Kernel {
     });
   }
 
+  #newOutside(): Outside {
+    const { clock, random } = this.#ports;
+    return new Outside({
+      clock,
+      random,
+      registry: this.#registry,
+      names: this.#names,
+      committer: this.#committer,
+      turns: this.#turns,
+      attempts: this.#attempts,
+      queries: this.#queries,
+      awaited: this.#awaited,
+      checkOpen: () => this.#checkOpen(),
+      newKey: () => this.#nextKey++,
+      enqueue: (live, queued) => this.#enqueue(live, queued),
+    });
+  }
+
   get incarnation(): number {
     return this.#lease.incarnation;
-  }
-
-  // -- what callers ask for -------------------------------------------------------------------------------------
-
-  /**
-   * Starts a process, or finds the one that was started by this id before. Resolves when it is durable. Throws
-   * PROCESS_ID_CONFLICT if that one has another entry or other arguments.
-   */
-  async start(request: StartRequest): Promise<{ readonly pid: Pid; readonly created: boolean }> {
-    this.#checkOpen();
-    // Someone else may have started it while the store answered.
-    const known = (await this.#registry.find(request.pid)) ?? this.#registry.named(request.pid);
-    this.#checkOpen();
-    if (known !== undefined) return { pid: await this.#startedBefore(known, request), created: false };
-    if (this.#names.pidOf(request.pid) !== undefined) throw idIsName(request.pid);
-    const { child: live, start } = bear(
-      { ...request, parent: "" },
-      {
-        key: this.#nextKey++,
-        atMs: this.#ports.clock.nowMs(),
-        seed: this.#ports.random.bytes(32),
-        env: request.env,
-      },
-    );
-    this.#registry.add(live);
-    await this.#submit(live, start);
-    return { pid: request.pid, created: true };
-  }
-
-  async #startedBefore(found: Live | ProcessRow, request: StartRequest): Promise<Pid> {
-    // Its first start may still be on its way to the store; then this caller waits for the same commit.
-    const start = "row" in found ? found.start : undefined;
-    if (start !== undefined) await durable(start);
-    const row = "row" in found ? found.row : found;
-    // One that a process started by key is what it is, whoever asks for it.
-    const isSame = row.entry === request.entry && (row.argsDigest === request.argsDigest || row.argsDigest === "");
-    if (!isSame) throw startConflict(row, request.entry);
-    return row.pid;
-  }
-
-  /** Delivers a message from outside. Resolves when it is durable. Throws PROCESS_NOT_FOUND, PROCESS_EXITED. */
-  async send(pid: Pid, body: Payload): Promise<void> {
-    await this.deliver(pid, { kind: "message", from: "", body });
-  }
-
-  async cancel(pid: Pid, reason: string): Promise<void> {
-    await this.deliver(pid, { kind: "cancel", reason });
-  }
-
-  /** Ends a process at once, in mid-turn if it must be. Resolves when that is durable. */
-  async kill(pid: Pid): Promise<void> {
-    await this.deliver(pid, { kind: "fatal", reason: "killed", detail: "Killed." });
-  }
-
-  /** Whom a registered name stands for. */
-  whereis(name: string): Pid | undefined {
-    this.#checkOpen();
-    return this.#names.pidOf(name);
-  }
-
-  /** Stops a process's turns (what arrives waits), or lets them go on. Resolves when that is durable: with false if it changed nothing. */
-  async control(pid: Pid, kind: "pause" | "resume"): Promise<boolean> {
-    const live = await this.#alive(this.#names.pidOf(pid) ?? pid);
-    const changed = this.#turns.control(live, kind);
-    if (changed) await this.#awaited.commit();
-    return changed;
-  }
-
-  /**
-   * Sends a message that was set aside on to a process, in place of the dead letter `seq`. Resolves when that is durable. Throws
-   * PROCESS_NOT_FOUND, PROCESS_EXITED; then the letter stays.
-   */
-  async resend(seq: number, pid: Pid, input: Input): Promise<void> {
-    const live = await this.#alive(this.#names.pidOf(pid) ?? pid);
-    if (gone(live)) throw exited(pid);
-    this.#committer.stage.deadLettersGone.push(seq);
-    this.#turns.deliver(live, input);
-    await this.#awaited.commit();
-  }
-
-  async dropDeadLetter(seq: number): Promise<void> {
-    this.#checkOpen();
-    this.#committer.stage.deadLettersGone.push(seq);
-    await this.#awaited.commit();
-  }
-
-  /** Lets a quarantined operation go on. Resolves when that is durable: with false if it was not quarantined. */
-  async retry(pid: Pid, number: number): Promise<boolean> {
-    const live = await this.#alive(pid);
-    const operation = live.operations.get(number);
-    if (operation?.row.state !== "quarantined" || gone(live)) return false;
-    this.#attempts.release(live, operation);
-    await this.#awaited.commit();
-    return true;
-  }
-
-  /** A call of a read-only method, see `Queries`. Throws PROCESS_NOT_FOUND, PROCESS_EXITED, PROCESS_DIVERGED, PROCESS_BROKEN. */
-  async query(pid: Pid, call: QueryCall): Promise<QueryAnswer> {
-    const live = await this.#alive(pid);
-    return await this.#queries.ask(live, call, () => this.#tell(live, { kind: "message", from: "", body: call.body }));
-  }
-
-  /** The exit, as soon as it is durable. Throws PROCESS_NOT_FOUND; PROCESS_DIVERGED or PROCESS_BROKEN if it cannot go on. */
-  async exit(pid: Pid): Promise<ProcessExit> {
-    this.#checkOpen();
-    return await this.#registry.exit(pid);
   }
 
   /** The first half of closing: no attempt begins any more, while those under way may still report. */
@@ -319,27 +237,6 @@ export class Kernel {
   }
 
   // -- inputs ---------------------------------------------------------------------------------------------------
-
-  /** Resolves when it is durable. Throws PROCESS_NOT_FOUND, PROCESS_EXITED. */
-  async deliver(pid: Pid, input: Input): Promise<void> {
-    const live = await this.#alive(this.#names.pidOf(pid) ?? pid);
-    if (input.kind !== "message") return await this.#tell(live, input);
-    await this.#queries.inOrder(live, () => this.#tell(live, input));
-  }
-
-  async #tell(live: Live, input: Input): Promise<void> {
-    if (live.row.state === "exited") throw exited(live.row.pid);
-    await this.#submit(live, queueInput(input, this.#ports.clock.nowMs()));
-  }
-
-  /** Resolves when the input is durable. */
-  #submit(live: Live, queued: QueuedInput): Promise<void> {
-    this.#checkOpen();
-    const done = durable(queued);
-    this.#awaited.add(live, queued);
-    this.#enqueue(live, queued);
-    return done;
-  }
 
   #loaded(live: Live): void {
     for (const { seq } of live.inputs) if (seq !== undefined) this.#others.know(seq);
@@ -379,15 +276,6 @@ export class Kernel {
     );
     this.#awaited.add(live, queued);
     this.#enqueue(live, queued);
-  }
-
-  /** A process whose exit is not durable yet counts as alive: nobody may hear of the exit before. */
-  async #alive(pid: Pid): Promise<Live> {
-    this.#checkOpen();
-    const live = await this.#registry.activate(pid);
-    this.#checkOpen();
-    if (live.row.state === "exited") throw exited(pid);
-    return live;
   }
 
   // -- time -----------------------------------------------------------------------------------------------------

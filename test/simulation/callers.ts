@@ -189,7 +189,14 @@ export class Callers {
       this.#call(
         { what: "start", pid, void: again },
         () =>
-          kernel.start({ pid, program: "program", entry: "main", args: encodeValue([]), argsDigest: "00", env: {} }),
+          kernel.outside.start({
+            pid,
+            program: "program",
+            entry: "main",
+            args: encodeValue([]),
+            argsDigest: "00",
+            env: {},
+          }),
         ({ created }) => this.#started(pid, created),
         again,
       ),
@@ -215,7 +222,14 @@ export class Callers {
       this.#call(
         { what: "start of another", pid, void: nothing },
         () =>
-          kernel.start({ pid, program: "program", entry: "main", args: encodeValue([1]), argsDigest: "01", env: {} }),
+          kernel.outside.start({
+            pid,
+            program: "program",
+            entry: "main",
+            args: encodeValue([1]),
+            argsDigest: "01",
+            env: {},
+          }),
         () => this.#ports.complain(`${pid} was started again with other arguments`),
         nothing,
       );
@@ -264,7 +278,7 @@ export class Callers {
     const lost = (): void => this.#sent(sender, number, "unknown");
     this.#call(
       { what: `"${stream}" ${number}`, pid, void: lost },
-      () => kernel.send(pid, body),
+      () => kernel.outside.send(pid, body),
       () => this.#sent(sender, number, "durable"),
       lost,
     );
@@ -309,7 +323,7 @@ export class Callers {
     const body = encodeValue({ stream: `query ${++this.#queries}`, number: 1 } satisfies Message);
     this.#call(
       { what: "query", pid, isPatient: true, void: nothing },
-      () => kernel.query(pid, { method, body, replyTo: "@caller" }),
+      () => kernel.outside.query(pid, { method, body, replyTo: "@caller" }),
       (answer) => {
         if (answer.kind !== "answered") return;
         const turn = Number(answer.body.text);
@@ -340,7 +354,7 @@ export class Callers {
       this.#wish(pid).cancelled = true;
       this.#call(
         { what: "cancel", pid, void: nothing },
-        () => kernel.cancel(pid, reason),
+        () => kernel.outside.cancel(pid, reason),
         () => this.#checkCancelled(pid, reason),
         nothing,
       );
@@ -373,7 +387,7 @@ export class Callers {
         const waits = account !== undefined && ledger.inboxOf(account.key).some(({ input }) => input.kind === "fatal");
         if (!waits && !ledger.exited(pid)) complain(`a kill of ${pid} was acknowledged before it was durable`);
       };
-      this.#call({ what: "kill", pid, void: nothing }, () => kernel.kill(pid), check, nothing);
+      this.#call({ what: "kill", pid, void: nothing }, () => kernel.outside.kill(pid), check, nothing);
     });
   }
 
@@ -387,7 +401,7 @@ export class Callers {
       };
       this.#call(
         { what: "exit", pid, isPatient: true, void: again },
-        () => kernel.exit(pid),
+        () => kernel.outside.exit(pid),
         (exit) => this.#ended(pid, exit),
         refused,
       );
@@ -415,6 +429,6 @@ export class Callers {
       if (released && row?.state === "quarantined")
         complain(`operation ${number} of ${pid} was said to go on, and is quarantined`);
     };
-    this.#call({ what: "retry", pid, void: nothing }, () => kernel.retry(pid, number), check, nothing);
+    this.#call({ what: "retry", pid, void: nothing }, () => kernel.outside.retry(pid, number), check, nothing);
   }
 }

@@ -195,7 +195,7 @@ export class World {
     this.#activity++;
     const { program } = this.#machines;
     const start = { pid: driverPid, program, entry: "default", args: encodeValue([]), argsDigest: hexDigest, env: {} };
-    kernel.start(start).then(
+    kernel.outside.start(start).then(
       () => this.#sendCommands(),
       (error: unknown) => this.#refused(node, error),
     );
@@ -206,7 +206,7 @@ export class World {
     const node = this.#node;
     if (node?.kernel === undefined) return;
     for (const command of this.#commands.filter(({ durable }) => !durable)) {
-      node.kernel.send(driverPid, encodeValue(command.body)).then(
+      node.kernel.outside.send(driverPid, encodeValue(command.body)).then(
         () => (command.durable = true),
         (error: unknown) => this.#refused(node, error),
       );

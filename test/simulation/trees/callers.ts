@@ -52,7 +52,7 @@ export class TreeCallers {
     const request = { pid, program: "program", entry: "main", args, argsDigest: "00", env: {} };
     this.#call(
       `start of ${pid}`,
-      (kernel) => kernel.start(request),
+      (kernel) => kernel.outside.start(request),
       () => {
         this.#unstarted.delete(pid);
         if (ledger.account(pid) === undefined) complain(`the start of ${pid} was acknowledged before it was durable`);
@@ -68,7 +68,7 @@ export class TreeCallers {
     if (this.#ports.dice.chance(0.2)) return this.#post(pid, { kind: "message", from: "", body });
     this.#call(
       `message ${number} to ${pid}`,
-      (kernel) => kernel.send(pid, body),
+      (kernel) => kernel.outside.send(pid, body),
       () => {
         if (!ledger.holds(pid, number)) complain(`message ${number} to ${pid} was acknowledged before it was durable`);
       },
@@ -76,7 +76,7 @@ export class TreeCallers {
   }
 
   cancel(pid: Pid): void {
-    this.#call(`cancel of ${pid}`, (kernel) => kernel.cancel(pid, "as planned"));
+    this.#call(`cancel of ${pid}`, (kernel) => kernel.outside.cancel(pid, "as planned"));
   }
 
   kill(pid: Pid): void {
@@ -85,16 +85,16 @@ export class TreeCallers {
     const acknowledged = (): void => {
       if (member !== undefined) member.doomed = true;
     };
-    this.#call(`kill of ${pid}`, (kernel) => kernel.kill(pid), acknowledged);
+    this.#call(`kill of ${pid}`, (kernel) => kernel.outside.kill(pid), acknowledged);
   }
 
   control(pid: Pid, kind: "pause" | "resume"): void {
     if (this.#ports.dice.chance(0.2)) return this.#post(pid, { kind });
-    this.#call(`${kind} of ${pid}`, (kernel) => kernel.control(pid, kind));
+    this.#call(`${kind} of ${pid}`, (kernel) => kernel.outside.control(pid, kind));
   }
 
   retry(pid: Pid, number: number): void {
-    this.#call(`retry of ${pid}`, (kernel) => kernel.retry(pid, number));
+    this.#call(`retry of ${pid}`, (kernel) => kernel.outside.retry(pid, number));
   }
 
   /** As the command line does, beside the node or without one. */

@@ -1,0 +1,177 @@
+/** What callers from outside ask of a kernel. Whatever they are told is durable. */
+import type { Clock, Random } from "../base/ports.ts";
+import type { Payload } from "../base/value.ts";
+import type { Input, Pid } from "../journal/types.ts";
+import type { ProcessExit, ProcessKey, ProcessRow } from "../store/port.ts";
+import type { Attempts } from "./attempts.ts";
+import type { Awaited } from "./awaited.ts";
+import type { Committer } from "./batch.ts";
+import { exited, idIsName, startConflict } from "./errors.ts";
+import { bear, durable, queueInput } from "./live.ts";
+import type { Live, QueuedInput } from "./live.ts";
+import type { Names } from "./names.ts";
+import type { StartRequest } from "./ports.ts";
+import type { Queries, QueryAnswer, QueryCall } from "./queries.ts";
+import { gone } from "./registry.ts";
+import type { Registry } from "./registry.ts";
+import type { Turns } from "./turns.ts";
+
+export interface OutsidePorts {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly registry: Registry;
+  readonly names: Names;
+  readonly committer: Committer;
+  readonly turns: Turns;
+  readonly attempts: Attempts;
+  readonly queries: Queries;
+  readonly awaited: Awaited;
+  /** Throws if the kernel is not open. */
+  checkOpen(): void;
+  newKey(): ProcessKey;
+  enqueue(live: Live, queued: QueuedInput): void;
+}
+
+export class Outside {
+  readonly #ports: OutsidePorts;
+
+  constructor(ports: OutsidePorts) {
+    this.#ports = ports;
+  }
+
+  /**
+   * Starts a process, or finds the one that was started by this id before. Resolves when it is durable. Throws
+   * PROCESS_ID_CONFLICT if that one has another entry or other arguments.
+   */
+  async start(request: StartRequest): Promise<{ readonly pid: Pid; readonly created: boolean }> {
+    this.#ports.checkOpen();
+    // Someone else may have started it while the store answered.
+    const known = (await this.#ports.registry.find(request.pid)) ?? this.#ports.registry.named(request.pid);
+    this.#ports.checkOpen();
+    if (known !== undefined) return { pid: await this.#startedBefore(known, request), created: false };
+    if (this.#ports.names.pidOf(request.pid) !== undefined) throw idIsName(request.pid);
+    const { child: live, start } = bear(
+      { ...request, parent: "" },
+      {
+        key: this.#ports.newKey(),
+        atMs: this.#ports.clock.nowMs(),
+        seed: this.#ports.random.bytes(32),
+        env: request.env,
+      },
+    );
+    this.#ports.registry.add(live);
+    await this.#submit(live, start);
+    return { pid: request.pid, created: true };
+  }
+
+  async #startedBefore(found: Live | ProcessRow, request: StartRequest): Promise<Pid> {
+    // Its first start may still be on its way to the store; then this caller waits for the same commit.
+    const start = "row" in found ? found.start : undefined;
+    if (start !== undefined) await durable(start);
+    const row = "row" in found ? found.row : found;
+    // One that a process started by key is what it is, whoever asks for it.
+    const isSame = row.entry === request.entry && (row.argsDigest === request.argsDigest || row.argsDigest === "");
+    if (!isSame) throw startConflict(row, request.entry);
+    return row.pid;
+  }
+
+  /** Delivers a message from outside. Resolves when it is durable. Throws PROCESS_NOT_FOUND, PROCESS_EXITED. */
+  async send(pid: Pid, body: Payload): Promise<void> {
+    await this.deliver(pid, { kind: "message", from: "", body });
+  }
+
+  async cancel(pid: Pid, reason: string): Promise<void> {
+    await this.deliver(pid, { kind: "cancel", reason });
+  }
+
+  /** Ends a process at once, in mid-turn if it must be. Resolves when that is durable. */
+  async kill(pid: Pid): Promise<void> {
+    await this.deliver(pid, { kind: "fatal", reason: "killed", detail: "Killed." });
+  }
+
+  /** Whom a registered name stands for. */
+  whereis(name: string): Pid | undefined {
+    this.#ports.checkOpen();
+    return this.#ports.names.pidOf(name);
+  }
+
+  /** Stops a process's turns (what arrives waits), or lets them go on. Resolves when that is durable: with false if it changed nothing. */
+  async control(pid: Pid, kind: "pause" | "resume"): Promise<boolean> {
+    const live = await this.#alive(this.#ports.names.pidOf(pid) ?? pid);
+    const changed = this.#ports.turns.control(live, kind);
+    if (changed) await this.#ports.awaited.commit();
+    return changed;
+  }
+
+  /**
+   * Sends a message that was set aside on to a process, in place of the dead letter `seq`. Resolves when that is durable. Throws
+   * PROCESS_NOT_FOUND, PROCESS_EXITED; then the letter stays.
+   */
+  async resend(seq: number, pid: Pid, input: Input): Promise<void> {
+    const live = await this.#alive(this.#ports.names.pidOf(pid) ?? pid);
+    if (gone(live)) throw exited(pid);
+    this.#ports.committer.stage.deadLettersGone.push(seq);
+    this.#ports.turns.deliver(live, input);
+    await this.#ports.awaited.commit();
+  }
+
+  async dropDeadLetter(seq: number): Promise<void> {
+    this.#ports.checkOpen();
+    this.#ports.committer.stage.deadLettersGone.push(seq);
+    await this.#ports.awaited.commit();
+  }
+
+  /** Lets a quarantined operation go on. Resolves when that is durable: with false if it was not quarantined. */
+  async retry(pid: Pid, number: number): Promise<boolean> {
+    const live = await this.#alive(pid);
+    const operation = live.operations.get(number);
+    if (operation?.row.state !== "quarantined" || gone(live)) return false;
+    this.#ports.attempts.release(live, operation);
+    await this.#ports.awaited.commit();
+    return true;
+  }
+
+  /** A call of a read-only method, see `Queries`. Throws PROCESS_NOT_FOUND, PROCESS_EXITED, PROCESS_DIVERGED, PROCESS_BROKEN. */
+  async query(pid: Pid, call: QueryCall): Promise<QueryAnswer> {
+    const live = await this.#alive(pid);
+    return await this.#ports.queries.ask(live, call, () =>
+      this.#tell(live, { kind: "message", from: "", body: call.body }),
+    );
+  }
+
+  /** The exit, as soon as it is durable. Throws PROCESS_NOT_FOUND; PROCESS_DIVERGED or PROCESS_BROKEN if it cannot go on. */
+  async exit(pid: Pid): Promise<ProcessExit> {
+    this.#ports.checkOpen();
+    return await this.#ports.registry.exit(pid);
+  }
+
+  /** Resolves when it is durable. Throws PROCESS_NOT_FOUND, PROCESS_EXITED. */
+  async deliver(pid: Pid, input: Input): Promise<void> {
+    const live = await this.#alive(this.#ports.names.pidOf(pid) ?? pid);
+    if (input.kind !== "message") return await this.#tell(live, input);
+    await this.#ports.queries.inOrder(live, () => this.#tell(live, input));
+  }
+
+  async #tell(live: Live, input: Input): Promise<void> {
+    if (live.row.state === "exited") throw exited(live.row.pid);
+    await this.#submit(live, queueInput(input, this.#ports.clock.nowMs()));
+  }
+
+  /** Resolves when the input is durable. */
+  #submit(live: Live, queued: QueuedInput): Promise<void> {
+    this.#ports.checkOpen();
+    const done = durable(queued);
+    this.#ports.awaited.add(live, queued);
+    this.#ports.enqueue(live, queued);
+    return done;
+  }
+
+  /** A process whose exit is not durable yet counts as alive: nobody may hear of the exit before. */
+  async #alive(pid: Pid): Promise<Live> {
+    this.#ports.checkOpen();
+    const live = await this.#ports.registry.activate(pid);
+    this.#ports.checkOpen();
+    if (live.row.state === "exited") throw exited(pid);
+    return live;
+  }
+}
