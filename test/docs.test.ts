@@ -9,7 +9,7 @@ import { promisify } from "node:util";
 
 const run = promisify(execFile);
 const root = fileURLToPath(new URL("..", import.meta.url));
-const documents = ["README.md", "docs/operations.md", "docs/supervision.md"];
+const documents = ["README.md", "docs/operations.md", "docs/supervision.md", "docs/sagas.md"];
 
 interface Example {
   readonly file: string;
@@ -79,6 +79,22 @@ describe("the documentation's examples", () => {
     await using engine = await Engine.open({ store: "memory:", program: path.join(target, "app.ts") });
     const purchase = await engine.start("default", ["card"]);
     assert.deepEqual(await purchase.result(), { declined: "The card was declined." });
+  });
+
+  test("docs/sagas.md: both orders are undone", async () => {
+    const { Engine } = await import("perdure/engine");
+    const folderOf = (file: string) => path.join(folder, "sagas", file);
+    await using plain = await Engine.open({ store: "memory:", program: folderOf("plain.ts") });
+    assert.equal(await (await plain.start("default", ["order-7", 5])).result(), "undone: order-7 is out of stock");
+    await using engine = await Engine.open({ store: "memory:", program: folderOf("app.ts") });
+    const order = await engine.start("default", ["order-7", 5], { id: "order-7" });
+    await assert.rejects(order.result(), { message: /order-7 is out of stock/ });
+    const commands = (await order.history()).flatMap((turn) => turn.commands);
+    const called = commands.flatMap(({ kind, target }) => (kind === "operation" ? target : []));
+    assert.deepEqual(
+      [...new Set(called)].map((name) => name.slice(name.indexOf("#") + 1)),
+      ["reserve", "charge", "ship", "refund", "release"],
+    );
   });
 
   for (const [file, result] of [

@@ -15,6 +15,10 @@ export async function book(what: string, traveller: string) {
   return await ask<{ reference: string; price: number }>(what, { traveller });
 }
 
+export async function cancelBooking(reference: string) {
+  return await ask<null>("cancel", { reference });
+}
+
 export async function pay(traveller: string, total: number) {
   return await ask<string>("payment", { traveller, total });
 }

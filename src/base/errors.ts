@@ -41,6 +41,8 @@ export const errorCodes = {
   QUERY_FAILED: "a read-only method threw, or ran into a limit",
   SERVER_GONE: "the process called has ended, or never was",
   TASK_FAILED: "a task ended without a result",
+  SAGA_CLOSED: "a step was given to a saga that has ended or is being undone",
+  SAGA_INCOMPLETE: "compensations of a saga were given up",
   // Operations
   OPERATION_FAILED: "an operation failed",
   OPERATION_TIMEOUT: "an operation took longer than its timeout",

@@ -41,6 +41,8 @@ export const apiNames = [
   "Task",
   "SupervisedTasks",
   "taskSupervisor",
+  "Saga",
+  "SagaError",
   "Exit",
   "Down",
   "CancelledError",

@@ -59,3 +59,20 @@ export function cancelWaits(reason: () => unknown): void {
 export function waitCount(): number {
   return pending.size;
 }
+
+let shields = 0;
+const held: (() => void)[] = [];
+
+/** Until the function it answers with is called, cancels wait: what undoes things must not be undone itself. */
+export function shieldFromCancel(): () => void {
+  shields++;
+  return () => {
+    if (--shields === 0) for (const cancel of held.splice(0)) cancel();
+  };
+}
+
+/** At once, or when nothing shields the process any more. */
+export function cancelWhenOpen(cancel: () => void): void {
+  if (shields === 0) cancel();
+  else held.push(cancel);
+}

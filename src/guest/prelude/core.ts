@@ -22,7 +22,7 @@ import {
   pendingCount,
   settleOperation,
 } from "../runtime.ts";
-import { CancelledError, cancelWaits, waitCount } from "../wait.ts";
+import { CancelledError, cancelWaits, cancelWhenOpen, waitCount } from "../wait.ts";
 import { AbortController } from "./abort.ts";
 import { now } from "./intrinsics.ts";
 import { seedRandom } from "./random.ts";
@@ -106,10 +106,12 @@ function restore(life: number, seed: ArrayBuffer): void {
 
 function cancel(message: string): void {
   if (cancelBehaviour()) return;
-  const reason = (): CancelledError => new CancelledError(message);
-  abortProcess(reason());
-  cancelWaits(reason);
-  abortOperations(reason);
+  cancelWhenOpen(() => {
+    const reason = (): CancelledError => new CancelledError(message);
+    abortProcess(reason());
+    cancelWaits(reason);
+    abortOperations(reason);
+  });
 }
 
 function attach(namespace: Promise<Program>): void {
