@@ -48,4 +48,7 @@ export const apiNames = [
   "CancelledError",
   "TimeoutError",
   "PerdureError",
+  "UncertainOperationError",
+  "OperationTimeoutError",
+  "OperationAbortedError",
 ] as const;

@@ -13,6 +13,7 @@ import type { AbortSignalLike } from "./wait.ts";
 
 export { PerdureError } from "../base/errors.ts";
 export type { ErrorCode } from "../base/errors.ts";
+export { OperationAbortedError, OperationTimeoutError, UncertainOperationError } from "../base/operation-errors.ts";
 export type { Duration } from "../base/duration.ts";
 export { cancelTimer, checkpoint, sendAfter } from "./later.ts";
 export type { Timer } from "./later.ts";

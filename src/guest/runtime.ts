@@ -9,6 +9,7 @@ import { PerdureError } from "../base/errors.ts";
 import { decodeValue, encodeError, encodeValue } from "../base/value.ts";
 import type { Payload } from "../base/value.ts";
 import type { ExitReason, LogLevel, TimerClock } from "../journal/types.ts";
+import { reviveErrors } from "./operation-errors.ts";
 import { toWellFormed } from "./prelude/intrinsics.ts";
 
 /**
@@ -200,7 +201,7 @@ export function settleOperation(number: number, ok: boolean, value: Payload): vo
   if (pending === undefined) return;
   operations.delete(number);
   if (ok) pending.resolve(decodeValue(value));
-  else pending.reject(decodeValue(value));
+  else pending.reject(reviveErrors(decodeValue(value)));
 }
 
 /** Calls `fire` once, in a turn of its own, when `clock` reaches `dueMs`. A program without an entry ends although it has not fired unless `isAwaited`. */

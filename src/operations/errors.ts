@@ -7,7 +7,7 @@
  */
 import { durationMs } from "../base/duration.ts";
 import type { Duration } from "../base/duration.ts";
-import { PerdureError } from "../base/errors.ts";
+export { OperationAbortedError, OperationTimeoutError, UncertainOperationError } from "../base/operation-errors.ts";
 
 const nonRetryableBrand = Symbol.for("perdure.non-retryable");
 const retryAfterBrand = Symbol.for("perdure.retry-after");
@@ -64,70 +64,6 @@ function isObject(value: unknown): value is object {
   return typeof value === "object" && value !== null;
 }
 
-/**
- * What a process gets when an at-most-once operation had begun and nobody can tell whether it happened: its node died, or
- * its timeout passed (`cause` is then an OperationTimeoutError). Ask the outside world by `idempotencyKey`, or a person.
- */
-export class UncertainOperationError extends PerdureError {
-  readonly operation: string;
-  readonly idempotencyKey: string;
-  /** The arguments of the call; undefined if they were too large to be repeated here. */
-  readonly args: readonly unknown[] | undefined;
-
-  constructor(operation: string, idempotencyKey: string, args: readonly unknown[] | undefined, cause?: unknown) {
-    const why = cause === undefined ? "its node stopped while it ran" : "it did not answer within its timeout";
-    super(
-      "OPERATION_UNCERTAIN",
-      `Whether the at-most-once operation ${JSON.stringify(operation)} happened is unknown: ${why}. ` +
-        `Find out what became of idempotency key ${idempotencyKey}.`,
-      { cause, details: { operation, idempotencyKey } },
-    );
-    this.operation = operation;
-    this.idempotencyKey = idempotencyKey;
-    this.args = args;
-  }
-
-  override get name(): string {
-    return "UncertainOperationError";
-  }
-}
-
-/** An attempt took longer than its operation's `timeout`: the reason of its AbortSignal, and the error of the attempt. */
-export class OperationTimeoutError extends PerdureError {
-  readonly operation: string;
-  readonly timeoutMs: number;
-
-  constructor(operation: string, timeoutMs: number) {
-    super(
-      "OPERATION_TIMEOUT",
-      `Operation ${JSON.stringify(operation)} took longer than its timeout of ${timeoutMs} ms. Raise the timeout, or end earlier.`,
-      { details: { operation, timeoutMs } },
-    );
-    this.operation = operation;
-    this.timeoutMs = timeoutMs;
-  }
-
-  override get name(): string {
-    return "OperationTimeoutError";
-  }
-}
-
-/** Nobody waits for the attempt any more: the reason of its AbortSignal. */
-export class OperationAbortedError extends PerdureError {
-  readonly operation: string;
-
-  constructor(operation: string, why: string) {
-    super("OPERATION_ABORTED", `Operation ${JSON.stringify(operation)} was aborted: ${why}.`, {
-      details: { operation },
-    });
-    this.operation = operation;
-  }
-
-  override get name(): string {
-    return "OperationAbortedError";
-  }
-}
-
 /** An error on one line for people: name, message and the chain of causes, at most 2,000 characters. */
 export function describeError(error: unknown): string {
   const parts = [describeOne(error)];
@@ -153,22 +89,26 @@ function describeOne(error: unknown): string {
   }
 }
 
+/** More errors than this in one say nothing new, and a chain of causes may be a circle. */
+const maxNamed = 100;
+
 /**
- * Gives an error whose class never set a name the name of its class. In Node `instanceof` tells such classes apart; in the
- * process, where the class does not exist, only the name can.
+ * Gives an error whose class never set a name the name of its class; likewise its causes, and the errors it collects. In Node
+ * `instanceof` tells such classes apart; in the process, where the class does not exist, only the name can.
  */
 export function nameByClass(error: unknown): void {
-  for (
-    let current: unknown = error, depth = 0;
-    current instanceof Error && depth < 5;
-    current = current.cause, depth++
-  ) {
+  const found = new Set<unknown>([error]);
+  for (const current of found) {
+    if (!(current instanceof Error)) continue;
     try {
       const name = classNameOf(current);
       if (name !== undefined)
         Object.defineProperty(current, "name", { value: name, configurable: true, writable: true });
+      if (found.size < maxNamed) found.add(current.cause);
+      const { errors } = current as { errors?: unknown };
+      if (Array.isArray(errors)) for (const one of errors) if (found.size < maxNamed) found.add(one);
     } catch {
-      // A frozen error keeps the name it has.
+      // A frozen error keeps the name it has, and one that does not want to be looked at is not.
     }
   }
 }
