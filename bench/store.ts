@@ -72,7 +72,7 @@ function operation(process: number, number: number): OperationRow {
     state: "pending",
     attempt: 1,
     notBeforeMs: 0,
-    started: false,
+    startedAtMs: 0,
     deaths: 0,
     lastError: "",
     createdAtMs: startMs + number,

@@ -12,6 +12,7 @@ const charge: OperationView = {
   state: "pending",
   attempt: 1,
   notBeforeMs: 0,
+  startedAtMs: 0,
   lastError: "",
 };
 

@@ -56,6 +56,8 @@ export interface OperationView {
   readonly attempt: number;
   /** Wall time of the next attempt, if it waits for one. */
   readonly notBeforeMs: number;
+  /** When a start of it was put on record whose outcome is not known yet; 0: none is, or nobody asked for that. */
+  readonly startedAtMs: number;
   readonly lastError: string;
 }
 
@@ -122,12 +124,13 @@ export async function processDetails(store: StoreReader, pid: Pid, names?: Names
     life: row.life,
     links,
     monitors,
-    operations: operations.map(({ number, name, state, attempt, notBeforeMs, lastError }) => ({
+    operations: operations.map(({ number, name, state, attempt, notBeforeMs, startedAtMs, lastError }) => ({
       number,
       name,
       state,
       attempt,
       notBeforeMs,
+      startedAtMs,
       lastError,
     })),
     timers: timers.map(({ number, dueMs, clock }) => ({ number, dueMs, clock })),

@@ -47,7 +47,11 @@ export class Attempts {
 
   /** To be called after the commit that holds the operation's row: starts its attempt, or waits until it may. */
   begin(live: Live, operation: PendingOperation): void {
-    if (!this.#paused) this.#wait(live, operation, operation.row.notBeforeMs - this.#ports.clock.nowMs());
+    const { notBeforeMs, startedAtMs } = operation.row;
+    const leftMs = notBeforeMs - this.#ports.clock.nowMs();
+    // If the clock was set back, a wait that follows on a start is no longer than it was meant to be after that start.
+    if (!this.#paused)
+      this.#wait(live, operation, startedAtMs > 0 ? Math.min(leftMs, notBeforeMs - startedAtMs) : leftMs);
   }
 
   /** A wait ends when it has lasted as long as it should, or when the clock says so: that may be set while it lasts. */
@@ -69,9 +73,8 @@ export class Attempts {
   recover(live: Live, operation: PendingOperation, afterCrash: boolean): void {
     if (operation.row.state === "unavailable") operation.row = { ...operation.row, state: "pending" };
     const { row } = operation;
-    // A start on record outweighs a clock that says the attempt is still to come: it may have been set back.
-    const waits = row.notBeforeMs > this.#ports.clock.nowMs() && !row.started;
-    const mayHaveRun = afterCrash && !waits && (row.deaths === 0 || row.started);
+    const waits = row.notBeforeMs > this.#ports.clock.nowMs();
+    const mayHaveRun = afterCrash && !waits && (row.deaths === 0 || isBegun(row));
     if (row.state === "quarantined" || !mayHaveRun) return this.begin(live, operation);
     const deaths = row.deaths + 1;
     if (deaths >= quarantineDeaths) return this.#quarantine(live, operation, deaths);
@@ -123,7 +126,8 @@ export class Attempts {
   }
 
   #begin(live: Live, operation: PendingOperation, token: string): void {
-    operation.row = { ...operation.row, started: true };
+    // What it waited for is over: only a wait that comes after this start will be on record with it.
+    operation.row = { ...operation.row, startedAtMs: this.#ports.clock.nowMs(), notBeforeMs: 0 };
     this.#save(live, operation, () => {
       if (operation.token === token && isWanted(live, operation)) this.#ports.runner.proceed(token);
     });
@@ -136,21 +140,34 @@ export class Attempts {
       case "done":
         operation.settled = true;
         return this.#ports.settled(live, operation, report.ok, report.value);
-      case "retry": {
-        const notBeforeMs = this.#ports.clock.nowMs() + report.delayMs;
+      case "retry":
         operation.row = {
           ...operation.row,
+          ...this.#nextTime(operation.row, report.delayMs, report.doubtMs),
           attempt: operation.row.attempt + 1,
-          notBeforeMs,
-          started: false,
           lastError: report.error,
         };
         return this.#save(live, operation, () => this.begin(live, operation));
-      }
+      case "rest":
+        operation.row = { ...operation.row, ...this.#nextTime(operation.row, 0, report.doubtMs) };
+        return this.#save(live, operation, () => this.begin(live, operation));
       case "unavailable":
         operation.row = { ...operation.row, state: "unavailable", lastError: report.error };
         return this.#save(live, operation, () => this.#notice("operation-unavailable", live, operation));
     }
+  }
+
+  /** When an operation is dispatched again, and what is then on record of its start. */
+  #nextTime(
+    row: OperationRow,
+    delayMs: number,
+    doubtMs: number | undefined,
+  ): Pick<OperationRow, "notBeforeMs" | "startedAtMs"> {
+    const nowMs = this.#ports.clock.nowMs();
+    if (doubtMs === undefined || row.startedAtMs === 0) return { notBeforeMs: nowMs + delayMs, startedAtMs: 0 };
+    // A clock that was set back says that the start is still to come. It is over, but nobody knows for how long.
+    const startedAtMs = Math.min(row.startedAtMs, nowMs);
+    return { notBeforeMs: Math.max(nowMs + delayMs, startedAtMs + doubtMs), startedAtMs };
   }
 
   #quarantine(live: Live, operation: PendingOperation, deaths: number): void {
@@ -199,7 +216,7 @@ export class Attempts {
       attempt: row.attempt,
       idempotencyKey: idempotencyKey(live, row),
       watched: row.deaths > 0,
-      interrupted: row.started,
+      doubt: row.startedAtMs === 0 ? "none" : isBegun(row) ? "fresh" : "rested",
     });
   }
 
@@ -208,6 +225,11 @@ export class Attempts {
     this.#outbox = [];
     if (requests.length > 0) this.#ports.runner.start(requests);
   }
+}
+
+/** Its last known start is that of the attempt that runs, or ran when the node ended: no wait came after it. */
+function isBegun({ startedAtMs, notBeforeMs }: OperationRow): boolean {
+  return startedAtMs > 0 && notBeforeMs === 0;
 }
 
 /** Not if a turn was staged that takes the operation back, or ends the process. */

@@ -119,7 +119,7 @@ function operationRow(
     state: "pending",
     attempt: 1,
     notBeforeMs: 0,
-    started: false,
+    startedAtMs: 0,
     deaths: 0,
     lastError: "",
     createdAtMs,

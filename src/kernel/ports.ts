@@ -36,17 +36,36 @@ export interface OperationRequest {
   readonly idempotencyKey: string;
   /** It was running at a node's death before: whatever its mode, it must ask for its start to be recorded (`begin`). */
   readonly watched: boolean;
-  /** An earlier attempt's start was on record when its node died: whether it happened is unknown. */
-  readonly interrupted: boolean;
+  readonly doubt: Doubt;
 }
+
+/**
+ * What the record says of earlier starts of an operation.
+ * - `"none"`: nothing was begun that could have had an effect.
+ * - `"fresh"`: a start is on record, and nobody knows what became of it. Calls it made may even be under way.
+ * - `"rested"`: the same, but since then a wait has passed that a runner asked for by `doubtMs`.
+ */
+export type Doubt = "none" | "fresh" | "rested";
 
 /** What a runner says of an attempt. The first one that is not `begin` ends it. */
 export type OperationReport =
   /** Asks that the start be put on record before anything happens outside; the kernel answers by `proceed(token)`. */
   | { readonly token: string; readonly kind: "begin" }
   | { readonly token: string; readonly kind: "done"; readonly ok: boolean; readonly value: Payload }
-  /** The attempt failed and another one shall start after `delayMs`. `error` is for people. */
-  | { readonly token: string; readonly kind: "retry"; readonly delayMs: number; readonly error: string }
+  /**
+   * The attempt failed and another one shall start after `delayMs`. `error` is for people. Without `doubtMs` it is certain that
+   * this one had no effect that matters. With it the start stays on record, and the next attempt comes no sooner than
+   * `doubtMs` after that start.
+   */
+  | {
+      readonly token: string;
+      readonly kind: "retry";
+      readonly delayMs: number;
+      readonly error: string;
+      readonly doubtMs?: number;
+    }
+  /** This attempt cannot go on before `doubtMs` have passed since the start on record. It will be dispatched again, `"rested"`. */
+  | { readonly token: string; readonly kind: "rest"; readonly doubtMs: number }
   /** The deployment offers no such host function. */
   | { readonly token: string; readonly kind: "unavailable"; readonly error: string };
 

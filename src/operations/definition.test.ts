@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { isPerdureError } from "../base/errors.ts";
 import { AttemptScope, attempt, idempotencyKey, operationContext, runInScope, signal } from "./context.ts";
 import { operation, settingsOf } from "./definition.ts";
-import type { HostFunction, OperationOptions } from "./definition.ts";
+import type { HostFunction, OperationOptions, Reconciled } from "./definition.ts";
 import { describeError } from "./errors.ts";
 
 const work = async (): Promise<void> => {};
@@ -38,7 +38,13 @@ test("one function can be two operations with options of their own", () => {
 
 test("defaults: at-least-once, 5 attempts, no timeout, no limit, no second name", () => {
   const { retry, ...rest } = settingsOf(operation({}, work) as HostFunction);
-  assert.deepEqual(rest, { name: undefined, mode: "at-least-once", timeoutMs: undefined, concurrency: Infinity });
+  assert.deepEqual(rest, {
+    name: undefined,
+    mode: "at-least-once",
+    timeoutMs: undefined,
+    reconcile: undefined,
+    concurrency: Infinity,
+  });
   assert.deepEqual(retry, {
     maxAttempts: 5,
     initialDelayMs: 250,
@@ -57,19 +63,51 @@ test("an at-most-once operation has one attempt", () => {
   );
 });
 
+test("an operation with reconcile is at-most-once and retried all the same", () => {
+  const reconcile = async (): Promise<Reconciled<void>> => ({ done: false });
+  for (const mode of [{}, { mode: "at-most-once" }] as const) {
+    const settings = settingsOf(operation({ ...mode, timeout: "1s", reconcile }, work) as HostFunction);
+    assert.deepEqual([settings.mode, settings.retry.maxAttempts], ["at-most-once", 5]);
+  }
+  const retry = { maxAttempts: 3 };
+  assert.equal(settingsOf(operation({ timeout: "1s", reconcile, retry }, work) as HostFunction).retry.maxAttempts, 3);
+});
+
+test("reconcile takes the key and the function's arguments, and gives its result: the types say so", () => {
+  const pay = async (_card: string, cents: number): Promise<string> => `${cents}`;
+  operation(
+    {
+      timeout: "1s",
+      reconcile: async (key, card, cents) => ({ done: true, value: `${key}${card}${cents.toFixed()}` }),
+    },
+    pay,
+  );
+  // @ts-expect-error The value is none that the function gives.
+  operation({ timeout: "1s", reconcile: async () => ({ done: true, value: 1 }) }, pay);
+  // @ts-expect-error The first argument is a string.
+  operation({ timeout: "1s", reconcile: async (_key, card: number) => ({ done: card === 1 }) }, pay);
+});
+
 const bad: [string, unknown, RegExp][] = [
   ["an unknown mode", { mode: "exactly-once" }, /mode is "exactly-once"; it must be "at-least-once" or "at-most-once"/],
   ["a mode that comes later", { mode: "transactional" }, /mode is "transactional"/],
   [
     "an unknown option",
     { timeoutMs: 5 },
-    /has no option "timeoutMs"\. Options are name, mode, retry, timeout, concurrency/,
+    /has no option "timeoutMs"\. Options are name, mode, retry, timeout, reconcile, concurrency/,
   ],
   ["a function in place of options", work, /is a function; it must be an object/],
   ["no options", undefined, /is undefined; it must be an object/],
   ["retries of an at-most-once operation", { mode: "at-most-once", retry: { maxAttempts: 2 } }, /never runs twice/],
   ["a timeout of zero", { timeout: 0 }, /timeout is 0/],
   ["an unreadable timeout", { timeout: "ages" }, /"ages"/],
+  ["a reconcile that is no function", { timeout: "1s", reconcile: true }, /reconcile is true; it must be a function/],
+  ["reconcile without a timeout", { reconcile: work }, /timeout is undefined; it must be given with `reconcile`/],
+  [
+    "reconcile of an at-least-once operation",
+    { timeout: "1s", mode: "at-least-once", reconcile: work },
+    /mode is "at-least-once"; it must be "at-most-once" or left out with `reconcile`/,
+  ],
   ["a concurrency of zero", { concurrency: 0 }, /concurrency is 0/],
   ["a broken concurrency", { concurrency: 1.5 }, /concurrency is 1\.5/],
   ["an empty name", { name: "" }, /name is ""/],

@@ -8,29 +8,50 @@ import type { RetryOptions, RetryPolicy } from "./retry.ts";
 /**
  * - `"at-least-once"`: runs again, with the same idempotency key, if its node dies before the result is durable.
  * - `"at-most-once"`: its start is made durable before it runs, and it never runs again. After a crash in between the
- *   process gets an `UncertainOperationError`; a thrown error is final.
+ *   process gets an `UncertainOperationError`; a thrown error is final. With `reconcile` the outside world is asked instead, and
+ *   then it may run again.
  */
 export type OperationMode = "at-least-once" | "at-most-once";
 
-export interface OperationOptions {
+/** What `reconcile` found out about an earlier start of the operation. */
+export type Reconciled<Result> =
+  /** It happened, and this is the result that the process gets. */
+  | { readonly done: true; readonly value: Result }
+  /** It certainly did not happen, and no call of it is under way: it may run again, with the same key. */
+  | { readonly done: false };
+
+/** `Args` and `Result` are those of the function. */
+export interface OperationOptions<Args extends readonly unknown[] = any[], Result = any> {
   /**
    * A second name under which processes find this operation, next to `path#export`. When a file moves, give its old
    * `path#export` here, and processes started before still find it. Default: none.
    */
   readonly name?: string;
-  /** Default "at-least-once". */
+  /** Default "at-least-once"; with `reconcile`, "at-most-once". */
   readonly mode?: OperationMode;
   /**
    * When an attempt that threw is followed by another; `false`: never. Default: up to 5 attempts, waits from 250 ms doubling
-   * to at most 30 s, spread by a quarter either way. Not for at-most-once operations.
+   * to at most 30 s, spread by a quarter either way. Not for at-most-once operations without `reconcile`.
    */
   readonly retry?: RetryOptions | false;
   /**
    * How long one attempt may take. Then its `signal()` aborts with an `OperationTimeoutError` and the attempt has failed,
    * whether the function heeds the signal or not; the retry policy decides what follows. An at-most-once operation fails with
-   * `UncertainOperationError`. Default: no limit.
+   * `UncertainOperationError`, unless it has `reconcile`. Default: no limit.
    */
   readonly timeout?: Duration;
+  /**
+   * Asks the outside world what became of an earlier start: by the idempotency key, or by whatever the arguments say. With it
+   * an operation happens exactly once, if calls end within `timeout` (which is mandatory then), or if the outside
+   * deduplicates by the key.
+   *
+   * It is asked when an earlier start may have had an effect: its node died, its timeout passed, or it threw (and the retry
+   * policy allows for another attempt). Before that, `timeout` passes from the start on; so no call of it is under way
+   * any more. An ask, and the run that follows if it says `{ done: false }`, are one attempt, which fails when either
+   * of them throws or takes longer than `timeout`. When no attempt is left, or `reconcile` throws a NonRetryableError, the process gets an
+   * `UncertainOperationError` with the error as its cause. A NonRetryableError of the function itself is final and nobody is asked.
+   */
+  readonly reconcile?: (key: string, ...args: Args) => Promise<Reconciled<Result>>;
   /** How many attempts of this operation may run at once on this node; others wait their turn. Default: only the node's limit. */
   readonly concurrency?: number;
 }
@@ -41,6 +62,8 @@ export interface OperationSettings {
   readonly mode: OperationMode;
   readonly retry: RetryPolicy;
   readonly timeoutMs: number | undefined;
+  /** Then the mode is "at-most-once", and there is a timeout. */
+  readonly reconcile: HostFunction | undefined;
   readonly concurrency: number;
 }
 
@@ -50,7 +73,7 @@ export type HostFunction = (...args: unknown[]) => unknown;
 // Registered, so that a second copy of this package in the same process finds the settings too.
 const settingsKey = Symbol.for("perdure.operation-settings");
 
-const optionKeys = ["name", "mode", "retry", "timeout", "concurrency"];
+const optionKeys = ["name", "mode", "retry", "timeout", "reconcile", "concurrency"];
 
 /**
  * Makes `fn` an operation with these options. The result has `fn`'s type; called directly in Node, in a unit test say, it
@@ -60,7 +83,10 @@ const optionKeys = ["name", "mode", "retry", "timeout", "concurrency"];
  * export const ship = operation({ mode: "at-most-once", timeout: "30s" }, async (id: string) => { … });
  * ```
  */
-export function operation<F extends (...args: never[]) => Promise<unknown>>(options: OperationOptions, fn: F): F {
+export function operation<F extends (...args: never[]) => Promise<unknown>>(
+  options: OperationOptions<Parameters<F>, Awaited<ReturnType<F>>>,
+  fn: F,
+): F {
   if (typeof fn !== "function")
     throw invalidOption("The second argument of operation()", fn, "the function that does the work");
   const settings = operationSettings(options);
@@ -76,20 +102,39 @@ export function operation<F extends (...args: never[]) => Promise<unknown>>(opti
 /** Validates and fills in the defaults. */
 export function operationSettings(options: OperationOptions): OperationSettings {
   checkOptions("The first argument of operation()", options, optionKeys);
-  const { name, mode = "at-least-once", retry, timeout, concurrency = Infinity } = options;
+  const { name, retry, timeout, concurrency = Infinity } = options;
+  const reconcile = options.reconcile as HostFunction | undefined;
+  const mode = options.mode ?? (reconcile === undefined ? "at-least-once" : "at-most-once");
   if (name !== undefined) checkName(name);
   if (mode !== "at-least-once" && mode !== "at-most-once") {
     throw invalidOption("mode", mode, `"at-least-once" or "at-most-once"`);
   }
-  if (mode === "at-most-once" && retry !== undefined && retry !== false) {
-    throw invalidOption("retry", retry, `false or left out when mode is "at-most-once", which never runs twice`);
+  if (reconcile !== undefined) checkReconcile(options, mode);
+  const runsOnce = mode === "at-most-once" && reconcile === undefined;
+  if (runsOnce && retry !== undefined && retry !== false) {
+    const expected = `false or left out when mode is "at-most-once", which never runs twice unless it has \`reconcile\``;
+    throw invalidOption("retry", retry, expected);
   }
   const timeoutMs = timeout === undefined ? undefined : durationMs(timeout);
   if (timeoutMs === 0) throw invalidOption("timeout", timeout, "longer than zero, or left out for no limit");
   if (concurrency !== Infinity && !(Number.isInteger(concurrency) && concurrency >= 1)) {
     throw invalidOption("concurrency", concurrency, "a whole number from 1");
   }
-  return { name, mode, retry: retryPolicy(mode === "at-most-once" ? false : retry), timeoutMs, concurrency };
+  return { name, mode, retry: retryPolicy(runsOnce ? false : retry), timeoutMs, reconcile, concurrency };
+}
+
+function checkReconcile({ reconcile, timeout }: OperationOptions, mode: OperationMode): void {
+  if (typeof reconcile !== "function") {
+    throw invalidOption("reconcile", reconcile, "a function of the idempotency key and the arguments");
+  }
+  if (mode !== "at-most-once") throw invalidOption("mode", mode, `"at-most-once" or left out with \`reconcile\``);
+  if (timeout === undefined) {
+    throw invalidOption(
+      "timeout",
+      timeout,
+      "given with `reconcile`: an earlier call must be over before the outside world is asked about it",
+    );
+  }
 }
 
 function checkName(name: unknown): void {

@@ -310,7 +310,7 @@ test("fetch: an at-most-once request is sent only after its start is on record, 
   assert.deepEqual(seen, []);
   h.runner.proceed(token);
   assert.equal((await sent.result()).status, 200);
-  const interrupted = call("/text", post, undefined, { options, interrupted: true });
+  const interrupted = call("/text", post, undefined, { options, doubt: "fresh" });
   await assert.rejects(interrupted.result(), { name: "UncertainOperationError", operation: "perdure:fetch" });
   assert.deepEqual(seen, []);
 });

@@ -96,7 +96,7 @@ export function request(
     attempt: 1,
     idempotencyKey: `key-${token}`,
     watched: false,
-    interrupted: false,
+    doubt: "none",
     ...changes,
   };
 }

@@ -5,7 +5,7 @@
 export { attempt, idempotencyKey, operationContext, signal } from "./context.ts";
 export type { OperationContext } from "./context.ts";
 export { operation } from "./definition.ts";
-export type { OperationMode, OperationOptions } from "./definition.ts";
+export type { OperationMode, OperationOptions, Reconciled } from "./definition.ts";
 export {
   NonRetryableError,
   OperationAbortedError,

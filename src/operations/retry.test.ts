@@ -16,7 +16,7 @@ test("the default policy makes 5 attempts, with waits of 250 ms doubling", () =>
     waits,
     [250, 500, 1000, 2000].map((delayMs) => ({ kind: "retry", delayMs })),
   );
-  assert.deepEqual(decide(policy, 5, boom, middle), { kind: "give-up", error: boom });
+  assert.deepEqual(decide(policy, 5, boom, middle), { kind: "give-up", error: boom, isFinal: false });
 });
 
 test("waits stop growing at maxDelay, 30 s by default", () => {
@@ -137,7 +137,9 @@ const rows: {
 for (const { name, options, attempt, error, wait } of rows) {
   test(`retry: ${name}`, () => {
     const decision = decide(retryPolicy(options), attempt, error, middle);
-    assert.deepEqual(decision, wait === undefined ? { kind: "give-up", error } : { kind: "retry", delayMs: wait });
+    assert.equal(decision.kind, wait === undefined ? "give-up" : "retry");
+    if (decision.kind === "retry") assert.equal(decision.delayMs, wait);
+    else assert.equal(decision.error, error);
   });
 }
 
@@ -162,7 +164,16 @@ test("a subclass of NonRetryableError is final, whatever name it gives itself", 
   }
   const error = new CardDeclined();
   assert.equal(error.name, "CardDeclined");
-  assert.deepEqual(decide(retryPolicy(), 1, error, middle), { kind: "give-up", error });
+  assert.deepEqual(decide(retryPolicy(), 1, error, middle), { kind: "give-up", error, isFinal: true });
+});
+
+test("an error that the policy calls final is final at the last attempt too", () => {
+  const policy = retryPolicy({ maxAttempts: 2, nonRetryable: (error) => error === boom });
+  for (const attempt of [1, 2]) {
+    assert.deepEqual(decide(policy, attempt, boom, middle), { kind: "give-up", error: boom, isFinal: true });
+  }
+  const other = new Error("other");
+  assert.deepEqual(decide(policy, 2, other, middle), { kind: "give-up", error: other, isFinal: false });
 });
 
 test("every wait is a whole number within jitter of the capped exponential, for any policy", () => {

@@ -32,8 +32,8 @@ export interface RetryPolicy {
 
 export type RetryDecision =
   | { readonly kind: "retry"; readonly delayMs: number }
-  /** `error` is what the process gets. */
-  | { readonly kind: "give-up"; readonly error: unknown };
+  /** `error` is what the process gets. `isFinal`: another attempt would fail too, as the error or the policy's `nonRetryable` says. */
+  | { readonly kind: "give-up"; readonly error: unknown; readonly isFinal: boolean };
 
 const defaultMaxDelayMs = 30_000;
 const retryKeys = ["maxAttempts", "initialDelay", "factor", "maxDelay", "jitter", "nonRetryable"];
@@ -69,14 +69,18 @@ export function backoffMs(policy: RetryPolicy, attempt: number, randomUnit: numb
 
 /** What follows attempt number `attempt` (from 1), which threw `error`. `randomUnit` is in [0, 1). */
 export function decide(policy: RetryPolicy, attempt: number, error: unknown, randomUnit: number): RetryDecision {
-  if (attempt >= policy.maxAttempts || isNonRetryable(error)) return { kind: "give-up", error };
+  if (isNonRetryable(error)) return { kind: "give-up", error, isFinal: true };
+  const isLast = attempt >= policy.maxAttempts;
   try {
-    if (policy.nonRetryable?.(error) === true) return { kind: "give-up", error };
+    if (policy.nonRetryable?.(error) === true) return { kind: "give-up", error, isFinal: true };
   } catch (thrown) {
+    if (isLast) return { kind: "give-up", error, isFinal: false };
     // A broken predicate must be seen, and retrying would only hide it.
     const details = { predicateError: String(thrown) };
     const message = `The operation failed, and its retry.nonRetryable function threw ${String(thrown)} when asked about the error. Mend that function.`;
-    return { kind: "give-up", error: new PerdureError("OPERATION_FAILED", message, { cause: error, details }) };
+    const broken = new PerdureError("OPERATION_FAILED", message, { cause: error, details });
+    return { kind: "give-up", error: broken, isFinal: false };
   }
+  if (isLast) return { kind: "give-up", error, isFinal: false };
   return { kind: "retry", delayMs: retryAfterMs(error) ?? backoffMs(policy, attempt, randomUnit) };
 }

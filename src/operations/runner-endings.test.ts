@@ -65,7 +65,7 @@ test("at-most-once: a thrown error is final", async () => {
 test("at-most-once: an interrupted attempt does not run, and its process learns that nobody knows", async () => {
   let calls = 0;
   const h = harness({ pay: once(async () => ++calls) });
-  const token = h.start("pay", ["order-1", 99], { interrupted: true, idempotencyKey: "k-9" });
+  const token = h.start("pay", ["order-1", 99], { doubt: "fresh", idempotencyKey: "k-9" });
   await quiet();
   assert.equal(calls, 0);
   assert.throws(() => outcome(h.of(token)), {
@@ -80,7 +80,7 @@ test("at-most-once: an interrupted attempt does not run, and its process learns 
 test("at-most-once: arguments too large to be repeated are left out of the error, and nothing else is", async () => {
   const h = harness({ pay: once(async () => 1) });
   const large = ["x".repeat(1024 * 1024 - 100)];
-  const token = h.start("pay", large, { interrupted: true, idempotencyKey: "k-9" });
+  const token = h.start("pay", large, { doubt: "fresh", idempotencyKey: "k-9" });
   await quiet();
   assert.throws(() => outcome(h.of(token)), { operation: "pay", idempotencyKey: "k-9", args: undefined });
 });
@@ -102,7 +102,7 @@ test("at-most-once: a timeout leaves it uncertain, with the timeout as cause", a
 
 test("at-least-once: an interrupted attempt runs again", async () => {
   const h = harness({ add });
-  const token = h.start("add", [1, 2], { interrupted: true });
+  const token = h.start("add", [1, 2], { doubt: "fresh" });
   await quiet();
   assert.equal(outcome(h.of(token)), 3);
 });

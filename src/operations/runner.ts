@@ -2,7 +2,8 @@
  * Runs host code: decodes the arguments, finds the function, calls it when there is room, and reports what came of it.
  *
  * An attempt's life: *resolving* (its module may have to be imported) → *queued* → *beginning* (at-most-once only: its start
- * is being put on record) → *running* → *ended*. It holds a slot of the queue while it begins and runs.
+ * is being put on record) → *running* → *ended*. It holds a slot of the queue while it begins and runs. What has `reconcile` and a
+ * start on record whose effect is in doubt runs that first, and then, if it has not happened, begins and runs itself.
  *
  * An attempt that is aborted or times out gives its slot back at once, for its function may never settle. Such a function
  * goes on without being counted, so limits hold for the attempts somebody waits for.
@@ -14,7 +15,7 @@ import type { OperationReport, OperationRequest, OperationRunner } from "../kern
 import { builtIns } from "./builtins.ts";
 import type { Target } from "./builtins.ts";
 import { AttemptScope, runInScope } from "./context.ts";
-import type { HostFunction } from "./definition.ts";
+import type { HostFunction, OperationSettings } from "./definition.ts";
 import { OperationAbortedError, OperationTimeoutError } from "./errors.ts";
 import type { FetchPolicy } from "./fetch-policy.ts";
 import { invalidOption } from "./options.ts";
@@ -23,7 +24,7 @@ import type { Lane, Ticket } from "./queue.ts";
 import { Targets } from "./targets.ts";
 import type { Answer, Resolve } from "./targets.ts";
 import { LoopTurns } from "./turns.ts";
-import { failed, returned, threw, unavailable, uncertain } from "./verdict.ts";
+import { failed, leftInDoubt, readReconciled, returned, senseless, threw, unavailable, uncertain } from "./verdict.ts";
 
 export interface RunnerOptions {
   readonly resolve: Resolve;
@@ -60,6 +61,10 @@ interface Job {
   request: OperationRequest | undefined;
   state: "resolving" | "queued" | "beginning" | "running" | "ended";
   target: Target | undefined;
+  /** What runs is, or will be, `reconcile`. */
+  asks: boolean;
+  /** When it asked for its start to be put on record. */
+  begunAtMs: number;
   ticket: Ticket<Job> | undefined;
   scope: AttemptScope | undefined;
   cancelTimeout: (() => void) | undefined;
@@ -100,6 +105,8 @@ class HostRunner implements Runner {
         request,
         state: "resolving",
         target: undefined,
+        asks: false,
+        begunAtMs: 0,
         ticket: undefined,
         scope: undefined,
         cancelTimeout: undefined,
@@ -111,7 +118,12 @@ class HostRunner implements Runner {
 
   proceed(token: string): void {
     const job = this.#jobs.get(token);
-    if (job?.state === "beginning") this.#run(job);
+    if (job?.state !== "beginning") return;
+    const { reconcile, timeoutMs = Infinity } = job.target?.settings ?? {};
+    // Its time may have passed while its start was put on record, or while somebody else's code held this thread.
+    const isLate = reconcile !== undefined && this.#options.clock.nowMs() - job.begunAtMs >= timeoutMs;
+    if (isLate) this.#timeOut(job, timeoutMs);
+    else this.#run(job);
   }
 
   abort(token: string): void {
@@ -154,9 +166,12 @@ class HostRunner implements Runner {
   }
 
   #enqueue(job: Job, request: OperationRequest, target: Target): void {
-    if (request.interrupted && target.settings.mode === "at-most-once") {
-      this.#finish(job, uncertain(request, repeatableArgs(request)));
-      return;
+    const { mode, reconcile, timeoutMs = 0 } = target.settings;
+    if (request.doubt !== "none" && mode === "at-most-once") {
+      if (reconcile === undefined) return this.#finish(job, uncertain(request, repeatableArgs(request)));
+      // Calls of the earlier start may be under way.
+      if (request.doubt === "fresh") return this.#finish(job, { token: job.token, kind: "rest", doubtMs: timeoutMs });
+      job.asks = true;
     }
     let lane = this.#lanes.get(target.fn);
     if (lane === undefined) {
@@ -184,12 +199,22 @@ class HostRunner implements Runner {
   }
 
   #admit(job: Job): void {
-    if (job.target?.settings.mode === "at-most-once" || job.request?.watched === true) {
-      job.state = "beginning";
-      this.#turns.add({ token: job.token, kind: "begin" });
-    } else {
-      this.#run(job);
-    }
+    const isOnce = job.target?.settings.mode === "at-most-once" && !job.asks;
+    if (isOnce || job.request?.watched === true) this.#begin(job);
+    else this.#run(job);
+  }
+
+  #begin(job: Job): void {
+    job.state = "beginning";
+    job.begunAtMs = this.#options.clock.nowMs();
+    // The wait before the outside world is asked counts from the start on record, and so no sooner than from now.
+    if (job.target?.settings.reconcile !== undefined) this.#arm(job, job.target.settings);
+    this.#turns.add({ token: job.token, kind: "begin" });
+  }
+
+  #arm(job: Job, { timeoutMs }: OperationSettings): void {
+    if (timeoutMs === undefined || job.cancelTimeout !== undefined) return;
+    job.cancelTimeout = this.#options.clock.after(timeoutMs, () => this.#timeOut(job, timeoutMs));
   }
 
   #run(job: Job): void {
@@ -206,44 +231,78 @@ class HostRunner implements Runner {
     const { pid, program, number, name, attempt } = request;
     const scope = new AttemptScope({ pid, program, number, name, attempt }, request.idempotencyKey);
     job.scope = scope;
-    const { timeoutMs } = target.settings;
-    if (timeoutMs !== undefined)
-      job.cancelTimeout = this.#options.clock.after(timeoutMs, () => this.#timeOut(job, timeoutMs));
+    this.#arm(job, target.settings);
+    const { reconcile } = target.settings;
+    const asks = job.asks && reconcile !== undefined;
     let result: unknown;
     let isPending: boolean;
     try {
-      result = runInScope(scope, target.fn, args);
+      result = asks
+        ? runInScope(scope, reconcile, [request.idempotencyKey, ...args])
+        : runInScope(scope, target.fn, args);
       isPending = isThenable(result);
     } catch (error) {
-      this.#threw(job, error);
+      this.#threw(job, scope, error);
       return;
     }
-    if (!isPending) this.#returned(job, result);
+    if (!isPending) this.#returned(job, scope, result);
     else {
       Promise.resolve(result).then(
-        (value) => this.#returned(job, value),
-        (error: unknown) => this.#threw(job, error),
+        (value) => this.#returned(job, scope, value),
+        (error: unknown) => this.#threw(job, scope, error),
       );
     }
   }
 
-  #returned(job: Job, value: unknown): void {
-    if (job.request !== undefined) this.#finish(job, returned(job.request, value));
+  #returned(job: Job, scope: AttemptScope, value: unknown): void {
+    const { request } = job;
+    // By then it may have been given up.
+    if (request === undefined || job.scope !== scope) return;
+    if (job.asks) this.#answered(job, request, value);
+    else this.#finish(job, returned(request, value));
   }
 
-  #threw(job: Job, error: unknown): void {
+  /** `reconcile` has said what became of the earlier start. */
+  #answered(job: Job, request: OperationRequest, value: unknown): void {
+    const answer = readReconciled(value);
+    if (answer === undefined) {
+      return this.#finish(job, uncertain(request, repeatableArgs(request), senseless(request.name, value)));
+    }
+    if (answer.done) return this.#finish(job, returned(request, answer.value));
+    // The store still has it as it was; whoever opens it next asks again.
+    if (this.#draining !== undefined) return this.#end(job);
+    job.asks = false;
+    job.scope = undefined;
+    job.cancelTimeout?.();
+    job.cancelTimeout = undefined;
+    this.#begin(job);
+  }
+
+  #threw(job: Job, scope: AttemptScope, error: unknown): void {
+    if (job.scope === scope) this.#failed(job, error, !job.asks);
+  }
+
+  /** `hasFailed`: it is the function that says so. */
+  #failed(job: Job, error: unknown, hasFailed: boolean): void {
     const { request, target } = job;
-    if (request !== undefined && target !== undefined)
-      this.#finish(job, threw(request, target.settings, error, this.#options.random));
+    if (request === undefined || target === undefined) return;
+    const { settings } = target;
+    const { random } = this.#options;
+    // What has not run yet has had no effect.
+    if (settings.mode === "at-least-once" || (job.state === "beginning" && !job.asks)) {
+      this.#finish(job, threw(request, settings, error, random));
+    } else if (settings.reconcile !== undefined) {
+      this.#finish(job, leftInDoubt(request, settings, repeatableArgs(request), { error, hasFailed }, random));
+    } else if (hasFailed) this.#finish(job, failed(request, error));
+    else this.#finish(job, uncertain(request, repeatableArgs(request), error));
   }
 
   #timeOut(job: Job, timeoutMs: number): void {
-    const { request, target, scope } = job;
-    if (request === undefined || target === undefined) return;
+    const { request, scope } = job;
+    if (request === undefined) return;
     const error = new OperationTimeoutError(request.name, timeoutMs);
     // The function has not said that it failed, so nobody may conclude that it did.
-    if (target.settings.mode === "at-most-once") this.#finish(job, uncertain(request, repeatableArgs(request), error));
-    else this.#finish(job, threw(request, target.settings, error, this.#options.random));
+    this.#failed(job, error, false);
     scope?.abort(error);
   }
 

@@ -3,11 +3,12 @@ import { PerdureError } from "../base/errors.ts";
 import type { Random } from "../base/ports.ts";
 import { encodeError, encodeValue } from "../base/value.ts";
 import type { OperationReport, OperationRequest } from "../kernel/ports.ts";
-import type { OperationSettings } from "./definition.ts";
+import type { OperationSettings, Reconciled } from "./definition.ts";
 import { describeError, nameByClass, UncertainOperationError } from "./errors.ts";
 import { decide } from "./retry.ts";
 
 type Called = Pick<OperationRequest, "token" | "name" | "attempt">;
+type Keyed = Called & Pick<OperationRequest, "idempotencyKey">;
 
 /** The function returned `value`. If that cannot cross, another attempt would not help: the process gets the reason. */
 export function returned(request: Called, value: unknown): OperationReport {
@@ -25,19 +26,51 @@ export function threw(request: Called, settings: OperationSettings, error: unkno
   return { token: request.token, kind: "retry", delayMs: decision.delayMs, error: describeError(error) };
 }
 
+/**
+ * An attempt of an operation with `reconcile` failed and may have had an effect. If another one follows it has to ask, once the
+ * calls of this one are over. `hasFailed`: the function itself says so, by an error that may be final.
+ */
+export function leftInDoubt(
+  request: Keyed,
+  settings: OperationSettings,
+  args: readonly unknown[] | undefined,
+  failure: { readonly error: unknown; readonly hasFailed: boolean },
+  random: Random,
+): OperationReport {
+  const decision = decide(settings.retry, request.attempt, failure.error, randomUnit(random));
+  if (decision.kind === "give-up") {
+    const isOver = failure.hasFailed && decision.isFinal;
+    return isOver ? failed(request, decision.error) : uncertain(request, args, decision.error);
+  }
+  const { timeoutMs = 0 } = settings;
+  const error = describeError(failure.error);
+  return { token: request.token, kind: "retry", delayMs: decision.delayMs, error, doubtMs: timeoutMs };
+}
+
+/** What `reconcile` said; undefined if that says nothing. */
+export function readReconciled(value: unknown): Reconciled<unknown> | undefined {
+  if (typeof value !== "object" || value === null) return undefined;
+  const { done } = value as { readonly done?: unknown };
+  // Not merely truthy: an answer read from elsewhere, {done: "false"} say, must not pass for a payment.
+  return done === true || done === false ? (value as Reconciled<unknown>) : undefined;
+}
+
+export function senseless(name: string, value: unknown): PerdureError {
+  const shown = typeof value === "object" && value !== null ? "an object without them" : String(value);
+  const message = `reconcile of operation ${JSON.stringify(name)} must return { done: true, value } or { done: false }, and returned ${shown}. Mend that function.`;
+  return new PerdureError("OPERATION_FAILED", message, { details: { operation: name } });
+}
+
 /** The process gets the error. */
 export function failed(request: Called, error: unknown): OperationReport {
   nameByClass(error);
   return { token: request.token, kind: "done", ok: false, value: encodeError(error) };
 }
 
-/** Nobody knows whether an at-most-once operation happened. `args` are repeated to the process if they fit. */
-export function uncertain(
-  request: Called & Pick<OperationRequest, "idempotencyKey">,
-  args: readonly unknown[] | undefined,
-  cause?: unknown,
-): OperationReport {
+/** Nobody knows whether an operation happened that must not be repeated. `args` are repeated to the process if they fit. */
+export function uncertain(request: Keyed, args: readonly unknown[] | undefined, cause?: unknown): OperationReport {
   const { token, name, idempotencyKey } = request;
+  nameByClass(cause);
   try {
     const error = new UncertainOperationError(name, idempotencyKey, args, cause);
     return { token, kind: "done", ok: false, value: encodeValue(error) };

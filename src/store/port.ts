@@ -97,8 +97,12 @@ export interface OperationRow {
   readonly attempt: number;
   /** Wall time before which the attempt must not start; 0 = at once. */
   readonly notBeforeMs: number;
-  /** Committed before dispatch where that must be known after a crash (at-most-once; suspects of killing their node). */
-  readonly started: boolean;
+  /**
+   * Wall time at which a start was put on record, 0: none is. That is committed before dispatch where it must be known after
+   * a crash (at-most-once, with or without `reconcile`; suspects of killing their node). With a `notBeforeMs` of 0 the start is
+   * that of an attempt that runs, or ran when its node ended. Else it is that of an earlier one whose effect is in doubt.
+   */
+  readonly startedAtMs: number;
   /** Node deaths it was running at. */
   readonly deaths: number;
   /** The last attempt's error, for people. */

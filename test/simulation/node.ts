@@ -245,7 +245,7 @@ export class SimulatedNode {
         report(reports);
         return taken;
       },
-      startedOnRecord: ({ process, number }) => ledger.operationRow(process, number)?.started === true,
+      startedOnRecord: ({ process, number }) => (ledger.operationRow(process, number)?.startedAtMs ?? 0) > 0,
       aborted: (request) => this.#checkAborted(request),
       kill: () => this.die("by an operation that kills it"),
     });

@@ -91,7 +91,7 @@ export class SimulatedRunner implements OperationRunner {
     if (step.unavailable && this.#ports.node % 2 === 1) {
       return this.#end(job, { token: request.token, kind: "unavailable", error: "not deployed" });
     }
-    if (request.interrupted && step.mode === "at-most-once") {
+    if (request.doubt !== "none" && step.mode === "at-most-once") {
       this.#ports.outside.gives(deed, false, uncertain);
       return this.#end(job, { token: request.token, kind: "done", ...uncertainResult });
     }

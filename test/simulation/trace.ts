@@ -65,7 +65,7 @@ function describeBatch(batch: CommitBatch): string {
     part(
       "operations",
       batch.operations,
-      (row) => `${numbered(row)}:${row.state}${row.started ? ":started" : ""}:${row.deaths}`,
+      (row) => `${numbered(row)}:${row.state}${row.startedAtMs > 0 ? ":started" : ""}:${row.deaths}`,
     ),
     part("operations gone", batch.operationsGone, numbered),
     part("timers", batch.timers, numbered),

@@ -199,9 +199,11 @@ function waitLines(
 ): string[] {
   if (state === "crashed") return ["  its supervisor"];
   if (state === "paused") return [`  ${commandLine(["perdure", "unpause", pid])}`];
-  const lines = operations.flatMap(({ number, name, state, attempt, notBeforeMs, lastError }) => {
+  const lines = operations.flatMap(({ number, name, state, attempt, notBeforeMs, startedAtMs, lastError }) => {
     const next = notBeforeMs > nowMs ? ` ${formatIn(notBeforeMs, nowMs)}` : "";
-    const about = state === "pending" ? `attempt ${attempt}${next}` : state;
+    // Whether that had an effect is known only when there is a result.
+    const begun = startedAtMs === 0 ? "" : `, begun ${formatAgo(startedAtMs, nowMs)}`;
+    const about = state === "pending" ? `attempt ${attempt}${next}${begun}` : `${state}${begun}`;
     const error = lastError === "" ? [] : [indent(cut(oneLine(lastError), width - 6), "      ")];
     return [`  operation #${number}  ${name}  ${about}`, ...error];
   });

@@ -2,7 +2,7 @@
  * Checksums of what replay and the outside world depend on: turns, waiting inputs, arguments of operations.
  *
  * A checksum covers the body and, as its starting value, whose it is: so neither a changed byte nor a row that got under
- * another process or number passes for the real one.
+ * another process or number passes for the real one. Of an operation it also covers columns beside the body.
  */
 import { crc32 } from "node:zlib";
 import { PerdureError } from "../../base/errors.ts";
@@ -10,9 +10,9 @@ import type { ProcessKey } from "../port.ts";
 import { pidOf } from "./connection.ts";
 import type { Connection } from "./connection.ts";
 
-/** `index` is the turn's or the operation's number, 0 for an input. */
-export function checksum(body: Uint8Array, process: ProcessKey, index: number): number {
-  return crc32(body, (Math.imul(process, 0x9e3779b1) ^ Math.imul(index, 0x85ebca77)) >>> 0);
+/** `index` is the turn's or the operation's number, 0 for an input; `beside` is what is covered and lies outside the body. */
+export function checksum(body: Uint8Array, process: ProcessKey, index: number, beside = ""): number {
+  return crc32(beside, crc32(body, (Math.imul(process, 0x9e3779b1) ^ Math.imul(index, 0x85ebca77)) >>> 0));
 }
 
 export interface StoredBody {
@@ -20,6 +20,7 @@ export interface StoredBody {
   readonly crc: number;
   readonly process: ProcessKey;
   readonly index: number;
+  readonly beside?: string;
 }
 
 /** What a row is to people: as in "Turn 3", and as the detail `turn: 3` of an error. */
@@ -36,8 +37,8 @@ export function verified<T>(
   name: RowName,
   decode: (body: Uint8Array) => T,
 ): T {
-  const { body, crc, process, index } = stored;
-  if (crc !== checksum(body, process, index)) {
+  const { body, crc, process, index, beside } = stored;
+  if (crc !== checksum(body, process, index, beside)) {
     throw journalCorrupt(connection, process, name, "its bytes are not those that were written");
   }
   try {

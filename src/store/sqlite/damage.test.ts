@@ -112,6 +112,20 @@ scratchTest(
   },
 );
 
+for (const change of ["name = 'other.ts#pay'", "options = '{}'", "started_at_ms = 0", "number = 2"]) {
+  scratchTest(`what an operation is, and whether it was begun, cannot change unseen: ${change}`, async (scratch) => {
+    const store = await scratch.open();
+    await store.claim(startMs);
+    await store.putProgram(program, [{ hash: program.bundle, bytes: new Uint8Array(1) }]);
+    const operations = [operation(1, 1, { startedAtMs: startMs })];
+    await store.commit({ atMs: startMs, newProcesses: [process(1)], operations });
+    assert.deepEqual(await store.operations(1), operations);
+    await store.close();
+    scratch.byHand(`UPDATE operation SET ${change}`);
+    await assert.rejects((await scratch.open()).operations(1), { code: "JOURNAL_CORRUPT" });
+  });
+}
+
 const flippedLives: Readonly<Record<string, string>> = {
   "The checkpoint after turn 4": "UPDATE checkpoint SET body = CAST(body || 'x' AS BLOB)",
   "The checkpoint after turn 5": "UPDATE checkpoint SET turn = 5",

@@ -17,14 +17,19 @@ export function putOperation({ sql }: Connection, row: OperationRow): void {
     row.state,
     row.attempt,
     row.notBeforeMs,
-    row.started ? 1 : 0,
+    row.startedAtMs,
     row.deaths,
     row.createdAtMs,
     row.lastError,
     row.options,
-    checksum(args, row.process, row.number),
+    checksum(args, row.process, row.number, identity(row)),
     args,
   );
+}
+
+/** What the checksum covers beside the arguments: which function is called, and whether it may have been. */
+function identity({ name, options, startedAtMs }: Pick<OperationRow, "name" | "options" | "startedAtMs">): string {
+  return JSON.stringify([name, options, startedAtMs]);
 }
 
 export function readOperationsOf(connection: Connection, process: ProcessKey): OperationRow[] {
@@ -34,17 +39,21 @@ export function readOperationsOf(connection: Connection, process: ProcessKey): O
 export function readOperation(connection: Connection, row: Row): OperationRow {
   const process = number(row, "process");
   const index = number(row, "number");
-  const stored = { body: bytes(row, "args"), crc: number(row, "crc"), process, index };
+  const name = text(row, "name");
+  const options = text(row, "options");
+  const startedAtMs = number(row, "started_at_ms");
+  const beside = identity({ name, options, startedAtMs });
+  const stored = { body: bytes(row, "args"), crc: number(row, "crc"), process, index, beside };
   return {
     process,
     number: index,
-    name: text(row, "name"),
+    name,
     args: verified(connection, stored, { noun: "Operation", detail: "operation", value: index }, decodePayload),
-    options: text(row, "options"),
+    options,
     state: word(row, "state", states),
     attempt: number(row, "attempt"),
     notBeforeMs: number(row, "not_before_ms"),
-    started: number(row, "started") !== 0,
+    startedAtMs,
     deaths: number(row, "deaths"),
     lastError: text(row, "last_error"),
     createdAtMs: number(row, "created_at_ms"),

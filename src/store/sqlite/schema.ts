@@ -37,7 +37,8 @@
  *   `meta.incarnation`, and `(process, turn)` is unique: an owner that lost its lease unawares can add nothing.
  * - Others may read at any time, and insert into `inbox` (`seq` and the state of the process are checked by the same
  *   transaction). The owner notices by `PRAGMA data_version`.
- * - Inputs are all that a process's state derives from, and an operation's arguments are what it does to the world; so rows
+ * - Inputs are all that a process's state derives from, and what an operation is (name, options, arguments, whether it was
+ *   begun) is what it does to the world; so rows
  *   of `journal`, `inbox`, `operation`, `checkpoint`, `restore` and `dead_letter` carry a CRC-32 over what they hold and whose
  *   it is. A row that fails it is never handed out.
  * - A name belongs to one process at a time.
@@ -118,7 +119,7 @@ CREATE TABLE operation (
   state         TEXT    NOT NULL,   -- pending, unavailable, quarantined
   attempt       INTEGER NOT NULL,
   not_before_ms REAL    NOT NULL,   -- 0 = at once
-  started       INTEGER NOT NULL,   -- 1 when the start of the attempt is on record
+  started_at_ms INTEGER NOT NULL,   -- when a start was put on record; 0 = none is
   deaths        INTEGER NOT NULL,   -- nodes that died while it ran
   created_at_ms INTEGER NOT NULL,
   last_error    TEXT    NOT NULL,
@@ -255,7 +256,8 @@ CREATE VIEW v_turn AS
   FROM journal JOIN process ON process.key = journal.process;
 
 CREATE VIEW v_operation AS
-  SELECT pid, number, name, operation.state, attempt, started, deaths, ${readable("created_at_ms")} AS created_at,
+  SELECT pid, number, name, operation.state, attempt, deaths, ${readable("created_at_ms")} AS created_at,
+         CASE started_at_ms WHEN 0 THEN NULL ELSE ${readable("operation.started_at_ms")} END AS started_at,
          CASE not_before_ms WHEN 0 THEN NULL ELSE ${readable("not_before_ms")} END AS not_before, last_error, options,
          length(args) AS args_size_bytes
   FROM operation JOIN process ON process.key = operation.process;

@@ -5,7 +5,7 @@ const processColumns = `key, pid, program.hash AS program, entry, args_digest, s
                         traps_exits, life, exited_at_ms, exit_reason, exit_value`;
 const processTables = `process LEFT JOIN program ON program.id = process.program`;
 const deadLetterColumns = "seq, process, at_ms, reason, value, crc, input";
-const operationColumns = `process, number, name, state, attempt, not_before_ms, started, deaths, created_at_ms, last_error, options, crc, args`;
+const operationColumns = `process, number, name, state, attempt, not_before_ms, started_at_ms, deaths, created_at_ms, last_error, options, crc, args`;
 
 /** What a process may have that a load shows: the bits of `belongings`. */
 export const has = {

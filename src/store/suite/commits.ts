@@ -179,7 +179,7 @@ function testContents(setup: StoreSetup): void {
         state: "quarantined",
         attempt: 3,
         notBeforeMs: startMs + 0.25,
-        started: true,
+        startedAtMs: startMs + 7,
         deaths: 5,
         lastError: "Error: no\n  at line 1",
       }),
@@ -217,7 +217,13 @@ function testContents(setup: StoreSetup): void {
 function testUpserts(setup: StoreSetup): void {
   ownerRule(setup, "an operation or a timer that exists is replaced whole", async (store) => {
     await store.commit({ atMs, newProcesses: [process(1)], operations: [operation(1, 1)], timers: [timer(1, 1)] });
-    const changed = operation(1, 1, { name: "other", attempt: 2, started: true, lastError: "no", args: { text: "u" } });
+    const changed = operation(1, 1, {
+      name: "other",
+      attempt: 2,
+      startedAtMs: startMs,
+      lastError: "no",
+      args: { text: "u" },
+    });
     const moved = timer(1, 1, { clock: "service", dueMs: 5 });
     await store.commit({ atMs, operations: [changed], timers: [moved] });
     await store.commit({ atMs, operations: [changed], timers: [moved] });

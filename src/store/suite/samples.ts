@@ -93,7 +93,7 @@ export function operation(process: ProcessKey, number: number, other: Partial<Op
     state: "pending",
     attempt: 1,
     notBeforeMs: 0,
-    started: false,
+    startedAtMs: 0,
     deaths: 0,
     lastError: "",
     createdAtMs: startMs + number,
