@@ -198,6 +198,50 @@ export interface Link {
   readonly b: ProcessKey;
 }
 
+export type EdgeState =
+  /** A message: nothing comes back. */
+  | "sent"
+  /** A call without an answer. None will come if its process has exited. */
+  | "open"
+  | "answered"
+  /** The call made its server fail and was set aside as a dead letter. If that is sent again, it may yet be answered. */
+  | "set-aside"
+  /** Its server took the call, and then went back to a checkpoint from before. */
+  | "forgotten";
+
+/** What is asked of a process, from outside, under a key. */
+export interface Asked {
+  readonly key: string;
+  /** 128 bits over what is asked, hex: whoever asks again must agree with it. */
+  readonly digest: string;
+  /** What is asked, in a line, for people. */
+  readonly about: string;
+  /** `open`: an answer is wanted. */
+  readonly state: "sent" | "open";
+}
+
+/** Stays when its process exits, so that whoever asks again hears the same. */
+export interface EdgeRow extends Omit<Asked, "state"> {
+  readonly process: ProcessKey;
+  /** When it was asked first. */
+  readonly atMs: number;
+  readonly state: EdgeState;
+  /** Of one that is answered: the message that was the answer. */
+  readonly answer: Payload | undefined;
+}
+
+export interface NewEdge extends Asked {
+  readonly process: ProcessKey;
+  readonly atMs: number;
+}
+
+/** What becomes of a call. */
+export type EdgeEnd = Pick<EdgeRow, "process" | "key" | "digest"> &
+  (
+    | { readonly state: "answered"; readonly answer: Payload }
+    | { readonly state: "set-aside" | "forgotten"; readonly answer?: undefined }
+  );
+
 /** Everything one group commit writes. Parts are applied in the order of the fields. */
 export interface CommitBatch {
   readonly atMs: number;
@@ -210,6 +254,16 @@ export interface CommitBatch {
   readonly timersGone?: readonly { readonly process: ProcessKey; readonly number: number }[];
   readonly inboxGone?: readonly number[];
   readonly inbox?: readonly Omit<InboxRow, "seq">[];
+  /**
+   * One whose key the process has already stays as it was. If it was posted with the same digest, the input that came with it goes:
+   * the one in this commit takes its place.
+   */
+  readonly edges?: readonly NewEdge[];
+  /**
+   * For edges of this digest. An answer is for one that has none; the other ends are for those that are `open`. Anything else
+   * changes nothing.
+   */
+  readonly edgeEnds?: readonly EdgeEnd[];
   readonly logs?: readonly Omit<LogRow, "seq">[];
   /** State changes other than exits. `exit` goes with `crashed`; any other state clears it. */
   readonly states?: readonly {
@@ -237,7 +291,7 @@ export interface CommitBatch {
   readonly deadLettersGone?: readonly number[];
   /**
    * An exit also removes the process's operations, timers, inbox, snapshots, checkpoint, links, monitors (its own and those
-   * on it), name and groups. Dead letters and restores stay.
+   * on it), name and groups. Dead letters, restores and edges stay.
    */
   readonly exits?: readonly { readonly process: ProcessKey; readonly exit: ProcessExit }[];
   /** Keeps the newest two of each process, and the newest that is not after its checkpoint. */
@@ -319,8 +373,15 @@ export interface StoreReader {
   /** Newest first. */
   programs(): Promise<ProgramRow[]>;
   blob(hash: string): Promise<Uint8Array | undefined>;
-  /** Writes inputs from outside the owner (the CLI beside or without a node). Throws PROCESS_NOT_FOUND, PROCESS_EXITED. */
-  post(pid: Pid, input: Input, atMs: number): Promise<void>;
+  /** What was asked of a process under a key. Throws JOURNAL_CORRUPT. */
+  edge(process: ProcessKey, key: string): Promise<EdgeRow | undefined>;
+  /** A process's edges with a key after `after` (by code points), in that order, at most `limit`. Throws JOURNAL_CORRUPT. */
+  edges(process: ProcessKey, after: string, limit: number): Promise<EdgeRow[]>;
+  /**
+   * Writes inputs from outside the owner (the CLI beside or without a node). With `asked` the input is written once: false if that was
+   * asked before, of a process that may have exited since. Throws PROCESS_NOT_FOUND, PROCESS_EXITED, KEY_CONFLICT.
+   */
+  post(pid: Pid, input: Input, atMs: number, asked?: Asked): Promise<boolean>;
   /**
    * Takes a dead letter away, and with `to` posts its input to that process, both or neither. Like `post` it needs no lease: what
    * was set aside is nobody's until a person decides. False if there is no letter of that seq. Throws PROCESS_NOT_FOUND,
@@ -338,8 +399,13 @@ export interface Store extends StoreReader {
   renew(nowMs: number): Promise<void>;
   /** Gives the lease back in good order. */
   release(nowMs: number): Promise<void>;
-  /** `inboxSeqs`: the seq each row of `batch.inbox` was given, in the same order. */
-  commit(batch: CommitBatch): Promise<{ readonly inboxSeqs: readonly number[] }>;
+  /**
+   * `inboxSeqs`: the seq each row of `batch.inbox` was given, in the same order. `superseded`: the seqs of posted inputs whose place
+   * inputs of this commit have taken, see `CommitBatch.edges`.
+   */
+  commit(
+    batch: CommitBatch,
+  ): Promise<{ readonly inboxSeqs: readonly number[]; readonly superseded: readonly number[] }>;
   /** Replaces the row and the blobs if they are there: a program that is deployed again is the newest again. */
   putProgram(
     program: ProgramRow,
@@ -347,6 +413,11 @@ export interface Store extends StoreReader {
   ): Promise<void>;
   /** Replaces the bytes if they are there. */
   putBlob(hash: string, bytes: Uint8Array): Promise<void>;
+  /**
+   * Deletes edges that were asked first before `beforeMs`, oldest first, at most `limit`, and answers how many. Those that are `open`
+   * stay as long as their process lives: they may yet be answered.
+   */
+  pruneEdges(beforeMs: number, limit: number): Promise<number>;
   /** Throws PROCESS_NOT_FOUND; JOURNAL_CORRUPT if the last turn, an operation or a waiting input is damaged. */
   load(process: ProcessKey): Promise<ProcessLoad>;
   recover(): Promise<Recovery>;

@@ -5,6 +5,7 @@
  */
 import { describe } from "node:test";
 import { testCommits } from "./suite/commits.ts";
+import { testEdges } from "./suite/edges.ts";
 import type { StoreSetup } from "./suite/fixture.ts";
 import { testInbox } from "./suite/inbox.ts";
 import { testLease } from "./suite/lease.ts";
@@ -26,6 +27,7 @@ export function testStore(name: string, setup: StoreSetup): void {
     describe("reading", () => testReads(setup));
     describe("relations", () => testRelations(setup));
     describe("lives", () => testLives(setup));
+    describe("edges", () => testEdges(setup));
     describe("model", () => testModel(setup));
   });
 }

@@ -15,8 +15,8 @@ export interface CheckedDisk {
 export function checkBatch(disk: CheckedDisk, batch: CommitBatch): void {
   const fresh = checkNewProcesses(disk, batch.newProcesses);
   checkTurns(disk, batch, fresh);
-  const { operations, timers, inbox, logs, snapshots, names, groups, checkpoints, deadLetters } = batch;
-  for (const part of [operations, timers, inbox, logs, snapshots, names, groups, checkpoints, deadLetters]) {
+  const { operations, timers, inbox, edges, logs, snapshots, names, groups, checkpoints, deadLetters } = batch;
+  for (const part of [operations, timers, inbox, edges, logs, snapshots, names, groups, checkpoints, deadLetters]) {
     for (const { process } of part ?? []) find(disk, fresh, process);
   }
   for (const { a, b } of batch.links ?? []) for (const process of [a, b]) find(disk, fresh, process);

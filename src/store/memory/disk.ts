@@ -18,6 +18,8 @@ import type {
   TimerRow,
 } from "../port.ts";
 import { checkBatch } from "./check.ts";
+import { applyEdges } from "./edges.ts";
+import type { Edges } from "./edges.ts";
 import { applyRelations, cutRelations, newRelations } from "./relations.ts";
 import type { Relations } from "./relations.ts";
 
@@ -33,6 +35,8 @@ export interface ProcessRecord {
   checkpoint: CheckpointRow | undefined;
   /** In the order of `turn`. */
   restores: readonly RestoreRow[];
+  /** By key. */
+  readonly edges: Edges;
 }
 
 const none: readonly never[] = [];
@@ -47,6 +51,7 @@ function newRecord(row: ProcessRow): ProcessRecord {
     relations: newRelations(),
     checkpoint: undefined,
     restores: none,
+    edges: new Map(),
   };
 }
 
@@ -107,6 +112,7 @@ export class MemoryDisk {
     for (const row of batch.timersGone ?? none) this.processes.get(row.process)?.timers.delete(row.number);
     for (const seq of batch.inboxGone ?? none) this.inbox.delete(seq);
     const inboxSeqs = (batch.inbox ?? none).map((row) => this.putInput(row));
+    applyEdges(this, batch);
     for (const row of batch.logs ?? none) this.logs.push({ seq: this.logs.length + 1, ...row });
     for (const { process, state, problem, exit } of batch.states ?? none) {
       const record = this.record(process);

@@ -92,6 +92,6 @@ export function listNames({ processes }: RelatedDisk, kind: "names" | "groups"):
 }
 
 /** As databases do: by code points, not by halves of surrogate pairs. */
-function compareTexts(a: string, b: string): number {
+export function compareTexts(a: string, b: string): number {
   return Buffer.compare(Buffer.from(a), Buffer.from(b));
 }

@@ -7,8 +7,10 @@
 import { PerdureError } from "../../base/errors.ts";
 import type { Input, Pid, TimerClock, Turn } from "../../journal/types.ts";
 import type {
+  Asked,
   CommitBatch,
   DeadLetterRow,
+  EdgeRow,
   InboxRow,
   Lease,
   LogRow,
@@ -27,6 +29,7 @@ import type {
 } from "../port.ts";
 import { MemoryDisk } from "./disk.ts";
 import type { ProcessRecord } from "./disk.ts";
+import { listEdges, postOnce, pruneEdges, supersededBy } from "./edges.ts";
 import type { Fault, MemoryFaults, StoreCall } from "./faults.ts";
 import { linksOf, listNames, monitorsOf, watchersOf } from "./relations.ts";
 
@@ -112,12 +115,13 @@ export class MemoryStore implements Store {
     });
   }
 
-  commit(batch: CommitBatch): Promise<{ readonly inboxSeqs: readonly number[] }> {
+  commit(batch: CommitBatch): ReturnType<Store["commit"]> {
     return this.#call("commit", () => {
       this.#checkLease();
+      const superseded = supersededBy(this.#disk, batch);
       const inboxSeqs = this.#disk.apply(batch);
       this.#signOfLife(batch.atMs);
-      return { inboxSeqs };
+      return { inboxSeqs, superseded };
     });
   }
 
@@ -141,8 +145,21 @@ export class MemoryStore implements Store {
     });
   }
 
-  post(pid: Pid, input: Input, atMs: number): Promise<void> {
-    return this.#call("post", () => this.#post(pid, input, atMs));
+  pruneEdges(beforeMs: number, limit: number): Promise<number> {
+    return this.#call("pruneEdges", () => {
+      this.#checkLease();
+      this.#wrote();
+      return pruneEdges(this.#disk, beforeMs, limit);
+    });
+  }
+
+  post(pid: Pid, input: Input, atMs: number, asked?: Asked): Promise<boolean> {
+    return this.#call("post", () => {
+      const post = (): number => this.#post(pid, input, atMs);
+      const key = this.#disk.keys.get(pid);
+      if (asked === undefined || key === undefined) return post() > 0;
+      return postOnce(this.#disk, key, asked, { pid, atMs, post });
+    });
   }
 
   takeDeadLetter(seq: number, to: Pid | undefined, atMs: number): Promise<boolean> {
@@ -156,7 +173,7 @@ export class MemoryStore implements Store {
     });
   }
 
-  #post(pid: Pid, input: Input, atMs: number): void {
+  #post(pid: Pid, input: Input, atMs: number): number {
     const key = this.#disk.keys.get(pid);
     if (key === undefined) {
       throw new PerdureError("PROCESS_NOT_FOUND", `There is no process ${pid} in the store ${this.id}.`);
@@ -167,8 +184,8 @@ export class MemoryStore implements Store {
         `Process ${pid} has exited and takes no more inputs. Start another one.`,
       );
     }
-    this.#disk.putInput({ process: key, input, atMs });
     this.#wrote();
+    return this.#disk.putInput({ process: key, input, atMs });
   }
 
   close(): Promise<void> {
@@ -336,6 +353,14 @@ export class MemoryStore implements Store {
         .filter((row) => row.seq > after && (process === undefined || row.process === process))
         .slice(0, limit),
     );
+  }
+
+  edge(process: ProcessKey, key: string): Promise<EdgeRow | undefined> {
+    return this.#call("edge", () => this.#disk.processes.get(process)?.edges.get(key)?.row);
+  }
+
+  edges(process: ProcessKey, after: string, limit: number): Promise<EdgeRow[]> {
+    return this.#call("edges", () => listEdges(this.#disk.processes.get(process)?.edges ?? new Map(), after, limit));
   }
 
   program(hash: string): Promise<ProgramRow | undefined> {

@@ -26,8 +26,8 @@ export interface StoredBody {
 /** What a row is to people: as in "Turn 3", and as the detail `turn: 3` of an error. */
 export interface RowName {
   readonly noun: string;
-  readonly detail: "turn" | "operation" | "seq";
-  readonly value: number;
+  readonly detail: "turn" | "operation" | "seq" | "key";
+  readonly value: number | string;
 }
 
 /** Decodes a body that passes its checksum; throws JOURNAL_CORRUPT for any other. */

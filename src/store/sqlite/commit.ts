@@ -1,10 +1,11 @@
 /** A group commit: everything of a batch, in the order of its fields, in the transaction of the caller. */
 import { PerdureError } from "../../base/errors.ts";
 import { encodePayload } from "../../journal/encoding.ts";
-import type { CommitBatch, ProcessExit, ProcessKey, ProcessRow } from "../port.ts";
+import type { CommitBatch, ProcessExit, ProcessKey, ProcessRow, Store } from "../port.ts";
 import { notAlive, pidOf, programId } from "./connection.ts";
 import type { Connection } from "./connection.ts";
 import { violatedKey } from "./errors.ts";
+import { applyEdges } from "./edges.ts";
 import { putInput } from "./inbox.ts";
 import { putTurn } from "./journal.ts";
 import { applyLives } from "./lives.ts";
@@ -13,8 +14,9 @@ import { applyRelations } from "./relations.ts";
 
 const none: readonly never[] = [];
 
-/** Returns the seqs that `batch.inbox` was given. */
-export function applyBatch(connection: Connection, batch: CommitBatch): number[] {
+type Committed = Awaited<ReturnType<Store["commit"]>>;
+
+export function applyBatch(connection: Connection, batch: CommitBatch): Committed {
   const { sql } = connection;
   for (const row of batch.newProcesses ?? none) putProcess(connection, row);
   for (const { process, turn } of batch.turns ?? none) putTurn(connection, process, turn);
@@ -24,6 +26,7 @@ export function applyBatch(connection: Connection, batch: CommitBatch): number[]
   for (const row of batch.timersGone ?? none) sql.deleteTimer.run(row.process, row.number);
   for (const seq of batch.inboxGone ?? none) sql.deleteInput.run(seq);
   const inboxSeqs = (batch.inbox ?? none).map((row) => putInput(connection, row.process, row.input, row.atMs));
+  const superseded = applyEdges(connection, batch);
   for (const row of batch.logs ?? none) sql.putLog.run(row.process, row.turn, row.atMs, row.level, row.text);
   for (const { process, state, problem, exit } of batch.states ?? none) {
     const columns = exitColumns(state === "crashed" ? exit : undefined);
@@ -39,7 +42,7 @@ export function applyBatch(connection: Connection, batch: CommitBatch): number[]
     sql.putSnapshot.run(row.process, row.turn, row.body);
     sql.deleteOldSnapshots.run({ process: row.process });
   }
-  return inboxSeqs;
+  return { inboxSeqs, superseded };
 }
 
 function putProcess(connection: Connection, row: ProcessRow): void {

@@ -9,6 +9,7 @@ import type { ProcessLoad, Store } from "../port.ts";
 import {
   checkpoint,
   deadLetter,
+  edge,
   exit,
   message,
   monitor,
@@ -123,6 +124,37 @@ for (const change of ["name = 'other.ts#pay'", "options = '{}'", "started_at_ms 
     await store.close();
     scratch.byHand(`UPDATE operation SET ${change}`);
     await assert.rejects((await scratch.open()).operations(1), { code: "JOURNAL_CORRUPT" });
+  });
+}
+
+const flippedEdges: Readonly<Record<string, string>> = {
+  "a changed answer": "UPDATE edge SET answer = CAST(answer || 'x' AS BLOB) WHERE key = 'paid'",
+  "another key's answer":
+    "UPDATE edge SET (crc, answer) = (SELECT crc, answer FROM edge WHERE key = 'sent') WHERE key = 'paid'",
+  "a state that nobody gave it": "UPDATE edge SET state = 'open', answer = NULL WHERE key = 'paid'",
+  "another process": "UPDATE edge SET process = 2 WHERE key = 'paid'",
+};
+
+for (const [what, sql] of Object.entries(flippedEdges)) {
+  scratchTest(`${what} of a call with a key is JOURNAL_CORRUPT, and other keys are not affected`, async (scratch) => {
+    await makeStore(scratch);
+    const before = await scratch.open();
+    await before.claim(startMs);
+    const paid = edge(1, "paid");
+    const { process: key, digest } = paid;
+    const edgeEnds = [{ process: key, key: "paid", digest, state: "answered", answer: { text: "j1" } } as const];
+    const edges = [paid, edge(1, "sent")].map((row) => ({ ...row, state: "open" }) as const);
+    await before.commit({ atMs: startMs, edges, edgeEnds });
+    await before.close();
+    scratch.byHand(sql);
+    const store = await scratch.open();
+    const process = what === "another process" ? 2 : 1;
+    await assert.rejects(store.edge(process, "paid"), (error: unknown) => {
+      assert.ok(isPerdureError(error, "JOURNAL_CORRUPT"));
+      assert.match(error.message, /asked under the key "paid" of process p\d/);
+      return true;
+    });
+    assert.deepEqual(await store.edge(1, "sent"), edge(1, "sent"));
   });
 }
 

@@ -15,8 +15,8 @@ export function putInput({ sql }: Connection, process: ProcessKey, input: Input,
   return Number(sql.putInput.run(process, atMs, checksum(body, process, 0), body).lastInsertRowid);
 }
 
-/** From outside the owner: whether the process still takes inputs is decided in the same transaction. */
-export function postInput(connection: Connection, pid: Pid, input: Input, atMs: number): void {
+/** Returns its seq. From outside the owner: whether the process still takes inputs is decided in the same transaction. */
+export function postInput(connection: Connection, pid: Pid, input: Input, atMs: number): number {
   const row = connection.sql.stateOf.get(pid);
   if (row === undefined) throw processNotFound(connection, pid);
   if (text(row, "state") === "exited") {
@@ -24,7 +24,7 @@ export function postInput(connection: Connection, pid: Pid, input: Input, atMs: 
       details: { path: connection.path, pid },
     });
   }
-  putInput(connection, number(row, "key"), input, atMs);
+  return putInput(connection, number(row, "key"), input, atMs);
 }
 
 export function readInboxOf(connection: Connection, process: ProcessKey): InboxRow[] {

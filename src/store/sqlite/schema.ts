@@ -16,6 +16,7 @@
  * - `name`       registered names, and `member`, who is in which group.
  * - `checkpoint` what a process can be restored to, and `restore`, where in its journal that was done.
  * - `dead_letter` messages that made their process fail. They stay until a person removes them. `seq` is like that of `inbox`.
+ * - `edge`       what callers outside asked under keys of their own, and the answers, so that asking again does it once.
  * - `program`    what processes are pinned to, by hash; `blob` holds the bytes it consists of, by hash.
  *
  * ## The flow
@@ -23,7 +24,7 @@
  * A step of a program is one row appended to `journal`, and changes to the rows of what it asked for: an operation
  * appears in `operation`, runs, and disappears in the commit of the turn that takes its result. An input that a process
  * can take at once never sees `inbox`. A process that sleeps is one row of `process`, its first turns and a `timer`.
- * Exits leave `process`, `journal`, `log`, `restore` and `dead_letter`, and clear the rest.
+ * Exits leave `process`, `journal`, `log`, `restore`, `dead_letter` and `edge`, and clear the rest.
  *
  * A process whose turn failed may be `crashed` for a while: then `exited_at_ms` and what follows it say how it will end,
  * unless its parent lets it go on. If that is from its checkpoint, `restore` holds the turn its new life begins with and the
@@ -39,7 +40,7 @@
  *   transaction). The owner notices by `PRAGMA data_version`.
  * - Inputs are all that a process's state derives from, and what an operation is (name, options, arguments, whether it was
  *   begun) is what it does to the world; so rows
- *   of `journal`, `inbox`, `operation`, `checkpoint`, `restore` and `dead_letter` carry a CRC-32 over what they hold and whose
+ *   of `journal`, `inbox`, `operation`, `checkpoint`, `restore`, `dead_letter` and `edge` carry a CRC-32 over what they hold and whose
  *   it is. A row that fails it is never handed out.
  * - A name belongs to one process at a time.
  *
@@ -48,7 +49,7 @@
  * - `journal` is not clustered by process: appending at the end and keeping a narrow index inserts faster by a factor.
  * - `operation`, `timer`, `link`, `monitor`, `name` and `member` are clustered (`WITHOUT ROWID`): small, short-lived rows, reached
  *   by their key. Those that tie two processes have an index for the other one: an exit finds them from either end.
- * - `blob`, `snapshot`, `checkpoint` keep their bytes in the last column of a rowid table, so that a search by key never reads them; the same
+ * - `blob`, `snapshot`, `checkpoint`, `edge` keep their bytes in the last column of a rowid table, so that a search by key never reads them; the same
  *   goes for `process.exit_value`.
  * - Times are milliseconds since 1970 (`…_ms`). Due times are REAL, since programs compute them; SQLite stores whole ones
  *   as integers all the same.
@@ -57,7 +58,7 @@
  *
  * `sqlite3 store.db` and then `SELECT * FROM v_process;`. The views show pids instead of keys and times one can read:
  * `v_process`, `v_turn`, `v_operation`, `v_timer`, `v_inbox`, `v_log`, `v_link`, `v_monitor`, `v_name`, `v_group`,
- * `v_dead_letter`. Reading is safe beside a running node; writing is not.
+ * `v_dead_letter`, `v_edge`. Reading is safe beside a running node; writing is not.
  */
 
 /** "Perd" in the header's application id: `file store.db` shows it, and no other program's database is taken for ours. */
@@ -219,6 +220,21 @@ CREATE TABLE dead_letter (
 ) STRICT;
 CREATE INDEX dead_letter_by_process ON dead_letter (process);
 
+CREATE TABLE edge (
+  id      INTEGER PRIMARY KEY,
+  process INTEGER NOT NULL,
+  key     TEXT    NOT NULL,
+  at_ms   INTEGER NOT NULL,         -- when it was asked first
+  digest  BLOB    NOT NULL,         -- of what is asked
+  about   TEXT    NOT NULL,         -- the same in a line, for people
+  state   TEXT    NOT NULL,         -- sent, open, answered, set-aside, forgotten
+  posted  INTEGER,                  -- inbox.seq, if it was posted beside the owner
+  crc     INTEGER NOT NULL,
+  answer  BLOB                      -- the message that was the answer
+) STRICT;
+CREATE UNIQUE INDEX edge_by_key ON edge (process, key);
+CREATE INDEX edge_by_age ON edge (at_ms);
+
 CREATE TABLE program (
   id            INTEGER PRIMARY KEY,
   hash          TEXT    NOT NULL UNIQUE,
@@ -296,6 +312,10 @@ CREATE VIEW v_group AS
 CREATE VIEW v_dead_letter AS
   SELECT seq, pid, ${readable("at_ms")} AS at, reason, length(input) AS size_bytes
   FROM dead_letter JOIN process ON process.key = dead_letter.process;
+
+CREATE VIEW v_edge AS
+  SELECT pid, edge.key, ${readable("at_ms")} AS at, edge.state, about, length(answer) AS answer_size_bytes
+  FROM edge JOIN process ON process.key = edge.process;
 `;
 
 /** Makes an empty database a Perdure store. Run it in one transaction; then insert the row of `meta`. */

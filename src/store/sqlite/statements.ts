@@ -5,6 +5,7 @@ const processColumns = `key, pid, program.hash AS program, entry, args_digest, s
                         traps_exits, life, exited_at_ms, exit_reason, exit_value`;
 const processTables = `process LEFT JOIN program ON program.id = process.program`;
 const deadLetterColumns = "seq, process, at_ms, reason, value, crc, input";
+const edgeColumns = "process, key, at_ms, digest, about, state, crc, answer";
 const operationColumns = `process, number, name, state, attempt, not_before_ms, started_at_ms, deaths, created_at_ms, last_error, options, crc, args`;
 
 /** What a process may have that a load shows: the bits of `belongings`. */
@@ -74,6 +75,21 @@ const statements = {
   putRestore: "INSERT OR REPLACE INTO restore (process, turn, from_turn, crc) VALUES (?, ?, ?, ?)",
   putDeadLetter: "INSERT INTO dead_letter (process, at_ms, reason, value, crc, input) VALUES (?, ?, ?, ?, ?, ?)",
   deleteDeadLetter: "DELETE FROM dead_letter WHERE seq = ?",
+
+  // Edges
+  putEdge: `INSERT INTO edge (process, key, at_ms, digest, about, state, posted, crc) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+            ON CONFLICT DO NOTHING`,
+  endEdge: `UPDATE edge SET state = :state, crc = :crc, answer = :answer
+            WHERE process = :process AND key = :key AND digest = :digest
+              AND (state = 'open' OR (:state = 'answered' AND state IN ('set-aside', 'forgotten')))`,
+  edge: `SELECT ${edgeColumns} FROM edge WHERE process = ? AND key = ?`,
+  edgesOf: `SELECT ${edgeColumns} FROM edge WHERE process = ? AND key > ? ORDER BY key LIMIT ?`,
+  postedWith: `SELECT posted AS seq FROM edge JOIN inbox ON inbox.seq = posted
+               WHERE edge.process = ? AND key = ? AND digest = ?`,
+  deleteOldEdges: `DELETE FROM edge WHERE id IN (
+                     SELECT id FROM edge LEFT JOIN process ON process.key = edge.process
+                     WHERE at_ms < ? AND (edge.state <> 'open' OR ifnull(process.state, 'exited') = 'exited')
+                     ORDER BY at_ms LIMIT ?)`,
 
   // Relations
   putLink: "INSERT INTO link (a, b) VALUES (?, ?) ON CONFLICT DO NOTHING",

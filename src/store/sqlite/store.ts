@@ -2,8 +2,10 @@
 import { PerdureError } from "../../base/errors.ts";
 import type { Input, Pid, TimerClock, Turn } from "../../journal/types.ts";
 import type {
+  Asked,
   CommitBatch,
   DeadLetterRow,
+  EdgeRow,
   InboxRow,
   Lease,
   LogRow,
@@ -24,6 +26,7 @@ import { number } from "./columns.ts";
 import { applyBatch } from "./commit.ts";
 import { transaction } from "./connection.ts";
 import type { Connection } from "./connection.ts";
+import { findEdge, postOnce, readEdgesOf } from "./edges.ts";
 import { storeError } from "./errors.ts";
 import { postInput, readInboxOf } from "./inbox.ts";
 import { lastTurnNumber, readTurns } from "./journal.ts";
@@ -93,7 +96,7 @@ export class SqliteStore implements Store {
     return this.#write("commit to", (connection) =>
       transaction(connection, () => {
         signOfLife(connection, this.#held?.lease, batch.atMs);
-        return { inboxSeqs: applyBatch(connection, batch) };
+        return applyBatch(connection, batch);
       }),
     );
   }
@@ -116,10 +119,23 @@ export class SqliteStore implements Store {
     });
   }
 
-  async post(pid: Pid, input: Input, atMs: number): Promise<void> {
-    this.#do("post to", (connection) => {
-      transaction(connection, () => postInput(connection, pid, input, atMs));
-    });
+  async pruneEdges(beforeMs: number, limit: number): Promise<number> {
+    return this.#write("prune keys of", (connection) =>
+      transaction(connection, () => {
+        checkLease(connection, this.#held?.lease);
+        return Number(connection.sql.deleteOldEdges.run(beforeMs, limit).changes);
+      }),
+    );
+  }
+
+  async post(pid: Pid, input: Input, atMs: number, asked?: Asked): Promise<boolean> {
+    return this.#do("post to", (connection) =>
+      transaction(connection, () =>
+        asked === undefined
+          ? postInput(connection, pid, input, atMs) > 0
+          : postOnce(connection, pid, input, atMs, asked),
+      ),
+    );
   }
 
   async takeDeadLetter(seq: number, to: Pid | undefined, atMs: number): Promise<boolean> {
@@ -218,6 +234,14 @@ export class SqliteStore implements Store {
 
   async deadLetters(process: ProcessKey | undefined, after: number, limit: number): Promise<DeadLetterRow[]> {
     return this.#do("read", (connection) => readDeadLetters(connection, process, after, limit));
+  }
+
+  async edge(process: ProcessKey, key: string): Promise<EdgeRow | undefined> {
+    return this.#do("read", (connection) => findEdge(connection, process, key));
+  }
+
+  async edges(process: ProcessKey, after: string, limit: number): Promise<EdgeRow[]> {
+    return this.#do("read", (connection) => readEdgesOf(connection, process, after, limit));
   }
 
   async program(hash: string): Promise<ProgramRow | undefined> {

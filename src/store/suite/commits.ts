@@ -140,7 +140,7 @@ function testAtomicity(setup: StoreSetup): void {
   });
 
   ownerRule(setup, "an empty commit is a commit", async (store) => {
-    assert.deepEqual(await store.commit({ atMs }), { inboxSeqs: [] });
+    assert.deepEqual(await store.commit({ atMs }), { inboxSeqs: [], superseded: [] });
   });
 }
 

@@ -1,9 +1,11 @@
 /** What a store should hold, in the plainest way one can write it: lists, filtered when they are asked. */
-import type { Input, Pid, Turn } from "../../journal/types.ts";
+import type { Pid, Turn } from "../../journal/types.ts";
 import type {
   CheckpointRow,
   CommitBatch,
+  Asked,
   DeadLetterRow,
+  EdgeRow,
   InboxRow,
   Link,
   LogRow,
@@ -31,6 +33,10 @@ const isMonitor = (a: Omit<MonitorRow, "target">) => (b: MonitorRow) =>
 const isMember = (a: Named) => (b: Named) => a.name === b.name && a.process === b.process;
 const isSame = (a: Numbered) => (b: Numbered) => a.process === b.process && a.number === b.number;
 
+const isLost = ({ state }: EdgeRow): boolean => state === "set-aside" || state === "forgotten";
+const isSameEdge = (a: Pick<EdgeRow, "process" | "key" | "digest">) => (b: EdgeRow) =>
+  a.process === b.process && a.key === b.key && a.digest === b.digest;
+
 type Named = Omit<NameRow, "pid">;
 
 /** What a store gave numbers to, in the order of the batch. */
@@ -49,6 +55,9 @@ export class Refused extends Error {
   }
 }
 
+/** `posted`: the inbox row it came with. */
+type ModelEdge = EdgeRow & { readonly posted: number | undefined };
+
 interface Content {
   processes: ProcessRow[];
   turns: { process: ProcessKey; turn: Turn }[];
@@ -64,6 +73,7 @@ interface Content {
   checkpoints: ({ process: ProcessKey } & CheckpointRow)[];
   restores: ({ process: ProcessKey } & RestoreRow)[];
   deadLetters: DeadLetterRow[];
+  edges: ModelEdge[];
 }
 
 function nothing(): Content {
@@ -82,6 +92,7 @@ function nothing(): Content {
     checkpoints: [],
     restores: [],
     deadLetters: [],
+    edges: [],
   };
 }
 
@@ -133,8 +144,23 @@ export class Model {
     }
   }
 
-  post(process: ProcessKey, input: Input, atMs: number, seq: number): void {
-    this.#content.inbox.push({ seq, process, input, atMs });
+  post(process: ProcessKey, row: Omit<InboxRow, "process">, asked: Asked | undefined): void {
+    this.#content.inbox.push({ ...row, process });
+    if (asked === undefined) return;
+    const { key, digest, about, state } = asked;
+    const edge = { process, key, digest, about, state, atMs: row.atMs, answer: undefined, posted: row.seq };
+    this.#content.edges.push(edge);
+  }
+
+  edge(process: ProcessKey, key: string): EdgeRow | undefined {
+    return this.#content.edges.find((row) => row.process === process && row.key === key);
+  }
+
+  /** Inbox rows whose place the batch takes; what it consumes itself is gone by then. */
+  supersededBy({ edges = [], inboxGone = [] }: CommitBatch): number[] {
+    const { inbox } = this.#content;
+    const posted = edges.flatMap((edge) => this.#content.edges.find((row) => isSameEdge(edge)(row))?.posted ?? []);
+    return posted.filter((seq) => inbox.some((row) => row.seq === seq) && !inboxGone.includes(seq));
   }
 
   load(process: ProcessKey): ProcessLoad {
@@ -185,6 +211,7 @@ export class Model {
       })),
       restores: keys.map((key) => this.#restoresOf(key)),
       deadLetters,
+      edges: keys.map((key) => this.#edgesOf(key)),
       deadLettersOf: keys.map((key) => deadLetters.filter((row) => row.process === key)),
       turns: keys.map((key) => turns.filter((row) => row.process === key).map((row) => row.turn)),
       operations: operations.toSorted(byNumber),
@@ -200,6 +227,13 @@ export class Model {
       .filter(({ a, b }) => a === process || b === process)
       .map(({ a, b }) => (a === process ? b : a))
       .toSorted((a, b) => a - b);
+  }
+
+  #edgesOf(process: ProcessKey): EdgeRow[] {
+    return this.#content.edges
+      .filter((row) => row.process === process)
+      .map(({ key, digest, about, atMs, state, answer }) => ({ process, key, digest, about, atMs, state, answer }))
+      .toSorted((a, b) => (a.key < b.key ? -1 : 1));
   }
 
   #restoresOf(process: ProcessKey): RestoreRow[] {
@@ -253,7 +287,25 @@ export class Model {
     for (const row of batch.timersGone ?? []) content.timers = content.timers.filter((other) => !isSame(row)(other));
     content.inbox = content.inbox.filter((row) => batch.inboxGone?.includes(row.seq) !== true);
     for (const [i, row] of (batch.inbox ?? []).entries()) content.inbox.push({ seq: inboxSeqs[i] ?? 0, ...row });
+    this.#ask(batch);
     content.logs.push(...(batch.logs ?? []));
+  }
+
+  #ask(batch: CommitBatch): void {
+    const content = this.#content;
+    const superseded = this.supersededBy(batch);
+    content.inbox = content.inbox.filter(({ seq }) => !superseded.includes(seq));
+    for (const edge of batch.edges ?? []) {
+      if (this.edge(edge.process, edge.key) === undefined) {
+        content.edges.push({ ...edge, answer: undefined, posted: undefined });
+      }
+    }
+    for (const end of batch.edgeEnds ?? []) {
+      content.edges = content.edges.map((row) => {
+        const mayEnd = row.state === "open" || (end.state === "answered" && isLost(row));
+        return isSameEdge(end)(row) && mayEnd ? { ...row, state: end.state, answer: end.answer } : row;
+      });
+    }
   }
 
   #relate(batch: CommitBatch): void {
@@ -330,9 +382,11 @@ export async function observe(store: Store): Promise<unknown> {
   const relations: unknown[] = [];
   const restores: RestoreRow[][] = [];
   const deadLettersOf: DeadLetterRow[][] = [];
+  const edges: EdgeRow[][] = [];
   for (const key of keys) {
     relations.push(await store.relations(key));
     restores.push(await store.restores(key));
+    edges.push(await store.edges(key, "", 1000));
     deadLettersOf.push(await store.deadLetters(key, 0, 1000));
     loads.push(await store.load(key));
     turns.push(await store.turns(key, 1, 1000));
@@ -347,6 +401,7 @@ export async function observe(store: Store): Promise<unknown> {
     relations,
     restores,
     deadLetters: await store.deadLetters(undefined, 0, 1000),
+    edges,
     deadLettersOf,
     turns,
     operations,

@@ -1,13 +1,14 @@
 /** Random commits, posts, reopenings and crashes leave the same in a store and in a plain model of it. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import type { CommitBatch, ProcessKey, Store } from "../port.ts";
+import type { CommitBatch, EdgeRow, ProcessKey, Store } from "../port.ts";
 import { rule } from "./fixture.ts";
 import type { StoreFixture, StoreSetup } from "./fixture.ts";
 import { Model, observe } from "./model.ts";
 import {
   checkpoint,
   deadLetter,
+  edge,
   exit,
   message,
   monitor,
@@ -55,6 +56,8 @@ const batchPlan = fc.record({
   restores: rarely(fc.tuple(small, small, small)),
   deadLetters: rarely(small),
   deadLettersGone: rarely(small),
+  edges: rarely(fc.tuple(small, small, fc.boolean())),
+  edgeEnds: rarely(fc.tuple(small, small, fc.constantFrom("answered", "set-aside", "forgotten"))),
   exits: rarely(small),
   snapshots: fc.array(fc.tuple(small, small), { maxLength: 2 }),
 });
@@ -62,7 +65,14 @@ type BatchPlan = typeof batchPlan extends fc.Arbitrary<infer T> ? T : never;
 
 const stepPlan = fc.oneof(
   { weight: 8, arbitrary: fc.record({ kind: fc.constant("commit" as const), plan: batchPlan }) },
-  { weight: 2, arbitrary: fc.record({ kind: fc.constant("post" as const), process: small }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      kind: fc.constant("post" as const),
+      process: small,
+      key: fc.option(small, { nil: undefined }),
+    }),
+  },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant("reopen" as const), clean: fc.boolean() }) },
 );
 
@@ -105,13 +115,14 @@ async function runSteps(fixture: StoreFixture, steps: readonly Step[]): Promise<
         await assert.rejects(store.commit(batch), { code });
         continue;
       }
-      const { inboxSeqs } = await store.commit(batch);
+      const { inboxSeqs, superseded } = await store.commit(batch);
+      assert.deepEqual(superseded, model.supersededBy(batch));
       lastSeq = checkGrowing(lastSeq, inboxSeqs);
       const letters = await lettersOf(store, batch, lastLetter);
       lastLetter = checkGrowing(lastLetter, letters);
       model.commit(batch, { inbox: inboxSeqs, deadLetters: letters });
     } else if (step.kind === "post") {
-      lastSeq = await post(fixture, model, step.process, lastSeq);
+      lastSeq = await post(fixture, model, step, lastSeq);
     } else {
       if (step.clean) await store.release(atMs);
       await (step.clean ? store.close() : fixture.crash(store));
@@ -137,20 +148,35 @@ async function lettersOf(store: Store, { deadLetters = [] }: CommitBatch, last: 
   return rows.map(({ seq }) => seq);
 }
 
-async function post(fixture: StoreFixture, model: Model, index: number, lastSeq: number): Promise<number> {
+type Post = Pick<Extract<Step, { kind: "post" }>, "process" | "key">;
+
+async function post(
+  fixture: StoreFixture,
+  model: Model,
+  { process: index, key }: Post,
+  lastSeq: number,
+): Promise<number> {
   const target = model.processes[index];
+  const asked = key === undefined ? undefined : { ...askedFor(target?.key ?? 0, key), state: "sent" as const };
+  const before = target === undefined || asked === undefined ? undefined : model.edge(target.key, asked.key);
   const reader = await fixture.openReader();
   try {
-    if (target === undefined || target.state === "exited") {
-      const code = target === undefined ? "PROCESS_NOT_FOUND" : "PROCESS_EXITED";
-      await assert.rejects(reader.post(target?.pid ?? "nobody", message, atMs), { code });
+    if (target !== undefined && before !== undefined) {
+      const posting = reader.post(target.pid, message, atMs, asked);
+      if (before.digest === asked?.digest) assert.equal(await posting, false);
+      else await assert.rejects(posting, { code: "KEY_CONFLICT" });
       return lastSeq;
     }
-    await reader.post(target.pid, message, atMs);
+    if (target === undefined || target.state === "exited") {
+      const code = target === undefined ? "PROCESS_NOT_FOUND" : "PROCESS_EXITED";
+      await assert.rejects(reader.post(target?.pid ?? "nobody", message, atMs, asked), { code });
+      return lastSeq;
+    }
+    assert.equal(await reader.post(target.pid, message, atMs, asked), true);
     const rows = await reader.inbox(target.key);
     const seq = rows.at(-1)?.seq ?? 0;
     assert.ok(seq > lastSeq, `seq ${seq} after ${lastSeq}`);
-    model.post(target.key, message, atMs, seq);
+    model.post(target.key, { input: message, atMs, seq }, asked);
     return seq;
   } finally {
     await reader.close();
@@ -170,6 +196,7 @@ function toBatch(model: Model, plan: BatchPlan): CommitBatch {
     newProcesses,
     ...toRelations(plan, at),
     ...toLives(plan, at, model),
+    ...toEdges(plan, at),
     turns: plan.turns.map(([index, step]) => {
       const key = at(index);
       const number = Math.max(1, (lastTurns.get(key) ?? model.lastTurn(key)?.number ?? 0) + step);
@@ -210,6 +237,29 @@ function toRelations(plan: BatchPlan, at: At): Omit<CommitBatch, "atMs"> {
     groupsGone: plan.groupsGone.map(([name, index]) => ({ name: `group ${name}`, process: at(index) })),
     groups: plan.groups.map(([name, index]) => ({ name: `group ${name}`, process: at(index) })),
   };
+}
+
+function toEdges(plan: BatchPlan, at: At): Omit<CommitBatch, "atMs"> {
+  return {
+    edges: plan.edges.map(([index, key, isCall]) => ({
+      ...askedFor(at(index), key),
+      atMs: atMs + key,
+      state: isCall ? ("open" as const) : ("sent" as const),
+    })),
+    edgeEnds: plan.edgeEnds.map(([index, key, state]) => {
+      const { process, key: name, digest } = askedFor(at(index), key);
+      const row = { process, key: name, digest };
+      return state === "answered"
+        ? { ...row, state, answer: { text: `j${key}` } }
+        : { ...row, state: state as "set-aside" };
+    }),
+  };
+}
+
+/** One key in two has two digests. */
+function askedFor(process: ProcessKey, key: number): Pick<EdgeRow, "process" | "key" | "digest" | "about"> {
+  const { digest, about } = edge(process, `key ${key}`);
+  return { process, key: `key ${key >> 1}`, digest, about };
 }
 
 function toLives(plan: BatchPlan, at: At, model: Model): Omit<CommitBatch, "atMs"> {

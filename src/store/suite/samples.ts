@@ -3,6 +3,7 @@ import type { Input, Turn } from "../../journal/types.ts";
 import type {
   CheckpointRow,
   DeadLetterRow,
+  EdgeRow,
   LogRow,
   MonitorRow,
   OperationRow,
@@ -129,6 +130,12 @@ export function deadLetter(process: ProcessKey, text: string): Omit<DeadLetterRo
     reason: "error",
     value: { text: 'j"poison"' },
   };
+}
+
+/** Its digest follows from its key. */
+export function edge(process: ProcessKey, key: string, other: Partial<EdgeRow> = {}): EdgeRow {
+  const digest = Buffer.from(key).toString("hex").padEnd(32, "0").slice(0, 32);
+  return { process, key, digest, about: "x", atMs: startMs, state: "open", answer: undefined, ...other };
 }
 
 export function snapshot(
