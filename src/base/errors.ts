@@ -31,6 +31,7 @@ export const errorCodes = {
   PROCESS_SHUTDOWN: "the process was shut down, or gave up in good order",
   PROCESS_DIVERGED: "replaying the process gave other commands than its journal holds",
   PROCESS_BROKEN: "the process cannot be loaded: its journal is damaged",
+  KEY_CONFLICT: "a key was used before with another message or call",
   NAME_TAKEN: "another process is registered under this name",
   DEAD_LETTER_NOT_FOUND: "there is no dead letter of this number",
   // Behaviours
@@ -39,6 +40,7 @@ export const errorCodes = {
   CALL_REFUSED: "the process does not answer such a call",
   QUERY_FORBIDDEN: "a method that is listed as read-only did more than read",
   QUERY_FAILED: "a read-only method threw, or ran into a limit",
+  CALL_FORGOTTEN: "a server went back to before it took the call, and will not answer it",
   SERVER_GONE: "the process called has ended, or never was",
   TASK_FAILED: "a task ended without a result",
   SAGA_CLOSED: "a step was given to a saga that has ended or is being undone",

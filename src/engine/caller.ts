@@ -1,6 +1,7 @@
 /** Calls from the host to processes, on the caller's side: values are encoded and read here, so that the kernel need not. */
 import { durationMs } from "../base/duration.ts";
 import { PerdureError } from "../base/errors.ts";
+import { edgeAddress } from "../base/edge-key.ts";
 import { newPid } from "../base/ids.ts";
 import { decodeValue, encodeValue } from "../base/value.ts";
 import type { Payload } from "../base/value.ts";
@@ -9,20 +10,23 @@ import { failure, revivedRefusal, serverGone } from "../guest/otp/errors.ts";
 import { revived } from "../guest/kernel-operations.ts";
 import { describeReason, joinReason } from "../guest/reason.ts";
 import type { Pid } from "../journal/types.ts";
+import type { Asked } from "../store/port.ts";
+import { aboutCall, askedUnder } from "./asked.ts";
 import type { CallOutcome, CallRequest } from "./calls.ts";
 import { systemRandom } from "./system.ts";
 import type { Reach } from "./servers.ts";
 
 export interface CallerPorts {
   call(request: CallRequest): Promise<CallOutcome>;
-  send(to: Pid, body: Payload): Promise<void>;
+  send(to: Pid, body: Payload, asked?: Asked): Promise<void>;
   /** Puts the stacks of what a process threw in terms of the user's files. */
   mapError(pid: Pid, error: unknown): Promise<void>;
 }
 
 /** Says who a call is for. */
 export interface Target {
-  pid(): Pid | Promise<Pid>;
+  /** `key`: of the call, if it has one. */
+  pid(key: string | undefined): Pid | Promise<Pid>;
   /** Called when there was no such process: whether another try may find one. */
   lost(): boolean;
 }
@@ -40,10 +44,15 @@ export class Caller {
   /** `mayRead`: its class may have read-only methods. */
   reach(target: Target, mayRead: boolean): Reach {
     return {
-      call: async (method, args, timeoutMs) => await this.#call({ target, mayRead }, method, args, timeoutMs),
-      cast: async (method, args) => {
+      call: async (method, args, timeoutMs, key) =>
+        key === undefined
+          ? await this.#call({ target, mayRead }, method, args, timeoutMs)
+          : await this.#callOnce(target, key, { method, args, timeoutMs }),
+      cast: async (method, args, key) => {
         const body = encoded(["perdure:cast", method, args], args);
-        await this.#ports.send(await target.pid(), body);
+        const about = `cast ${aboutCall(method, args)}`;
+        const asked = key === undefined ? undefined : askedUnder(key, "sent", { body, about });
+        await this.#ports.send(await target.pid(key), body, asked);
       },
     };
   }
@@ -58,7 +67,7 @@ export class Caller {
     const replyTo = `${this.#address}.${ref}`;
     const body = encoded(["perdure:call", ref, replyTo, method, args], args);
     for (;;) {
-      const to = await target.pid();
+      const to = await target.pid(undefined);
       const outcome = await this.#ports.call({ to, replyTo, body, timeoutMs, ...(mayRead ? { method } : {}) });
       // What was not there has done nothing for this call.
       if (outcome.kind === "absent" && target.lost()) continue;
@@ -66,7 +75,25 @@ export class Caller {
     }
   }
 
-  async #read(outcome: CallOutcome, { to, method, timeoutMs }: Asked): Promise<unknown> {
+  /** Nothing in the message differs from one time to the next, not even where the answer goes. */
+  async #callOnce(
+    target: Target,
+    key: string,
+    { method, args, timeoutMs }: Omit<Called, "to"> & Arguments,
+  ): Promise<unknown> {
+    const what = encoded(["perdure:call", method, args], args);
+    const asked = askedUnder(key, "open", { body: what, about: aboutCall(method, args) });
+    const replyTo = edgeAddress(asked);
+    const body = encoded(["perdure:call", 0, replyTo, method, args], args);
+    for (;;) {
+      const to = await target.pid(key);
+      const outcome = await this.#ports.call({ to, replyTo, body, timeoutMs, asked });
+      if (outcome.kind === "absent" && target.lost()) continue;
+      return await this.#read(outcome, { to, method, timeoutMs });
+    }
+  }
+
+  async #read(outcome: CallOutcome, { to, method, timeoutMs }: Called): Promise<unknown> {
     switch (outcome.kind) {
       case "answered":
         return await this.#readAnswer(outcome.pid, method, decodeValue(outcome.body));
@@ -85,6 +112,8 @@ export class Caller {
         throw new PerdureError("CALL_TIMEOUT", `${to} did not answer ${method} within ${timeoutMs} ms.`, {
           details: { pid: to, method, timeoutMs },
         });
+      case "forgotten":
+        throw callForgotten(to, method, outcome.why);
       case "forbidden":
         throw new PerdureError(
           "QUERY_FORBIDDEN",
@@ -106,12 +135,26 @@ export class Caller {
   }
 }
 
+function callForgotten(to: Pid, method: string, why: "set-aside" | "forgotten"): PerdureError {
+  const what =
+    why === "set-aside"
+      ? "It made the server fail, and was set aside as a dead letter. Look at it with `perdure dead-letters`; if it is sent again, ask again."
+      : "The server has gone back to a checkpoint from before the call. Ask under another key.";
+  return new PerdureError("CALL_FORGOTTEN", `${to} will not answer ${method}. ${what}`, {
+    details: { pid: to, method, why },
+  });
+}
+
 /** The server lives on: nothing of what the method did is left. */
 function queryFailed(to: Pid, method: string, reason: unknown, detail = describeReason(reason)): PerdureError {
   return failure("QUERY_FAILED", `Cannot read ${method} of ${to}: ${detail}`, { pid: to, method, reason });
 }
 
-interface Asked {
+interface Arguments {
+  readonly args: readonly unknown[];
+}
+
+interface Called {
   readonly to: Pid;
   readonly method: string;
   readonly timeoutMs: number | undefined;

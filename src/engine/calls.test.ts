@@ -27,6 +27,7 @@ function setUp() {
     },
     locate: (to) => (to === "stock" ? "p1" : to),
     send: (to) => new Promise((durable, refused) => sent.push({ to, durable, refused })),
+    keyed: () => assert.fail("no key"),
     query: (to, { method }) => new Promise((answered, refused) => queries.push({ to, method, answered, refused })),
   });
   let number = 0;
@@ -105,6 +106,7 @@ describe("a call", () => {
       locate: (to) => to,
       send: () => Promise.resolve(),
       query: () => assert.fail("no query"),
+      keyed: () => assert.fail("no key"),
     });
     const waits = patient.call({ to: "p1", replyTo: "@x.1", body, timeoutMs: undefined });
     assert.ok(await isPending(waits));

@@ -7,7 +7,8 @@ import type { Payload } from "../base/value.ts";
 import type { FatalReason, Pid } from "../journal/types.ts";
 import { isPerdureError } from "../base/errors.ts";
 import type { QueryAnswer, QueryCall } from "../kernel/queries.ts";
-import type { ProcessExit } from "../store/port.ts";
+import type { KeyedAnswer, KeyedRequest } from "../kernel/edges.ts";
+import type { Asked, ProcessExit } from "../store/port.ts";
 
 export interface CallRequest {
   /** A pid or a registered name. */
@@ -19,6 +20,8 @@ export interface CallRequest {
   readonly timeoutMs: number | undefined;
   /** Set if the method may be a read-only one, that needs no turn. */
   readonly method?: string;
+  /** Set if the call has a key. Then it takes a turn in any case. */
+  readonly asked?: Asked;
 }
 
 export type CallOutcome =
@@ -29,6 +32,8 @@ export type CallOutcome =
   | { readonly kind: "absent" }
   /** It waits for a person. */
   | { readonly kind: "broken"; readonly problem: string }
+  /** Of a call with a key: the server went back to before it. */
+  | Extract<KeyedAnswer, { kind: "forgotten" }>
   | { readonly kind: "timeout" }
   /** The method is listed as read-only, and did what such a method must not. */
   | { readonly kind: "forbidden"; readonly detail: string }
@@ -42,6 +47,8 @@ export interface CallsPorts {
   send(pid: Pid, body: Payload): Promise<void>;
   /** Answers without a turn, or has sent the call. */
   query(pid: Pid, call: QueryCall): Promise<QueryAnswer>;
+  /** A call with a key: the kernel waits for its answer, since that may have been given long ago. */
+  keyed(pid: Pid, request: KeyedRequest, timeoutMs: number | undefined): Promise<KeyedAnswer>;
 }
 
 interface Waiting {
@@ -58,7 +65,20 @@ export class Calls {
     this.#ports = ports;
   }
 
-  async call({ to, replyTo, body, timeoutMs, method }: CallRequest): Promise<CallOutcome> {
+  async call(request: CallRequest): Promise<CallOutcome> {
+    const { asked, to, body, timeoutMs } = request;
+    try {
+      if (asked === undefined) return await this.#call(request);
+      return await this.#ports.keyed(this.#ports.locate(to), { ...asked, body }, timeoutMs);
+    } catch (error) {
+      if (isPerdureError(error, "PROCESS_NOT_FOUND") || isPerdureError(error, "PROCESS_EXITED")) {
+        return { kind: "absent" };
+      }
+      throw error;
+    }
+  }
+
+  async #call({ to, replyTo, body, timeoutMs, method }: CallRequest): Promise<CallOutcome> {
     const { clock, locate, send, query } = this.#ports;
     const pid = locate(to);
     const { promise, resolve } = Promise.withResolvers<CallOutcome>();
@@ -76,11 +96,6 @@ export class Calls {
         if (outcome !== undefined) return outcome;
       }
       return await Promise.race([promise, expired]);
-    } catch (error) {
-      if (isPerdureError(error, "PROCESS_NOT_FOUND") || isPerdureError(error, "PROCESS_EXITED")) {
-        return { kind: "absent" };
-      }
-      throw error;
     } finally {
       stopTimer?.();
       this.#forget(replyTo, waiting);

@@ -10,6 +10,7 @@ import type { Runner } from "../operations/runner.ts";
 import { buildProgram, checkEntry, loadPrelude } from "../program/index.ts";
 import type { Program } from "../program/index.ts";
 import type { ProcessFilter } from "../store/port.ts";
+import { aboutMessage, askedUnder } from "./asked.ts";
 import { Caller, timeoutMsOf } from "./caller.ts";
 import type { DeadLetter, DeadLetterFilter } from "./dead-letters.ts";
 import { defaultCloseTimeoutMs, printLog, printNotice } from "./defaults.ts";
@@ -82,7 +83,7 @@ export class Engine<P = unknown> implements AsyncDisposable {
     this.#stacks = new StackMapper(preludeMap, (hash) => this.#kernel.call("sourceMap", hash));
     this.#caller = new Caller({
       call: (request) => this.#kernel.call("call", request),
-      send: (to, body) => this.#kernel.call("send", to, body),
+      send: (to, body, asked) => this.#kernel.call("send", to, body, asked),
       mapError: (pid, error) => this.#mapError(pid, error),
     });
   }
@@ -173,7 +174,10 @@ export class Engine<P = unknown> implements AsyncDisposable {
     checkEntry(program, entry);
     const call = { program: program.hash, entry, key, args: encodeValue([key]) };
     let found: Promise<Pid> | undefined;
-    const pid = (): Promise<Pid> => {
+    const pid = (asked?: string): Promise<Pid> => {
+      // Whoever was asked under that key before may have ended, and another have taken its place.
+      if (asked !== undefined)
+        return this.#kernel.call("keyed", { ...call, asked, env: environment(this.#options.env ?? []) });
       found ??= this.#kernel.call("keyed", { ...call, env: environment(this.#options.env ?? []) });
       found.catch(() => (found = undefined));
       return found;
@@ -183,7 +187,7 @@ export class Engine<P = unknown> implements AsyncDisposable {
       return true;
     };
     const reach = this.#caller.reach({ pid, lost }, true);
-    return serverHandle(reach, { pid, key }, timeoutMsOf) as KeyedServerHandle<ServerOf<P, E>>;
+    return serverHandle(reach, { pid: () => pid(), key }, timeoutMsOf) as KeyedServerHandle<ServerOf<P, E>>;
   }
 
   /**
@@ -283,7 +287,11 @@ export class Engine<P = unknown> implements AsyncDisposable {
         const program = exit.reason === "normal" ? undefined : await this.#prepareStacks(pid);
         return outcomeOf(pid, exit, (error) => this.#stacks.mapError(program, error)) as Result;
       },
-      send: async (message) => await kernel.call("send", pid, encodeValue(message)),
+      send: async (message, { key } = {}) => {
+        const body = encodeValue(message);
+        const asked = key === undefined ? undefined : askedUnder(key, "sent", { body, about: aboutMessage(message) });
+        await kernel.call("send", pid, body, asked);
+      },
       status: async () => await kernel.call("details", pid),
       history: async (options = {}) => await kernel.call("history", pid, options),
       cancel: async (reason = "The process was cancelled.") => await kernel.call("cancel", pid, reason),

@@ -1,6 +1,11 @@
 import type { Pid } from "../journal/types.ts";
 import type { HistoryOptions, ProcessDetails, TurnView } from "./views.ts";
 
+export interface SendOptions {
+  /** Names this request: 1 to 200 printable characters, the caller's own, such as an order's number. Keys are the receiver's: two processes may be sent different messages under one. Default: none, and every call sends. */
+  readonly key?: string;
+}
+
 /** A process, by its pid. A handle holds nothing: any number of them may refer to one process, in any number of nodes. */
 export interface ProcessHandle<Result = unknown> {
   readonly pid: Pid;
@@ -12,8 +17,12 @@ export interface ProcessHandle<Result = unknown> {
    * cannot go on; ENGINE_CLOSED if the engine is closed before the end.
    */
   result(): Promise<Result>;
-  /** Puts a message in the process's mailbox. Resolves when it is durable. Throws PROCESS_EXITED. */
-  send(message: unknown): Promise<void>;
+  /**
+   * Puts a message in the process's mailbox. Resolves when it is durable. Throws PROCESS_EXITED. With a `key` it is sent once,
+   * however often it is asked for: also after a crash of this program or of the node, and also if the process has exited since. Throws
+   * KEY_CONFLICT if the process was sent another message under that key.
+   */
+  send(message: unknown, options?: SendOptions): Promise<void>;
   /** Where the process is, and what it waits for. */
   status(): Promise<ProcessDetails>;
   /** The process's turns: what came in, what went out. */

@@ -1,9 +1,17 @@
 /** `import { Engine } from "perdure/engine"`: Perdure inside your own Node program. */
 export { Engine } from "./engine.ts";
-export type { ProcessHandle } from "./handle.ts";
+export type { ProcessHandle, SendOptions } from "./handle.ts";
 export type { EngineOptions, LogEntry, StartOptions } from "./options.ts";
 export type { DeadLetter, DeadLetterFilter } from "./dead-letters.ts";
-export type { HostCasts, HostChildSpec, KeyedServerHandle, ServerHandle, SupervisorHandle } from "./servers.ts";
+export type {
+  CallOptions,
+  HostCasts,
+  HostChildSpec,
+  KeyedCalls,
+  KeyedServerHandle,
+  ServerHandle,
+  SupervisorHandle,
+} from "./servers.ts";
 export type { ProcessTree } from "./tree.ts";
 export type { AnyServer, EntryArgs, EntryName, EntryResult, KeyedName, ServerName, ServerOf } from "./types.ts";
 export type { Ending, HistoryOptions, LogView, OperationView, ProcessDetails, ProcessView, TurnView } from "./views.ts";

@@ -1,4 +1,5 @@
 /** Servers and supervisors as the host holds them: every method is a call. */
+import { validateEdgeKey } from "../base/edge-key.ts";
 import { callTimeoutMs } from "../guest/otp/call.ts";
 import type { CallTimeout } from "../guest/otp/call.ts";
 import type { Answer, Calls, Method } from "../guest/otp/server-types.ts";
@@ -20,12 +21,29 @@ export type HostCasts<S> = {
   readonly [K in Method<S>]: S[K] extends (...args: infer Args) => unknown ? (...args: Args) => Promise<void> : never;
 };
 
+export interface CallOptions {
+  /**
+   * Names this request: 1 to 200 printable characters, the caller's own. The method runs once for a key, and its answer is kept: who
+   * asks again, also after a crash of its own or of the node, gets the same answer, or the same error. Rejects with KEY_CONFLICT if
+   * the server was asked for something else under that key, and with CALL_FORGOTTEN if its supervisor has let it go on from before the
+   * call. Default: none, and every call runs the method.
+   */
+  readonly key?: string;
+  /** How long this call waits, as of `within`. Who asks again waits again. Default 5 seconds. */
+  readonly timeout?: CallTimeout;
+}
+
+/** A server's methods, with `cast` for those whose answer nobody waits for. */
+export type KeyedCalls<S> = Omit<Calls<S>, "cast"> & { readonly cast: HostCasts<S> };
+
 /** What a handle has beside the server's methods. A method of such a name cannot be called through it. */
 interface Members<S> {
   /** The same methods without an answer: `cart.cast.add(item)`. Throws PROCESS_NOT_FOUND, PROCESS_EXITED. */
   readonly cast: HostCasts<S>;
   /** The same methods with another time limit than 5 seconds: `cart.within("1 min").checkout()`. */
   within(timeout: CallTimeout): Calls<S>;
+  /** The same methods with a key, and with another time limit: `cart.with({ key: "request-7" }).add(item)`. See `CallOptions`. */
+  with(options: CallOptions): KeyedCalls<S>;
 }
 
 /**
@@ -70,8 +88,8 @@ export interface SupervisorHandle {
 
 /** How a handle reaches its process. */
 export interface Reach {
-  call(method: string, args: readonly unknown[], timeoutMs: number | undefined): Promise<unknown>;
-  cast(method: string, args: readonly unknown[]): Promise<void>;
+  call(method: string, args: readonly unknown[], timeoutMs: number | undefined, key?: string): Promise<unknown>;
+  cast(method: string, args: readonly unknown[], key?: string): Promise<void>;
 }
 
 /** `members` are what the handle has besides: `pid`, `key`. `timeoutMsOf` reads what `within` is given. */
@@ -85,7 +103,15 @@ export function serverHandle(
     const timeoutMs = timeoutMsOf(timeout);
     return methods({}, (method, args) => reach.call(method, args, timeoutMs));
   };
-  return methods({ ...members, cast, within }, (method, args) => reach.call(method, args, callTimeoutMs));
+  const withOptions = ({ key, timeout }: CallOptions): object => {
+    const timeoutMs = timeout === undefined ? callTimeoutMs : timeoutMsOf(timeout);
+    if (key !== undefined) validateEdgeKey(key);
+    const casts = methods({}, (method, args) => reach.cast(method, args, key));
+    return methods({ cast: casts }, (method, args) => reach.call(method, args, timeoutMs, key));
+  };
+  return methods({ ...members, cast, within, with: withOptions }, (method, args) =>
+    reach.call(method, args, callTimeoutMs),
+  );
 }
 
 /** Every name that `own` does not have is a method. Which of them the class has is for the server to say. */

@@ -13,7 +13,7 @@ import { engineHash, readEngineBinary } from "../machine/engine-binary.ts";
 import type { MachineEvents, ProgramSources } from "../machine/port.ts";
 import { createGuestThreads } from "../machine/threads.ts";
 import type { GuestThreadOptions } from "../machine/thread-messages.ts";
-import type { ProcessExit, ProcessFilter, Store } from "../store/port.ts";
+import type { Asked, ProcessExit, ProcessFilter, ProcessRow, Store } from "../store/port.ts";
 import { createMemoryStore } from "../store/memory/index.ts";
 import { openSqliteStore } from "../store/sqlite/index.ts";
 import { keyedPid } from "../base/ids.ts";
@@ -60,6 +60,8 @@ export interface StartCall {
 /** The server of a class for a key. */
 export interface KeyedCall extends Pick<StartCall, "program" | "entry" | "args" | "env"> {
   readonly key: string;
+  /** The key of a call or cast that is for it: whichever process had that key is asked again. */
+  readonly asked?: string;
 }
 
 export interface ServicePorts {
@@ -107,6 +109,7 @@ export class EngineService {
       locate: (to) => this.#kernel.outside.whereis(to) ?? to,
       send: (pid, body) => this.#kernel.outside.send(pid, body),
       query: (pid, call) => this.#kernel.outside.query(pid, call),
+      keyed: (pid, request, timeoutMs) => this.#kernel.outside.call(pid, request, timeoutMs),
     });
     this.#kernel = await Kernel.open({
       store: this.#store,
@@ -180,9 +183,18 @@ export class EngineService {
   }
 
   /** Gets or starts the server of a key: the process that guests find by the same entry and key. */
-  async keyed({ key, ...call }: KeyedCall): Promise<Pid> {
-    const newest = await newestGeneration((number) => this.#store.findProcess(keyedPid(call.entry, key, number)));
+  async keyed({ key, asked, ...call }: KeyedCall): Promise<Pid> {
+    const find = (number: number): Promise<ProcessRow | undefined> =>
+      this.#store.findProcess(keyedPid(call.entry, key, number));
+    const newest = await newestGeneration(find);
     for (let generation = newest?.number ?? 1; ; generation++) {
+      if (asked !== undefined && newest !== undefined) {
+        // All but the newest have ended, so that nothing new can be asked of them.
+        for (let number = generation; number > 0; number--) {
+          const row = await find(number);
+          if (row !== undefined && (await this.#store.edge(row.key, asked)) !== undefined) return row.pid;
+        }
+      }
       const pid = keyedPid(call.entry, key, generation);
       const { created } = await this.start({ ...call, pid, label: key, role: "server" });
       if (created || (await this.#store.findProcess(pid))?.state !== "exited") return pid;
@@ -193,8 +205,8 @@ export class EngineService {
     return this.#calls.call(request);
   }
 
-  send(pid: Pid, body: Payload): Promise<void> {
-    return this.#kernel.outside.send(pid, body);
+  send(pid: Pid, body: Payload, asked?: Asked): Promise<void> {
+    return this.#kernel.outside.send(pid, body, asked);
   }
 
   cancel(pid: Pid, reason: string): Promise<void> {

@@ -7,9 +7,11 @@ import type {
   CheckpointRow,
   CommitBatch,
   DeadLetterRow,
+  EdgeEnd,
   InboxRow,
   LogRow,
   MonitorRow,
+  NewEdge,
   OperationRow,
   ProcessExit,
   ProcessKey,
@@ -46,6 +48,8 @@ export class Stage {
   readonly restores: ({ process: ProcessKey; life: number } & RestoreRow)[] = [];
   readonly deadLetters: Omit<DeadLetterRow, "seq">[] = [];
   readonly deadLettersGone: number[] = [];
+  readonly edges: NewEdge[] = [];
+  readonly edgeEnds: EdgeEnd[] = [];
   readonly exits: { process: ProcessKey; exit: ProcessExit }[] = [];
   readonly snapshots: ({ process: ProcessKey } & SnapshotRow)[] = [];
   /** Messages to other processes, and inputs too long on their way: rows of the inbox. */
@@ -112,7 +116,8 @@ export class Stage {
 
   /** Most commits change no tie: then there is nothing to look through. What an exit removes need not be put before. */
   #ties(exiting: ReadonlySet<ProcessKey>): Partial<CommitBatch> {
-    const { traps, monitors, monitorsGone, checkpoints, restores, deadLetters, deadLettersGone } = this;
+    const { traps, monitors, monitorsGone, checkpoints, restores, deadLetters, deadLettersGone, edges, edgeEnds } =
+      this;
     const links = [...this.links.values()];
     const members = [...this.members.values()];
     const names = [...this.names];
@@ -125,6 +130,8 @@ export class Stage {
       restores,
       deadLetters,
       deadLettersGone,
+      edges,
+      edgeEnds,
       links: links.filter((link) => link.there && isTied(link)),
       linksGone: links.filter(({ there }) => !there),
       namesGone: names.map(([name]) => name),
@@ -220,12 +227,14 @@ export class Committer {
   async #commit(stage: Stage): Promise<void> {
     this.#stage = new Stage();
     const { batch, inboxInputs } = stage.toBatch(this.#ports.nowMs());
-    const { inboxSeqs } = await this.#ports.store.commit(batch);
+    const { inboxSeqs, superseded } = await this.#ports.store.commit(batch);
     if (this.#dead) return;
     for (const [index, queued] of inboxInputs.entries()) {
       queued.seq = inboxSeqs[index];
       if (queued.seq !== undefined) this.#ports.stored(queued.seq);
     }
+    // Whoever reads them yet, from before, shall pass over them.
+    for (const seq of superseded) this.#ports.stored(seq);
     for (const effect of stage.effects) effect();
   }
 }

@@ -10,16 +10,18 @@ import type { Input, Pid } from "../journal/types.ts";
 import type { ProcessKey, ProcessRow, StoreReader, TimerRow } from "../store/port.ts";
 import type { Attempts } from "./attempts.ts";
 import type { Committer } from "./batch.ts";
+import type { Edges } from "./edges.ts";
 import { queueInput } from "./live.ts";
 import type { Live } from "./live.ts";
 import { gone } from "./registry.ts";
 import { stageMessage } from "./staging.ts";
-import { culpritOf, downInput, hears, noProcess, signalInput } from "./ties.ts";
+import { culpritOf, downInput, hears, noProcess, senderOf, signalInput } from "./ties.ts";
 import type { Ending, Ties } from "./ties.ts";
 
 export interface CheckpointsPorts {
   readonly committer: Committer;
   readonly attempts: Attempts;
+  readonly edges: Edges;
   readonly random: Random;
   readonly store: Pick<StoreReader, "getProcess" | "turns">;
   readonly clock: Clock;
@@ -45,13 +47,14 @@ type End = readonly [kind: "exit" | "down", from: Pid, monitor: number];
 
 /** What has to be read before a process can be put back. */
 interface Prepared {
-  /** Results and ends of others it was given since the checkpoint. */
+  /** Messages, results and ends of others it was given since the checkpoint. */
   readonly told: readonly Input[];
   /** Everyone it is or was tied to: held in memory until it is put back, or as it ended. */
   readonly peers: ReadonlyMap<ProcessKey, Live | ProcessRow>;
 }
 
 const pageTurns = 1_000;
+const heededKinds: ReadonlySet<Input["kind"]> = new Set(["message", "result", "exit", "down"]);
 
 export class Checkpoints {
   readonly #ports: CheckpointsPorts;
@@ -88,8 +91,7 @@ export class Checkpoints {
     const told: Input[] = [];
     for (let from = checkpoint.turn + 1; from <= live.lastTurn;) {
       const turns = await this.#ports.store.turns(live.row.key, from, pageTurns);
-      for (const { inputs } of turns)
-        told.push(...inputs.filter(({ kind }) => kind === "result" || kind === "exit" || kind === "down"));
+      for (const { inputs } of turns) told.push(...inputs.filter(({ kind }) => heededKinds.has(kind)));
       from = (turns.at(-1)?.number ?? live.lastTurn) + 1;
     }
     const peers = new Map<ProcessKey, Live | ProcessRow>();
@@ -132,6 +134,9 @@ export class Checkpoints {
       ...this.#children(live),
     ];
     this.#timers(live, body);
+    const aside = senderOf(live.row);
+    for (const input of prepared.told)
+      if (input.kind === "message" && input.from !== aside) this.#ports.edges.lose(live, input.from, "forgotten");
     const { stage } = this.#ports.committer;
     const process = live.row.key;
     stage.traps.push({ process, on: body.trapsExits });

@@ -10,19 +10,21 @@ import type { Input, Pid } from "../journal/types.ts";
 import type { ProcessExit, StoreReader } from "../store/port.ts";
 import type { Committer } from "./batch.ts";
 import type { Checkpoints } from "./checkpoints.ts";
+import type { Edges } from "./edges.ts";
 import type { TurnEffects } from "./effects.ts";
 import { arrived, queueInput, tellDurable } from "./live.ts";
 import type { Live, QueuedInput } from "./live.ts";
 import type { Find } from "./peers.ts";
 import type { KernelEvents } from "./ports.ts";
 import { gone } from "./registry.ts";
-import { stageControl, stageMessage } from "./staging.ts";
-import { asideOf, problemOf } from "./ties.ts";
+import { stageControl, stageEdge, stageMessage } from "./staging.ts";
+import { asideOf, problemOf, senderOf } from "./ties.ts";
 import type { Ties } from "./ties.ts";
 
 export interface CrashesPorts {
   readonly committer: Committer;
   readonly clock: Clock;
+  readonly edges: Edges;
   readonly events: KernelEvents;
   readonly ties: Ties;
   readonly checkpoints: Checkpoints;
@@ -82,7 +84,7 @@ export class Crashes {
     culprit.input = input;
     culprit.culprit = undefined;
     live.inputs = [...(poison?.number === 0 ? turn.inputs.slice(1) : turn.inputs), ...live.inputs];
-    live.row = { ...live.row, state: "crashed", problem: problemOf(input.kind, poison?.number), exit };
+    live.row = { ...live.row, state: "crashed", problem: problemOf(input.kind, poison), exit };
     const { stage } = committer;
     stageControl(stage, live);
     if (poison !== undefined) {
@@ -92,6 +94,7 @@ export class Crashes {
     if (poison?.number === 0) {
       culprit.consumed = true;
       stage.consumed.push(culprit);
+      stageEdge(stage, culprit);
       stage.effects.push(() => tellDurable(culprit));
     }
     this.report(live, exit, [culprit]);
@@ -124,12 +127,14 @@ export class Crashes {
     const exit = live?.row.exit;
     if (live?.row.state !== "crashed" || exit === undefined) return false;
     const message = asideOf(live.row);
+    const sender = senderOf(live.row);
     if (from === "checkpoint") {
       if (!this.#ports.checkpoints.restore(live, exit, message)) return false;
     } else {
       if (message === undefined) return false;
       if (message > 0) this.#discard(live, message);
     }
+    this.#ports.edges.lose(live, sender, "set-aside");
     this.#wake(live);
     return true;
   }

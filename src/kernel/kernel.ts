@@ -16,6 +16,7 @@ import { Alarm } from "./alarm.ts";
 import { Attempts } from "./attempts.ts";
 import { Awaited } from "./awaited.ts";
 import { Committer } from "./batch.ts";
+import { Edges } from "./edges.ts";
 import { closed, notOpen, toError } from "./errors.ts";
 import { queueInput, tellDurable } from "./live.ts";
 import type { Live, PendingOperation, QueuedInput } from "./live.ts";
@@ -59,6 +60,7 @@ export class Kernel {
   readonly #machine: Machine;
   readonly #runs: Runs;
   readonly #queries: Queries;
+  readonly #edges: Edges;
   readonly #awaited: Awaited;
   readonly #others: Others;
   readonly #names: Names;
@@ -106,6 +108,7 @@ export class Kernel {
       activate: async ({ process }) => void (await this.#registry.activateKey(process)),
       deliver: ({ process, input, atMs, seq }) => {
         const live = this.#registry.get(process);
+        if (this.#edges.isUnderway(process, input)) return;
         if (live !== undefined && !gone(live)) this.#enqueue(live, queueInput(input, atMs, undefined, seq));
       },
     });
@@ -130,10 +133,11 @@ export class Kernel {
       committer: this.#committer,
       events,
       done: (live, turn) => this.#turns.done(live, turn),
-      broke: (live) => this.#registry.broke(live),
+      broke: (live) => this.#broke(live),
       looked: (live) => this.#queries.holds(live),
     });
     this.#queries = new Queries({ machine: this.#machine, runs: this.#runs, events, failed });
+    this.#edges = this.#newEdges();
     this.#attempts = new Attempts({
       runner: ports.runner((reports) => this.#guard(() => this.#attempts.report(reports))),
       clock,
@@ -158,6 +162,16 @@ export class Kernel {
     });
   }
 
+  #newEdges(): Edges {
+    return new Edges({
+      store: this.#store,
+      clock: this.#ports.clock,
+      committer: this.#committer,
+      activate: (to) => this.outside.find(to),
+      submit: (live, queued) => this.outside.submit(live, queued),
+    });
+  }
+
   #newTurns(): Turns {
     const { clock, store, events, random, env, newest } = this.#ports;
     return new Turns({
@@ -171,6 +185,7 @@ export class Kernel {
       registry: this.#registry,
       names: this.#names,
       attempts: this.#attempts,
+      edges: this.#edges,
       downtimeMs: this.#lease.downtimeMs,
       newKey: () => this.#nextKey++,
       enqueue: (live, queued) => this.#enqueue(live, queued),
@@ -191,6 +206,7 @@ export class Kernel {
       turns: this.#turns,
       attempts: this.#attempts,
       queries: this.#queries,
+      edges: this.#edges,
       awaited: this.#awaited,
       checkOpen: () => this.#checkOpen(),
       newKey: () => this.#nextKey++,
@@ -267,6 +283,11 @@ export class Kernel {
   #drop(live: Live): void {
     this.#machine.drop(live.row.key);
     this.#queries.dropped(live);
+  }
+
+  #broke(live: Live): void {
+    this.#registry.broke(live);
+    this.#edges.stopped(live.row.key);
   }
 
   #operationSettled(live: Live, operation: PendingOperation, ok: boolean, value: Payload): void {
@@ -365,5 +386,6 @@ export class Kernel {
     this.#awaited.reject(error);
     this.#registry.rejectWaiters(error);
     this.#queries.reject(error);
+    this.#edges.reject(error);
   }
 }

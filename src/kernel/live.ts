@@ -3,6 +3,7 @@ import type { Payload } from "../base/value.ts";
 import type { Input, Pid, SpawnOptions } from "../journal/types.ts";
 import type {
   CheckpointRow,
+  NewEdge,
   OperationRow,
   ProcessKey,
   ProcessLoad,
@@ -23,6 +24,8 @@ export interface QueuedInput {
   /** Its inbox row has been staged for commit. */
   spilled: boolean;
   readonly arrivedMs: number;
+  /** What it is asked under, until that is staged. */
+  edge: NewEdge | undefined;
   /** Called once, when the input is durable, or with the error that made that impossible. See `tellDurable`. */
   onDurable: ((error?: Error) => void)[];
 }
@@ -180,7 +183,8 @@ export function queueInput(
   seq?: number,
 ): QueuedInput {
   const tell = onDurable === undefined ? [] : [onDurable];
-  return { input, culprit: undefined, seq, consumed: false, spilled: seq !== undefined, arrivedMs, onDurable: tell };
+  const spilled = seq !== undefined;
+  return { input, culprit: undefined, seq, consumed: false, spilled, arrivedMs, edge: undefined, onDurable: tell };
 }
 
 export function relationsOf(live: Live): Relations {

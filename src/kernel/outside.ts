@@ -2,10 +2,11 @@
 import type { Clock, Random } from "../base/ports.ts";
 import type { Payload } from "../base/value.ts";
 import type { Input, Pid } from "../journal/types.ts";
-import type { ProcessExit, ProcessKey, ProcessRow } from "../store/port.ts";
+import type { Asked, ProcessExit, ProcessKey, ProcessRow } from "../store/port.ts";
 import type { Attempts } from "./attempts.ts";
 import type { Awaited } from "./awaited.ts";
 import type { Committer } from "./batch.ts";
+import type { Edges, KeyedAnswer, KeyedRequest } from "./edges.ts";
 import { exited, idIsName, startConflict } from "./errors.ts";
 import { bear, durable, queueInput } from "./live.ts";
 import type { Live, QueuedInput } from "./live.ts";
@@ -25,6 +26,7 @@ export interface OutsidePorts {
   readonly turns: Turns;
   readonly attempts: Attempts;
   readonly queries: Queries;
+  readonly edges: Edges;
   readonly awaited: Awaited;
   /** Throws if the kernel is not open. */
   checkOpen(): void;
@@ -75,9 +77,18 @@ export class Outside {
     return row.pid;
   }
 
-  /** Delivers a message from outside. Resolves when it is durable. Throws PROCESS_NOT_FOUND, PROCESS_EXITED. */
-  async send(pid: Pid, body: Payload): Promise<void> {
-    await this.deliver(pid, { kind: "message", from: "", body });
+  /**
+   * Delivers a message from outside. Resolves when it is durable. With `asked` it is delivered once, however often it is sent. Throws
+   * PROCESS_NOT_FOUND, PROCESS_EXITED, KEY_CONFLICT.
+   */
+  async send(pid: Pid, body: Payload, asked?: Asked): Promise<void> {
+    if (asked === undefined) return await this.deliver(pid, { kind: "message", from: "", body });
+    await this.#ports.edges.send(pid, { ...asked, body });
+  }
+
+  /** A call that is made once and has one answer, see `Edges`. Throws what `send` throws. */
+  async call(pid: Pid, request: KeyedRequest, timeoutMs: number | undefined): Promise<KeyedAnswer> {
+    return await this.#ports.edges.call(pid, request, timeoutMs);
   }
 
   async cancel(pid: Pid, reason: string): Promise<void> {
@@ -157,6 +168,22 @@ export class Outside {
     await this.#submit(live, queueInput(input, this.#ports.clock.nowMs()));
   }
 
+  /** In its place among what was asked of the process before. Resolves when it is durable. */
+  async submit(live: Live, queued: QueuedInput): Promise<void> {
+    await this.#ports.queries.inOrder(live, () => {
+      if (live.row.state === "exited") throw exited(live.row.pid);
+      return this.#submit(live, queued);
+    });
+  }
+
+  /** The process a pid or a registered name stands for, dead or alive. Throws PROCESS_NOT_FOUND. */
+  async find(to: Pid): Promise<Live> {
+    this.#ports.checkOpen();
+    const live = await this.#ports.registry.activate(this.#ports.names.pidOf(to) ?? to);
+    this.#ports.checkOpen();
+    return live;
+  }
+
   /** Resolves when the input is durable. */
   #submit(live: Live, queued: QueuedInput): Promise<void> {
     this.#ports.checkOpen();
@@ -168,9 +195,7 @@ export class Outside {
 
   /** A process whose exit is not durable yet counts as alive: nobody may hear of the exit before. */
   async #alive(pid: Pid): Promise<Live> {
-    this.#ports.checkOpen();
-    const live = await this.#ports.registry.activate(pid);
-    this.#ports.checkOpen();
+    const live = await this.find(pid);
     if (live.row.state === "exited") throw exited(pid);
     return live;
   }

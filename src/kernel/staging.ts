@@ -21,6 +21,7 @@ export function stageTurn(
   for (const queued of inputs) {
     queued.consumed = true;
     stage.consumed.push(queued);
+    stageEdge(stage, queued);
   }
   stageRow(stage, live);
   stage.turns.push({ process, turn: effects.turn });
@@ -58,6 +59,12 @@ function stageRow(stage: Stage, live: Live): void {
   if (live.start !== undefined && !live.start.consumed && !live.start.spilled) stageSpill(stage, live, live.start);
 }
 
+/** The key it is asked under goes with the commit that makes it durable. */
+export function stageEdge(stage: Stage, queued: QueuedInput): void {
+  if (queued.edge !== undefined) stage.edges.push(queued.edge);
+  queued.edge = undefined;
+}
+
 /**
  * An input that a turn brings about is part of that turn's commit: as a row of the inbox, unless the receiver has taken it by
  * then.
@@ -88,6 +95,7 @@ export function stageSpill(stage: Stage, live: Live, queued: QueuedInput): void 
   if (queued.spilled) return;
   queued.spilled = true;
   stage.inbox.push({ process, queued });
+  stageEdge(stage, queued);
   const input = arrived(queued);
   if (input.kind === "result") stage.operationsGone.push({ process, number: input.operation });
   stage.effects.push(() => {

@@ -205,10 +205,17 @@ export function hears({ row, running }: Live, { reason }: Ending): boolean {
 
 const culpritWord = "made it fail: ";
 const asideWord = ", and a message was set aside: ";
+const senderWord = ", asked for at ";
 
-/** What the row of a crashed process says of the input that did it. */
-export function problemOf(culprit: Input["kind"], message: number | undefined): string {
-  return culpritWord + culprit + (message === undefined ? "" : `${asideWord}${message}`);
+/** What the row of a crashed process says of the input that did it, and of what was set aside: its number, and where its answer would go. */
+export function problemOf(
+  culprit: Input["kind"],
+  aside: { readonly number: number; readonly letter: Input } | undefined,
+): string {
+  if (aside === undefined) return culpritWord + culprit;
+  const { number, letter } = aside;
+  const sender = letter.kind === "message" && letter.from.startsWith("@") ? `${senderWord}${letter.from}` : "";
+  return `${culpritWord}${culprit}${asideWord}${number}${sender}`;
 }
 
 export function culpritOf({ problem }: Pick<ProcessRow, "problem">): Input["kind"] {
@@ -219,7 +226,13 @@ export function culpritOf({ problem }: Pick<ProcessRow, "problem">): Input["kind
 /** The message that was set aside: 0 if it was the culprit and never got into the heap. Undefined if none could be. */
 export function asideOf({ problem }: Pick<ProcessRow, "problem">): number | undefined {
   const start = problem.indexOf(asideWord);
-  return start === -1 ? undefined : Number(problem.slice(start + asideWord.length));
+  return start === -1 ? undefined : Number.parseInt(problem.slice(start + asideWord.length), 10);
+}
+
+/** The address outside that sent the message which was set aside; "" if there is none. */
+export function senderOf({ problem }: Pick<ProcessRow, "problem">): string {
+  const start = problem.indexOf(senderWord);
+  return start === -1 ? "" : problem.slice(start + senderWord.length);
 }
 
 export function downInput(monitor: number, from: Pid, { reason, value }: Ending): Input {

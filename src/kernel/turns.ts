@@ -14,6 +14,7 @@ import type { Attempts } from "./attempts.ts";
 import type { Committer } from "./batch.ts";
 import { Checkpoints } from "./checkpoints.ts";
 import { Crashes } from "./crashes.ts";
+import type { Edges } from "./edges.ts";
 import { turnEffects } from "./effects.ts";
 import type { Act, FinishedTurn, TurnEffects } from "./effects.ts";
 import { exited } from "./errors.ts";
@@ -39,6 +40,7 @@ export interface TurnsPorts {
   readonly registry: Registry;
   readonly names: Names;
   readonly attempts: Attempts;
+  readonly edges: Edges;
   readonly events: KernelEvents;
   readonly downtimeMs: number;
   /** What a spawned process finds in `process.env`. */
@@ -84,6 +86,7 @@ export class Turns {
       random,
       store,
       clock,
+      edges: ports.edges,
       ties: this.ties,
       activate: (key) => registry.activateKey(key),
       timersSet: ports.timersSet,
@@ -91,6 +94,7 @@ export class Turns {
     this.#crashes = new Crashes({
       committer,
       clock,
+      edges: ports.edges,
       events: ports.events,
       ties: this.ties,
       checkpoints: this.#checkpoints,
@@ -210,6 +214,7 @@ export class Turns {
   #send(live: Live, to: string, body: Payload): void {
     const from = live.row.pid;
     if (to.startsWith("@")) {
+      this.#ports.edges.answer(live, to, body);
       this.#ports.committer.stage.effects.push(() => this.#ports.events.answered({ to, from, body }));
       return;
     }
@@ -282,6 +287,7 @@ export class Turns {
     live.row = { ...live.row, state: "exited", exit };
     for (const queued of live.inputs) tellDurable(queued, exited(live.row.pid));
     this.#ports.registry.exited(live, exit);
+    this.#ports.edges.stopped(live.row.key);
     this.#ports.events.exited([{ pid: live.row.pid, exit }]);
   }
 }

@@ -1,0 +1,215 @@
+/**
+ * What callers outside ask under keys of their own: however often they ask, also after a crash of theirs or of the node, it is done
+ * once and has one answer. The key's row is part of the commit that makes the message durable, the answer part of the commit of the
+ * turn that gave it. Rows are looked up in the store when somebody asks; in memory is only what is being asked at the moment.
+ */
+import { edgeAddress, readEdgeAddress } from "../base/edge-key.ts";
+import type { Clock } from "../base/ports.ts";
+import type { Payload } from "../base/value.ts";
+import type { Input, Pid } from "../journal/types.ts";
+import { checkKey } from "../store/key-conflict.ts";
+import type { Asked, EdgeRow, NewEdge, ProcessExit, ProcessKey, Store } from "../store/port.ts";
+import type { Committer } from "./batch.ts";
+import { exited } from "./errors.ts";
+import { queueInput } from "./live.ts";
+import type { Live, QueuedInput } from "./live.ts";
+
+export interface KeyedRequest extends Asked {
+  readonly body: Payload;
+}
+
+/** What became of a call. */
+export type KeyedAnswer =
+  | { readonly kind: "answered"; readonly pid: Pid; readonly body: Payload }
+  /** It ended, and had not answered. */
+  | { readonly kind: "exited"; readonly pid: Pid; readonly exit: ProcessExit }
+  /** It waits for a person. */
+  | { readonly kind: "broken"; readonly problem: string }
+  /** It went back to before the call. */
+  | { readonly kind: "forgotten"; readonly pid: Pid; readonly why: "set-aside" | "forgotten" }
+  | { readonly kind: "timeout" };
+
+export interface EdgesPorts {
+  readonly store: Pick<Store, "edge" | "getProcess">;
+  readonly clock: Clock;
+  readonly committer: Committer;
+  /** The process a pid or a name stands for, dead or alive. Throws PROCESS_NOT_FOUND. */
+  activate(to: Pid): Promise<Live>;
+  /** Resolves when the input is durable. Throws PROCESS_EXITED. */
+  submit(live: Live, queued: QueuedInput): Promise<void>;
+}
+
+interface Underway {
+  readonly edge: NewEdge;
+  readonly durable: Promise<void>;
+}
+
+export class Edges {
+  readonly #ports: EdgesPorts;
+  readonly #underway = new Map<string, Underway>();
+  /** Callers who wait for answers, by process and key. */
+  readonly #waiting = new Map<ProcessKey, Map<string, Set<Bell>>>();
+  #end: Error | undefined;
+
+  constructor(ports: EdgesPorts) {
+    this.#ports = ports;
+  }
+
+  /** Resolves when the message is durable, by whomever it was sent. Throws PROCESS_NOT_FOUND, PROCESS_EXITED, KEY_CONFLICT. */
+  async send(to: Pid, request: KeyedRequest): Promise<void> {
+    await this.#ask(await this.#ports.activate(to), request);
+  }
+
+  /** Throws what `send` throws. `timeoutMs`: undefined for no limit. */
+  async call(to: Pid, request: KeyedRequest, timeoutMs: number | undefined): Promise<KeyedAnswer> {
+    const live = await this.#ports.activate(to);
+    const { key: process } = live.row;
+    const bell = new Bell();
+    this.#listen(process, request.key, bell);
+    let isLate = false;
+    const expire = (): void => {
+      isLate = true;
+      bell.ring();
+    };
+    const stopTimer = timeoutMs === undefined ? undefined : this.#ports.clock.after(timeoutMs, expire);
+    try {
+      await this.#ask(live, request);
+      for (;;) {
+        if (this.#end !== undefined) throw this.#end;
+        const answer = await this.#look(process, request.key);
+        if (answer !== undefined) return answer;
+        if (isLate) return { kind: "timeout" };
+        await bell.rung();
+      }
+    } finally {
+      stopTimer?.();
+      this.#unlisten(process, request.key, bell);
+    }
+  }
+
+  // -- asking ---------------------------------------------------------------------------------------------------
+
+  /** Two who ask at once are one. */
+  async #ask(live: Live, request: KeyedRequest): Promise<void> {
+    const { key: process, pid } = live.row;
+    const id = idOf(process, request.key);
+    const before = this.#underway.get(id);
+    if (before !== undefined) {
+      checkKey(pid, before.edge, request);
+      return await before.durable;
+    }
+    const { body, ...asked } = request;
+    const edge: NewEdge = { ...asked, process, atMs: Math.trunc(this.#ports.clock.nowMs()) };
+    const durable = this.#deliver(live, edge, body);
+    this.#underway.set(id, { edge, durable });
+    try {
+      await durable;
+    } finally {
+      this.#underway.delete(id);
+    }
+  }
+
+  async #deliver(live: Live, edge: NewEdge, body: Payload): Promise<void> {
+    // It must not be forgotten while the store answers.
+    live.pins++;
+    let before: EdgeRow | undefined;
+    try {
+      before = await this.#ports.store.edge(edge.process, edge.key);
+    } finally {
+      live.pins--;
+    }
+    if (before !== undefined) return checkKey(live.row.pid, before, edge);
+    if (live.row.state === "exited") throw exited(live.row.pid);
+    const input: Input = { kind: "message", from: edgeAddress(edge), body };
+    const queued = queueInput(input, this.#ports.clock.nowMs());
+    queued.edge = edge;
+    await this.#ports.submit(live, queued);
+  }
+
+  /** Whether an input that was posted beside the node is one that is just being sent: the commit of that takes the other's place. */
+  isUnderway(process: ProcessKey, input: Input): boolean {
+    const asked = input.kind === "message" ? readEdgeAddress(input.from) : undefined;
+    return asked !== undefined && this.#underway.get(idOf(process, asked.key))?.edge.digest === asked.digest;
+  }
+
+  // -- answers --------------------------------------------------------------------------------------------------
+
+  /** Stages the answer with the turn that gives it. An address that is none of the process's is nobody's. */
+  answer({ row: { key: process } }: Live, to: string, answer: Payload): void {
+    const address = readEdgeAddress(to);
+    if (address === undefined) return;
+    const { stage } = this.#ports.committer;
+    stage.edgeEnds.push({ process, ...address, state: "answered", answer });
+    stage.effects.push(() => this.#ring(process, address.key));
+  }
+
+  /** A message will never be answered: the process goes back to before it took it. `from`: who sent it, perhaps without a key. */
+  lose({ row: { key: process } }: Live, from: string, state: "set-aside" | "forgotten"): void {
+    const address = readEdgeAddress(from);
+    if (address === undefined) return;
+    const { stage } = this.#ports.committer;
+    stage.edgeEnds.push({ process, ...address, state });
+    stage.effects.push(() => this.#ring(process, address.key));
+  }
+
+  /** The process has ended, or waits for a person; that is durable. */
+  stopped(process: ProcessKey): void {
+    for (const bells of this.#waiting.get(process)?.values() ?? []) for (const bell of bells) bell.ring();
+  }
+
+  /** No call will be answered any more. */
+  reject(error: Error): void {
+    this.#end = error;
+    for (const process of this.#waiting.keys()) this.stopped(process);
+  }
+
+  /** In this order: what is answered in the commit of an exit is answered. */
+  async #look(process: ProcessKey, key: string): Promise<KeyedAnswer | undefined> {
+    const row = await this.#ports.store.getProcess(process);
+    const edge = await this.#ports.store.edge(process, key);
+    if (row === undefined) return undefined;
+    const { pid, state, exit, problem } = row;
+    if (edge?.answer !== undefined) return { kind: "answered", pid, body: edge.answer };
+    if (edge?.state === "set-aside" || edge?.state === "forgotten") return { kind: "forgotten", pid, why: edge.state };
+    if (state === "exited" && exit !== undefined) return { kind: "exited", pid, exit };
+    return state === "broken" ? { kind: "broken", problem } : undefined;
+  }
+
+  // -- those who wait -------------------------------------------------------------------------------------------
+
+  #listen(process: ProcessKey, key: string, bell: Bell): void {
+    const keys = this.#waiting.get(process) ?? new Map<string, Set<Bell>>();
+    this.#waiting.set(process, keys.set(key, (keys.get(key) ?? new Set()).add(bell)));
+  }
+
+  #unlisten(process: ProcessKey, key: string, bell: Bell): void {
+    const keys = this.#waiting.get(process);
+    const bells = keys?.get(key);
+    bells?.delete(bell);
+    if (bells?.size === 0) keys?.delete(key);
+    if (keys?.size === 0) this.#waiting.delete(process);
+  }
+
+  #ring(process: ProcessKey, key: string): void {
+    for (const bell of this.#waiting.get(process)?.get(key) ?? []) bell.ring();
+  }
+}
+
+/** Tells one who waits to look again. */
+class Bell {
+  #next = Promise.withResolvers<void>();
+
+  ring(): void {
+    this.#next.resolve();
+  }
+
+  /** Resolves at once if it rang since the last time. */
+  async rung(): Promise<void> {
+    await this.#next.promise;
+    this.#next = Promise.withResolvers();
+  }
+}
+
+function idOf(process: ProcessKey, key: string): string {
+  return `${process}\n${key}`;
+}
