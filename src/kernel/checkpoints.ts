@@ -125,7 +125,10 @@ export class Checkpoints {
     const turn = live.lastTurn + 1;
     const restore: Input = { kind: "restore", life, seed: this.#ports.random.bytes(32) };
     live.row = { ...live.row, life, trapsExits: body.trapsExits };
-    this.#drop(live, (input) => input.kind === "restore" || isOfLaterLink(input, body, prepared));
+    this.#drop(
+      live,
+      (input) => input.kind === "restore" || isOfLaterOperation(input, body) || isOfLaterLink(input, body, prepared),
+    );
     const again = [
       ...this.#operations(live, body, prepared),
       ...endsAgain(live, body, prepared),
@@ -151,7 +154,7 @@ export class Checkpoints {
     return true;
   }
 
-  /** The life that was over in its first turn, and exit signals of those it was not linked to then. */
+  /** The life that was over in its first turn, and what it is not to hear of: see those who decide. */
   #drop(live: Live, isMeant: (input: Input) => boolean): void {
     for (const queued of live.inputs) {
       if (!isMeant(queued.input)) continue;
@@ -280,6 +283,12 @@ function endsAgain(live: Live, { ends }: Body, { told }: Prepared): Input[] {
   });
 }
 
+/** Nobody waits for that result any more. The next checkpoint would take it for one that somebody does. */
+function isOfLaterOperation(input: Input, { operations }: Body): boolean {
+  return input.kind === "result" && !operations.includes(input.operation);
+}
+
+/** An exit signal of one it was not linked to then. */
 function isOfLaterLink(input: Input, { links, ends }: Body, { peers }: Prepared): boolean {
   const end = endOf(input);
   if (end === undefined || input.kind !== "exit") return false;

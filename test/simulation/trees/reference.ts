@@ -276,6 +276,8 @@ export class Reference {
       const [notice] = name.split(": ");
       if (!isWaiting) count(member.due, member.heard.has(name) ? name : `${notice}: noproc u `, 1);
     }
+    for (const name of [...member.due.keys()])
+      if (name.startsWith("result ") && !operations.includes(Number(name.slice(7)))) member.due.delete(name);
     for (const number of [...member.operations]) {
       if (operations.includes(number)) continue;
       member.operations.delete(number);
@@ -355,9 +357,10 @@ export class Reference {
     for (const counts of [member.due, member.optional])
       for (const name of [...counts.keys()]) {
         if (!name.startsWith(`linked exit of ${to}:`)) continue;
+        const times = counts.get(name) ?? 0;
         counts.delete(name);
-        // Of a failure in the same commit nobody knows whether it came before.
-        if (peer?.isBlurred === true) member.optional.set(name, 1);
+        // Of failures in the same commit nobody knows whether they came before.
+        if (peer?.isBlurred === true) count(member.optional, name, times);
       }
   }
 
