@@ -6,9 +6,12 @@ import { encodeValue } from "../../src/base/value.ts";
 import { isPerdureError } from "../../src/base/errors.ts";
 import type { Input, Pid } from "../../src/journal/types.ts";
 import type { Kernel } from "../../src/kernel/kernel.ts";
+import type { StartRequest } from "../../src/kernel/ports.ts";
 import type { ProcessExit, Store } from "../../src/store/port.ts";
 import type { Dice } from "./dice.ts";
+import type { Faults } from "./faults.ts";
 import { outsideStreams } from "./generate.ts";
+import type { Plan } from "./guest/program.ts";
 import type { Ledger } from "./ledger.ts";
 import type { SimulatedNode } from "./node.ts";
 import type { Message } from "./process.ts";
@@ -18,7 +21,10 @@ import type { Timeline } from "./timeline.ts";
 export interface CallersPorts {
   readonly timeline: Timeline;
   readonly dice: Dice;
+  readonly faults: Faults;
   readonly ledger: Ledger;
+  /** Hash of the program that processes are started with. */
+  readonly program: string;
   /** A handle beside the node's, as the command line has it. */
   readonly commandLine: Pick<Store, "post">;
   /** The node that is open now. */
@@ -188,19 +194,16 @@ export class Callers {
     this.#whenOpen((kernel) =>
       this.#call(
         { what: "start", pid, void: again },
-        () =>
-          kernel.outside.start({
-            pid,
-            program: "program",
-            entry: "main",
-            args: encodeValue([]),
-            argsDigest: "00",
-            env: {},
-          }),
+        () => kernel.outside.start({ pid, ...this.#startOf(program), argsDigest: "00" }),
         ({ created }) => this.#started(pid, created),
         again,
       ),
     );
+  }
+
+  #startOf({ pid, blocks, main, cleanup }: Program): Omit<StartRequest, "pid" | "argsDigest"> {
+    const args = encodeValue([{ pid, blocks, main, cleanup } satisfies Plan]);
+    return { program: this.#ports.program, entry: "main", args, env: {} };
   }
 
   #started(pid: Pid, created: boolean): void {
@@ -214,22 +217,15 @@ export class Callers {
   }
 
   /** The same id with other arguments. */
-  startOther(pid: Pid): void {
+  startOther(program: Program): void {
+    const { pid } = program;
     const nothing = (): void => undefined;
     this.#whenOpen((kernel) => {
       const existed = this.#ports.ledger.account(pid) !== undefined;
       if (!existed) return;
       this.#call(
         { what: "start of another", pid, void: nothing },
-        () =>
-          kernel.outside.start({
-            pid,
-            program: "program",
-            entry: "main",
-            args: encodeValue([1]),
-            argsDigest: "01",
-            env: {},
-          }),
+        () => kernel.outside.start({ pid, ...this.#startOf(program), argsDigest: "01" }),
         () => this.#ports.complain(`${pid} was started again with other arguments`),
         nothing,
       );
@@ -293,6 +289,7 @@ export class Callers {
   #post(pid: Pid, input: Input, ended: (fate: Fate) => void = () => undefined): void {
     const { commandLine, timeline, note } = this.#ports;
     note("post", pid, input);
+    this.#ports.faults.count("input posted beside the node");
     commandLine.post(pid, input, timeline.wallMs).then(
       () => ended("durable"),
       () => ended("unknown"),

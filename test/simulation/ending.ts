@@ -17,14 +17,23 @@ export function checkExit(program: Program, exit: ProcessExit, wishes: Wishes, w
       return wishes.cancelled ? undefined : `${pid} was cancelled, and nobody asked for that`;
     case "normal":
     case "error":
-      return checkOwnEnd(program, reason, decodeValue(exit.value) as ExitValue);
+      return checkOwnEnd(program, reason, decodeValue(exit.value));
     default:
       return wasFatal ? undefined : `${pid} ended with ${reason}, and no turn of it passed a limit`;
   }
 }
 
-function checkOwnEnd(program: Program, reason: "normal" | "error", { site, seen }: ExitValue): string | undefined {
+/** What a real program throws is an error; what it has to say is its message. */
+function exitValue(value: unknown): ExitValue | undefined {
+  if (!(value instanceof Error)) return value as ExitValue;
+  return value.message.startsWith("{") ? (JSON.parse(value.message) as ExitValue) : undefined;
+}
+
+function checkOwnEnd(program: Program, reason: "normal" | "error", value: unknown): string | undefined {
   const { pid } = program;
+  const ending = exitValue(value);
+  if (ending === undefined) return `${pid} failed: ${value instanceof Error ? value.stack : String(value)}`;
+  const { site, seen } = ending;
   const { main, alternatives, exits } = endsOf(program);
   if (site > 0)
     return exits.get(site) === reason

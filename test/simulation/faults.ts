@@ -1,5 +1,7 @@
 /** What goes wrong in a run, how often, and when. Each run has its own mixture; some have none at all. */
 import type { Fault, StoreCall } from "../../src/store/memory/index.ts";
+import { Counts } from "./counts.ts";
+import type { FaultKind, Port } from "./counts.ts";
 import type { Dice } from "./dice.ts";
 
 /** Probabilities for each occasion, except where a unit is named. */
@@ -71,6 +73,7 @@ export function drawProfile(dice: Dice): FaultProfile {
 
 export class Faults {
   readonly profile: FaultProfile;
+  readonly counts: Counts = new Counts();
   readonly #dice: Dice;
   /** Snapshots, and whether they turned out to be damaged. */
   readonly #snapshots = new WeakMap<Uint8Array, boolean>();
@@ -87,40 +90,62 @@ export class Faults {
     return !this.over && this.deaths < maxDeaths;
   }
 
+  count(kind: FaultKind): void {
+    this.counts.fault(kind);
+  }
+
+  #strikes(kind: FaultKind, probability: number): boolean {
+    const isStruck = this.#dice.chance(probability);
+    if (isStruck) this.count(kind);
+    return isStruck;
+  }
+
   /** `wait` gives a promise that is fulfilled after so long. */
   atStore(call: StoreCall, wait: (ms: number) => Promise<void>): Fault | undefined {
     if (!this.#may || call === "close") return undefined;
     const { storeCrash, storeReject, storeStall, longestStallMs } = this.profile;
     const dice = this.#dice;
-    if (dice.chance(storeCrash)) return dice.chance(0.5) ? "crash-before" : "crash-after";
-    if (dice.chance(storeReject)) return dice.chance(0.5) ? "reject-before" : "reject-after";
-    if (dice.chance(storeStall)) return wait(dice.delay(1, longestStallMs));
+    if (dice.chance(storeCrash)) {
+      const side = dice.chance(0.5) ? "before" : "after";
+      this.count(`death at the store's ${call}, ${side}`);
+      return `crash-${side}`;
+    }
+    if (dice.chance(storeReject)) {
+      const side = dice.chance(0.5) ? "before" : "after";
+      this.count(`store: rejected ${side} its effect`);
+      return `reject-${side}`;
+    }
+    if (this.#strikes("store: slow", storeStall)) return wait(dice.delay(1, longestStallMs));
     return undefined;
   }
 
-  atPort(): "before" | "after" | undefined {
-    if (!this.#may || !this.#dice.chance(this.profile.portCrash)) return undefined;
-    return this.#dice.chance(0.5) ? "before" : "after";
+  atPort(port: Port): "before" | "after" | undefined {
+    // Some are called all the time.
+    const rarely = port.startsWith("clock") || port.startsWith("random") ? 0.1 : 1;
+    if (!this.#may || !this.#dice.chance(this.profile.portCrash * rarely)) return undefined;
+    const side = this.#dice.chance(0.5) ? "before" : "after";
+    this.count(`death at ${port}, ${side}`);
+    return side;
   }
 
   evicts(): boolean {
-    return this.#dice.chance(this.profile.evict);
+    return this.#strikes("process evicted", this.profile.evict);
   }
 
   fatal(): boolean {
-    return this.#may && this.#dice.chance(this.profile.fatal);
+    return this.#may && this.#strikes("turn past a limit", this.profile.fatal);
   }
 
   /** A damaged snapshot stays so. */
   damaged(snapshot: Uint8Array): boolean {
     const known = this.#snapshots.get(snapshot);
-    const isDamaged = known ?? this.#dice.chance(this.profile.damage);
+    const isDamaged = known ?? this.#strikes("snapshot damaged", this.profile.damage);
     this.#snapshots.set(snapshot, isDamaged);
     return isDamaged;
   }
 
   machineFails(): boolean {
-    return this.#may && this.#dice.chance(this.profile.machineFailure);
+    return this.#may && this.#strikes("machine failed", this.profile.machineFailure);
   }
 
   /** Whether a killer may strike once more. */

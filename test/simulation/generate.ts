@@ -12,12 +12,13 @@ export const outsideStreams: readonly string[] = ["caller a", "caller b", "comma
 
 const maxDepth = 2;
 
-export function generatePrograms(dice: Dice): Program[] {
+/** `canAbort`: whether programs can take back an operation alone. */
+export function generatePrograms(dice: Dice, canAbort: boolean): Program[] {
   const count = dice.pick([1, 1, 2, 2, 3, 3, 4, 5, 6]);
   const pids = Array.from({ length: count }, (_, index) => `p${index + 1}`);
   const leaning = lean(dice);
   const killers = dice.chance(0.1);
-  const drafts = pids.map((pid) => new Draft(dice, pid, pids, leaning, killers));
+  const drafts = pids.map((pid) => new Draft(dice, pid, pids, { leaning, killers, canAbort }));
   wire(dice, drafts);
   return drafts.map((draft) => draft.program);
 }
@@ -38,11 +39,18 @@ function lean(dice: Dice): Leaning {
   };
 }
 
+interface Manner {
+  readonly leaning: Leaning;
+  readonly killers: boolean;
+  readonly canAbort: boolean;
+}
+
 class Draft {
   readonly #dice: Dice;
   readonly #pids: readonly string[];
   readonly #leaning: Leaning;
   readonly #killers: boolean;
+  readonly #canAbort: boolean;
   readonly #blocks: Step[][] = [];
   readonly #operations = new Map<number, OperationStep>();
   #sites = 0;
@@ -52,11 +60,12 @@ class Draft {
   /** How many messages it sends to whom. */
   readonly sends = new Map<string, number>();
 
-  constructor(dice: Dice, pid: string, pids: readonly string[], leaning: Leaning, killers: boolean) {
+  constructor(dice: Dice, pid: string, pids: readonly string[], manner: Manner) {
     this.#dice = dice;
     this.#pids = pids;
-    this.#leaning = leaning;
-    this.#killers = killers;
+    this.#leaning = manner.leaning;
+    this.#killers = manner.killers;
+    this.#canAbort = manner.canAbort;
     const main = this.#block(dice.int(1, 7), 0, 1);
     const cleanup = dice.chance(0.5) ? this.#add([this.#operation()]) : this.#add([]);
     this.program = { pid, blocks: this.#blocks, main, cleanup, operations: this.#operations };
@@ -105,7 +114,13 @@ class Draft {
         return step;
       }
       case "race":
-        return { kind, operation: this.#operation(), clock: this.#clock(), delayMs: this.#delayMs() };
+        return {
+          kind,
+          operation: this.#operation(),
+          clock: this.#clock(),
+          delayMs: this.#delayMs(),
+          abandons: !this.#canAbort || dice.chance(0.3),
+        };
       case "loop": {
         const loops = dice.int(2, 4);
         return { kind, times: loops, block: this.#block(dice.int(1, 2), depth + 1, times * loops) };

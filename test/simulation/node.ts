@@ -6,11 +6,12 @@ import type { Machine, MachineEvents } from "../../src/machine/port.ts";
 import type { OperationRow, ProcessKey } from "../../src/store/port.ts";
 import { MemoryStore } from "../../src/store/memory/index.ts";
 import type { Fault, StoreCall } from "../../src/store/memory/index.ts";
+import type { FaultKind, Port } from "./counts.ts";
 import type { Dice } from "./dice.ts";
 import type { Faults } from "./faults.ts";
 import type { WatchedDisk } from "./ledger.ts";
 import { SimulatedMachine } from "./machine.ts";
-import type { Models } from "./machine.ts";
+import type { Heaps } from "./machine.ts";
 import type { Outside } from "./outside.ts";
 import { SimulatedRunner } from "./runner.ts";
 import type { Scope, Timeline } from "./timeline.ts";
@@ -23,7 +24,7 @@ export interface NodeWorld {
   readonly disk: WatchedDisk;
   readonly ledger: { operationRow(process: ProcessKey, number: number): OperationRow | undefined };
   readonly outside: Outside;
-  readonly models: Models;
+  readonly heaps: Heaps;
   readonly unloadable: ReadonlySet<string>;
   /** What the kernel tells the layer above. */
   readonly events: Pick<KernelEvents, "logs" | "exited" | "notice">;
@@ -42,6 +43,8 @@ export interface NodeWorld {
   died(node: SimulatedNode): void;
 }
 
+const never = new Promise<never>(() => undefined);
+
 export type NodeState = "opening" | "open" | "closing" | "closed" | "failed" | "dead";
 
 export class SimulatedNode {
@@ -50,7 +53,7 @@ export class SimulatedNode {
   readonly #world: NodeWorld;
   readonly #store: MemoryStore;
   #kernel: Kernel | undefined;
-  #machine!: SimulatedMachine;
+  #machine: SimulatedMachine | undefined;
   #runner!: SimulatedRunner;
   state: NodeState = "opening";
 
@@ -73,16 +76,17 @@ export class SimulatedNode {
   }
 
   get machine(): SimulatedMachine {
+    if (this.#machine === undefined) throw new Error("a node that has not opened has no machine");
     return this.#machine;
   }
 
   open(): void {
-    const { dice, events, note } = this.#world;
+    const { events, note } = this.#world;
     note("open", this.number);
     const opening = Kernel.open({
       store: this.#store,
       clock: this.#clock(),
-      random: { bytes: (length) => dice.bytes(length) },
+      random: { bytes: (length) => this.#bytes(length) },
       defer: (fn) => void this.#after(0, fn),
       env: () => ({}),
       newest: (program) => program,
@@ -129,22 +133,26 @@ export class SimulatedNode {
   }
 
   /** The operating system takes it away, between two instructions. */
-  die(where: string): void {
+  die(where: string, kind?: FaultKind): void {
     if (this.scope.ended) return;
-    this.#world.note("crash", where);
-    this.scope.ended = true;
+    const { note, faults, died } = this.#world;
+    note("crash", where);
+    if (kind !== undefined) faults.count(kind);
+    if (this.state === "opening") faults.count("death of a node that was opening");
     this.state = "dead";
-    this.#store.crash();
-    this.#world.died(this);
+    this.leave();
+    died(this);
   }
 
   /** What is left of a node that closed or failed goes. */
   leave(): void {
     this.scope.ended = true;
     this.#store.crash();
+    this.#machine?.end();
   }
 
   usurp(): void {
+    this.#world.faults.count("lease taken by another");
     this.#store.usurp();
   }
 
@@ -159,7 +167,15 @@ export class SimulatedNode {
 
   #clock(): Clock {
     const { timeline } = this.#world;
-    return { nowMs: () => timeline.wallMs, after: (delayMs, fn) => this.#after(delayMs, fn) };
+    return {
+      nowMs: () => this.#port("clock.nowMs", () => timeline.wallMs) ?? timeline.wallMs,
+      after: (delayMs, fn) => this.#port("clock.after", () => this.#after(delayMs, fn)) ?? (() => undefined),
+    };
+  }
+
+  #bytes(length: number): Uint8Array {
+    const { dice } = this.#world;
+    return this.#port("random.bytes", () => dice.bytes(length)) ?? new Uint8Array(length);
   }
 
   #after(delayMs: number, fn: () => void): () => void {
@@ -175,17 +191,21 @@ export class SimulatedNode {
     return fault;
   }
 
-  /** One call of a port: the node may die just before or just after it. */
-  #port(name: string, call: () => void): void {
-    if (this.scope.ended) return;
-    const crash = this.#world.faults.atPort();
-    if (crash === "before") return this.die(`before ${name}`);
-    call();
+  /** One call of a port: the node may die just before or just after it. What a dead one is given does not matter. */
+  #port<T>(name: Port, call: () => T): T | undefined {
+    if (this.scope.ended) return undefined;
+    const crash = this.#world.faults.atPort(name);
+    if (crash === "before") {
+      this.die(`before ${name}`);
+      return undefined;
+    }
+    const result = call();
     if (crash === "after") this.die(`after ${name}`);
+    return result;
   }
 
   /** One that a kernel has no business with after its end. */
-  #livePort(name: string, call: () => void): void {
+  #livePort(name: Port, call: () => void): void {
     if (!this.scope.ended && (this.state === "failed" || this.state === "closed"))
       this.#world.complain(`a kernel that is ${this.state} calls ${name}`);
     this.#port(name, call);
@@ -193,14 +213,14 @@ export class SimulatedNode {
 
   #newMachine(events: MachineEvents): Machine {
     const world = this.#world;
-    const { timeline, dice, faults, models, unloadable, complain, note, ran, saidFatal } = world;
+    const { timeline, dice, faults, heaps, unloadable, complain, note, ran, saidFatal } = world;
     const { scope } = this;
     const machine = new SimulatedMachine({
       timeline,
       scope,
       dice,
       faults,
-      models,
+      heaps,
       events,
       unloadable,
       complain,
@@ -211,7 +231,7 @@ export class SimulatedNode {
     this.#machine = machine;
     return {
       run: (requests) => this.#livePort("machine.run", () => machine.run(requests)),
-      query: (request) => machine.query(request),
+      query: (request) => this.#port("machine.query", () => machine.query(request)) ?? never,
       snapshot: (process) => this.#port("machine.snapshot", () => machine.snapshot(process)),
       kill: (process) => this.#port("machine.kill", () => machine.kill(process)),
       drop: (process) => this.#port("machine.drop", () => machine.drop(process)),
@@ -247,7 +267,7 @@ export class SimulatedNode {
       },
       startedOnRecord: ({ process, number }) => (ledger.operationRow(process, number)?.startedAtMs ?? 0) > 0,
       aborted: (request) => this.#checkAborted(request),
-      kill: () => this.die("by an operation that kills it"),
+      kill: () => this.die("by an operation that kills it", "death by an operation"),
     });
     this.#runner = runner;
     const guarded = {

@@ -5,7 +5,7 @@
 import { decodeValue, encodeValue } from "../../src/base/value.ts";
 import type { Payload } from "../../src/base/value.ts";
 import type { Command, Input, TimerClock } from "../../src/journal/types.ts";
-import type { Model } from "./machine.ts";
+import type { Model } from "./cores.ts";
 import { outcomeValue, seen, uncertain } from "./program.ts";
 import type { OperationStep, Program, Seen, Step } from "./program.ts";
 
@@ -25,7 +25,13 @@ export interface ExitValue {
 export type Wait =
   | { readonly kind: "operation"; readonly number: number; readonly site: number; readonly occurrence: number }
   | { readonly kind: "timer"; readonly number: number }
-  | { readonly kind: "race"; readonly operation: number; readonly timer: number; readonly site: number }
+  | {
+      readonly kind: "race";
+      readonly operation: number;
+      readonly timer: number;
+      readonly site: number;
+      readonly abandons: boolean;
+    }
   | { readonly kind: "receive"; readonly stream: string }
   | { readonly kind: "join"; left: number };
 
@@ -194,10 +200,10 @@ export class SimulatedProcess implements Model {
     delete operations[number];
     const fiber = this.#state.fibers[index];
     const wait = fiber?.wait;
-    if (wait?.kind === "race") {
+    if (wait?.kind === "race" && wait.operation === number) {
       this.#stopTimer(wait.timer);
       this.#wake(index, seen.race(wait.site));
-    } else if (wait?.kind === "operation") {
+    } else if (wait?.kind === "operation" && wait.number === number) {
       const text = String(decodeValue(value));
       this.#wake(index, seen.operation(wait.site, wait.occurrence, ok, text));
     }
@@ -215,7 +221,7 @@ export class SimulatedProcess implements Model {
       this.#complain(`timer ${number} fired ${timer.dueMs - this.#timeMs} ms early by the process's own clock`);
     const wait = this.#state.fibers[timer.fiber]?.wait;
     if (wait?.kind === "race") {
-      this.#abort(wait.operation);
+      if (!wait.abandons) this.#abort(wait.operation);
       this.#wake(timer.fiber, seen.race(wait.site));
     } else {
       this.#wake(timer.fiber, seen.sleep);
@@ -225,8 +231,8 @@ export class SimulatedProcess implements Model {
   /** All waits are given up. Then cleanup runs; a second cancel ends that too. */
   #cancel(): void {
     const state = this.#state;
-    for (const number of this.operations) this.#abort(number);
     for (const number of this.timers) this.#stopTimer(number);
+    for (const number of this.operations) this.#abort(number);
     state.fibers = state.fibers.map(() => null);
     if (state.cancelled) return this.#end(-1, "cancelled", []);
     state.cancelled = true;
@@ -296,6 +302,7 @@ export class SimulatedProcess implements Model {
           operation: number,
           timer: this.#startTimer(index, step.clock, step.delayMs),
           site: step.operation.site,
+          abandons: step.abandons,
         };
         return;
       }

@@ -27,8 +27,14 @@ export type Step =
   | { readonly kind: "send"; readonly to: string }
   /** Takes the next message of one sender. */
   | { readonly kind: "receive"; stream: string }
-  /** An operation against a timer: the first to end takes the other one back. */
-  | { readonly kind: "race"; readonly operation: OperationStep; readonly clock: TimerClock; readonly delayMs: number }
+  /** An operation against a timer: the first to end takes the other one back, unless the operation is left to itself. */
+  | {
+      readonly kind: "race";
+      readonly operation: OperationStep;
+      readonly clock: TimerClock;
+      readonly delayMs: number;
+      readonly abandons: boolean;
+    }
   | { readonly kind: "loop"; readonly times: number; readonly block: number }
   /** Runs its branches at once and goes on when all have ended. */
   | { readonly kind: "parallel"; readonly blocks: readonly number[] }

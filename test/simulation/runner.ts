@@ -82,6 +82,7 @@ export class SimulatedRunner implements OperationRunner {
     job.deed.running.delete(token);
     // Host code may not listen to its AbortSignal.
     if (job.state !== "running" || this.#ports.dice.chance(0.7)) job.state = "ended";
+    else this.#ports.faults.count("operation heard no abort");
   }
 
   #admit(job: Job): void {
@@ -89,6 +90,7 @@ export class SimulatedRunner implements OperationRunner {
     if (job.state !== "queued") return;
     const { step } = deed;
     if (step.unavailable && this.#ports.node % 2 === 1) {
+      this.#ports.faults.count("operation not deployed");
       return this.#end(job, { token: request.token, kind: "unavailable", error: "not deployed" });
     }
     if (request.doubt !== "none" && step.mode === "at-most-once") {
@@ -124,6 +126,7 @@ export class SimulatedRunner implements OperationRunner {
     const { token, attempt } = request;
     deed.running.delete(token);
     if (attempt <= step.failures) {
+      this.#ports.faults.count("operation failed and tried again");
       const delayMs = this.#ports.dice.delay(0, 400);
       return this.#end(job, { token, kind: "retry", delayMs, error: `attempt ${attempt} failed` });
     }
@@ -137,6 +140,7 @@ export class SimulatedRunner implements OperationRunner {
     const { dice, timeline, scope } = this.#ports;
     this.#say(report, job);
     if (!dice.chance(0.1)) return;
+    this.#ports.faults.count("operation reported twice or late");
     // What must not be believed any more.
     const value: Payload = encodeValue("a stale report");
     const { token } = report;

@@ -1,5 +1,7 @@
 /** One run from a seed, whatever it simulates: it takes steps until it is over or something is wrong, and says what happened. */
+import type { Counts } from "./counts.ts";
 import type { Dice } from "./dice.ts";
+import { Standstill } from "./standstill.ts";
 import { Timeline } from "./timeline.ts";
 import { Trace } from "./trace.ts";
 
@@ -10,6 +12,7 @@ export interface RunResult {
   readonly steps: number;
   readonly turns: number;
   readonly nodes: number;
+  readonly counts: Counts;
   /** Two runs of one seed have the same. */
   readonly fingerprint: string;
 }
@@ -21,6 +24,7 @@ export interface Tally {
   readonly nodes: number;
   readonly logs: number;
   readonly dice: Dice;
+  readonly counts: Counts;
 }
 
 /** How often those who wait look whether it is their time. */
@@ -33,6 +37,7 @@ const maxSteps = 200_000;
 export abstract class SimulatedRun {
   protected readonly timeline: Timeline = new Timeline();
   readonly #seed: number;
+  protected readonly standstill: Standstill = new Standstill();
   readonly #trace: Trace;
   #problem: string | undefined;
   #over = false;
@@ -44,10 +49,12 @@ export abstract class SimulatedRun {
 
   /** Lets one thing happen. False when the run is over. */
   step(): boolean {
+    if (this.standstill.isOn) return true;
     if (this.#over || this.#problem !== undefined) return false;
     if (this.timeline.steps >= maxSteps) this.complain("so much has happened, and the run has not come to its end");
     try {
-      if (!this.timeline.step()) this.complain("nothing is left to happen, and the run has not come to its end");
+      if (!this.standstill.settle() && !this.timeline.step())
+        this.complain("nothing is left to happen, and the run has not come to its end");
     } catch (error) {
       this.complain(`something was thrown: ${error instanceof Error ? error.stack : String(error)}`);
     }
@@ -60,15 +67,21 @@ export abstract class SimulatedRun {
 
   get result(): RunResult {
     const { steps, wallMs } = this.timeline;
-    const { turns, commits, nodes, logs, dice } = this.tally();
+    const { turns, commits, nodes, logs, dice, counts } = this.tally();
+    counts.runs = 1;
+    counts.turns = turns;
+    counts.commits = commits;
     const fingerprint = [steps, wallMs, turns, commits, nodes, logs, dice.next()].join(" ");
-    return { seed: this.#seed, problem: this.#problem, steps, turns, nodes, fingerprint };
+    return { seed: this.#seed, problem: this.#problem, steps, turns, nodes, counts, fingerprint };
   }
 
   /** The last events, in words. */
   get trace(): readonly string[] {
     return this.#trace.lines;
   }
+
+  /** The run is over: what it holds is let go. */
+  abstract leave(): void;
 
   protected abstract tally(): Tally;
 

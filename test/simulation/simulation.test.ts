@@ -3,11 +3,12 @@ import { describe, test } from "node:test";
 import type { CommitBatch } from "../../src/store/port.ts";
 import { describeFailure, runKinds, runSeed } from "./run.ts";
 import type { Run, RunKind } from "./run.ts";
+import type { MachineKind } from "./counts.ts";
 import { runAll } from "./threads.ts";
 
 const firstSeed = 1;
-const seeds = 10_000;
-const treeSeeds = 3_000;
+const seeds = 4_000;
+const treeSeeds = 1_200;
 const chosenSeed = process.env["PERDURE_SEED"];
 
 function passes(failures: readonly Run[]): void {
@@ -16,15 +17,15 @@ function passes(failures: readonly Run[]): void {
 
 describe("the kernel keeps its promises whatever goes wrong", () => {
   test(`in ${seeds} runs from seed ${firstSeed}`, async () => {
-    const { passed, failures } = await runAll({ kinds: ["steps"], first: firstSeed, count: seeds });
+    const { counts, failures } = await runAll({ kinds: ["steps"], first: firstSeed, count: seeds });
     passes(failures);
-    assert.equal(passed, seeds);
+    assert.equal(counts.runs, seeds);
   });
 
   test(`in ${treeSeeds} runs with trees of processes from seed ${firstSeed}`, async () => {
-    const { passed, failures } = await runAll({ kinds: ["trees"], first: firstSeed, count: treeSeeds });
+    const { counts, failures } = await runAll({ kinds: ["trees"], first: firstSeed, count: treeSeeds });
     passes(failures);
-    assert.equal(passed, treeSeeds);
+    assert.equal(counts.runs, treeSeeds);
   });
 
   test("in the run of PERDURE_SEED", { skip: chosenSeed === undefined }, async () => {
@@ -35,13 +36,19 @@ describe("the kernel keeps its promises whatever goes wrong", () => {
   });
 });
 
-test("one seed gives one run, alone or beside others", async () => {
-  const some = seedsFrom(7_000, 40);
-  const together = await Promise.all(some.map((seed) => runSeed(seed)));
-  for (const before of together) {
-    const again = await runSeed(before.seed);
-    assert.equal(again.fingerprint, before.fingerprint, `seed ${before.seed}`);
-  }
+describe("one seed gives one run, alone or beside others", () => {
+  const same = (machine: MachineKind, seeds: readonly number[], quickJs: number): void => {
+    test(`with processes in ${machine}`, async () => {
+      const together = await Promise.all(seeds.map((seed) => runSeed(seed, { quickJs })));
+      for (const before of together) {
+        const again = await runSeed(before.seed, { quickJs });
+        assert.equal(again.machine, machine);
+        assert.equal(again.fingerprint, before.fingerprint, `seed ${before.seed}`);
+      }
+    });
+  };
+  same("model", seedsFrom(7_000, 40), 0);
+  same("quickjs", seedsFrom(7_000, 15), 1);
 });
 
 describe("the simulator notices", () => {

@@ -8,7 +8,9 @@ import type { CommitBatch } from "../../src/store/port.ts";
 import { patienceMs, pollMs, SimulatedRun } from "./simulated-run.ts";
 import type { Tally } from "./simulated-run.ts";
 import { MemoryStore } from "../../src/store/memory/index.ts";
+import type { Machines } from "../conformance/otp/machines.ts";
 import { Callers } from "./callers.ts";
+import { ModelCores } from "./cores.ts";
 import { Dice } from "./dice.ts";
 import { checkExit } from "./ending.ts";
 import { drawProfile, Faults } from "./faults.ts";
@@ -17,6 +19,7 @@ import { Ledger, WatchedDisk } from "./ledger.ts";
 import { Nodes } from "./nodes.ts";
 import { Outside } from "./outside.ts";
 import { SimulatedProcess } from "./process.ts";
+import { QuickJsCores } from "./quickjs.ts";
 import type { Program } from "./program.ts";
 import { Settlement } from "./settle.ts";
 import { Visible } from "./visible.ts";
@@ -25,6 +28,17 @@ import { Visible } from "./visible.ts";
 export interface Sabotage {
   commit(batch: CommitBatch): CommitBatch;
 }
+
+export interface SimulationOptions {
+  /** How many of the last events are kept. */
+  readonly traceLength: number;
+  readonly sabotage?: Sabotage | undefined;
+  /** With it, processes are real programs in QuickJS; without it, models of them. */
+  readonly machines?: Machines | undefined;
+}
+
+/** What stands for the hash of a program that is none. */
+const modelProgram = "program";
 
 export class Simulation extends SimulatedRun {
   readonly #plan: Dice;
@@ -44,16 +58,25 @@ export class Simulation extends SimulatedRun {
   #calmSinceMs = Infinity;
   #rounds: number;
 
-  constructor(seed: number, traceLength: number, sabotage?: Sabotage) {
+  constructor(seed: number, { traceLength, sabotage, machines }: SimulationOptions) {
     super(seed, traceLength);
     this.#plan = new Dice(seed, "plan");
     this.#dice = new Dice(seed, "chance");
     this.#faults = new Faults(drawProfile(this.#plan), new Dice(seed, "faults"));
-    this.#programs = new Map(generatePrograms(this.#plan).map((program) => [program.pid, program]));
+    const canAbort = machines === undefined;
+    this.#programs = new Map(generatePrograms(this.#plan, canAbort).map((program) => [program.pid, program]));
     this.#rounds = this.#plan.int(0, 1);
     const complain = (problem: string): void => this.complain(problem);
     const note = (what: string, ...facts: readonly unknown[]): void => this.note(what, ...facts);
-    const common = { timeline: this.timeline, programs: this.#programs, dice: this.#dice, complain, note };
+    const common = {
+      timeline: this.timeline,
+      programs: this.#programs,
+      dice: this.#dice,
+      faults: this.#faults,
+      disk: this.#disk,
+      complain,
+      note,
+    };
     this.#ledger = new Ledger(this.#disk, {
       ...common,
       mayBeMissing: (pid, stream, number) => this.#callers.mayBeMissing(pid, stream, number),
@@ -70,19 +93,23 @@ export class Simulation extends SimulatedRun {
       ...common,
       ledger,
       commandLine: new MemoryStore(this.#disk, undefined),
+      program: machines?.program ?? modelProgram,
       node: () => this.#nodes.current,
     });
-    this.#visible = new Visible({ ...common, ledger, disk: this.#disk, beyondHelp: this.#beyondHelp });
+    this.#visible = new Visible({ ...common, ledger, beyondHelp: this.#beyondHelp });
+    const failed = (error: Error): void => this.complain(`QuickJS failed: ${error.message}`);
     const world = {
       ...common,
-      faults: this.#faults,
-      disk: this.#disk,
       ledger,
       outside: this.#outside,
       unloadable: this.#unloadable,
-      models: {
-        create: (pid: Pid, snapshot: Uint8Array | undefined) => this.#model(pid, snapshot),
-        heap: ({ pid, number }: TurnRequest, from: number) => ledger.heap(pid, number, from),
+      heaps: {
+        cores: () =>
+          machines === undefined
+            ? new ModelCores((pid, snapshot) => this.#model(pid, snapshot))
+            : new QuickJsCores(machines, this.standstill, failed),
+        program: machines?.program ?? modelProgram,
+        journal: ({ pid, number }: TurnRequest, from: number) => ledger.heap(pid, number, from),
       },
       events: this.#visible,
       ran: (pid: Pid, turn: number) => void this.#ranAtMs.set(`${pid} ${turn}`, this.timeline.nowMs),
@@ -90,13 +117,13 @@ export class Simulation extends SimulatedRun {
     };
     this.#nodes = new Nodes({
       ...common,
-      faults: this.#faults,
-      disk: this.#disk,
+      machineKind: machines === undefined ? "model" : "quickjs",
       outside: this.#outside,
       callers: this.#callers,
       world,
     });
     this.#disk.sabotage = sabotage?.commit;
+    this.#deploy(machines?.program ?? modelProgram);
     this.#begin();
   }
 
@@ -106,27 +133,29 @@ export class Simulation extends SimulatedRun {
     return new SimulatedProcess(program, (problem) => this.complain(`${pid}, rebuilt: ${problem}`), snapshot);
   }
 
+  /** What of it is needed to run, the machine knows by itself. */
+  #deploy(hash: string): void {
+    const blank = { bundle: "", sourceMap: "", prelude: "", engine: "" };
+    this.#disk.programs.set(hash, { hash, file: "program.ts", createdAtMs: this.timeline.wallMs, ...blank });
+  }
+
+  leave(): void {
+    this.#nodes.current?.leave();
+  }
+
   protected tally(): Tally {
     const { turns, commits } = this.#ledger;
-    return { turns, commits, nodes: this.#nodes.count, logs: this.#disk.logs.length, dice: this.#dice };
+    const { counts } = this.#faults;
+    return { turns, commits, nodes: this.#nodes.count, logs: this.#disk.logs.length, dice: this.#dice, counts };
   }
 
   // -- the plan -------------------------------------------------------------------------------------------------
 
   #begin(): void {
-    this.#disk.programs.set("program", {
-      hash: "program",
-      file: "program.ts",
-      createdAtMs: this.timeline.wallMs,
-      bundle: "",
-      sourceMap: "",
-      prelude: "",
-      engine: "",
-    });
     this.#nodes.open();
     const { chaosMs, crashes, closings, jumps, hurryMs, fencings, rots } = this.#faults.profile;
     for (const program of this.#programs.values()) this.#planProcess(program, chaosMs);
-    this.#sometimes(crashes, () => this.#nodes.current?.die("at any time"));
+    this.#sometimes(crashes, () => this.#nodes.current?.die("at any time", "death at any time"));
     this.#sometimes(closings, () => this.#nodes.current?.close(this.#plan.pick([0, 5, 1_000])));
     this.#sometimes(rots, () => this.#rot());
     this.#sometimes(fencings, () => this.#nodes.current?.usurp());
@@ -162,7 +191,7 @@ export class Simulation extends SimulatedRun {
     });
     // The same call again, later.
     if (plan.chance(0.3)) this.#at(chaosMs, () => callers.start(program));
-    if (plan.chance(0.1)) this.#at(chaosMs, () => callers.startOther(pid));
+    if (plan.chance(0.1)) this.#at(chaosMs, () => callers.startOther(program));
     for (const stream of outsideStreams)
       if (plan.chance(0.5)) this.#at(chaosMs, () => callers.send(pid, stream, plan.int(1, 5)));
     for (let i = plan.int(0, 2); i > 0; i--) this.#at(chaosMs, () => callers.awaitExit(pid));
@@ -182,11 +211,13 @@ export class Simulation extends SimulatedRun {
     const { key, pid, turns } = this.#plan.pick(alive);
     this.note("rot", pid);
     this.#beyondHelp.add(pid);
+    this.#faults.count("turn damaged");
     this.#disk.rot(key, this.#plan.int(1, turns));
   }
 
   #jump(byMs: number): void {
     this.note("clock", byMs);
+    if (!this.#faults.over) this.#faults.count(byMs < 0 ? "clock set back" : "clock set forward");
     this.timeline.jump(byMs);
   }
 

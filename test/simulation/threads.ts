@@ -1,14 +1,9 @@
 /** Spreads seeds over threads. */
 import { availableParallelism } from "node:os";
 import { Worker } from "node:worker_threads";
-import type { Run, RunKind } from "./run.ts";
-
-/** What a thread is given at a time. */
-export interface Portion {
-  readonly kind: RunKind;
-  readonly first: number;
-  readonly count: number;
-}
+import { Counts } from "./counts.ts";
+import type { Portion, Run, RunKind } from "./run.ts";
+import type { Report } from "./worker.ts";
 
 export interface Plan {
   /** The kinds of run, each with every seed. */
@@ -18,15 +13,17 @@ export interface Plan {
   /** How many; Infinity to go on until `mayGoOn` says no. */
   readonly count: number;
   /** Asked before each portion. */
-  mayGoOn?(): boolean;
+  mayGoOn?(counts: Counts): boolean;
+  /** The share of runs that are to use QuickJS, asked before each portion; see `RunOptions`. */
+  quickJs?(counts: Counts): number;
   /** Told after each portion. */
-  progress?(done: number, failures: readonly Run[]): void;
+  progress?(counts: Counts, failures: readonly Run[]): void;
   /** Default: one for each core. */
   readonly threads?: number;
 }
 
 export interface Summary {
-  readonly passed: number;
+  readonly counts: Counts;
   readonly failures: readonly Run[];
 }
 
@@ -35,21 +32,23 @@ const portion = 100;
 const enoughFailures = 20;
 
 export async function runAll(plan: Plan): Promise<Summary> {
-  const { kinds, first, count, mayGoOn = () => true, progress = () => undefined } = plan;
+  const { kinds, first, count } = plan;
   const failures: Run[] = [];
+  const counts = new Counts();
+  const mayGoOn = (): boolean => failures.length < enoughFailures && (plan.mayGoOn?.(counts) ?? true);
   let next = first;
-  let done = 0;
   const work = async (): Promise<void> => {
     const worker = new Worker(new URL("./worker.ts", import.meta.url));
     try {
-      while (next < first + count && failures.length < enoughFailures && mayGoOn()) {
+      while (next < first + count && mayGoOn()) {
         const task = { first: next, count: Math.min(portion, first + count - next) };
         next += task.count;
         for (const kind of kinds) {
-          const found = await ask(worker, { kind, ...task });
-          failures.push(...found);
-          done += task.count;
-          progress(done, found);
+          const quickJs = plan.quickJs === undefined ? {} : { quickJs: plan.quickJs(counts) };
+          const report = await ask(worker, { kind, ...task, ...quickJs });
+          failures.push(...report.failures);
+          counts.add(report.counts);
+          plan.progress?.(counts, report.failures);
         }
       }
     } finally {
@@ -57,14 +56,14 @@ export async function runAll(plan: Plan): Promise<Summary> {
     }
   };
   await Promise.all(Array.from({ length: plan.threads ?? availableParallelism() }, work));
-  return { passed: done - failures.length, failures };
+  return { counts, failures };
 }
 
-function ask(worker: Worker, task: Portion): Promise<Run[]> {
+function ask(worker: Worker, task: Portion): Promise<Report> {
   return new Promise((resolve, reject) => {
-    worker.once("message", (failures: Run[]) => {
+    worker.once("message", (report: Report) => {
       worker.off("error", reject);
-      resolve(failures);
+      resolve(report);
     });
     worker.once("error", reject);
     worker.postMessage(task);

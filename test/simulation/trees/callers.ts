@@ -5,6 +5,7 @@ import type { Pid } from "../../../src/journal/types.ts";
 import type { Kernel } from "../../../src/kernel/kernel.ts";
 import type { Store } from "../../../src/store/port.ts";
 import type { Dice } from "../dice.ts";
+import type { Faults } from "../faults.ts";
 import type { SimulatedNode } from "../node.ts";
 import type { Timeline } from "../timeline.ts";
 import type { Stamp, TreeArgs } from "./acts.ts";
@@ -13,6 +14,7 @@ import type { TreeLedger } from "./ledger.ts";
 export interface TreeCallersPorts {
   readonly timeline: Timeline;
   readonly dice: Dice;
+  readonly faults: Faults;
   readonly ledger: TreeLedger;
   readonly commandLine: Pick<Store, "post">;
   node(): SimulatedNode | undefined;
@@ -101,6 +103,7 @@ export class TreeCallers {
   #post(pid: Pid, input: Parameters<Store["post"]>[1]): void {
     const { commandLine, timeline, note } = this.#ports;
     note("post", pid, input);
+    this.#ports.faults.count("input posted beside the node");
     commandLine.post(pid, input, timeline.wallMs).then(nothing, nothing);
   }
 

@@ -3,7 +3,7 @@ import { decodeValue } from "../../../src/base/value.ts";
 import type { Payload } from "../../../src/base/value.ts";
 import { messageNumber } from "../../../src/journal/types.ts";
 import type { Command, Input, Pid } from "../../../src/journal/types.ts";
-import type { Model } from "../machine.ts";
+import type { Model } from "../cores.ts";
 import { outcomeValue, uncertain } from "../program.ts";
 import { actSome, ask, decide, exit, goOn, setTimer } from "./acts.ts";
 import type { Hand, Stamp, TreeArgs } from "./acts.ts";

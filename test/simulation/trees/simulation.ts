@@ -6,12 +6,13 @@ import type { Pid } from "../../../src/journal/types.ts";
 import { patienceMs, pollMs, SimulatedRun } from "../simulated-run.ts";
 import type { Tally } from "../simulated-run.ts";
 import { MemoryStore } from "../../../src/store/memory/index.ts";
+import { ModelCores } from "../cores.ts";
 import { Dice } from "../dice.ts";
 import { drawProfile, Faults } from "../faults.ts";
 import { WatchedDisk } from "../ledger.ts";
 import { Nodes } from "../nodes.ts";
 import { Outside } from "../outside.ts";
-import type { Sabotage } from "../simulation.ts";
+import type { SimulationOptions } from "../simulation.ts";
 import { Visible } from "../visible.ts";
 import { TreeCallers } from "./callers.ts";
 import { TreeLedger } from "./ledger.ts";
@@ -20,7 +21,7 @@ import { drawTemper } from "./program.ts";
 import type { Temper } from "./program.ts";
 import { checkBeliefs, TreeSettlement } from "./settle.ts";
 
-const maxProcesses = 400;
+const maxProcesses = 1_500;
 
 export class TreeSimulation extends SimulatedRun {
   readonly #plan: Dice;
@@ -35,7 +36,7 @@ export class TreeSimulation extends SimulatedRun {
   #calmSinceMs = Infinity;
   #rounds: number;
 
-  constructor(seed: number, traceLength: number, sabotage?: Sabotage) {
+  constructor(seed: number, { traceLength, sabotage }: SimulationOptions) {
     super(seed, traceLength);
     this.#plan = new Dice(seed, "tree plan");
     this.#dice = new Dice(seed, "chance");
@@ -70,22 +71,28 @@ export class TreeSimulation extends SimulatedRun {
       ledger,
       outside: this.#outside,
       unloadable: new Set<Pid>(),
-      models: {
-        create: (pid: Pid, snapshot: Uint8Array | undefined) => ledger.model(pid, snapshot),
-        heap: ledger.heap.bind(ledger),
+      heaps: {
+        cores: () => new ModelCores((pid, snapshot) => ledger.model(pid, snapshot)),
+        program: "program",
+        journal: ledger.heap.bind(ledger),
       },
       events: new Visible({ ...common, ledger, beyondHelp: new Set() }),
       ran: () => undefined,
       saidFatal: () => undefined,
     };
-    this.#nodes = new Nodes({ ...common, outside: this.#outside, callers: this.#callers, world });
+    this.#nodes = new Nodes({ ...common, machineKind: "model", outside: this.#outside, callers: this.#callers, world });
     this.#disk.sabotage = sabotage?.commit;
     this.#begin();
   }
 
+  leave(): void {
+    this.#nodes.current?.leave();
+  }
+
   protected tally(): Tally {
     const { turns, commits } = this.#ledger;
-    return { turns, commits, nodes: this.#nodes.count, logs: this.#disk.logs.length, dice: this.#dice };
+    const { counts } = this.#faults;
+    return { turns, commits, nodes: this.#nodes.count, logs: this.#disk.logs.length, dice: this.#dice, counts };
   }
 
   // -- the plan -------------------------------------------------------------------------------------------------
@@ -110,7 +117,7 @@ export class TreeSimulation extends SimulatedRun {
     const sometimes = (times: number, fn: () => void): void => {
       for (let i = 0; i < times; i++) this.timeline.after(plan.int(0, chaosMs), fn);
     };
-    sometimes(crashes, () => this.#nodes.current?.die("at any time"));
+    sometimes(crashes, () => this.#nodes.current?.die("at any time", "death at any time"));
     sometimes(closings, () => this.#nodes.current?.close(plan.pick([0, 5, 1_000])));
     sometimes(fencings, () => this.#nodes.current?.usurp());
     sometimes(jumps, () => this.#jump(plan.pick([-1, 1]) * plan.pick([30, 1_000, 60_000, 7_200_000])));
@@ -127,6 +134,7 @@ export class TreeSimulation extends SimulatedRun {
 
   #jump(byMs: number): void {
     this.note("clock", byMs);
+    if (!this.#faults.over) this.#faults.count(byMs < 0 ? "clock set back" : "clock set forward");
     this.timeline.jump(byMs);
   }
 
