@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
+import { mock } from "node:test";
 import {
   deadLetter,
   exit,
@@ -170,4 +171,19 @@ scratchTest("the views show pids and readable times", async (scratch) => {
     level: "info",
     text: "hi",
   });
+});
+
+scratchTest("an owner's commits are synced to the disk, newly made store or old one", async (scratch) => {
+  for (const round of ["new", "old"]) {
+    const prepare = mock.method(DatabaseSync.prototype, "prepare");
+    const store = await scratch.open();
+    const db = prepare.mock.calls.at(-1)?.this as DatabaseSync;
+    prepare.mock.restore();
+    const setting = (name: string): unknown => Object.values(db.prepare(`PRAGMA ${name}`).get() ?? {})[0];
+    assert.equal(setting("synchronous"), 2, `${round}: FULL`);
+    assert.equal(setting("journal_mode"), "wal", round);
+    assert.equal(setting("fullfsync"), 1, round);
+    assert.equal(setting("checkpoint_fullfsync"), 1, round);
+    await store.close();
+  }
 });

@@ -296,6 +296,9 @@ export class TreeLedger implements DiskWatcher {
     const { member, pid } = account;
     const { number, inputs } = turn;
     if (isEnd && inputs.length > 1) this.complain(`the end of ${pid} shares turn ${number} with other inputs`);
+    const [first] = inputs;
+    if (isEnd && first?.kind === "exit" && first.reason === "normal" && first.held === "" && first.from !== pid)
+      this.complain(`${pid} was ended in turn ${number} by the normal exit of ${first.from}`);
     if (isEnd) return;
     if (member.released) this.complain(`${pid} had turn ${number} after its parent had let it go`);
     // A commit that lets it go on says so.
