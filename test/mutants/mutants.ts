@@ -3,6 +3,7 @@ import { steps, tests, trees } from "./mutant.ts";
 import type { Mutant } from "./mutant.ts";
 
 const sqlite = tests("src/store/sqlite.test.ts");
+const reconcile = tests("src/operations/reconcile.test.ts", "test/e2e/reconcile.test.ts");
 const conformance = tests("test/conformance/conformance.test.ts");
 
 const commits: readonly Mutant[] = [
@@ -146,7 +147,7 @@ const recovery: readonly Mutant[] = [
   {
     bug: "a damaged turn is handed out as if it were whole",
     file: "src/store/sqlite/checksum.ts",
-    find: "if (crc !== checksum(body, process, index)) {",
+    find: "if (crc !== checksum(body, process, index, beside)) {",
     replace: "if (crc === undefined) {",
     checks: [sqlite, tests("src/store/sqlite/damage.test.ts")],
   },
@@ -170,16 +171,30 @@ const operations: readonly Mutant[] = [
   {
     bug: "the start on record is ignored: an at-most-once operation runs a second time",
     file: "src/operations/runner.ts",
-    find: 'if (request.interrupted && target.settings.mode === "at-most-once") {',
-    replace: 'if (request.interrupted && target.settings.mode === "at-least-once") {',
+    find: 'if (request.doubt !== "none" && mode === "at-most-once") {',
+    replace: 'if (request.doubt !== "none" && mode === "at-least-once") {',
     checks: [tests("src/operations/runner.test.ts", "src/operations/runner-endings.test.ts")],
   },
   {
     bug: "an at-most-once operation begins before its start is on record",
     file: "src/operations/runner.ts",
-    find: 'if (job.target?.settings.mode === "at-most-once" || job.request?.watched === true) {',
-    replace: "if (job.request?.watched === true) {",
+    find: "if (isOnce || job.request?.watched === true) this.#begin(job);",
+    replace: "if (!isOnce && job.request?.watched === true) this.#begin(job);",
     checks: [tests("src/operations/runner.test.ts", "src/operations/runner-endings.test.ts")],
+  },
+  {
+    bug: "the outside is asked for an earlier start's effect while its calls may still be under way",
+    file: "src/kernel/attempts.ts",
+    find: "notBeforeMs: Math.max(nowMs + delayMs, startedAtMs + doubtMs), startedAtMs };",
+    replace: "notBeforeMs: nowMs + delayMs + 0 * doubtMs, startedAtMs };",
+    checks: [reconcile],
+  },
+  {
+    bug: "what reconcile says of an earlier start is not heeded: it runs again",
+    file: "src/operations/runner.ts",
+    find: "    if (answer.done) return this.#finish(job, returned(request, answer.value));\n",
+    replace: "",
+    checks: [reconcile],
   },
   {
     bug: "the idempotency key changes with the attempt",
@@ -205,8 +220,8 @@ const operations: readonly Mutant[] = [
   {
     bug: "a wait between two attempts is not durable",
     file: "src/kernel/attempts.ts",
-    find: "const notBeforeMs = this.#ports.clock.nowMs() + report.delayMs;",
-    replace: "const notBeforeMs = 0;",
+    find: "return { notBeforeMs: nowMs + delayMs, startedAtMs: 0 };",
+    replace: "return { notBeforeMs: 0 * delayMs, startedAtMs: 0 };",
     checks: [steps, tests("src/operations/runner.property.test.ts"), tests("test/e2e/operations.test.ts")],
   },
 ];
