@@ -273,7 +273,7 @@ CREATE VIEW v_turn AS
 
 CREATE VIEW v_operation AS
   SELECT pid, number, name, operation.state, attempt, deaths, ${readable("created_at_ms")} AS created_at,
-         CASE started_at_ms WHEN 0 THEN NULL ELSE ${readable("operation.started_at_ms")} END AS started_at,
+         CASE operation.started_at_ms WHEN 0 THEN NULL ELSE ${readable("operation.started_at_ms")} END AS started_at,
          CASE not_before_ms WHEN 0 THEN NULL ELSE ${readable("not_before_ms")} END AS not_before, last_error, options,
          length(args) AS args_size_bytes
   FROM operation JOIN process ON process.key = operation.process;
