@@ -72,6 +72,17 @@ export type { PidOf, Spawnable } from "./spawn.ts";
 export { CancelledError } from "./wait.ts";
 export type { AbortSignalLike } from "./wait.ts";
 
+declare global {
+  /** `fetch` inside a program knows more than the web's; see docs/fetch.md. */
+  interface RequestInit {
+    /**
+     * True: the request bears an `Idempotency-Key` that is the same however often it has to be sent, and differs from every other
+     * request's. A text is a key of your own. Either way the request is sent at least once, whatever its method. Default false.
+     */
+    idempotencyKey?: boolean | string | undefined;
+  }
+}
+
 export interface SleepOptions {
   /** Rejects with the signal's reason when it fires. */
   signal?: AbortSignalLike;

@@ -1,7 +1,7 @@
 /** `Blob` and `File`: bytes in memory with a type. They never change, so slices share them. */
-import { ByteSource, openStream } from "./byte-stream.ts";
-import type { ReadableStream } from "./byte-stream.ts";
+import { openStream } from "./byte-stream.ts";
 import { bytesOf, concatBytes, copyBytes, lowerCase, now, subarray } from "./intrinsics.ts";
+import type { ReadableStream } from "./readable-stream.ts";
 import { decodeUtf8 } from "./text-decoder.ts";
 import { encodeUtf8 } from "./text-encoder.ts";
 
@@ -63,7 +63,7 @@ export class Blob {
   }
 
   stream(): ReadableStream {
-    return openStream(new ByteSource(this.#bytes));
+    return openStream({ bytes: this.#bytes });
   }
 }
 

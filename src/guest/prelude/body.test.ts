@@ -183,7 +183,7 @@ test("body is a stream that can be read, iterated and cancelled", async () => {
   );
 });
 
-test("another response's body is a body, other streams are refused", () => {
+test("another response's body is a body", () => {
   assert.deepEqual(
     sandbox.run(`
       const first = new Response("abc");
@@ -191,7 +191,6 @@ test("another response's body is a body, other streams are refused", () => {
       return [await second.text(), first.bodyUsed, second.headers.get("content-type")];`),
     ["abc", true, null],
   );
-  assert.throws(() => sandbox.run(`new Response((async function* () { yield "x"; })())`), /cannot be a stream/);
 });
 
 test("blobs join, slice and lower their types as in Node", async () => {

@@ -1,125 +1,112 @@
 /**
- * What `Response.body` and `Blob.stream()` give: a ReadableStream to look at, with all of its bytes there from the
- * beginning, because an operation's result is durable before the program sees any of it. It can be read, iterated and
- * cancelled; there is no `pipeTo`, `pipeThrough` or `tee`, and no way to make one.
+ * Streams and the bytes behind them. What comes from outside is there as a whole before the program sees any of it, since
+ * an operation's result is durable; so its stream is a view of bytes, and whoever wants all of them gets them without reading.
  */
+import type { AbortSignal } from "./abort.ts";
+import { concatBytes } from "./intrinsics.ts";
+import { disturb, isDisturbed, ReadableStream } from "./readable-stream.ts";
+import { encodeUtf8 } from "./text-encoder.ts";
 
-/** Bytes that are read at most once, by whoever comes first. Shared between a body and its stream. */
-export class ByteSource {
+/** Bytes that nobody changes any more. */
+export interface Whole {
   readonly bytes: Uint8Array;
-  /** Somebody took the bytes, or began to. */
-  disturbed = false;
-  locked = false;
-
-  constructor(bytes: Uint8Array) {
-    this.bytes = bytes;
-  }
-}
-
-export interface ReadResult {
-  readonly done: boolean;
-  readonly value: Uint8Array | undefined;
+  /** When it aborts, what was not read yet cannot be read any more. */
+  readonly signal?: AbortSignal | null | undefined;
 }
 
 const chunkBytes = 0x10000;
+const wholes = new WeakMap<ReadableStream, Whole>();
 
-let open: (source: ByteSource) => ReadableStream;
-let sourceOf: (stream: ReadableStream) => ByteSource;
-const key = Symbol("ReadableStream");
-
-export class ReadableStream {
-  readonly #source: ByteSource;
-  #offset = 0;
-  #closed = Promise.withResolvers<undefined>();
-
-  static {
-    open = (source) => new ReadableStream(key, source);
-    sourceOf = (stream) => stream.#source;
-  }
-
-  constructor(secret: unknown, source: ByteSource) {
-    if (secret !== key) throw new TypeError("The sandbox has no streams of your own making.");
-    this.#source = source;
-  }
-
-  get locked(): boolean {
-    return this.#source.locked;
-  }
-
-  getReader(): ReadableStreamReader {
-    if (this.locked) throw new TypeError("The stream is locked to another reader.");
-    this.#source.locked = true;
-    let released = false;
-    const mine = <T>(action: () => T): Promise<T> => {
-      if (released) return Promise.reject(new TypeError("The reader was released."));
-      return Promise.resolve(action());
-    };
-    return {
-      closed: this.#closed.promise,
-      read: () => mine(() => this.#read()),
-      cancel: () => mine(() => this.#finish()),
-      releaseLock: () => {
-        if (!released) this.#source.locked = false;
-        released = true;
+export function openStream(whole: Whole): ReadableStream {
+  const { bytes, signal } = whole;
+  let offset = 0;
+  const stream = new ReadableStream(
+    {
+      pull(controller) {
+        signal?.throwIfAborted();
+        const end = Math.min(offset + chunkBytes, bytes.length);
+        // A copy: whoever reads may write to it, and a clone of the body must not see that.
+        if (end > offset) controller.enqueue(bytes.slice(offset, end));
+        offset = end;
+        if (offset === bytes.length) controller.close();
       },
-    };
-  }
+    },
+    { highWaterMark: 0 },
+  );
+  wholes.set(stream, whole);
+  return stream;
+}
 
-  async cancel(): Promise<undefined> {
-    if (this.locked) throw new TypeError("The stream is locked to a reader.");
-    return this.#finish();
-  }
+/** The bytes behind a stream that nobody has touched; undefined if they are not known. */
+export function wholeOf(stream: ReadableStream): Whole | undefined {
+  return isUsable(stream) ? wholes.get(stream) : undefined;
+}
 
-  async *values(): AsyncGenerator<Uint8Array, undefined, void> {
-    const reader = this.getReader();
-    try {
-      for (;;) {
-        const { done, value } = this.#read();
-        if (done || value === undefined) return;
-        yield value;
+export function isUsable(stream: ReadableStream): boolean {
+  return !stream.locked && !isDisturbed(stream);
+}
+
+/** Of an iterable whose items are bytes; texts stand for their UTF-8, as in Node. */
+export function streamOf(iterable: AsyncIterable<unknown>): ReadableStream {
+  return ReadableStream.from(
+    (async function* () {
+      for await (const item of iterable) {
+        const bytes = typeof item === "string" ? encodeUtf8(item) : item;
+        if (!(bytes instanceof Uint8Array) || bytes.length > 0) yield bytes;
       }
-    } finally {
-      this.#finish();
-      reader.releaseLock();
+    })(),
+  );
+}
+
+/** Takes a stream over: it is locked and counts as read, and the result is in its place. */
+export function takeOver(stream: ReadableStream): ReadableStream {
+  const reader = stream.getReader();
+  disturb(stream);
+  return new ReadableStream(
+    {
+      async pull(controller) {
+        const { done, value } = await reader.read();
+        if (done) controller.close();
+        else controller.enqueue(value);
+      },
+      cancel: (reason) => reader.cancel(reason),
+    },
+    { highWaterMark: 0 },
+  );
+}
+
+export interface Collecting {
+  readonly bytes: Promise<Uint8Array>;
+  /** Reads no further. */
+  cancel(reason: unknown): void;
+}
+
+/** Reads a stream of bytes to its end; it is locked from now on. Rejects with a TypeError beyond `maxBytes`. */
+export function collect(stream: ReadableStream, maxBytes: number = Infinity): Collecting {
+  const whole = wholeOf(stream);
+  const reader = stream.getReader();
+  const cancel = (reason: unknown): void => void reader.cancel(reason).catch(() => undefined);
+  const read = async (): Promise<Uint8Array> => {
+    if (whole !== undefined) {
+      await reader.cancel();
+      whole.signal?.throwIfAborted();
+      return whole.bytes;
     }
-  }
-
-  [Symbol.asyncIterator](): AsyncGenerator<Uint8Array, undefined, void> {
-    return this.values();
-  }
-
-  #read(): ReadResult {
-    const { bytes } = this.#source;
-    this.#source.disturbed = true;
-    const start = this.#offset;
-    if (start >= bytes.length) return { done: true, value: this.#finish() };
-    this.#offset = Math.min(start + chunkBytes, bytes.length);
-    // A copy: whoever reads may write to it, and a clone of the body must not see that.
-    return { done: false, value: bytes.slice(start, this.#offset) };
-  }
-
-  #finish(): undefined {
-    this.#source.disturbed = true;
-    this.#offset = this.#source.bytes.length;
-    this.#closed.resolve(undefined);
-    return undefined;
-  }
-}
-
-export interface ReadableStreamReader {
-  readonly closed: Promise<undefined>;
-  read(): Promise<ReadResult>;
-  cancel(): Promise<undefined>;
-  releaseLock(): void;
-}
-
-export function openStream(source: ByteSource): ReadableStream {
-  return open(source);
-}
-
-/** The bytes behind a stream nobody has touched. Throws a TypeError if somebody has. */
-export function takeStream(stream: ReadableStream): ByteSource {
-  const source = sourceOf(stream);
-  if (source.disturbed || source.locked) throw new TypeError("The stream is locked or was already read.");
-  return source;
+    const chunks: Uint8Array[] = [];
+    for (let sizeBytes = 0; ;) {
+      const { done, value } = await reader.read();
+      if (done) return concatBytes(chunks);
+      const problem =
+        value instanceof Uint8Array
+          ? (sizeBytes += value.length) > maxBytes && `it is larger than ${maxBytes} bytes`
+          : `one of its chunks is no Uint8Array but ${value === null ? "null" : `a ${typeof value}`}`;
+      if (problem !== false) {
+        const error = new TypeError(`The body cannot be read: ${problem}.`);
+        cancel(error);
+        throw error;
+      }
+      chunks.push((value as Uint8Array).slice());
+    }
+  };
+  return { bytes: read(), cancel };
 }

@@ -4,7 +4,6 @@
  */
 import { AbortController, AbortSignal } from "./abort.ts";
 import { Blob, File } from "./blob.ts";
-import { ReadableStream } from "./byte-stream.ts";
 import { console } from "./console.ts";
 import { process } from "./env.ts";
 import { CustomEvent, Event, EventTarget, reportError } from "./events.ts";
@@ -14,6 +13,7 @@ import { Headers } from "./headers.ts";
 import { defineProperty } from "./intrinsics.ts";
 import { Performance, performance } from "./performance.ts";
 import { Crypto, random } from "./random.ts";
+import { ReadableStream, ReadableStreamDefaultController, ReadableStreamDefaultReader } from "./readable-stream.ts";
 import { Request } from "./request.ts";
 import { Response } from "./response.ts";
 import { refuseToClone, structuredClone } from "./structured-clone.ts";
@@ -44,6 +44,9 @@ const classes: readonly (readonly [name: string, type: Class, shown?: Show])[] =
   ["File", File, ({ name, size, type, lastModified }: File) => ({ name, size, type, lastModified })],
   ["FormData", FormData, (form: FormData) => [...form]],
   ["Headers", Headers, (headers: Headers) => Object.fromEntries(headers)],
+  ["ReadableStream", ReadableStream, ({ locked }: ReadableStream) => ({ locked })],
+  ["ReadableStreamDefaultController", ReadableStreamDefaultController],
+  ["ReadableStreamDefaultReader", ReadableStreamDefaultReader],
   ["Request", Request, ({ method, url, headers }: Request) => ({ method, url, headers })],
   [
     "Response",
@@ -61,7 +64,6 @@ type Show = (value: never) => unknown;
 const namelessClasses: readonly (readonly [name: string, type: Class])[] = [
   ["Crypto", Crypto],
   ["Performance", Performance],
-  ["ReadableStream", ReadableStream],
 ];
 
 const functions: Readonly<Record<string, unknown>> = {

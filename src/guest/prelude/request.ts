@@ -1,12 +1,12 @@
 /** `Request` (Fetch Standard), without what only a browser's pages need: modes, credentials, caches, referrers. */
 import { AbortSignal, followingSignal } from "./abort.ts";
 import { Body, copyBody, extractBody, takeBody } from "./body.ts";
-import type { BodyInit } from "./body.ts";
+import type { BodyContent, BodyInit } from "./body.ts";
 import { openStream } from "./byte-stream.ts";
-import type { ByteSource } from "./byte-stream.ts";
 import { Headers } from "./headers.ts";
 import type { HeadersInit } from "./headers.ts";
 import { toText } from "./intrinsics.ts";
+import { ReadableStream } from "./readable-stream.ts";
 import { parseUrl, serializeUrl } from "./url-parser.ts";
 
 export type RequestRedirect = "follow" | "error" | "manual";
@@ -18,6 +18,13 @@ export interface RequestInit {
   readonly redirect?: RequestRedirect;
   readonly signal?: AbortSignal | null;
   readonly integrity?: string;
+  /** A body that is a stream needs it: the answer comes when all of the request was sent. */
+  readonly duplex?: "half";
+  /**
+   * Perdure's own. True: the host adds an `Idempotency-Key` header that is the same at every attempt to send the request and
+   * differs from every other request's. A text: that is the key. Either way the request is sent at least once.
+   */
+  readonly idempotencyKey?: boolean | string;
 }
 
 interface Parts {
@@ -25,6 +32,8 @@ interface Parts {
   readonly method: string;
   readonly redirect: RequestRedirect;
   readonly source: AbortSignal | null;
+  /** The host is to make an idempotency key. */
+  readonly wantsKey: boolean;
 }
 
 const methodToken = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
@@ -34,6 +43,8 @@ const redirects: ReadonlySet<unknown> = new Set(["follow", "error", "manual"]);
 
 /** The signal a request follows, without making it one of its own. */
 export let signalOf: (request: Request) => AbortSignal | null;
+/** Whether the host is to make an idempotency key for it. */
+export let wantsKey: (request: Request) => boolean;
 
 export class Request extends Body {
   readonly #parts: Parts;
@@ -42,6 +53,7 @@ export class Request extends Body {
 
   static {
     signalOf = (request) => request.#signal ?? request.#parts.source;
+    wantsKey = (request) => request.#parts.wantsKey;
   }
 
   constructor(input: Request | string | { toString(): string }, init: RequestInit = {}) {
@@ -52,16 +64,17 @@ export class Request extends Body {
         "fetch does not check `integrity` in the sandbox; compare a hash in a host function instead.",
       );
     }
+    const headers = new Headers(options.headers ?? from?.headers);
     const parts: Parts = {
       url: from === undefined ? absoluteUrl(input) : from.url,
       method: options.method === undefined ? (from?.method ?? "GET") : checkedMethod(options.method),
       redirect: checkedRedirect(options.redirect ?? from?.redirect ?? "follow"),
       source: options.signal === undefined ? (from === undefined ? null : signalOf(from)) : options.signal,
+      wantsKey: requestKey(options.idempotencyKey, from !== undefined && wantsKey(from), headers),
     };
     if (parts.source !== null && !(parts.source instanceof AbortSignal)) {
       throw new TypeError("A request's signal must be an AbortSignal.");
     }
-    const headers = new Headers(options.headers ?? from?.headers);
     super(headers, requestBody(parts.method, options, from, headers));
     this.#parts = parts;
   }
@@ -75,16 +88,21 @@ export class Request extends Body {
   get redirect(): RequestRedirect {
     return this.#parts.redirect;
   }
+  /** The answer comes when all of the request was sent. */
+  get duplex(): "half" {
+    return "half";
+  }
   get signal(): AbortSignal {
     this.#signal ??= followingSignal(this.#parts.source);
     return this.#signal;
   }
 
   clone(): Request {
-    const source = copyBody(this);
-    const { url, method, headers, redirect } = this;
-    const body = source === null ? null : openStream(source);
-    return new Request(url, { method, headers, redirect, body, signal: signalOf(this) });
+    const content = copyBody(this);
+    const { url, method, headers, redirect, duplex } = this;
+    const body = content === null || content instanceof ReadableStream ? content : openStream(content);
+    const { wantsKey: idempotencyKey } = this.#parts;
+    return new Request(url, { method, headers, redirect, duplex, body, signal: signalOf(this), idempotencyKey });
   }
 }
 
@@ -94,15 +112,36 @@ function requestBody(
   init: RequestInit,
   from: Request | undefined,
   headers: Headers,
-): ByteSource | null {
+): BodyContent | null {
   const given = init.body ?? null;
   if ((method === "GET" || method === "HEAD") && (given ?? from?.body ?? null) !== null) {
     throw new TypeError(`A ${method} request cannot have a body.`);
   }
+  if (init.duplex !== undefined && init.duplex !== "half") {
+    throw new TypeError(`duplex is "half", not ${JSON.stringify(init.duplex)}.`);
+  }
   if (given === null) return from === undefined ? null : takeBody(from);
-  const { source, type } = extractBody(given);
+  const { content, type } = extractBody(given);
+  if (content instanceof ReadableStream && init.duplex === undefined) {
+    throw new TypeError('A request whose body is a stream must say so: add duplex: "half".');
+  }
   if (type !== undefined && !headers.has("content-type")) headers.set("content-type", type);
-  return source;
+  return content;
+}
+
+const keyHeader = "idempotency-key";
+
+/** Whether the host is to make a key; one of the program's own becomes a header here. */
+function requestKey(key: unknown, isInherited: boolean, headers: Headers): boolean {
+  if (key === undefined) return isInherited && !headers.has(keyHeader);
+  if (typeof key === "string" && key.trim() !== "") headers.set(keyHeader, key);
+  else if (typeof key !== "boolean") {
+    throw new TypeError(`idempotencyKey is true, false or a text that is not empty, not ${JSON.stringify(key)}.`);
+  }
+  if (key === true && headers.has(keyHeader)) {
+    throw new TypeError("The request has an Idempotency-Key header already: leave it out, or idempotencyKey.");
+  }
+  return key === true;
 }
 
 function absoluteUrl(input: unknown): string {

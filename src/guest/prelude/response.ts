@@ -1,9 +1,11 @@
 /** `Response` (Fetch Standard). */
+import type { AbortSignal } from "./abort.ts";
 import { Body, copyBody, extractBody } from "./body.ts";
-import type { BodyInit } from "./body.ts";
-import { ByteSource, openStream } from "./byte-stream.ts";
+import type { BodyContent, BodyInit } from "./body.ts";
+import { openStream } from "./byte-stream.ts";
 import { Headers, lockHeaders } from "./headers.ts";
 import type { HeaderPair, HeadersInit } from "./headers.ts";
+import { ReadableStream } from "./readable-stream.ts";
 import { parseUrl, serializeUrl } from "./url-parser.ts";
 
 export interface ResponseInit {
@@ -35,14 +37,15 @@ interface Head {
 const nullBodyStatuses: ReadonlySet<number> = new Set([101, 103, 204, 205, 304]);
 const redirectStatuses: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
 /** Makes a response that the rules for programs do not allow. */
-let make: (head: Head, headers: Headers, source: ByteSource | null) => Response;
+let make: (head: Head, headers: Headers, content: BodyContent | null) => Response;
 
 export class Response extends Body {
   #head: Head;
 
   static {
-    make = (head, headers, source) => {
-      const response = new Response(source === null ? null : openStream(source), { headers });
+    make = (head, headers, content) => {
+      const body = content === null || content instanceof ReadableStream ? content : openStream(content);
+      const response = new Response(body, { headers });
       response.#head = head;
       if (head.locked) lockHeaders(response.headers);
       return response;
@@ -57,7 +60,7 @@ export class Response extends Body {
       throw new TypeError(`A response of status ${head.status} has no body.`);
     }
     if (extracted?.type !== undefined && !headers.has("content-type")) headers.set("content-type", extracted.type);
-    super(headers, extracted?.source ?? null);
+    super(headers, extracted?.content ?? null);
     this.#head = head;
   }
 
@@ -107,11 +110,12 @@ export class Response extends Body {
 
 const defaultHead: Head = { status: 200, statusText: "", type: "default", url: "", redirected: false, locked: false };
 
-export function responseOf(result: FetchResult): Response {
+/** As on the web, what was not read when `signal` aborts cannot be read any more, though all of it is there. */
+export function responseOf(result: FetchResult, signal: AbortSignal | null): Response {
   const { url, status, statusText, redirected } = result;
-  const source = nullBodyStatuses.has(status) ? null : new ByteSource(result.body);
+  const content = nullBodyStatuses.has(status) ? null : { bytes: result.body, signal };
   const head: Head = { url, status, statusText, redirected, type: "basic", locked: true };
-  return make(head, new Headers(result.headers), source);
+  return make(head, new Headers(result.headers), content);
 }
 
 function checkedHead(init: ResponseInit): Head {
