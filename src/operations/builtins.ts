@@ -1,9 +1,10 @@
 /** The operations Perdure brings along. They run like any other; their settings come with the request, from the prelude. */
 import { PerdureError } from "../base/errors.ts";
-import { signal } from "./context.ts";
+import { idempotencyKey, signal } from "./context.ts";
 import { operationSettings } from "./definition.ts";
 import type { HostFunction, OperationMode, OperationSettings } from "./definition.ts";
 import { performFetch } from "./fetch.ts";
+import { openNetwork } from "./fetch-network.ts";
 import { fetchGuard } from "./fetch-policy.ts";
 import type { FetchPolicy } from "./fetch-policy.ts";
 
@@ -12,20 +13,29 @@ export interface Target {
   readonly settings: OperationSettings;
 }
 
-export type BuiltIns = (name: string, options: string) => Target | undefined;
+export interface BuiltIns {
+  /** Finds a built-in operation by its `perdure:…` name; throws ARGUMENT_INVALID if its options are malformed. */
+  find(name: string, options: string): Target | undefined;
+  /** Ends all connections. */
+  close(): void;
+}
 
-/** Finds a built-in operation by its `perdure:…` name; throws ARGUMENT_INVALID if its options are malformed. */
+/** Throws ARGUMENT_INVALID if the policy is malformed. */
 export function builtIns(policy: FetchPolicy | undefined): BuiltIns {
   const guard = fetchGuard(policy);
-  const fetch: HostFunction = (request) => performFetch(request, signal(), guard);
+  const { send, close } = openNetwork(guard);
+  const fetch: HostFunction = (request) => performFetch(request, { signal: signal(), guard, send, idempotencyKey });
   // As on the web, a network error rejects: only the node's death sends a request again.
   const settings: Readonly<Record<OperationMode, OperationSettings>> = {
     "at-least-once": operationSettings({ mode: "at-least-once", retry: false }),
     "at-most-once": operationSettings({ mode: "at-most-once" }),
   };
-  return (name, options) => {
-    if (name !== "perdure:fetch") return undefined;
-    return { fn: fetch, settings: settings[fetchMode(options)] };
+  return {
+    find(name, options) {
+      if (name !== "perdure:fetch") return undefined;
+      return { fn: fetch, settings: settings[fetchMode(options)] };
+    },
+    close,
   };
 }
 

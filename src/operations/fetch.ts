@@ -4,6 +4,8 @@
  * Redirects are followed here, by the rules of the Fetch standard, because each hop has to pass the deployment's policy.
  */
 import { maxChunkBytes } from "../base/value.ts";
+import { withoutAddresses } from "./fetch-network.ts";
+import type { Send } from "./fetch-network.ts";
 import type { FetchGuard } from "./fetch-policy.ts";
 
 /** What the prelude's `fetch` sends. */
@@ -13,6 +15,8 @@ export interface FetchRequest {
   readonly headers: readonly (readonly [string, string])[];
   readonly body: Uint8Array | null;
   readonly redirect: "follow" | "error" | "manual";
+  /** The host adds an `Idempotency-Key` header: the operation's own key. */
+  readonly idempotencyKey?: boolean;
 }
 
 /** What it gets. `body` is empty where HTTP has none: for 204, 304 and answers to HEAD. */
@@ -25,8 +29,14 @@ export interface FetchResult {
   readonly redirected: boolean;
 }
 
-/** A larger body could not cross: a response is durable before the process sees any of it. */
-const maxBodySizeBytes: number = maxChunkBytes;
+/** What a fetch needs of its surroundings. */
+export interface FetchScope {
+  readonly signal: AbortSignal;
+  readonly guard: FetchGuard;
+  readonly send: Send;
+  /** The operation's own, the same at every attempt. */
+  readonly idempotencyKey: () => string;
+}
 
 const maxRedirects = 20;
 
@@ -38,24 +48,28 @@ interface Hop {
 }
 
 /** Rejects with TypeError for everything that goes wrong, as on the web; with the signal's reason when it aborts. */
-export async function performFetch(request: unknown, signal: AbortSignal, guard: FetchGuard): Promise<FetchResult> {
+export async function performFetch(request: unknown, scope: FetchScope): Promise<FetchResult> {
   try {
-    return await follow(checkRequest(request), signal, guard);
+    return await follow(checkRequest(request), scope);
   } catch (error) {
-    if (signal.aborted) throw signal.reason;
-    if (error instanceof TypeError) throw error;
-    throw new TypeError("fetch failed", { cause: error });
+    if (scope.signal.aborted) throw scope.signal.reason;
+    const failure = error instanceof TypeError ? error : new TypeError("fetch failed", { cause: error });
+    throw scope.guard.isOpen ? failure : withoutAddresses(failure);
   }
 }
 
-async function follow(request: FetchRequest, signal: AbortSignal, guard: FetchGuard): Promise<FetchResult> {
-  let hop = firstHop(request);
+async function follow(request: FetchRequest, scope: FetchScope): Promise<FetchResult> {
+  const { signal, guard } = scope;
+  let hop = firstHop(request, scope);
+  // It reaches nobody, so no policy is asked.
+  if (hop.url.protocol === "data:")
+    return read(await fetch(hop.url, { method: hop.method, signal }), false, hop, guard);
   for (let redirects = 0; ; redirects++) {
-    guard(hop.url, hop.method);
     const { url, method, headers, body } = hop;
-    const response = await fetch(url, { method, headers, body, redirect: "manual", signal });
+    guard.check(url, method, headers, body?.length ?? 0);
+    const response = await scope.send(url, { method, headers: [...headers], body, redirect: "manual", signal });
     const location = isRedirect(response.status) ? response.headers.get("location") : null;
-    if (location === null || request.redirect === "manual") return read(response, redirects > 0, method, url);
+    if (location === null || request.redirect === "manual") return read(response, redirects > 0, hop, guard);
     await response.body?.cancel();
     if (request.redirect === "error") {
       throw new TypeError(`fetch failed: ${url.href} redirects, and the request was made with redirect: "error"`);
@@ -66,21 +80,36 @@ async function follow(request: FetchRequest, signal: AbortSignal, guard: FetchGu
   }
 }
 
-function firstHop(request: FetchRequest): Hop {
+function firstHop(request: FetchRequest, scope: FetchScope): Hop {
   const url = URL.parse(request.url);
   if (url === null) throw new TypeError(`fetch failed: ${JSON.stringify(request.url)} is not a URL`);
+  if (!isHttp(url) && url.protocol !== "data:") {
+    throw new TypeError(`fetch failed: ${url.protocol} URLs cannot be fetched, only http:, https: and data:`);
+  }
+  if (hasCredentials(url))
+    throw new TypeError(`fetch failed: the URL of a request to ${url.host} contains credentials`);
   const headers = new Headers(request.headers.map(([name, value]): [string, string] => [name, value]));
+  if (request.idempotencyKey === true) headers.set("idempotency-key", scope.idempotencyKey());
   return { url, method: request.method, headers, body: request.body as Uint8Array<ArrayBuffer> | null };
+}
+
+function isHttp(url: URL): boolean {
+  return url.protocol === "http:" || url.protocol === "https:";
+}
+
+function hasCredentials(url: URL): boolean {
+  return url.username !== "" || url.password !== "";
 }
 
 /** The steps of the standard's "HTTP-redirect fetch" that concern a client without an origin of its own. */
 function nextHop(hop: Hop, status: number, location: string): Hop {
-  const url = URL.parse(location, hop.url.href);
+  const url = URL.parse(decodedLocation(location), hop.url.href);
   if (url === null)
     throw new TypeError(`fetch failed: ${hop.url.href} redirects to ${JSON.stringify(location)}, which is not a URL`);
-  if (url.protocol !== "http:" && url.protocol !== "https:") {
+  if (!isHttp(url))
     throw new TypeError(`fetch failed: ${hop.url.href} redirects to ${url.protocol}, which is not HTTP`);
-  }
+  if (hasCredentials(url))
+    throw new TypeError(`fetch failed: ${hop.url.href} redirects to ${url.host} with credentials in the URL`);
   if (url.hash === "") url.hash = hop.url.hash;
   const headers = new Headers(hop.headers);
   const becomesGet =
@@ -102,21 +131,36 @@ function isRedirect(status: number): boolean {
   return status === 301 || status === 302 || status === 303 || status === 307 || status === 308;
 }
 
-async function read(response: Response, redirected: boolean, method: string, url: URL): Promise<FetchResult> {
+/** Headers come as Latin-1; what lies beyond ASCII in this one is UTF-8. */
+function decodedLocation(location: string): string {
+  return Buffer.from(location, "latin1").toString("utf8");
+}
+
+async function read(response: Response, redirected: boolean, hop: Hop, guard: FetchGuard): Promise<FetchResult> {
   const { status, statusText } = response;
-  const body = response.body === null ? new Uint8Array() : await readBody(response.body, method, url);
+  const body =
+    response.body === null
+      ? new Uint8Array()
+      : await readBody(response.body, hop.method, hop.url, guard.maxResponseBytes);
   return { url: response.url, status, statusText, headers: [...response.headers], body, redirected };
 }
 
-async function readBody(stream: ReadableStream<Uint8Array>, method: string, url: URL): Promise<Uint8Array> {
+/** A larger body than 32 MiB could not cross: a response is durable before the process sees any of it. */
+async function readBody(
+  stream: ReadableStream<Uint8Array>,
+  method: string,
+  url: URL,
+  maxBytes: number,
+): Promise<Uint8Array> {
   const chunks: Uint8Array[] = [];
   let sizeBytes = 0;
   // Leaving the loop by a throw cancels the stream and so frees its connection.
   for await (const chunk of stream) {
     sizeBytes += chunk.byteLength;
-    if (sizeBytes > maxBodySizeBytes) {
+    if (sizeBytes > maxBytes) {
+      const limit = maxBytes === maxChunkBytes ? "32 MiB" : "fetchPolicy.maxResponseBytes";
       throw new TypeError(
-        `fetch failed: the response to ${method} ${url.href} is larger than ${maxBodySizeBytes} bytes (32 MiB). ` +
+        `fetch failed: the response to ${method} ${url.href} is larger than ${maxBytes} bytes (${limit}). ` +
           `Ask for a part of it with a Range header, or handle it in a "use host" function.`,
       );
     }
@@ -142,9 +186,10 @@ function checkRequest(value: unknown): FetchRequest {
     Array.isArray(request.headers) &&
     request.headers.every((pair: unknown) => Array.isArray(pair) && pair.length === 2) &&
     (request.body === null || request.body instanceof Uint8Array) &&
-    ["follow", "error", "manual"].includes(request.redirect);
+    ["follow", "error", "manual"].includes(request.redirect) &&
+    ["undefined", "boolean"].includes(typeof request.idempotencyKey);
   if (wellFormed) return request;
   throw new TypeError(
-    "perdure:fetch takes one argument: { url, method, headers: [name, value][], body: Uint8Array | null, redirect }",
+    "perdure:fetch takes one argument: { url, method, headers: [name, value][], body: Uint8Array | null, redirect, idempotencyKey?: boolean }",
   );
 }

@@ -13,7 +13,7 @@ import type { Clock, Random } from "../base/ports.ts";
 import { decodeValue } from "../base/value.ts";
 import type { OperationReport, OperationRequest, OperationRunner } from "../kernel/ports.ts";
 import { builtIns } from "./builtins.ts";
-import type { Target } from "./builtins.ts";
+import type { BuiltIns, Target } from "./builtins.ts";
 import { AttemptScope, runInScope } from "./context.ts";
 import type { HostFunction, OperationSettings } from "./definition.ts";
 import { OperationAbortedError, OperationTimeoutError } from "./errors.ts";
@@ -77,6 +77,7 @@ export function createRunner(options: RunnerOptions): Runner {
 
 class HostRunner implements Runner {
   readonly #options: RunnerOptions;
+  readonly #builtIns: BuiltIns;
   readonly #targets: Targets;
   readonly #turns: LoopTurns;
   readonly #queue: FairQueue<Job>;
@@ -92,7 +93,8 @@ class HostRunner implements Runner {
       throw invalidOption("concurrency", concurrency, "a whole number from 1");
     }
     this.#options = options;
-    this.#targets = new Targets(options.resolve, builtIns(fetchPolicy));
+    this.#builtIns = builtIns(fetchPolicy);
+    this.#targets = new Targets(options.resolve, this.#builtIns);
     this.#turns = new LoopTurns(report, () => this.#pump());
     this.#queue = new FairQueue(concurrency);
   }
@@ -145,6 +147,7 @@ class HostRunner implements Runner {
     });
     const finish = (): void => {
       cancelTimeout();
+      this.#builtIns.close();
       this.#turns.flush();
       resolve();
     };

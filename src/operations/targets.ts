@@ -70,7 +70,7 @@ export class Targets {
 
   #builtIn(name: string, options: string): Answer {
     try {
-      const target = this.#builtIns(name, options);
+      const target = this.#builtIns.find(name, options);
       if (target !== undefined) return { kind: "found", target };
       return { kind: "missing", error: missing(name, "This release has no such built-in operation") };
     } catch (error) {
