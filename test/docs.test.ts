@@ -2,6 +2,8 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import path from "node:path";
 import { after, before, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
@@ -9,7 +11,7 @@ import { promisify } from "node:util";
 
 const run = promisify(execFile);
 const root = fileURLToPath(new URL("..", import.meta.url));
-const documents = ["README.md", "docs/operations.md", "docs/supervision.md", "docs/sagas.md"];
+const documents = ["README.md", "docs/fetch.md", "docs/operations.md", "docs/supervision.md", "docs/sagas.md"];
 
 interface Example {
   readonly file: string;
@@ -94,6 +96,29 @@ describe("the documentation's examples", () => {
     assert.deepEqual(
       [...new Set(called)].map((name) => name.slice(name.indexOf("#") + 1)),
       ["reserve", "charge", "ship", "refund", "release"],
+    );
+  });
+
+  test("docs/fetch.md: the payment is sent with a key, and numbers are summed up as they stream in", async (t) => {
+    const { Engine } = await import("perdure/engine");
+    const keys: unknown[] = [];
+    const server = createServer((request, response) => {
+      keys.push(request.headers["idempotency-key"]);
+      response.end(request.url === "/charges" ? '{"receipt":"r-1"}' : `${"1\n".repeat(100_000)}5`);
+    });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    t.after(() => server.close().closeAllConnections());
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    for (const [file, args, result] of [
+      ["pay.ts", [url, "order-7", 4200], { receipt: "r-1" }],
+      ["lines.ts", [url], 100_005],
+    ] as const) {
+      await using engine = await Engine.open({ store: "memory:", program: path.join(folder, "fetch", file) });
+      assert.deepEqual(await (await engine.start("default", [...args])).result(), result);
+    }
+    assert.deepEqual(
+      keys.map((key) => typeof key),
+      ["string", "undefined"],
     );
   });
 

@@ -1,6 +1,7 @@
 /** What a configuration may hold, and the check that it holds nothing else. */
 import { durationMs } from "../base/duration.ts";
 import type { Duration } from "../base/duration.ts";
+import { maxChunkBytes } from "../base/value.ts";
 import { fetchGuard } from "../operations/fetch-policy.ts";
 import type { FetchPolicy } from "../operations/fetch-policy.ts";
 
@@ -12,7 +13,7 @@ export interface Config {
   readonly env?: readonly string[];
   /** Attempts of operations that may run at once. Default 100. */
   readonly operationConcurrency?: number;
-  /** Where the programs' `fetch` may go. Default anywhere. */
+  /** Where the programs' `fetch` may go, and with what. Default anywhere; once given, nowhere it does not name. */
   readonly fetchPolicy?: FetchPolicy;
   /** Threads that run guests. Default 1. */
   readonly guestThreads?: number;
@@ -86,7 +87,13 @@ function object(checks: Readonly<Record<string, Check>>): Check {
 }
 
 const policy: Check = (value, key) => {
-  object({ origins: texts, methods: texts })(value, key);
+  object({
+    origins: texts,
+    methods: texts,
+    allowPrivate: (allowed, at) => typeof allowed === "boolean" || texts(allowed, at),
+    maxRequestBytes: integer(0, maxChunkBytes),
+    maxResponseBytes: integer(0, maxChunkBytes),
+  })(value, key);
   try {
     fetchGuard(value as FetchPolicy);
   } catch (error) {

@@ -69,6 +69,10 @@ test("each key is checked, and the message names it and what it must be", () => 
     [{ operationConcurrency: 1.5 }, "operationConcurrency", /a whole number from 1/],
     [{ guestThreads: 65 }, "guestThreads", /a whole number from 1 to 64/],
     [{ fetchPolicy: { hosts: [] } }, "fetchPolicy.hosts", /origins, methods/],
+    [{ fetchPolicy: { allowPrivate: "10.0.0.0/8" } }, "fetchPolicy.allowPrivate", /a list of texts/],
+    [{ fetchPolicy: { allowPrivate: ["localhost"] } }, "fetchPolicy", /an address or a block/],
+    [{ fetchPolicy: { maxRequestBytes: "1 MiB" } }, "fetchPolicy.maxRequestBytes", /a whole number from 0 to 33554432/],
+    [{ fetchPolicy: { maxResponseBytes: 33_554_433 } }, "fetchPolicy.maxResponseBytes", /to 33554432/],
     [{ fetchPolicy: { origins: ["example.com"] } }, "fetchPolicy", /an origin like/],
     [
       { limits: { limits: { memoryBytes: "1 GiB" } } },
@@ -99,14 +103,14 @@ test("an engine gets what was configured, limits completed by the defaults, and 
   const config = checkConfig("c", {
     operationConcurrency: 7,
     guestThreads: 2,
-    fetchPolicy: { origins: ["https://api.example.com"] },
+    fetchPolicy: { origins: ["https://api.example.com"], allowPrivate: ["10.0.0.0/8"], maxResponseBytes: 1000 },
     closeTimeout: "2s",
     limits: { fuelInterrupts: 9, limits: { memoryBytes: 64 << 20 } },
   });
   assert.deepEqual(engineOptions(config, defaults), {
     operationConcurrency: 7,
     guestThreads: 2,
-    fetchPolicy: { origins: ["https://api.example.com"] },
+    fetchPolicy: { origins: ["https://api.example.com"], allowPrivate: ["10.0.0.0/8"], maxResponseBytes: 1000 },
     closeTimeoutMs: 2000,
     limits: { fuelInterrupts: 9, limits: { memoryBytes: 64 << 20, stackBytes: 2 }, pool: defaults.pool },
   });

@@ -2,6 +2,7 @@
 export { Engine } from "./engine.ts";
 export type { ProcessHandle, SendOptions } from "./handle.ts";
 export type { EngineOptions, LogEntry, StartOptions } from "./options.ts";
+export type { FetchPolicy } from "../operations/fetch-policy.ts";
 export type { DeadLetter, DeadLetterFilter } from "./dead-letters.ts";
 export type {
   CallOptions,

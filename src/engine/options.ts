@@ -20,7 +20,7 @@ export interface EngineOptions {
   readonly onFailure?: (error: Error) => void;
   /** Attempts of operations that may run at once. Default 100. */
   readonly operationConcurrency?: number;
-  /** Where the program's `fetch` may go. Default anywhere; once given, nowhere it does not name. */
+  /** Where the program's `fetch` may go, and with what. Default anywhere, private networks included; once given, nowhere it does not name. */
   readonly fetchPolicy?: FetchPolicy;
   /** Threads that run guests. Default 1. */
   readonly guestThreads?: number;

@@ -62,6 +62,19 @@ test("a script with top-level await, fetch and timers runs, and ends when it wai
   ]);
 });
 
+test("a signal that is to abort much later keeps no script alive, and one that aborts while it waits is heard", async (t) => {
+  process.env["SERVICE_URL"] = await serve(t, service);
+  const logs: string[] = [];
+  await using engine = await Engine.open({
+    store: "memory:",
+    program: file("test/fixtures/engine/signal-script.ts"),
+    env: ["SERVICE_URL"],
+    onLog: (log) => logs.push(log.text),
+  });
+  assert.equal(await (await engine.start("", [])).result(), undefined);
+  assert.deepEqual(logs, ["TimeoutError"]);
+});
+
 test("examples/heartbeat.ts imports nothing and survives kill -9: no beat is lost, none is counted twice", async (t) => {
   let requests = 0;
   const url = await serve(t, (_, response) => {
