@@ -316,7 +316,7 @@ for (const init of [
   `{ idempotencyKey: "" }`,
   `{ idempotencyKey: 5 }`,
   `{ idempotencyKey: null }`,
-  `{ idempotencyKey: "a\nb" }`,
+  `{ idempotencyKey: "a\\nb" }`,
   `{ idempotencyKey: true, headers: { "Idempotency-Key": "k" } }`,
 ]) {
   test(`a request with ${init} is refused`, () => {
