@@ -8,7 +8,7 @@ import type { Clock } from "../base/ports.ts";
 import type { Payload } from "../base/value.ts";
 import type { Input, Pid } from "../journal/types.ts";
 import { checkKey } from "../store/key-conflict.ts";
-import type { Asked, EdgeRow, NewEdge, ProcessExit, ProcessKey, Store } from "../store/port.ts";
+import type { Asked, NewEdge, ProcessExit, ProcessKey, Store } from "../store/port.ts";
 import type { Committer } from "./batch.ts";
 import { exited } from "./errors.ts";
 import { queueInput } from "./live.ts";
@@ -89,14 +89,23 @@ export class Edges {
 
   // -- asking ---------------------------------------------------------------------------------------------------
 
-  /** Two who ask at once are one. */
   async #ask(live: Live, request: KeyedRequest): Promise<void> {
-    const { key: process, pid } = live.row;
+    // It must not be forgotten while others, or the store, are waited for.
+    live.pins++;
+    try {
+      await this.#askOnce(live, request);
+    } finally {
+      live.pins--;
+    }
+  }
+
+  async #askOnce(live: Live, request: KeyedRequest): Promise<void> {
+    const { key: process } = live.row;
     const id = idOf(process, request.key);
-    const before = this.#underway.get(id);
-    if (before !== undefined) {
-      checkKey(pid, before.edge, request);
-      return await before.durable;
+    for (let before = this.#underway.get(id); before !== undefined; before = this.#underway.get(id)) {
+      // Two who ask for the same at once are one. Whose key it is otherwise, the store knows by then.
+      if (before.edge.digest === request.digest) return await before.durable;
+      await before.durable.catch(() => undefined);
     }
     const { body, ...asked } = request;
     const edge: NewEdge = { ...asked, process, atMs: Math.trunc(this.#ports.clock.nowMs()) };
@@ -110,14 +119,7 @@ export class Edges {
   }
 
   async #deliver(live: Live, edge: NewEdge, body: Payload): Promise<void> {
-    // It must not be forgotten while the store answers.
-    live.pins++;
-    let before: EdgeRow | undefined;
-    try {
-      before = await this.#ports.store.edge(edge.process, edge.key);
-    } finally {
-      live.pins--;
-    }
+    const before = await this.#ports.store.edge(edge.process, edge.key);
     if (before !== undefined) return checkKey(live.row.pid, before, edge);
     if (live.row.state === "exited") throw exited(live.row.pid);
     const input: Input = { kind: "message", from: edgeAddress(edge), body };
