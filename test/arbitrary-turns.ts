@@ -2,7 +2,7 @@
 import fc from "fast-check";
 import type { Payload } from "../src/base/value.ts";
 import { commandKinds } from "../src/journal/encoding.ts";
-import type { Command, CommandDigest, Input, Turn } from "../src/journal/types.ts";
+import type { Command, CommandDigest, DroppedOperation, Input, Turn } from "../src/journal/types.ts";
 
 const text = fc.oneof(fc.string(), fc.string({ unit: "binary" }), fc.string({ minLength: 20, maxLength: 200 }));
 /** Also halves of surrogate pairs. */
@@ -23,6 +23,13 @@ const fatalReasons = ["out_of_fuel", "out_of_memory", "stack_overflow", "trap", 
 const exitReasons = ["normal", "shutdown", "error", "exit", "cancelled", "noproc", ...fatalReasons] as const;
 const reason = fc.constantFrom(...exitReasons);
 const seed = fc.uint8Array({ minLength: 32, maxLength: 32 });
+
+const arbitraryDropped: fc.Arbitrary<DroppedOperation> = fc.record(
+  { number: count, name: anyText, state: fc.constantFrom("queued", "running", "waiting", "ended"), attempt: count },
+  plain,
+);
+/** Where nothing was dropped, nothing is said of it. */
+const someDropped = fc.array(arbitraryDropped, { minLength: 1, maxLength: 4 });
 
 export const arbitraryInput: fc.Arbitrary<Input> = fc.oneof(
   record("start", {
@@ -45,6 +52,7 @@ export const arbitraryInput: fc.Arbitrary<Input> = fc.oneof(
   }),
   record("down", { monitor: count, from: anyText, reason, value: arbitraryPayload }),
   record("restore", { life: count, seed }),
+  record("restore", { life: count, seed, dropped: someDropped }),
   record("discard", { message: count }),
   fc.constantFrom({ kind: "pause" } as const, { kind: "resume" } as const),
 );
@@ -66,8 +74,9 @@ export const arbitraryTurn: fc.Arbitrary<Turn> = fc.record(
     timeMs: fc.oneof(count, fc.date({ min: new Date(0), noInvalidDate: true }).map(Number)),
     inputs: fc.array(arbitraryInput, { maxLength: 6 }),
     commands: fc.array(arbitraryDigest, { maxLength: 6 }),
+    dropped: someDropped,
   },
-  plain,
+  { ...plain, requiredKeys: ["number", "timeMs", "inputs", "commands"] },
 );
 
 export const arbitraryCommands: Readonly<Record<Command["kind"], fc.Arbitrary<Command>>> = {
@@ -95,6 +104,7 @@ export const arbitraryCommands: Readonly<Record<Command["kind"], fc.Arbitrary<Co
   monitor: record("monitor", { number: count, to: anyText }),
   demonitor: record("demonitor", { monitor: count }),
   signal: record("signal", { to: anyText, reason: fc.constantFrom(...exitReasons, "kill"), value: arbitraryPayload }),
+  cancel: record("cancel", { to: anyText, reason: anyText }),
   "trap-exit": record("trap-exit", { on: fc.boolean() }),
   checkpoint: fc.constant({ kind: "checkpoint" }),
 };

@@ -245,6 +245,24 @@ describe("beside a running node", quick, () => {
     assert.match(stderr, /PROCESS_KILLED: The process "order-7" ended with killed: Killed by the operator\.\n$/);
   });
 
+  test("show and history say what became of operations that nobody waits for any more", async (t) => {
+    const shop = await Shop.open(t, {
+      "app.ts": `import { receive } from "perdure"; import { ring } from "./bell.ts";
+        export default async function () { void ring(); console.log("ringing"); await receive(); }`,
+      "bell.ts": `"use host"; export async function ring() { await new Promise(() => setTimeout(() => {}, 60_000)); }`,
+    });
+    const node = shop.start("run", "app.ts", "--id", "door");
+    await node.printed("ringing");
+    await shop.run("kill", "door");
+    assert.equal((await node.ended).code, 1);
+    const dropped = "operation #1 bell.ts#ring: aborted while running, attempt 1; it may have happened";
+    assert.ok((await shop.run("show", "door")).stdout.includes(`\nLeft behind\n  ${dropped}\n`));
+    assert.ok((await shop.run("history", "door")).stdout.endsWith(`\n  × ${dropped}\n`));
+    const document = [{ operation: 1, name: "bell.ts#ring", state: "running", attempt: 1 }];
+    assert.deepEqual((await shop.json("show", "door")).dropped, document);
+    assert.deepEqual((await shop.json("history", "door", "--from", "2")).dropped, document);
+  });
+
   test("a second node is refused", async (t) => {
     const shop = await stoppedShop(t);
     const node = shop.start("resume");

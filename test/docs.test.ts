@@ -133,6 +133,25 @@ describe("the documentation's examples", () => {
     });
   }
 
+  test("docs/supervision.md: a printer that is cancelled says why it has stopped, and its heater is turned off", async () => {
+    const { Engine } = await import("perdure/engine");
+    const lines: string[] = [];
+    const file = path.join(folder, "supervision", "printer.ts");
+    const heard = Promise.withResolvers<void>();
+    await using engine = await Engine.open({
+      store: "memory:",
+      program: file,
+      onLog: ({ text }) => void (lines.push(text) === 2 && heard.resolve()),
+    });
+    const printer = await engine.start("default", []);
+    await printer.send("a page");
+    while (lines.length === 0) await new Promise((resolve) => setTimeout(resolve, 1));
+    await printer.cancel("out of paper");
+    assert.equal(await printer.result(), "stopped: out of paper");
+    await heard.promise;
+    assert.deepEqual(lines, ["prints a page", "the heater is off"]);
+  });
+
   test("docs/supervision.md: the player goes on where it was, without the frame that it cannot decode", async () => {
     const { Engine } = await import("perdure/engine");
     const target = path.join(folder, "player");

@@ -1,7 +1,7 @@
 /** Turns as people and tools read them: inputs with their values decoded, commands by what they are for. */
 import type { TurnView } from "../engine/views.ts";
 import { placeOfMessage } from "../journal/types.ts";
-import type { CommandDigest, Input } from "../journal/types.ts";
+import type { CommandDigest, DroppedOperation, Input } from "../journal/types.ts";
 import { decodeValue } from "../base/value.ts";
 import type { Payload } from "../base/value.ts";
 import { headOf } from "./guest-error.ts";
@@ -67,6 +67,8 @@ export function describeCommand({ kind, target }: CommandDigest, operationNumber
       return `console.${target}`;
     case "signal":
       return `exit signal to ${target}`;
+    case "cancel":
+      return `cancel ${target === "" ? "linked children" : target}`;
     case "demonitor":
       return `demonitor #${target}`;
     case "trap-exit":
@@ -80,6 +82,17 @@ export function describeCommand({ kind, target }: CommandDigest, operationNumber
     case "checkpoint":
       return kind;
   }
+}
+
+const dropStates: Readonly<Record<DroppedOperation["state"], (attempt: number) => string>> = {
+  queued: () => "aborted before it began",
+  running: (attempt) => `aborted while running, attempt ${attempt}; it may have happened`,
+  waiting: (attempt) => `aborted while waiting for attempt ${attempt}`,
+  ended: () => "it had ended; its result was not taken",
+};
+
+export function describeDropped({ number, name, state, attempt }: DroppedOperation): string {
+  return `operation #${number} ${name}: ${dropStates[state](attempt)}`;
 }
 
 function argumentsText(args: Payload): string {
@@ -108,13 +121,18 @@ export class OperationNames {
   }
 }
 
-export function turnDocument({ turn, timeMs, inputs, commands }: TurnView): Json {
+export function turnDocument({ turn, timeMs, inputs, commands, dropped }: TurnView): Json {
   return {
     turn,
     timeMs,
     inputs: inputs.map(inputDocument),
     commands: commands.map(({ kind, target, digest }) => ({ kind, target, digest })),
+    ...(dropped.length === 0 ? {} : { dropped: dropped.map(droppedDocument) }),
   };
+}
+
+export function droppedDocument({ number, name, state, attempt }: DroppedOperation): Json {
+  return { operation: number, name, state, attempt };
 }
 
 export function inputDocument(input: Input): Json {

@@ -1,6 +1,15 @@
 /** What people and tools see of a store: processes, turns and logs, readable. Works on any reader, with or without a node. */
 import { PerdureError } from "../base/errors.ts";
-import type { CommandDigest, ExitReason, Input, LogLevel, Pid, ProcessKey, Turn } from "../journal/types.ts";
+import type {
+  CommandDigest,
+  DroppedOperation,
+  ExitReason,
+  Input,
+  LogLevel,
+  Pid,
+  ProcessKey,
+  Turn,
+} from "../journal/types.ts";
 import type { OperationState, ProcessFilter, ProcessRow, ProcessState, StoreReader } from "../store/port.ts";
 
 export interface ProcessView {
@@ -66,6 +75,8 @@ export interface TurnView {
   readonly timeMs: number;
   readonly inputs: readonly Input[];
   readonly commands: readonly CommandDigest[];
+  /** Operations whose result nobody waited for any more from this turn on, and how far they had got. */
+  readonly dropped: readonly DroppedOperation[];
 }
 
 export interface LogView {
@@ -157,6 +168,8 @@ export async function history(store: StoreReader, pid: Pid, options: HistoryOpti
   return turns.map(turnView);
 }
 
-function turnView(turn: Turn): TurnView {
-  return { turn: turn.number, timeMs: turn.timeMs, inputs: turn.inputs, commands: turn.commands };
+export function turnView({ number, timeMs, inputs, commands, dropped = [] }: Turn): TurnView {
+  // Those of a life that is forgotten were dropped by its parent's word, which the first input of the next one tells of.
+  const before = inputs.flatMap((input) => (input.kind === "restore" ? (input.dropped ?? []) : []));
+  return { turn: number, timeMs, inputs, commands, dropped: [...before, ...dropped] };
 }

@@ -17,6 +17,7 @@ export const apiNames = [
   "monitor",
   "demonitor",
   "exit",
+  "cancel",
   "trapExit",
   "register",
   "unregister",

@@ -64,7 +64,7 @@ export type { StreamOptions } from "./otp/task-stream.ts";
 export { signal } from "./process.ts";
 export { Saga, SagaError } from "./saga.ts";
 export type { SagaOptions, SagaRetry, StepOptions } from "./saga.ts";
-export { demonitor, exit, link, monitor, trapExit, unlink } from "./relations.ts";
+export { cancel, demonitor, exit, link, monitor, trapExit, unlink } from "./relations.ts";
 export { Down, Exit } from "./signals.ts";
 export type { Monitor } from "./signals.ts";
 export { spawn, spawnLink, spawnMonitor } from "./spawn.ts";

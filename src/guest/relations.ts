@@ -134,12 +134,52 @@ export function exit(...args: [reason?: unknown] | [pid: Pid, reason: unknown]):
   issue(emitKind.signal, 0, `${word}\n${toWellFormed(pid)}`, text, chunks);
 }
 
-/** Called by the core: an exit signal that this process traps. `head` is JSON, see `machine/protocol.ts`. */
-export function deliverExit(head: string, linked: boolean, value: unknown): void {
+/**
+ * Asks another process, by pid or registered name, to wind up, as `perdure cancel` does: its AbortSignal fires, its pending waits
+ * reject with `CancelledError`, its cleanup runs. Nothing happens if there is no such process.
+ */
+export function cancel(pid: Pid, reason: string = "The process was cancelled."): void {
+  requirePid(pid, "cancel");
+  issue(emitKind.cancel, 0, toWellFormed(pid), toWellFormed(`${reason}`));
+}
+
+/** Processes that do a part of this one's work without a link, such as tasks; whether they were asked to wind up. */
+const followers = new Map<Pid, "runs" | "asked">();
+
+export function follow(pid: Pid): void {
+  followers.set(pid, "runs");
+}
+
+export function unfollow(pid: Pid): void {
+  followers.delete(pid);
+}
+
+export function isAsked(pid: Pid): boolean {
+  return followers.get(pid) === "asked";
+}
+
+/** This process was asked to wind up. One that traps exits decides itself about those it is linked to. */
+export function cancelFollowers(reason: string): void {
+  if (spawnNumbers.last > 0 && !trapping && !guarded) issue(emitKind.cancel, 0, "", reason);
+  for (const pid of followers.keys()) {
+    issue(emitKind.cancel, 0, pid, reason);
+    followers.set(pid, "asked");
+  }
+}
+
+/**
+ * Called by the core: an exit signal that this process traps, or its parent's that is a request to wind up: then it answers with the
+ * reason for that. `head` is JSON, see `machine/protocol.ts`.
+ */
+export function deliverExit(head: string, linked: boolean, value: unknown): string | undefined {
   const [from, word, held] = JSON.parse(head) as [Pid, ExitReason, string];
-  if (linked && unlinkedAtMs === now() && unlinked.delete(from)) return;
+  if (linked && unlinkedAtMs === now() && unlinked.delete(from)) return undefined;
+  if (linked && word === "cancelled" && !trapping && !guarded) {
+    return value instanceof Error ? value.message : `${from}, which started it, was cancelled.`;
+  }
   const reason = joinReason(word, value);
   deliverMessage(held === "" ? new Exit(from, reason) : new Crashed(from, reason, held));
+  return undefined;
 }
 
 export function deliverDown(number: number, head: string, value: unknown): void {

@@ -34,6 +34,7 @@ export const emitKind = {
   signal: 13,
   trapExit: 14,
   checkpoint: 15,
+  cancel: 16,
 } as const;
 
 /**

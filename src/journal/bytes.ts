@@ -106,6 +106,10 @@ export class Reader {
     return this.offset;
   }
 
+  get ended(): boolean {
+    return this.offset === this.bytes.length;
+  }
+
   byte(): number {
     const value = this.bytes[this.offset];
     if (value === undefined) throw this.corrupt("it ends too early");

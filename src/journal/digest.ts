@@ -55,7 +55,7 @@ function add(hasher: Hasher, command: Command): string {
 
 type Relation = Extract<
   Command,
-  { kind: "spawn" | "link" | "unlink" | "monitor" | "demonitor" | "signal" | "trap-exit" | "checkpoint" }
+  { kind: "spawn" | "link" | "unlink" | "monitor" | "demonitor" | "signal" | "cancel" | "trap-exit" | "checkpoint" }
 >;
 
 function addRelation(hasher: Hasher, command: Relation): string {
@@ -83,6 +83,10 @@ function addRelation(hasher: Hasher, command: Relation): string {
       hasher.text(command.to);
       hasher.text(command.reason);
       addPayload(hasher, command.value);
+      return command.to;
+    case "cancel":
+      hasher.text(command.to);
+      hasher.text(command.reason);
       return command.to;
     case "trap-exit":
       hasher.number(command.on ? 1 : 0);

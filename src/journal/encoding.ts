@@ -1,7 +1,7 @@
 /**
  * How turns, inputs and payloads lie in the store.
  *
- *     turn     = version number time count input … count command …
+ *     turn     = version number time count input … count command … [count dropped …]
  *     input    = 1 entry seed count (name value) … payload     start      seed is length and bytes; names and values are env
  *              | 2 from payload                                message
  *              | 3 operation payload                           result, ok
@@ -11,10 +11,11 @@
  *              | 7 fatal detail                                fatal; `fatal` is a byte of `exitReasons`
  *              | 8 from reason payload linked held             exit; `reason` as above, `linked` a byte, `held` an input's kind or ""
  *              | 9 monitor from reason payload                 down
- *              | 10 life seed                                  restore
+ *              | 10 life seed count dropped …                  restore
  *              | 11                                            pause
  *              | 12                                            resume
  *              | 13 message                                    discard
+ *     dropped  = number name state attempt                     state is a byte of `droppedStates`
  *     command  = kind target digest                            kind is a byte of `commandKinds`
  *     payload  = key head body
  *
@@ -26,13 +27,14 @@
  * - All other numbers, counts and lengths are varints: seven bits a byte, lowest first, in the shortest form, below 2^53.
  * - Texts are their length in bytes and UTF-8 (WTF-8 where surrogates stand alone).
  * - A digest is eight bytes.
+ * - A turn ends after its commands if it dropped no operation.
  *
  * A row is read to its last byte and nothing else is accepted. Checksums are the store's business.
  */
 import { PerdureError } from "../base/errors.ts";
 import type { Payload } from "../base/value.ts";
 import { Reader, Writer } from "./bytes.ts";
-import type { Command, CommandDigest, ExitReason, FatalReason, Input, Turn } from "./types.ts";
+import type { Command, CommandDigest, DroppedOperation, ExitReason, FatalReason, Input, Turn } from "./types.ts";
 import { utf8 } from "./utf8.ts";
 
 const version = 1;
@@ -78,6 +80,15 @@ export const commandKinds: Readonly<Record<Command["kind"], number>> = {
   signal: 13,
   "trap-exit": 14,
   checkpoint: 15,
+  cancel: 16,
+};
+
+/** Released numbers stay. */
+const droppedStates: Readonly<Record<DroppedOperation["state"], number>> = {
+  queued: 1,
+  running: 2,
+  waiting: 3,
+  ended: 4,
 };
 
 const inputKinds: Readonly<Record<Input["kind"], true>> = {
@@ -97,6 +108,7 @@ const inputKinds: Readonly<Record<Input["kind"], true>> = {
 
 const exitReasonsByNumber = byNumber(exitReasons);
 const commandKindsByNumber = byNumber(commandKinds);
+const droppedStatesByNumber = byNumber(droppedStates);
 
 function byNumber<K extends string>(numbers: Readonly<Record<K, number>>): readonly (K | undefined)[] {
   const names: K[] = [];
@@ -120,6 +132,7 @@ export function encodeTurn(turn: Turn): Uint8Array {
       writer.text(command.target);
       writer.digest(command.digest);
     }
+    if (turn.dropped !== undefined && turn.dropped.length > 0) writeDropped(turn.dropped);
   });
 }
 
@@ -136,8 +149,33 @@ export function decodeTurn(bytes: Uint8Array): Turn {
     if (kind === undefined) throw reader.corrupt("a command is of an unknown kind", reader.position - 1);
     commands.push({ kind, target: reader.text(), digest: reader.digest() });
   }
+  if (reader.ended) return { number, timeMs, inputs, commands };
+  const start = reader.position;
+  const dropped = readDropped(reader);
+  if (dropped.length === 0) throw reader.corrupt("a turn says twice that it dropped nothing", start);
   reader.end();
-  return { number, timeMs, inputs, commands };
+  return { number, timeMs, inputs, commands, dropped };
+}
+
+function writeDropped(dropped: readonly DroppedOperation[]): void {
+  writer.varint(dropped.length);
+  for (const { number, name, state, attempt } of dropped) {
+    writer.varint(number);
+    writer.text(name);
+    writer.byte(numberOf(droppedStates, state));
+    writer.varint(attempt);
+  }
+}
+
+function readDropped(reader: Reader): DroppedOperation[] {
+  const dropped: DroppedOperation[] = [];
+  for (let count = reader.varint(); count > 0; count--) {
+    const [number, name] = [reader.varint(), reader.text()];
+    const state = droppedStatesByNumber[reader.byte()];
+    if (state === undefined) throw reader.corrupt("an operation was dropped in an unknown state", reader.position - 1);
+    dropped.push({ number, name, state, attempt: reader.varint() });
+  }
+  return dropped;
 }
 
 /** Throws ARGUMENT_INVALID for an input that the journal could not give back. */
@@ -261,6 +299,7 @@ function writeSignal(input: Signal): void {
       writer.varint(input.life);
       writer.varint(input.seed.length);
       writer.raw(input.seed);
+      writeDropped(input.dropped ?? []);
       return;
     case "pause":
       writer.byte(11);
@@ -329,7 +368,7 @@ function readSignal(reader: Reader, kind: number, start: number): Input {
       return { kind: "down", monitor, from: reader.text(), reason: readReason(reader), value: readPayload(reader) };
     }
     case 10:
-      return { kind: "restore", life: reader.varint(), seed: reader.raw(reader.varint()) };
+      return readRestore(reader);
     case 11:
       return { kind: "pause" };
     case 12:
@@ -339,6 +378,12 @@ function readSignal(reader: Reader, kind: number, start: number): Input {
     default:
       throw reader.corrupt("an input is of an unknown kind", start);
   }
+}
+
+function readRestore(reader: Reader): Input {
+  const [life, seed] = [reader.varint(), reader.raw(reader.varint())];
+  const dropped = readDropped(reader);
+  return dropped.length === 0 ? { kind: "restore", life, seed } : { kind: "restore", life, seed, dropped };
 }
 
 function readReason(reader: Reader): ExitReason {

@@ -59,7 +59,8 @@ export type Input =
   | { readonly kind: "fatal"; readonly reason: FatalReason; readonly detail: string }
   /**
    * An exit signal. A process that traps exits gets it as a message; any other is ended by it without running, unless the
-   * reason is `normal` (then nothing happens, and the input is dropped). `linked`: it came through a link, which is gone.
+   * reason is `normal` (then nothing happens, and the input is dropped), or `cancelled` through the link with its parent (then
+   * that is a request to wind up). `linked`: it came through a link, which is gone.
    * `held` is not empty when `from` has not exited yet: its parent decides whether it goes on from an earlier heap (see
    * `SpawnOptions.held`). Then it is the kind of the input that made it fail. A process that its parent lets go gets `exit`
    * here, from itself: it ends whatever it traps.
@@ -82,9 +83,15 @@ export type Input =
     }
   /**
    * The heap is that of the last checkpoint. `life` counts the process's lives from 1; numbers given out from now on begin
-   * above `life` × 10⁹, so that none comes twice. `seed` takes the place of the one it was started with.
+   * above `life` × 10⁹, so that none comes twice. `seed` takes the place of the one it was started with. `dropped`: operations that
+   * it had begun since, and that were taken back; the process is not told.
    */
-  | { readonly kind: "restore"; readonly life: number; readonly seed: Uint8Array }
+  | {
+      readonly kind: "restore";
+      readonly life: number;
+      readonly seed: Uint8Array;
+      readonly dropped?: readonly DroppedOperation[];
+    }
   /** Takes a message out of the mailbox that made the process fail when it was taken; see `messageNumber`. */
   | { readonly kind: "discard"; readonly message: number }
   /** From an operator: no more turns until `resume`. These two never reach a turn. */
@@ -148,6 +155,11 @@ export type Command =
   | { readonly kind: "demonitor"; readonly monitor: number }
   /** `kill` cannot be trapped, and ends the other with the reason `killed`. */
   | { readonly kind: "signal"; readonly to: Pid; readonly reason: ExitReason | "kill"; readonly value: Payload }
+  /**
+   * Asks another process, by pid or registered name, to wind up. With `to` "": those that this process has spawned and is linked to;
+   * the links break with it, so that each winds up by itself.
+   */
+  | { readonly kind: "cancel"; readonly to: Pid; readonly reason: string }
   | { readonly kind: "trap-exit"; readonly on: boolean }
   /** The heap after this turn is one that the process can be restored to. Replaces the checkpoint before. */
   | { readonly kind: "checkpoint" }
@@ -180,6 +192,22 @@ export interface CommandDigest {
   readonly digest: string;
 }
 
+/** An operation whose result nobody waits for any more. */
+export interface DroppedOperation {
+  readonly number: number;
+  readonly name: string;
+  /**
+   * How far it had got:
+   * - `queued`: it had not begun, and never will;
+   * - `running`: an attempt had been handed to host code, or had been when a node died: it may have happened;
+   * - `waiting`: for its next attempt, after those before had failed; or for a person, or a deployment that has its function;
+   * - `ended`: its result had arrived, and was not taken.
+   */
+  readonly state: "queued" | "running" | "waiting" | "ended";
+  /** The attempt that ran or was due, from 1. */
+  readonly attempt: number;
+}
+
 /** One turn, as the journal keeps it. */
 export interface Turn {
   /** Counts from 1 within a process, without gaps. */
@@ -188,4 +216,6 @@ export interface Turn {
   readonly timeMs: number;
   readonly inputs: readonly Input[];
   readonly commands: readonly CommandDigest[];
+  /** What became of the operations that the turn gave up, or left behind by its exit. For people: replay takes no notice. */
+  readonly dropped?: readonly DroppedOperation[];
 }

@@ -136,6 +136,8 @@ export class Attempts {
   #end(live: Live, operation: PendingOperation, report: Exclude<OperationReport, { kind: "begin" }>): void {
     this.#byToken.delete(report.token);
     operation.token = undefined;
+    // It comes too late: the turn that gave the operation up is on its way to the store.
+    if (!isWanted(live, operation)) return;
     switch (report.kind) {
       case "done":
         operation.settled = true;

@@ -6,10 +6,11 @@
 import { PerdureError } from "../base/errors.ts";
 import type { Clock, Random } from "../base/ports.ts";
 import { encodeError } from "../base/value.ts";
-import type { Input, Pid } from "../journal/types.ts";
+import type { DroppedOperation, Input, Pid } from "../journal/types.ts";
 import type { ProcessKey, ProcessRow, StoreReader, TimerRow } from "../store/port.ts";
 import type { Attempts } from "./attempts.ts";
 import type { Committer } from "./batch.ts";
+import { droppedOperation } from "./dropped.ts";
 import type { Edges } from "./edges.ts";
 import { queueInput } from "./live.ts";
 import type { Live } from "./live.ts";
@@ -123,14 +124,16 @@ export class Checkpoints {
     const body = decode(checkpoint.body);
     const life = live.row.life + 1;
     const turn = live.lastTurn + 1;
-    const restore: Input = { kind: "restore", life, seed: this.#ports.random.bytes(32) };
+    const seed = this.#ports.random.bytes(32);
     live.row = { ...live.row, life, trapsExits: body.trapsExits };
     this.#drop(
       live,
       (input) => input.kind === "restore" || isOfLaterOperation(input, body) || isOfLaterLink(input, body, prepared),
     );
+    const dropped = this.#dropOperations(live, body);
+    const restore: Input = { kind: "restore", life, seed, ...(dropped.length === 0 ? {} : { dropped }) };
     const again = [
-      ...this.#operations(live, body, prepared),
+      ...outcomesAgain(live, body, prepared),
       ...endsAgain(live, body, prepared),
       ...this.#links(live, body, prepared, ending),
       ...this.#monitors(live, body, prepared, ending),
@@ -164,24 +167,19 @@ export class Checkpoints {
     live.inputs = live.inputs.filter(({ consumed }) => !consumed);
   }
 
-  /** What it waited for it gets again; what it began since is taken back. */
-  #operations(live: Live, body: Body, { told }: Prepared): Input[] {
+  /** What it began since is taken back. */
+  #dropOperations(live: Live, body: Body): DroppedOperation[] {
     const { stage } = this.#ports.committer;
     const before = new Set(body.operations);
+    const dropped: DroppedOperation[] = [];
     for (const [number, operation] of live.operations) {
       if (before.has(number)) continue;
+      dropped.push(droppedOperation(operation));
       live.operations.delete(number);
       stage.operationsGone.push({ process: live.row.key, number });
       stage.effects.push(() => this.#ports.attempts.abort(operation));
     }
-    const waiting = new Set(
-      live.inputs
-        .flatMap(({ input }) => (input.kind === "result" ? [input.operation] : []))
-        .concat([...live.operations.keys()]),
-    );
-    return body.operations
-      .filter((number) => !waiting.has(number))
-      .map((number) => told.find((input) => input.kind === "result" && input.operation === number) ?? lost(number));
+    return dropped;
   }
 
   #timers(live: Live, body: Body): void {
@@ -312,6 +310,18 @@ function watchersOf({ relations }: Live): [ProcessKey, number][] {
   const all: [ProcessKey, number][] = [];
   for (const [watcher, numbers] of relations?.watchers ?? []) for (const number of numbers) all.push([watcher, number]);
   return all;
+}
+
+/** What it waited for then it gets again. */
+function outcomesAgain(live: Live, body: Body, { told }: Prepared): Input[] {
+  const waiting = new Set(
+    live.inputs
+      .flatMap(({ input }) => (input.kind === "result" ? [input.operation] : []))
+      .concat([...live.operations.keys()]),
+  );
+  return body.operations
+    .filter((number) => !waiting.has(number))
+    .map((number) => told.find((input) => input.kind === "result" && input.operation === number) ?? lost(number));
 }
 
 /** It was given up by what is forgotten now. */

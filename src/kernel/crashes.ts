@@ -198,7 +198,9 @@ function lastInput({ inputs, outcome }: CrashedTurn): Input | undefined {
 /** Its own code did it, not a signal. */
 function isOwnFailure(live: Live, { reason }: ProcessExit, culprit: Input | undefined): boolean {
   if (!failureReasons.includes(reason)) return false;
-  return culprit?.kind !== "exit" || (live.row.trapsExits && culprit.held !== "exit");
+  // A parent's `cancelled` may be a request: what came of it is the process's own doing.
+  if (culprit?.kind !== "exit" || culprit.reason === "cancelled") return true;
+  return live.row.trapsExits && culprit.held !== "exit";
 }
 
 /** Whatever it ended with: a reason can be all that crosses the border, and a program may have put together its own payload. */

@@ -100,9 +100,13 @@ function wantedBy({ row, relations }: Live, { acts, exit }: TurnEffects): Wanted
 
 /** Those it lets go of. Whoever is on its way from the store must be here before a tie with it is cut. */
 function tiedTo({ links, watchers, monitors }: Relations, acts: readonly Act[], exits: boolean): readonly ProcessKey[] {
-  const isLetting = exits || acts.some((act) => act.kind === "trap-exit" && !act.on);
+  const isLetting = exits || acts.some((act) => (act.kind === "trap-exit" && !act.on) || isToChildren(act));
   const watched = acts.flatMap((act) => (act.kind === "demonitor" ? (monitors.get(act.monitor) ?? []) : []));
   return isLetting ? [...links, ...watchers.keys(), ...watched] : watched;
+}
+
+function isToChildren(act: Act): boolean {
+  return act.kind === "cancel" && act.to === "";
 }
 
 function concerned(act: Act): readonly string[] {
@@ -114,6 +118,8 @@ function concerned(act: Act): readonly string[] {
     case "monitor":
     case "signal":
       return [act.to];
+    case "cancel":
+      return isToChildren(act) ? [] : [act.to];
     case "operation": {
       const { pid, id, name } = requestOf(act) as Partial<Request>;
       // A name must not be anyone's pid.

@@ -64,6 +64,7 @@ function problemOf(command: Command): string | undefined {
     case "unlink":
     case "monitor":
     case "signal":
+    case "cancel":
       return command.to.length > longestText ? `its ${command.kind} has no receiver` : undefined;
     case "operation": {
       if (!kernelOperations.has(command.name)) return undefined;

@@ -387,7 +387,12 @@ type Ending = Extract<Input, { kind: "fatal" | "exit" }>;
 function ends(live: Live, input: Input): input is Ending {
   if (input.kind !== "exit") return input.kind === "fatal";
   // Of a process it was to decide about, only those who trap exits can hear.
-  return isRelease(live, input) || (!live.row.trapsExits && input.held === "");
+  return isRelease(live, input) || (!live.row.trapsExits && input.held === "" && !isRequest(live, input));
+}
+
+/** The end of a parent that was cancelled asks its children to wind up as well: their cleanup runs. */
+function isRequest({ row }: Live, { from, linked, reason }: Extract<Input, { kind: "exit" }>): boolean {
+  return linked && reason === "cancelled" && from === row.parent;
 }
 
 function endOf(input: Ending): Pick<Extract<Command, { kind: "exit" }>, "reason" | "value"> {

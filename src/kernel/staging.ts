@@ -1,5 +1,6 @@
 /** Puts what happened on the stage for the next commit, and keeps the processes in memory in step with it. */
 import type { Stage } from "./batch.ts";
+import { droppedBy } from "./dropped.ts";
 import type { TurnEffects } from "./effects.ts";
 import { arrived, tellDurable } from "./live.ts";
 import type { Live, PendingOperation, QueuedInput } from "./live.ts";
@@ -24,7 +25,8 @@ export function stageTurn(
     stageEdge(stage, queued);
   }
   stageRow(stage, live);
-  stage.turns.push({ process, turn: effects.turn });
+  const dropped = droppedBy(live, effects);
+  stage.turns.push({ process, turn: dropped.length === 0 ? effects.turn : { ...effects.turn, dropped } });
   stage.operations.push(...effects.operations);
   stage.timers.push(...effects.timers);
   stage.logs.push(...effects.logs);

@@ -113,6 +113,19 @@ export class Ties {
     else this.#ports.deliver(peer, signalInput(live.row.pid, { reason, value }, false, ""));
   }
 
+  /**
+   * A cancel travels down the tree: children that a process is linked to are asked as well, in the commit in which it heard of it. The
+   * links break: from then on each winds up by itself, and neither is cut short by the other's end.
+   */
+  cancel(live: Live, { to, reason }: Extract<Command, { kind: "cancel" }>): void {
+    const asked = to === "" ? this.#linkedChildren(live) : [this.#ports.find(to)];
+    for (const peer of asked) {
+      if (peer === undefined) continue;
+      if (to === "") this.untie(live, peer);
+      this.#ports.deliver(peer, { kind: "cancel", reason });
+    }
+  }
+
   /** Its parent is asked what shall become of it. */
   tellHeld(parent: Live, live: Live, ending: Ending, culprit: Input["kind"]): void {
     this.#ports.deliver(parent, signalInput(live.row.pid, ending, true, culprit));
@@ -124,9 +137,13 @@ export class Ties {
   }
 
   /** Those that failed and wait for its word. */
-  heldChildren({ row, relations }: Live): Live[] {
+  heldChildren(live: Live): Live[] {
+    return this.#linkedChildren(live).filter(({ row }) => row.state === "crashed");
+  }
+
+  #linkedChildren({ row, relations }: Live): Live[] {
     const peers = [...(relations?.links ?? [])].map((key) => this.#ports.held(key));
-    return peers.filter((peer): peer is Live => peer?.row.parent === row.pid && peer.row.state === "crashed");
+    return peers.filter((peer): peer is Live => peer?.row.parent === row.pid);
   }
 
   /** The process has come to its end: everyone tied to it hears of it, and nobody is tied to it any more. */

@@ -198,6 +198,8 @@ export class Turns {
         return this.ties.demonitor(live, act.monitor);
       case "signal":
         return this.ties.signal(live, act);
+      case "cancel":
+        return this.ties.cancel(live, act);
       case "trap-exit":
         live.row = { ...live.row, trapsExits: act.on };
         if (!act.on) this.ties.abandonChildren(live);

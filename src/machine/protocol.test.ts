@@ -60,6 +60,7 @@ const commands: readonly (readonly [emitted: Emitted, command: Command])[] = [
   [[14, 1, "", ""], { kind: "trap-exit", on: true }],
   [[14, 0, "", ""], { kind: "trap-exit", on: false }],
   [[15, 0, "", ""], { kind: "checkpoint" }],
+  [[16, 0, "p2", "enough"], { kind: "cancel", to: "p2", reason: "enough" }],
 ];
 
 function decode([kind, number, a, b, ...chunks]: Emitted): Command {
@@ -98,7 +99,7 @@ test("every log level and exit reason is known, and nothing else", () => {
 
 const malformed: readonly Emitted[] = [
   [0, 1, "", ""],
-  [16, 1, "", ""],
+  [17, 1, "", ""],
   [8, 1.5, "p\nrun\n\n", "u"],
   [11, 0, "p", ""],
   [12, -1, "", ""],

@@ -22,7 +22,7 @@
  * | query     |           |                            | a call    | the call's; answers "runs", "busy" or "not-read-only" |
  *
  * Out of the guest, `emit(kind, number, a, b, ...chunks)`: see `decodeCommand` and `decodeRelation`. `spawn` has four lines in
- * `a`: pid, entry, "link" or "", options; `signal` two: reason, receiver.
+ * `a`: pid, entry, "link" or "", options; `signal` two: reason, receiver. `cancel` has the receiver in `a`, the reason in `b`.
  *
  * The numbers, and the meaning of everything here, are part of the turn protocol: processes are pinned to it, so a
  * change that a running process could notice needs a new version beside the old.
@@ -107,12 +107,12 @@ export function decodeCommand(
     case 7:
       return { kind: "exit", reason: oneOf(exitReasons, a), value: payload(), taken: number };
     default:
-      return decodeRelation(kind, number, a, payload);
+      return decodeRelation(kind, number, a, b, payload);
   }
 }
 
 /** What concerns other processes, see `guest/runtime.ts`. `b` and the chunks are the payload, where there is one. */
-function decodeRelation(kind: number, number: number, a: string, payload: () => Payload): Command {
+function decodeRelation(kind: number, number: number, a: string, b: string, payload: () => Payload): Command {
   switch (kind) {
     case 8: {
       const [pid = "", entry = "", link = "", options = ""] = a.split("\n");
@@ -136,6 +136,8 @@ function decodeRelation(kind: number, number: number, a: string, payload: () => 
       return { kind: "trap-exit", on: number === 1 };
     case 15:
       return { kind: "checkpoint" };
+    case 16:
+      return { kind: "cancel", to: a, reason: b };
     default:
       throw unknown("command", kind);
   }

@@ -1,5 +1,6 @@
 /** `perdure history`: what came into a process and what went out, turn by turn. */
 import type { Command } from "commander";
+import { turnView } from "../../engine/views.ts";
 import type { TurnView } from "../../engine/views.ts";
 import type { ProcessKey, StoreReader } from "../../store/port.ts";
 import { act, defineCommand, wholeNumber } from "../context.ts";
@@ -7,7 +8,7 @@ import type { Context } from "../context.ts";
 import { locate, withReader } from "../reader.ts";
 import { cut, oneLine } from "../text.ts";
 import { formatTimeExactly } from "../time.ts";
-import { describeCommand, describeInput, gapText, OperationNames, turnDocument } from "../turns.ts";
+import { describeCommand, describeDropped, describeInput, gapText, OperationNames, turnDocument } from "../turns.ts";
 
 interface HistoryOptions {
   readonly from: number;
@@ -96,6 +97,9 @@ function printTurn({ terminal }: Context, turn: TurnView, { width, numbers, name
   for (const [index, command] of turn.commands.entries()) {
     terminal.print(`  ${out.cyan("→")} ${cut(oneLine(describeCommand(command, numbers[index])), width - 4)}`);
   }
+  for (const dropped of turn.dropped) {
+    terminal.print(`  ${out.yellow("×")} ${cut(oneLine(describeDropped(dropped)), width - 4)}`);
+  }
 }
 
 async function* eachTurn(
@@ -107,7 +111,7 @@ async function* eachTurn(
   for (let next = from; next < from + limit;) {
     const wanted = Math.min(pageTurns, from + limit - next);
     const turns = await reader.turns(process, next, wanted);
-    for (const { number, timeMs, inputs, commands } of turns) yield { turn: number, timeMs, inputs, commands };
+    for (const turn of turns) yield turnView(turn);
     if (turns.length < wanted) return;
     next += turns.length;
   }

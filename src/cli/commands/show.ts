@@ -3,9 +3,9 @@ import type { Command } from "commander";
 import { isPerdureError } from "../../base/errors.ts";
 import { decodeValue } from "../../base/value.ts";
 import { readDeadLetters } from "../../engine/dead-letters.ts";
-import { processDetails } from "../../engine/views.ts";
-import type { ProcessDetails } from "../../engine/views.ts";
-import type { Input } from "../../journal/types.ts";
+import { processDetails, turnView } from "../../engine/views.ts";
+import type { ProcessDetails, TurnView } from "../../engine/views.ts";
+import type { DroppedOperation, Input } from "../../journal/types.ts";
 import type { InboxRow, ProcessRow, ProgramRow, StoreReader } from "../../store/port.ts";
 import { commandLine } from "../arguments.ts";
 import { act, defineCommand } from "../context.ts";
@@ -23,7 +23,7 @@ import { mapErrorsWithin } from "../stacks.ts";
 import { paintState, stateOf } from "../states.ts";
 import { count, cut, indent, oneLine } from "../text.ts";
 import { formatAgo, formatDuration, formatIn, formatTime } from "../time.ts";
-import { describeInput, inputDocument } from "../turns.ts";
+import { describeDropped, describeInput, droppedDocument, inputDocument } from "../turns.ts";
 
 interface Shown {
   readonly details: ProcessDetails;
@@ -35,6 +35,8 @@ interface Shown {
   readonly letters: readonly Letter[];
   /** Of a process that failed: what it was told last, the newest at the end. */
   readonly lastInputs: readonly Input[];
+  /** Of an exited process: operations that it left behind. */
+  readonly dropped: readonly DroppedOperation[];
   readonly nodeRuns: boolean;
 }
 
@@ -56,14 +58,16 @@ export function showCommand(): Command {
 
 async function read(context: Context, reader: StoreReader, word: string): Promise<Shown> {
   const row = await locate(reader, word);
-  const { pid, exit } = row;
+  const { pid, exit, state } = row;
+  const lastTurns = exit === undefined ? [] : await readLastTurns(reader, row);
   return {
     details: await processDetails(reader, pid),
     program: await reader.program(row.program),
     inbox: await reader.inbox(row.key),
     outcome: await readOutcome(reader, pid),
     crash: await readCrash(reader, row),
-    lastInputs: exit === undefined || exit.reason === "normal" ? [] : await readLastInputs(reader, row),
+    lastInputs: exit?.reason === "normal" ? [] : lastTurns.flatMap(({ inputs }) => inputs).slice(-maxInputs),
+    dropped: state === "exited" ? (lastTurns.at(-1)?.dropped ?? []) : [],
     letters: await Promise.all(
       (await readDeadLetters(reader, { pid, limit: maxLetters })).map((each) => readLetter(reader, each)),
     ),
@@ -79,24 +83,25 @@ async function readCrash(reader: StoreReader, { state, exit, program }: ProcessR
 }
 
 /** A damaged journal must not hide the rest. */
-async function readLastInputs(reader: StoreReader, { key }: ProcessRow): Promise<Input[]> {
+async function readLastTurns(reader: StoreReader, { key }: ProcessRow): Promise<TurnView[]> {
   try {
     const last = await reader.lastTurn(key);
     const turns = await reader.turns(key, Math.max(1, last - maxInputs + 1), maxInputs);
-    return turns.flatMap(({ inputs }) => inputs).slice(-maxInputs);
+    return turns.map(turnView);
   } catch (error) {
     if (isPerdureError(error, "JOURNAL_CORRUPT")) return [];
     throw error;
   }
 }
 
-function showDocument({ details, program, inbox, outcome, crash, letters, lastInputs }: Shown): unknown {
+function showDocument({ details, program, inbox, outcome, crash, letters, lastInputs, dropped }: Shown): unknown {
   const { exit, ...rest } = details;
   return {
     ...rest,
     ...(details.crash === undefined ? {} : { crash: { ...details.crash, error: errorToJson(crash) } }),
     deadLetters: letters.map(letterDocument),
     ...(lastInputs.length === 0 ? {} : { lastInputs: lastInputs.map(inputDocument) }),
+    ...(dropped.length === 0 ? {} : { dropped: dropped.map(droppedDocument) }),
     file: program?.file ?? "",
     inbox: inbox.map(({ input, atMs }) => ({ atMs, input: inputDocument(input) })),
     ...(exit === undefined || outcome === undefined ? {} : { exit: { atMs: exit.atMs, ...outcomeDocument(outcome) } }),
@@ -106,7 +111,7 @@ function showDocument({ details, program, inbox, outcome, crash, letters, lastIn
 type Field = (name: string, value: string) => string;
 
 function describe(context: Context, shown: Shown): string[] {
-  const { details, inbox, outcome, crash, letters, lastInputs, nodeRuns } = shown;
+  const { details, inbox, outcome, crash, letters, lastInputs, dropped, nodeRuns } = shown;
   const { out, width = 100 } = context.terminal;
   const nowMs = Date.now();
   const field: Field = (name, value) => `  ${out.dim(name.padEnd(10))}${value}`;
@@ -132,6 +137,10 @@ function describe(context: Context, shown: Shown): string[] {
       letters.map((letter) => letterLine(letter, nowMs, width)),
     ),
     ...section(outcomeTitle(outcome), outcomeLines(context, outcome)),
+    ...section(
+      "Left behind",
+      dropped.map((each) => cut(oneLine(`  ${describeDropped(each)}`), width)),
+    ),
     ...section(
       "Was told last",
       lastInputs.map((input) => inputText(input, width)),

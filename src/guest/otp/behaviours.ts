@@ -2,8 +2,8 @@
 import { addBuiltin, entryNotFound, lookUp } from "../entries.ts";
 import { deliverMessage, flush, mailbox } from "../mailbox.ts";
 import type { Pid } from "../pid.ts";
-import { self } from "../process.ts";
-import { exit, watch } from "../relations.ts";
+import { self, signal } from "../process.ts";
+import { cancel, exit, watch } from "../relations.ts";
 import { send } from "../runtime.ts";
 import { Exit } from "../signals.ts";
 import { deliverReply } from "./call.ts";
@@ -110,9 +110,12 @@ export function cancelBehaviour(): boolean {
   return role === "supervisor";
 }
 
-/** A task ends with the process that started it, and tells it the result. */
+/** A task ends with the process that started it, and tells it the result. If that one was cancelled, the task may wind up. */
 async function runTask(starter: Pid, ref: number, entry: string, args: readonly unknown[]): Promise<void> {
-  watch(starter, () => exit(self(), "kill"));
+  watch(starter, ({ reason }) => {
+    if (reason !== "cancelled") return exit(self(), "kill");
+    if (!signal().aborted) cancel(self(), `${starter}, which started it, was cancelled.`);
+  });
   const found = lookUp(entry);
   if (typeof found !== "function") throw entryNotFound(entry);
   const result: unknown = await Reflect.apply(found, mailbox(), args);

@@ -8,7 +8,8 @@ export interface StreamOptions {
 
 interface Running<T> {
   result(): Promise<T>;
-  stop(): void;
+  /** Ends it, unless it is winding up. */
+  leave(): void;
 }
 
 export async function* stream<Item, T>(
@@ -30,7 +31,7 @@ export async function* stream<Item, T>(
     }
     while (running.length > 0) yield await next(running);
   } finally {
-    for (const task of running) task.stop();
+    for (const task of running) task.leave();
   }
 }
 

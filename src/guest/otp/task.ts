@@ -4,7 +4,7 @@ import type { Pid } from "../pid.ts";
 import { now } from "../prelude/intrinsics.ts";
 import { self } from "../process.ts";
 import { describeReason } from "../reason.ts";
-import { demonitor, exit, spawnEntry, watch } from "../relations.ts";
+import { demonitor, exit, follow, isAsked, spawnEntry, unfollow, watch } from "../relations.ts";
 import { startTimer, stopTimer } from "../runtime.ts";
 import type { Monitor } from "../signals.ts";
 import type { Spawnable } from "../spawn.ts";
@@ -32,7 +32,7 @@ export type ResultOf<F extends Spawnable> = Awaited<ReturnType<F>>;
  *     const small = await task.result();
  *
  * A failure does not touch the process that started the task: `result` rejects with it. When that process ends, its tasks are
- * stopped.
+ * stopped; when it is cancelled, so are they.
  */
 export class Task<T> {
   readonly pid: Pid;
@@ -56,6 +56,7 @@ export class Task<T> {
       monitor: ({ reason }) => result.ended(pid, reason),
       options: { label: entry, role: "task" },
     });
+    result.follow(pid);
     return new Task(pid, result.promise);
   }
 
@@ -104,6 +105,11 @@ export class Task<T> {
   stop(reason: unknown = "shutdown"): void {
     exit(this.pid, reason);
   }
+
+  /** @internal Nobody wants its result: it ends, unless a cancel has reached it, and it is winding up. */
+  leave(): void {
+    if (!isAsked(this.pid)) this.stop();
+  }
 }
 
 /** Starts tasks under a supervisor. */
@@ -123,6 +129,7 @@ export class SupervisedTasks {
       throw failure("START_FAILED", `${this.#supervisor.pid} did not start the task.`, { reason: started.error });
     }
     const pid = started.ok;
+    result.follow(pid);
     result.monitor = watch(pid, ({ reason }) => result.ended(pid, reason));
     return new Task(pid, result.promise);
   }
@@ -147,13 +154,16 @@ interface Expected<T> {
   readonly ref: number;
   readonly promise: Promise<T>;
   monitor: Monitor | undefined;
+  follow(pid: Pid): void;
   ended(pid: Pid, reason: unknown): void;
   forget(): void;
 }
 
 function expectResult<T>(): Expected<T> {
   const { promise, resolve, reject } = Promise.withResolvers<T>();
+  let follower: Pid | undefined;
   const ref = expectReply((_ok, value) => {
+    if (follower !== undefined) unfollow(follower);
     if (expected.monitor !== undefined) demonitor(expected.monitor);
     resolve(value as T);
   });
@@ -161,8 +171,13 @@ function expectResult<T>(): Expected<T> {
     ref,
     promise,
     monitor: undefined,
+    follow(pid) {
+      follower = pid;
+      follow(pid);
+    },
     // The result comes before the end: when that is heard of without one, there is none.
     ended(pid, reason) {
+      unfollow(pid);
       forgetReply(ref);
       reject(reason instanceof Error ? reason : taskFailed(pid, reason));
     },

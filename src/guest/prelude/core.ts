@@ -11,7 +11,7 @@ import { beginInput, discardMessage, takenMessage } from "../mailbox.ts";
 import { cancelBehaviour, receiveMessage, receiveQuery, runEntry, script } from "../otp/behaviours.ts";
 import { abortProcess, setProcess } from "../process.ts";
 import { splitThrown } from "../reason.ts";
-import { deliverDown, deliverExit } from "../relations.ts";
+import { cancelFollowers, deliverDown, deliverExit } from "../relations.ts";
 import {
   abortOperations,
   begin,
@@ -83,8 +83,10 @@ export function dispatch(kind: number, number: number, a: string, b: string, ...
     case kinds.idle:
       if (scriptRuns && evaluated && pendingCount() === 0 && waitCount() === 0) exit("normal", undefined);
       return undefined;
-    case kinds.exit:
-      return deliverExit(a, number === 1, decode(b, rest));
+    case kinds.exit: {
+      const asked = deliverExit(a, number === 1, decode(b, rest));
+      return asked === undefined ? undefined : cancel(asked);
+    }
     case kinds.down:
       return deliverDown(number, a, decode(b, rest));
     case kinds.restore:
@@ -108,6 +110,7 @@ function cancel(message: string): void {
   if (cancelBehaviour()) return;
   cancelWhenOpen(() => {
     const reason = (): CancelledError => new CancelledError(message);
+    cancelFollowers(message);
     abortProcess(reason());
     cancelWaits(reason);
     abortOperations(reason);

@@ -38,6 +38,8 @@ async function perform(method: Request["method"], args: readonly unknown[]): Pro
       return await engine.get(pid).result();
     case "send":
       return await engine.get(pid).send(argument);
+    case "cancel":
+      return await engine.get(pid).cancel(argument as string);
     case "status":
       return await engine.get(pid).status();
     case "retryOperation":

@@ -88,6 +88,10 @@ export class EngineProcess {
     return this.#call("send", pid, message);
   }
 
+  cancel(pid: string, reason: string): Promise<void> {
+    return this.#call("cancel", pid, reason);
+  }
+
   status(pid: string): Promise<ProcessDetails> {
     return this.#call("status", pid);
   }

@@ -3,7 +3,7 @@ import type { KernelNotice, LogEntry } from "perdure/engine";
 
 export interface Request {
   readonly id: number;
-  readonly method: "start" | "result" | "send" | "status" | "retryOperation";
+  readonly method: "start" | "result" | "send" | "cancel" | "status" | "retryOperation";
   readonly args: readonly unknown[];
 }
 

@@ -364,7 +364,8 @@ function endOf(member: Member, input: Input): Command | undefined {
   if (input.kind === "fatal") return { kind: "exit", reason: input.reason, value: encodeValue(input.detail) };
   if (input.kind !== "exit") return undefined;
   const isOwn = input.held === "exit" && input.from === member.pid;
-  if (!isOwn && (member.traps || input.held !== "")) return undefined;
+  const isRequest = input.linked && input.reason === "cancelled" && input.from === member.parent;
+  if (!isOwn && (member.traps || input.held !== "" || isRequest)) return undefined;
   return { kind: "exit", reason: input.reason, value: input.value };
 }
 

@@ -208,8 +208,14 @@ export class TreeProcess implements Model {
     else decide(this.#hand, child);
   }
 
-  #exit({ from, value, linked, held }: Extract<Input, { kind: "exit" }>): void {
+  #exit({ from, reason, value, linked, held }: Extract<Input, { kind: "exit" }>): void {
     const { heap } = this;
+    if (!this.#trapped && !heap.traps && linked && reason === "cancelled") {
+      // The end of its parent, which was cancelled, asks it to wind up.
+      this.#ordered(from, value, linked);
+      heap.links = heap.links.filter((pid) => pid !== from);
+      return unit(heap) < 0.5 ? exit(this.#hand, "cancelled") : actSome(this.#hand);
+    }
     if (!this.#trapped && !heap.traps) return this.#complain(`a signal of ${from} reached it, and it traps no exits`);
     if (held !== "") {
       heap.crashed = [...heap.crashed.filter((pid) => pid !== from), from];
