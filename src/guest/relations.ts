@@ -140,7 +140,7 @@ export function exit(...args: [reason?: unknown] | [pid: Pid, reason: unknown]):
  */
 export function cancel(pid: Pid, reason: string = "The process was cancelled."): void {
   requirePid(pid, "cancel");
-  issue(emitKind.cancel, 0, toWellFormed(pid), toWellFormed(`${reason}`));
+  issue(emitKind.cancel, 0, toWellFormed(pid), toWellFormed(reason));
 }
 
 /** Processes that do a part of this one's work without a link, such as tasks; whether they were asked to wind up. */

@@ -143,7 +143,7 @@ describe("operations that nobody waits for any more", () => {
     const handle = await engine.start("leaves", [how]);
     await until("ended");
     await eventually("a retry", async () => (await handle.status()).operations.some(({ attempt }) => attempt === 2));
-    return handle as ProcessHandle;
+    return handle;
   }
 
   test("are told so when the process ends, and the journal says how far each had got", async () => {
