@@ -74,8 +74,9 @@ function addPart(form: FormData, part: Uint8Array): void {
 }
 
 function parameter(disposition: string, name: string): string | undefined {
-  const found = new RegExp(`(?:^|;)\\s*${name}="([^"]*)"`, "i").exec(disposition)?.[1];
-  return found?.replace(/%0a/gi, "\n").replace(/%0d/gi, "\r").replace(/%22/g, '"');
+  const found = new RegExp(`(?:^|;)\\s*${name}=(?:"([^"]*)"|([^\\s;"]+))`, "i").exec(disposition);
+  const value = found?.[1] ?? found?.[2];
+  return value?.replace(/%0a/gi, "\n").replace(/%0d/gi, "\r").replace(/%22/g, '"');
 }
 
 function indexOfBytes(bytes: Uint8Array, wanted: Uint8Array, from: number): number {
