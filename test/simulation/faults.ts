@@ -19,6 +19,11 @@ export interface FaultProfile {
   readonly jumps: number;
   /** How often the clock goes ahead by more than the kernel remembers a process at rest, in ms; 0: never. */
   readonly hurryMs: number;
+  /** A read is answered late, and others overtake it. */
+  readonly storeLate: number;
+  /** Times in which the disk is full, by number, and how long they are. */
+  readonly fillings: number;
+  readonly fullMs: number;
   /** The lease is taken by another node, by number. */
   readonly fencings: number;
   /** Journal rows that the disk damages, by number. */
@@ -33,11 +38,26 @@ export interface FaultProfile {
   /** How much replaying costs, per turn and at most, in µs: beyond 20,000 the kernel asks for a snapshot. */
   readonly turnMicros: number;
   readonly machineFailure: number;
+  /** A host function hangs until it is given up. */
+  readonly hang: number;
+  /** Host functions that may run at once. */
+  readonly concurrency: number;
   /** How long the node is away after its end, at most. */
   readonly longestAwayMs: number;
   /** While everything goes wrong. */
   readonly chaosMs: number;
 }
+
+const writes: ReadonlySet<StoreCall> = new Set<StoreCall>([
+  "claim",
+  "renew",
+  "release",
+  "commit",
+  "putProgram",
+  "putBlob",
+  "post",
+  "takeDeadLetter",
+]);
 
 /** A node that dies more often than this is left in peace. */
 const maxDeaths = 14;
@@ -58,6 +78,9 @@ export function drawProfile(dice: Dice): FaultProfile {
     closings: times(0.3, 3),
     jumps: times(0.3, 4),
     hurryMs: !calm && dice.chance(0.08) ? dice.pick([10, 30, 100]) : 0,
+    storeLate: sometimes(0.15, 0.02, 0.5),
+    fillings: times(0.08, 2),
+    fullMs: dice.pick([5, 100, 1_000]),
     fencings: times(0.05, 1),
     rots: times(0.05, 3),
     evict: sometimes(0.5, 0.02, 1),
@@ -66,6 +89,8 @@ export function drawProfile(dice: Dice): FaultProfile {
     damage: sometimes(0.2, 0.05, 1),
     turnMicros: dice.pick([0, 5_000, 15_000, 60_000]),
     machineFailure: sometimes(0.05, 0.005, 0.03),
+    hang: sometimes(0.3, 0.01, 0.2),
+    concurrency: dice.pick([1, 2, 100, 100]),
     longestAwayMs: dice.pick([0, 50, 1_000, 20_000]),
     chaosMs: dice.chance(0.02) ? dice.pick([15_000, 15_000, 200_000]) : dice.pick([200, 600, 1_500, 4_000]),
   };
@@ -80,6 +105,7 @@ export class Faults {
   /** Nothing goes wrong any more. */
   over = false;
   deaths = 0;
+  #fillings = 0;
 
   constructor(profile: FaultProfile, dice: Dice) {
     this.profile = profile;
@@ -115,8 +141,34 @@ export class Faults {
       this.count(`store: rejected ${side} its effect`);
       return `reject-${side}`;
     }
+    if (this.isFull && writes.has(call)) {
+      this.count("store: disk full");
+      return "full";
+    }
     if (this.#strikes("store: slow", storeStall)) return wait(dice.delay(1, longestStallMs));
+    if (!writes.has(call) && this.#strikes("store: read answered late", this.profile.storeLate))
+      return { late: wait(dice.delay(1, longestStallMs)) };
     return undefined;
+  }
+
+  /** How many of the calls that wait had reached the disk when the node died. */
+  landed(waiting: readonly StoreCall[]): number {
+    const isWrite = waiting.map((call) => writes.has(call));
+    if (this.over || !isWrite.includes(true)) return 0;
+    const count = this.#dice.chance(0.5) ? this.#dice.int(0, waiting.length) : 0;
+    if (isWrite.slice(0, count).includes(true)) this.count("store: unsynced write kept, and nobody told");
+    if (isWrite.slice(count).includes(true)) this.count("store: unsynced write lost");
+    return count;
+  }
+
+  /** No space is left on the disk, for so long. */
+  fill(lengthMs: number, after: (delayMs: number, fn: () => void) => void): void {
+    this.#fillings++;
+    after(lengthMs, () => this.#fillings--);
+  }
+
+  get isFull(): boolean {
+    return this.#fillings > 0 && !this.over;
   }
 
   atPort(port: Port): "before" | "after" | undefined {
@@ -146,6 +198,11 @@ export class Faults {
 
   machineFails(): boolean {
     return this.#may && this.#strikes("machine failed", this.profile.machineFailure);
+  }
+
+  /** Host code does not come to its end. */
+  hangs(): boolean {
+    return !this.over && this.#dice.chance(this.profile.hang);
   }
 
   /** Whether a killer may strike once more. */

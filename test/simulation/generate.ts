@@ -1,7 +1,7 @@
 /** Draws the programs of one run. */
 import type { TimerClock } from "../../src/journal/types.ts";
 import type { Dice } from "./dice.ts";
-import { streamOf } from "./program.ts";
+import { drawOperation, streamOf } from "./program.ts";
 import type { OperationStep, Program, Step } from "./program.ts";
 
 /** What a run's programs are made of; each run leans to some kinds of step. */
@@ -138,15 +138,12 @@ class Draft {
 
   #operation(): OperationStep {
     const dice = this.#dice;
-    const mode = dice.chance(0.4) ? "at-most-once" : "at-least-once";
+    const drawn = drawOperation(dice, ++this.#sites);
+    const isPlain = drawn.mode === "at-least-once";
     const step: OperationStep = {
-      kind: "operation",
-      site: ++this.#sites,
-      mode,
-      failures: mode === "at-least-once" && dice.chance(0.3) ? dice.int(1, 3) : 0,
-      ok: dice.chance(0.85),
-      unavailable: dice.chance(0.03),
-      killer: this.#killers && mode === "at-least-once" && dice.chance(0.15),
+      ...drawn,
+      unavailable: isPlain && dice.chance(0.05),
+      killer: this.#killers && isPlain && dice.chance(0.15),
     };
     this.#operations.set(step.site, step);
     return step;

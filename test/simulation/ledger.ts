@@ -9,6 +9,7 @@ import type { ProcessRecord } from "../../src/store/memory/disk.ts";
 import type { CommitBatch, InboxRow, Lease, OperationRow, ProcessKey, TimerRow } from "../../src/store/port.ts";
 import { SimulatedProcess } from "./process.ts";
 import type { Message } from "./process.ts";
+import { textOf } from "./program.ts";
 import type { Program } from "./program.ts";
 import type { Timeline } from "./timeline.ts";
 
@@ -307,7 +308,7 @@ export class Ledger implements DiskWatcher {
         return;
       }
       case "result": {
-        const text = String(decodeValue(input.value));
+        const text = textOf(decodeValue(input.value));
         if (!this.#ports.gave(account.pid, input.operation, input.ok, text)) {
           this.#ports.complain(
             `${account.pid} consumed a result of operation ${input.operation} that it never gave: ${text}`,
@@ -437,7 +438,7 @@ export function describeInput(input: Input): string {
     case "restore":
       return `restore ${input.life}`;
     case "result":
-      return `result of ${input.operation}: ${String(decodeValue(input.value))}`;
+      return `result of ${input.operation}: ${textOf(decodeValue(input.value))}`;
     case "timer":
       return `timer ${input.timer}`;
     case "fatal":

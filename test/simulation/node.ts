@@ -1,7 +1,7 @@
 /** A simulated node: a kernel with the ports it is given, each of which may be the last thing it ever calls. */
 import type { Clock } from "../../src/base/ports.ts";
 import { Kernel } from "../../src/kernel/kernel.ts";
-import type { KernelEvents, OperationReport, OperationRequest } from "../../src/kernel/ports.ts";
+import type { KernelEvents, OperationReport, OperationRequest, OperationRunner } from "../../src/kernel/ports.ts";
 import type { Machine, MachineEvents } from "../../src/machine/port.ts";
 import type { OperationRow, ProcessKey } from "../../src/store/port.ts";
 import { MemoryStore } from "../../src/store/memory/index.ts";
@@ -9,11 +9,11 @@ import type { Fault, StoreCall } from "../../src/store/memory/index.ts";
 import type { FaultKind, Port } from "./counts.ts";
 import type { Dice } from "./dice.ts";
 import type { Faults } from "./faults.ts";
+import { SimulatedHost } from "./host.ts";
 import type { WatchedDisk } from "./ledger.ts";
 import { SimulatedMachine } from "./machine.ts";
 import type { Heaps } from "./machine.ts";
 import type { Outside } from "./outside.ts";
-import { SimulatedRunner } from "./runner.ts";
 import type { Scope, Timeline } from "./timeline.ts";
 
 /** What a node needs of the run it is part of. */
@@ -45,7 +45,7 @@ export interface NodeWorld {
 
 const never = new Promise<never>(() => undefined);
 
-export type NodeState = "opening" | "open" | "closing" | "closed" | "failed" | "dead";
+export type NodeState = "opening" | "open" | "draining" | "closing" | "closed" | "failed" | "dead";
 
 export class SimulatedNode {
   readonly number: number;
@@ -54,7 +54,7 @@ export class SimulatedNode {
   readonly #store: MemoryStore;
   #kernel: Kernel | undefined;
   #machine: SimulatedMachine | undefined;
-  #runner!: SimulatedRunner;
+  #host!: SimulatedHost;
   state: NodeState = "opening";
 
   constructor(number: number, world: NodeWorld) {
@@ -62,6 +62,7 @@ export class SimulatedNode {
     this.#world = world;
     this.#store = new MemoryStore(world.disk, {
       decide: (call) => this.#atStore(call),
+      landed: (waiting) => world.faults.landed(waiting),
       crashed: () => this.die("at its store"),
     });
   }
@@ -71,8 +72,8 @@ export class SimulatedNode {
     return this.state === "open" ? this.#kernel : undefined;
   }
 
-  get runner(): SimulatedRunner {
-    return this.#runner;
+  get host(): SimulatedHost {
+    return this.#host;
   }
 
   get machine(): SimulatedMachine {
@@ -91,7 +92,7 @@ export class SimulatedNode {
       env: () => ({}),
       newest: (program) => program,
       machine: (machineEvents) => this.#newMachine(machineEvents),
-      runner: (report) => this.#newRunner(report),
+      runner: (report) => this.#newHost(report),
       events: {
         logs: (logs) => this.#port("events.logs", () => events.logs(logs)),
         exited: (exits) => this.#port("events.exited", () => events.exited(exits)),
@@ -112,16 +113,29 @@ export class SimulatedNode {
   }
 
   close(graceMs: number): void {
-    const { note, complain, timeline } = this.#world;
+    const { note, complain, timeline, dice } = this.#world;
     const kernel = this.kernel;
     if (kernel === undefined) return;
     note("close", this.number, graceMs);
-    this.state = "closing";
+    this.state = "draining";
     timeline.after(
-      graceMs + 60_000,
-      () => this.state === "closing" && complain("the kernel does not close"),
+      2 * graceMs + 60_000,
+      () => (this.state === "draining" || this.state === "closing") && complain("the kernel does not close"),
       this.scope,
     );
+    // As an engine does; but a kernel has to bear it without.
+    const isDrained = dice.chance(0.7);
+    if (isDrained) kernel.drain();
+    const drained = isDrained ? this.#host.drain(graceMs) : Promise.resolve();
+    drained.then(
+      () => this.#close(kernel, graceMs),
+      (error: unknown) => complain(String(error)),
+    );
+  }
+
+  #close(kernel: Kernel, graceMs: number): void {
+    if (this.scope.ended || this.state !== "draining") return;
+    this.state = "closing";
     kernel.close(graceMs).then(
       () => {
         if (this.scope.ended || this.state !== "closing") return;
@@ -187,7 +201,8 @@ export class SimulatedNode {
     if (call === "commit" && (this.state === "failed" || this.state === "closed"))
       complain(`a kernel that is ${this.state} commits`);
     const fault = faults.atStore(call, (ms) => new Promise((resolve) => void this.#after(ms, resolve)));
-    if (fault !== undefined) note("store fault", call, typeof fault === "string" ? fault : "stall");
+    if (fault !== undefined)
+      note("store fault", call, typeof fault === "string" ? fault : "late" in fault ? "late" : "stall");
     return fault;
   }
 
@@ -248,9 +263,9 @@ export class SimulatedNode {
     });
   }
 
-  #newRunner(report: (reports: readonly OperationReport[]) => void): SimulatedRunner {
+  #newHost(report: (reports: readonly OperationReport[]) => void): OperationRunner {
     const { timeline, dice, faults, outside, complain, note, ledger } = this.#world;
-    const runner = new SimulatedRunner({
+    const host = new SimulatedHost({
       timeline,
       scope: this.scope,
       dice,
@@ -259,9 +274,10 @@ export class SimulatedNode {
       complain,
       note,
       node: this.number,
+      concurrency: faults.profile.concurrency,
       report: (reports) => {
         if (this.scope.ended) return false;
-        const taken = this.state === "open" || this.state === "opening";
+        const taken = this.state === "open" || this.state === "opening" || this.state === "draining";
         report(reports);
         return taken;
       },
@@ -269,13 +285,11 @@ export class SimulatedNode {
       aborted: (request) => this.#checkAborted(request),
       kill: () => this.die("by an operation that kills it", "death by an operation"),
     });
-    this.#runner = runner;
-    const guarded = {
-      start: (requests: Parameters<SimulatedRunner["start"]>[0]) =>
-        this.#livePort("runner.start", () => runner.start(requests)),
-      proceed: (token: string) => this.#livePort("runner.proceed", () => runner.proceed(token)),
-      abort: (token: string) => this.#port("runner.abort", () => runner.abort(token)),
+    this.#host = host;
+    return {
+      start: (requests) => this.#livePort("runner.start", () => host.start(requests)),
+      proceed: (token) => this.#livePort("runner.proceed", () => host.proceed(token)),
+      abort: (token) => this.#port("runner.abort", () => host.abort(token)),
     };
-    return guarded as unknown as SimulatedRunner;
   }
 }

@@ -7,6 +7,8 @@ import type { Pid } from "../../src/journal/types.ts";
 import type { OperationRequest } from "../../src/kernel/ports.ts";
 import { quarantineDeaths } from "../../src/kernel/attempts.ts";
 import type { OperationRow } from "../../src/store/port.ts";
+import type { FaultKind } from "./counts.ts";
+import { uncertain } from "./program.ts";
 import type { OperationStep } from "./program.ts";
 import type { Timeline } from "./timeline.ts";
 
@@ -15,6 +17,7 @@ export interface OutsidePorts {
   step(pid: Pid, site: number): OperationStep | undefined;
   readonly timeline: Timeline;
   complain(problem: string): void;
+  count(kind: FaultKind): void;
   /** The operation's row as it is on the disk now. */
   row(process: number, number: number): OperationRow | undefined;
 }
@@ -37,6 +40,8 @@ export interface Deed {
   forgivenDeaths: number;
   /** A person has mended what kills the node. */
   mended: boolean;
+  /** How often it has happened outside. */
+  effects: number;
   /** Results it gave, each as `ok text`. */
   readonly results: Set<string>;
   /** The node that was told of its result, by number; 0 if none was. */
@@ -62,8 +67,12 @@ export class Outside {
     return this.#deeds.get(`${pid}/${number}`);
   }
 
+  /** Whether it gave that result. Of one that went well it must have happened. */
   gave(pid: Pid, number: number, ok: boolean, text: string): boolean {
-    return this.find(pid, number)?.results.has(`${ok} ${text}`) ?? false;
+    const deed = this.find(pid, number);
+    if (ok && deed?.effects === 0)
+      this.#ports.complain(`operation ${number} of ${pid} is said to have happened, and it has not`);
+    return deed?.results.has(`${ok} ${text}`) ?? false;
   }
 
   /** An attempt has been asked for: it must be on record, and the same as ever. */
@@ -114,7 +123,7 @@ export class Outside {
       running: new Set(),
       deaths: 0,
       forgivenDeaths: 0,
-
+      effects: 0,
       mended: false,
       results: new Set(),
       toldNode: 0,
@@ -143,6 +152,29 @@ export class Outside {
     }
   }
 
+  /** It happens. Some of those outside know by its key that it has happened before. */
+  takesEffect(deed: Deed): void {
+    const { step, number, pid } = deed;
+    if (step.deduplicates && deed.effects > 0) return this.#ports.count("outside was called again with a key");
+    deed.effects++;
+    // The wait before the outside is asked is one by the wall clock.
+    const mayRepeat = step.mode === "at-least-once" || (step.mode === "reconciled" && this.#ports.timeline.jumped);
+    if (deed.effects > 1 && !mayRepeat)
+      this.#ports.complain(`operation ${number} of ${pid} (${step.mode}) has happened ${deed.effects} times`);
+    if (deed.effects > 1) this.#ports.count("operation happened again");
+  }
+
+  /** The process is told that nobody knows. */
+  isUncertain(deed: Deed, { doubt }: OperationRequest): void {
+    const { step, number, pid } = deed;
+    if (step.mode !== "at-most-once")
+      this.#ports.complain(`operation ${number} of ${pid} (${step.mode}) is said to be uncertain`);
+    if (doubt === "none" && deed.begun === 0)
+      this.#ports.complain(`operation ${number} of ${pid} is said to be uncertain, and it was never begun`);
+    deed.results.add(`false ${uncertain}`);
+    this.#ports.count("operation's fate uncertain");
+  }
+
   gives(deed: Deed, ok: boolean, text: string): void {
     deed.results.add(`${ok} ${text}`);
   }
@@ -151,7 +183,10 @@ export class Outside {
   nodeDied(): void {
     this.#nodeDeaths++;
     for (const deed of this.#deeds.values()) {
-      if (deed.running.size > 0) deed.deaths++;
+      if (deed.running.size > 0) {
+        this.#ports.count("operation under way at the death of its node");
+        deed.deaths++;
+      }
       deed.running.clear();
     }
   }

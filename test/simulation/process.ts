@@ -6,7 +6,7 @@ import { decodeValue, encodeValue } from "../../src/base/value.ts";
 import type { Payload } from "../../src/base/value.ts";
 import type { Command, Input, TimerClock } from "../../src/journal/types.ts";
 import type { Model } from "./cores.ts";
-import { outcomeValue, seen, uncertain } from "./program.ts";
+import { operationName, seen, textOf } from "./program.ts";
 import type { OperationStep, Program, Seen, Step } from "./program.ts";
 
 /** What stands in a message: the sender's name for the stream, and the message's number in it, from 1. */
@@ -204,7 +204,7 @@ export class SimulatedProcess implements Model {
       this.#stopTimer(wait.timer);
       this.#wake(index, seen.race(wait.site));
     } else if (wait?.kind === "operation" && wait.number === number) {
-      const text = String(decodeValue(value));
+      const text = textOf(decodeValue(value));
       this.#wake(index, seen.operation(wait.site, wait.occurrence, ok, text));
     }
   }
@@ -335,7 +335,7 @@ export class SimulatedProcess implements Model {
     this.#commands.push({
       kind: "operation",
       number,
-      name: step.mode,
+      name: operationName(step),
       args: encodeValue([step.site, occurrence]),
       options: "",
     });
@@ -416,13 +416,3 @@ export class SimulatedProcess implements Model {
     this.#commands.push({ kind: "exit", reason, value });
   }
 }
-
-/** What a process is given for an operation's end. */
-export function operationResult(
-  step: OperationStep,
-  occurrence: number,
-): { readonly ok: boolean; readonly value: Payload } {
-  return { ok: step.ok, value: encodeValue(outcomeValue(step.site, occurrence)) };
-}
-
-export const uncertainResult = { ok: false, value: encodeValue(uncertain) } as const;

@@ -4,12 +4,15 @@
  * outcome belongs to its place in the program, and what a race decides is not looked at.
  */
 import type { TimerClock } from "../../src/journal/types.ts";
+import type { Dice } from "./dice.ts";
 
 /** An operation as a place in a program calls it; each time it gives what it gave before. */
 export interface OperationStep {
   readonly kind: "operation";
   readonly site: number;
-  readonly mode: "at-least-once" | "at-most-once";
+  readonly mode: "at-least-once" | "at-most-once" | "reconciled";
+  /** Whoever it is done to knows its key, and does it once however often it is asked to. */
+  readonly deduplicates: boolean;
   /** How many attempts throw before one does not. None of an at-most-once operation does. */
   readonly failures: number;
   /** Whether it gives a value in the end, or an error. */
@@ -63,6 +66,34 @@ export const seen = {
   sleep: "slept",
   race: (site: number): Seen => `race ${site}`,
 };
+
+/** What the process calls it, as a bundled program does. */
+export function operationName({ mode, unavailable }: OperationStep): string {
+  if (unavailable) return "host.ts#rare";
+  const words = { "at-least-once": "atLeastOnce", "at-most-once": "atMostOnce", reconciled: "reconciled" } as const;
+  return `host.ts#${words[mode]}`;
+}
+
+/** Operations of all kinds. */
+export function drawOperation(dice: Dice, site: number): OperationStep {
+  const mode = dice.weighted({ "at-least-once": 0.5, "at-most-once": 0.3, reconciled: 0.2 });
+  return {
+    kind: "operation",
+    site,
+    mode,
+    deduplicates: dice.chance(0.3),
+    failures: mode !== "at-most-once" && dice.chance(0.3) ? dice.int(1, 3) : 0,
+    ok: dice.chance(0.85),
+    unavailable: false,
+    killer: false,
+  };
+}
+
+/** An outcome as a process remembers it. */
+export function textOf(value: unknown): string {
+  if (!(value instanceof Error)) return String(value);
+  return value.name === "UncertainOperationError" ? uncertain : value.message;
+}
 
 /** What an operation gives, or throws, in the end. */
 export function outcomeValue(site: number, occurrence: number): string {

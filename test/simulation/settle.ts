@@ -29,7 +29,7 @@ export class Settlement {
     if (!callers.isIdle) this.#owe("callers are not done");
     for (const call of callers.overdue) this.#owe(`an answer to ${call}`);
     if (node.machine.busy) this.#owe("a turn is running");
-    for (const { request } of node.runner.pending)
+    for (const { request } of node.host.pending)
       this.#owe(`attempt ${request.token} of operation ${request.number} of ${request.pid} has not ended`);
     for (const account of ledger.accounts) this.#account(account);
   }

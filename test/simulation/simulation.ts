@@ -86,13 +86,14 @@ export class Simulation extends SimulatedRun {
     const ledger = this.#ledger;
     this.#outside = new Outside({
       ...common,
+      count: (kind) => this.#faults.count(kind),
       step: (pid, site) => this.#programs.get(pid)?.operations.get(site),
       row: (process, number) => ledger.operationRow(process, number),
     });
     this.#callers = new Callers({
       ...common,
       ledger,
-      commandLine: new MemoryStore(this.#disk, undefined),
+      commandLine: new MemoryStore(this.#disk, { decide: () => (this.#faults.isFull ? "full" : undefined) }),
       program: machines?.program ?? modelProgram,
       node: () => this.#nodes.current,
     });
@@ -153,11 +154,12 @@ export class Simulation extends SimulatedRun {
 
   #begin(): void {
     this.#nodes.open();
-    const { chaosMs, crashes, closings, jumps, hurryMs, fencings, rots } = this.#faults.profile;
+    const { chaosMs, crashes, closings, jumps, hurryMs, fencings, fillings, rots } = this.#faults.profile;
     for (const program of this.#programs.values()) this.#planProcess(program, chaosMs);
     this.#sometimes(crashes, () => this.#nodes.current?.die("at any time", "death at any time"));
     this.#sometimes(closings, () => this.#nodes.current?.close(this.#plan.pick([0, 5, 1_000])));
     this.#sometimes(rots, () => this.#rot());
+    this.#sometimes(fillings, () => this.#fill());
     this.#sometimes(fencings, () => this.#nodes.current?.usurp());
     this.#sometimes(jumps, () =>
       this.#jump(this.#plan.pick([-1, 1]) * this.#plan.pick([30, 1_000, 60_000, 7_200_000])),
@@ -213,6 +215,11 @@ export class Simulation extends SimulatedRun {
     this.#beyondHelp.add(pid);
     this.#faults.count("turn damaged");
     this.#disk.rot(key, this.#plan.int(1, turns));
+  }
+
+  #fill(): void {
+    this.note("disk full", this.#faults.profile.fullMs);
+    this.#faults.fill(this.#faults.profile.fullMs, (delayMs, fn) => this.timeline.after(delayMs, fn));
   }
 
   #jump(byMs: number): void {

@@ -98,6 +98,42 @@ test("a crash loses the commit that stalls and those behind it, even when the st
   await commitTurn(next, 2);
 });
 
+test("a full disk refuses a write and keeps nothing of it", async () => {
+  const { store } = await withFaults("full");
+  await assert.rejects(commitTurn(store, 1), { code: "STORE_FULL" });
+  assert.equal(await store.lastTurn(1), 0);
+  await commitTurn(store, 1);
+});
+
+test("a late answer is one from its turn, and others overtake it", async () => {
+  const { promise: late, resolve: goOn } = Promise.withResolvers<void>();
+  const { store } = await withFaults({ late });
+  const first = store.lastTurn(1);
+  await commitTurn(store, 1);
+  assert.equal(await settles(first), false);
+  goOn();
+  assert.equal(await first, 0);
+});
+
+test("of what waits when the handle dies, as much is kept as had landed, in order", async () => {
+  const { promise: stall } = Promise.withResolvers<void>();
+  const waited: StoreCall[][] = [];
+  const landed = (waiting: readonly StoreCall[]): number => {
+    waited.push([...waiting]);
+    return 2;
+  };
+  const store = createMemoryStore({ faults: { decide: (call) => (call === "commit" ? stall : undefined), landed } });
+  await store.claim(atMs);
+  await store.putProgram(program, []);
+  void store.commit({ atMs, newProcesses: [process(1)] });
+  void commitTurn(store, 1);
+  void commitTurn(store, 2);
+  const next = store.crash({ decide: () => undefined });
+  await next.claim(atMs);
+  assert.deepEqual(waited, [["commit", "commit", "commit"]]);
+  assert.equal(await next.lastTurn(1), 1);
+});
+
 test("other handles live on when one crashes", async () => {
   const { store } = await withFaults();
   const other = store.open();

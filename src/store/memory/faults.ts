@@ -1,4 +1,5 @@
 /** What goes wrong, and when: decided from outside, so that a run of the simulator can be repeated from its seed. */
+import { PerdureError } from "../../base/errors.ts";
 import type { Store } from "../port.ts";
 
 export type StoreCall = Exclude<keyof Store, "id">;
@@ -10,13 +11,36 @@ export type StoreCall = Exclude<keyof Store, "id">;
  * - `reject-after`: it is rejected although it took effect, as when an acknowledgement is lost.
  * - `crash-before`, `crash-after`: the node dies just before or after it took effect. Neither this call nor any later one of
  *   the handle settles: nobody is there any more to hear of it.
- * - a promise: the call and all after it wait until the promise is fulfilled. If the node dies meanwhile, they never happened.
+ * - `full`: it is rejected as on a full disk, and changed nothing.
+ * - a promise: the call and all after it wait until the promise is fulfilled. If the node dies meanwhile, they never happened,
+ *   but for those that `landed` says did.
+ * - `late`: it takes effect in its turn, but whoever asked hears of it only when the promise is fulfilled. Others go on.
  */
-export type Fault = "reject-before" | "reject-after" | "crash-before" | "crash-after" | Promise<void>;
+export type Fault =
+  | "reject-before"
+  | "reject-after"
+  | "crash-before"
+  | "crash-after"
+  | "full"
+  | Promise<void>
+  | { readonly late: Promise<void> };
+
+export type QueuedFault = Exclude<Fault, { readonly late: unknown }>;
+
+/** It waits behind a stalled one. */
+export interface WaitingCall {
+  readonly call: StoreCall;
+  effect(): unknown;
+}
 
 export interface MemoryFaults {
   /** Asked once for every call, in order. Undefined lets the call through. */
   decide(call: StoreCall): Fault | undefined;
+  /**
+   * Asked when the handle dies with calls that wait: how many of them, from the first, had reached the disk by then, as writes do
+   * that nobody has synced. Default: none.
+   */
+  landed?(waiting: readonly StoreCall[]): number;
   /** Told when a fault or `crash()` has killed the handle. */
   crashed?(): void;
 }
@@ -62,4 +86,13 @@ export function seededFaults(options: SeededFaults): MemoryFaults {
     },
     ...(crashed === undefined ? {} : { crashed }),
   };
+}
+
+/** `fate`: what is known of the write. */
+export function failure(id: string, fate: string): PerdureError {
+  return new PerdureError("STORE_FAILED", `The store ${id} failed, as it was told to. The write ${fate}.`);
+}
+
+export function full(id: string): PerdureError {
+  return new PerdureError("STORE_FULL", `The disk of the store ${id} is full, as it was told to be. Nothing was kept.`);
 }

@@ -30,7 +30,8 @@ import type {
 import { MemoryDisk } from "./disk.ts";
 import type { ProcessRecord } from "./disk.ts";
 import { listEdges, postOnce, pruneEdges, supersededBy } from "./edges.ts";
-import type { Fault, MemoryFaults, StoreCall } from "./faults.ts";
+import { failure, full } from "./faults.ts";
+import type { MemoryFaults, QueuedFault, StoreCall, WaitingCall } from "./faults.ts";
 import { linksOf, listNames, monitorsOf, watchersOf } from "./relations.ts";
 
 export interface MemoryStoreOptions {
@@ -55,6 +56,8 @@ export class MemoryStore implements Store {
   #closed = false;
   /** Settles when the last of the calls that wait for a stalled one has. */
   #tail: Promise<unknown> | undefined;
+  /** Those calls, in order. */
+  readonly #waiting: WaitingCall[] = [];
   #ownWriteCount = 0;
   #foreignWriteCount: number;
 
@@ -416,16 +419,46 @@ export class MemoryStore implements Store {
   }
 
   #die(): void {
+    this.#land();
     this.#dead = true;
     this.#disown();
     this.#faults?.crashed?.();
   }
 
-  /** Every call goes through here. Without faults it takes effect at once; behind a stalled one it waits its turn. */
+  /** What was on its way to the disk may have arrived, in order. Nobody will ever hear of it. */
+  #land(): void {
+    const waiting = this.#waiting.splice(0);
+    if (waiting.length === 0) return;
+    const count = this.#faults?.landed?.(waiting.map(({ call }) => call)) ?? 0;
+    for (const { effect } of waiting.slice(0, count)) {
+      try {
+        effect();
+      } catch {
+        // It was refused.
+      }
+    }
+  }
+
+  /** Every call goes through here. */
   #call<T>(call: StoreCall, effect: () => T): Promise<T> {
     const fault = this.#faults?.decide(call);
+    if (typeof fault !== "object" || !("late" in fault)) return this.#queue(call, fault, effect);
+    return this.#queue(call, undefined, effect).then(async (result) => {
+      await fault.late;
+      return this.#dead ? never : result;
+    });
+  }
+
+  /** Without faults it takes effect at once; behind a stalled one it waits its turn. */
+  #queue<T>(call: StoreCall, fault: QueuedFault | undefined, effect: () => T): Promise<T> {
     if (this.#tail === undefined && !(fault instanceof Promise)) return this.#perform(fault, effect);
-    const result = Promise.all([this.#tail, fault]).then(() => this.#perform(fault, effect));
+    const waiting: WaitingCall = { call, effect };
+    this.#waiting.push(waiting);
+    const result = Promise.all([this.#tail, fault]).then(() => {
+      const index = this.#waiting.indexOf(waiting);
+      if (index !== -1) this.#waiting.splice(index, 1);
+      return this.#perform(fault, effect);
+    });
     const ended: Promise<void> = result.then(noop, noop).then(() => {
       if (this.#tail === ended) this.#tail = undefined;
     });
@@ -433,13 +466,14 @@ export class MemoryStore implements Store {
     return result;
   }
 
-  #perform<T>(fault: Fault | undefined, effect: () => T): Promise<T> {
+  #perform<T>(fault: QueuedFault | undefined, effect: () => T): Promise<T> {
     if (fault === "crash-before" && !this.#dead) this.#die();
     if (this.#dead) return never;
     if (this.#closed) {
       return Promise.reject(new PerdureError("STORE_FAILED", `The store ${this.id} was closed. Open it again.`));
     }
     if (fault === "reject-before") return Promise.reject(failure(this.id, "was not kept"));
+    if (fault === "full") return Promise.reject(full(this.id));
     let result: T;
     try {
       result = effect();
@@ -460,8 +494,4 @@ function refuseDamaged({ key, pid }: ProcessRow, turn: number): never {
   throw new PerdureError("JOURNAL_CORRUPT", `Turn ${turn} of process ${pid} is damaged, as it was told to be.`, {
     details: { pid, process: key, turn },
   });
-}
-
-function failure(id: string, fate: string): PerdureError {
-  return new PerdureError("STORE_FAILED", `The store ${id} failed, as it was told to. The write ${fate}.`);
 }

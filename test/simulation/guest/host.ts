@@ -12,3 +12,11 @@ export async function atLeastOnce(_site: number, _occurrence: number): Promise<s
 export async function atMostOnce(_site: number, _occurrence: number): Promise<string> {
   return absent();
 }
+
+export async function reconciled(_site: number, _occurrence: number): Promise<string> {
+  return absent();
+}
+
+export async function rare(_site: number, _occurrence: number): Promise<string> {
+  return absent();
+}

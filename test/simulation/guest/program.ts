@@ -4,8 +4,8 @@
  * it: nothing may take a detour through the microtask queue while another fiber could go on.
  */
 import { CancelledError, receive, send, sleep, TimeoutError } from "perdure";
-import { atLeastOnce, atMostOnce } from "./host.ts";
-import { seen } from "../program.ts";
+import { atLeastOnce, atMostOnce, rare, reconciled } from "./host.ts";
+import { seen, textOf } from "../program.ts";
 import type { OperationStep, Seen, Step } from "../program.ts";
 import type { ExitValue, Message } from "../process.ts";
 
@@ -15,6 +15,8 @@ export interface Plan {
   readonly main: number;
   readonly cleanup: number;
 }
+
+const functions = { "at-least-once": atLeastOnce, "at-most-once": atMostOnce, reconciled };
 
 /** Suspended at what it waits for; gives what it has seen in the end. */
 type Fiber = Generator<Promise<unknown>, Seen[], unknown>;
@@ -117,10 +119,10 @@ class Walk {
 
   // -- operations -----------------------------------------------------------------------------------------------
 
-  #call({ site, mode }: OperationStep): { readonly occurrence: number; readonly result: Promise<string> } {
+  #call({ site, mode, unavailable }: OperationStep): { readonly occurrence: number; readonly result: Promise<string> } {
     const occurrence = (this.#occurrences.get(site) ?? 0) + 1;
     this.#occurrences.set(site, occurrence);
-    const call = mode === "at-most-once" ? atMostOnce : atLeastOnce;
+    const call = unavailable ? rare : functions[mode];
     return { occurrence, result: call(site, occurrence) };
   }
 
@@ -130,7 +132,7 @@ class Walk {
       return seen.operation(step.site, occurrence, true, String(yield result));
     } catch (error) {
       if (error instanceof CancelledError) throw error;
-      return seen.operation(step.site, occurrence, false, String(error));
+      return seen.operation(step.site, occurrence, false, textOf(error));
     }
   }
 

@@ -4,6 +4,7 @@ import type { Payload } from "../../../src/base/value.ts";
 import type { Command, Pid, SpawnOptions } from "../../../src/journal/types.ts";
 import { learn, nextNumber, pick, unit } from "./heap.ts";
 import type { Heap } from "./heap.ts";
+import { operationName } from "../program.ts";
 import { actKinds, groups, ids, names } from "./program.ts";
 import type { ActKind, Temper } from "./program.ts";
 
@@ -129,8 +130,9 @@ function signal({ heap, emit }: Hand): void {
 function call({ heap, temper, emit }: Hand): void {
   const step = pick(heap, [...temper.operations.values()]);
   const number = nextNumber(heap);
-  heap.operations[number] = { name: step.mode, site: step.site, pid: "" };
-  emit({ kind: "operation", number, name: step.mode, args: encodeValue([step.site, number]), options: "" });
+  const name = operationName(step);
+  heap.operations[number] = { name, site: step.site, pid: "" };
+  emit({ kind: "operation", number, name, args: encodeValue([step.site, number]), options: "" });
 }
 
 /** Gives up one of the operations that are not the kernel's. */

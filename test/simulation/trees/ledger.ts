@@ -9,6 +9,7 @@ import type { TurnRequest } from "../../../src/machine/port.ts";
 import type { CommitBatch, InboxRow, OperationRow, ProcessKey, ProcessRow } from "../../../src/store/port.ts";
 import { asideOf, culpritOf } from "../../../src/kernel/ties.ts";
 import type { DiskWatcher, WatchedDisk } from "../ledger.ts";
+import { textOf } from "../program.ts";
 import type { Stamp } from "./acts.ts";
 import { answer } from "./answers.ts";
 import type { CheckAnswer, Told } from "./answers.ts";
@@ -325,7 +326,7 @@ export class TreeLedger implements DiskWatcher {
     if (input.kind !== "result") return;
     const { operation, ok, value } = input;
     this.#complainOf(answers.get(operation)?.(input));
-    if (isHost && !this.#ports.gave(pid, operation, ok, String(decodeValue(value))))
+    if (isHost && !this.#ports.gave(pid, operation, ok, textOf(decodeValue(value))))
       this.complain(`${pid} consumed a result of operation ${operation} that it never gave: ${value.text}`);
   }
 

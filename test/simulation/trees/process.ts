@@ -4,7 +4,7 @@ import type { Payload } from "../../../src/base/value.ts";
 import { messageNumber } from "../../../src/journal/types.ts";
 import type { Command, Input, Pid } from "../../../src/journal/types.ts";
 import type { Model } from "../cores.ts";
-import { outcomeValue, uncertain } from "../program.ts";
+import { outcomeValue, textOf, uncertain } from "../program.ts";
 import { actSome, ask, decide, exit, goOn, setTimer } from "./acts.ts";
 import type { Hand, Stamp, TreeArgs } from "./acts.ts";
 import { learn, newHeap, numbersOf, seedOf, unit } from "./heap.ts";
@@ -182,7 +182,8 @@ export class TreeProcess implements Model {
   }
 
   #checkOutcome(number: number, site: number, given: unknown): void {
-    const isOwn = given === outcomeValue(site, number) || given === uncertain;
+    const text = textOf(given);
+    const isOwn = text === outcomeValue(site, number) || text === uncertain;
     // It was given up in a life that is forgotten.
     const isLost = this.heap.life > 1 && given instanceof Error;
     if (!isOwn && !isLost) this.#complain(`operation ${number} at ${site} gave ${String(given)}`);

@@ -3,6 +3,7 @@
  * So what it does is a pure function of what it was given, and each run leans to some kinds of thing.
  */
 import type { Dice } from "../dice.ts";
+import { drawOperation } from "../program.ts";
 import type { OperationStep } from "../program.ts";
 
 export const actKinds = [
@@ -95,18 +96,7 @@ export function drawTemper(dice: Dice): Temper {
 
 function drawOperations(dice: Dice): Map<number, OperationStep> {
   const operations = new Map<number, OperationStep>();
-  for (let site = 1; site <= 5; site++) {
-    const mode = dice.chance(0.4) ? "at-most-once" : "at-least-once";
-    operations.set(site, {
-      kind: "operation",
-      site,
-      mode,
-      failures: mode === "at-least-once" && dice.chance(0.3) ? dice.int(1, 3) : 0,
-      ok: dice.chance(0.85),
-      unavailable: false,
-      killer: false,
-    });
-  }
+  for (let site = 1; site <= 5; site++) operations.set(site, drawOperation(dice, site));
   return operations;
 }
 

@@ -24,7 +24,7 @@ export class TreeSettlement {
     this.#world = world;
     if (!world.callers.isIdle) this.#owe("callers are not done");
     if (node.machine.busy) this.#owe("a turn is running");
-    for (const { request } of node.runner.pending)
+    for (const { request } of node.host.pending)
       this.#owe(`operation ${request.number} of ${request.pid} has not ended`);
     for (const account of world.ledger.accounts) if (account.member.alive) this.#account(account);
   }

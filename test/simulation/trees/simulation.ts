@@ -61,10 +61,11 @@ export class TreeSimulation extends SimulatedRun {
     this.#ledger = ledger;
     this.#outside = new Outside({
       ...common,
+      count: (kind) => this.#faults.count(kind),
       step: (_, site) => this.#temper.operations.get(site),
       row: (process, number) => ledger.operationRow(process, number),
     });
-    const commandLine = new MemoryStore(this.#disk, undefined);
+    const commandLine = new MemoryStore(this.#disk, { decide: () => (this.#faults.isFull ? "full" : undefined) });
     this.#callers = new TreeCallers({ ...common, ledger, commandLine, node: () => this.#nodes.current });
     const world = {
       ...common,
@@ -107,7 +108,7 @@ export class TreeSimulation extends SimulatedRun {
     });
     this.#nodes.open();
     const plan = this.#plan;
-    const { chaosMs, crashes, closings, jumps, fencings } = this.#faults.profile;
+    const { chaosMs, crashes, closings, jumps, fencings, fillings } = this.#faults.profile;
     for (let root = plan.int(1, 3); root > 0; root--) this.#callers.start(`r${root}`, this.#temper.fuel);
     for (let i = plan.int(0, 20); i > 0; i--) this.#someone(chaosMs, (pid) => this.#callers.send(pid));
     for (let i = plan.int(0, 2); i > 0; i--) this.#someone(chaosMs, (pid) => this.#callers.kill(pid));
@@ -119,6 +120,7 @@ export class TreeSimulation extends SimulatedRun {
     };
     sometimes(crashes, () => this.#nodes.current?.die("at any time", "death at any time"));
     sometimes(closings, () => this.#nodes.current?.close(plan.pick([0, 5, 1_000])));
+    sometimes(fillings, () => this.#fill());
     sometimes(fencings, () => this.#nodes.current?.usurp());
     sometimes(jumps, () => this.#jump(plan.pick([-1, 1]) * plan.pick([30, 1_000, 60_000, 7_200_000])));
     this.timeline.after(chaosMs, () => this.#calm());
@@ -130,6 +132,11 @@ export class TreeSimulation extends SimulatedRun {
       const alive = [...this.#ledger.accounts].filter(({ member }) => member.alive);
       if (alive.length > 0) fn(this.#plan.pick(alive).pid);
     });
+  }
+
+  #fill(): void {
+    this.note("disk full", this.#faults.profile.fullMs);
+    this.#faults.fill(this.#faults.profile.fullMs, (delayMs, fn) => this.timeline.after(delayMs, fn));
   }
 
   #jump(byMs: number): void {
