@@ -75,6 +75,22 @@ class World {
     this.#attempts.recover(live, pending, this.#incarnation > 1);
   }
 
+  /** Another node, which finds these operations after a crash. Resolves with the numbers of those it dispatched, in order. */
+  async takeUp(rows: readonly Partial<OperationRow>[]): Promise<number[]> {
+    this.reopen();
+    await this.commit();
+    const live = newLive(process(1));
+    for (const [index, row] of rows.entries()) {
+      const number = index + 1;
+      const pending = { row: operation(1, number, row), token: undefined, settled: false };
+      live.operations.set(number, pending);
+      this.#attempts.recover(live, pending, true);
+    }
+    this.requests.length = 0;
+    await this.commit();
+    return this.requests.map((request) => request.number);
+  }
+
   async commit(): Promise<void> {
     const stage = this.#stage;
     this.#stage = new Stage();
@@ -168,6 +184,17 @@ test("node deaths while it rests, or queues after it has, do not count; those wh
     await world.commit();
   }
   assert.equal(world.row.state, "quarantined");
+});
+
+test("a node takes up what it finds in the order it is given, whether or not a death has to be put on record first", async () => {
+  const world = new World();
+  const numbers = await world.takeUp([
+    { deaths: 0 },
+    { deaths: 1 },
+    { deaths: 0 },
+    { deaths: 1, startedAtMs: startMs },
+  ]);
+  assert.deepEqual(numbers, [1, 2, 3, 4]);
 });
 
 test("a clock that was set back makes a rest no longer than it was meant to be", async () => {

@@ -75,7 +75,9 @@ export class Attempts {
     const { row } = operation;
     const waits = row.notBeforeMs > this.#ports.clock.nowMs();
     const mayHaveRun = afterCrash && !waits && (row.deaths === 0 || isBegun(row));
-    if (row.state === "quarantined" || !mayHaveRun) return this.begin(live, operation);
+    if (row.state === "quarantined") return;
+    // Not at once: those whose deaths are put on record first would lose their places to it.
+    if (!mayHaveRun) return void this.#ports.committer.stage.effects.push(() => this.begin(live, operation));
     const deaths = row.deaths + 1;
     if (deaths >= quarantineDeaths) return this.#quarantine(live, operation, deaths);
     operation.row = { ...row, deaths };

@@ -339,7 +339,8 @@ export class Kernel {
     const { operations, withInbox, damaged } = await this.#store.recover();
     for (const key of [...damaged.map(({ process }) => process), ...withInbox]) await this.#registry.activateKey(key);
     // Processes run already and may have begun operations of their own: only those found here are to be recovered.
-    for (const { process, number } of operations) {
+    // Who asked first is served first, as before.
+    for (const { process, number } of operations.toSorted((a, b) => a.createdAtMs - b.createdAtMs)) {
       const live = await this.#registry.activateKey(process);
       const operation = live?.operations.get(number);
       if (live === undefined || operation === undefined || operation.settled) continue;

@@ -44,6 +44,10 @@ test("defaults: at-least-once, 5 attempts, no timeout, no limit, no second name"
     timeoutMs: undefined,
     reconcile: undefined,
     concurrency: Infinity,
+    rate: undefined,
+    key: undefined,
+    concurrencyPerKey: Infinity,
+    ratePerKey: undefined,
   });
   assert.deepEqual(retry, {
     maxAttempts: 5,
@@ -71,6 +75,19 @@ test("an operation with reconcile is at-most-once and retried all the same", () 
   }
   const retry = { maxAttempts: 3 };
   assert.equal(settingsOf(operation({ timeout: "1s", reconcile, retry }, work) as HostFunction).retry.maxAttempts, 3);
+});
+
+test("with a key, one attempt for each key at a time is the default", () => {
+  const key = (): string => "k";
+  assert.equal(settingsOf(operation({ key }, work) as HostFunction).concurrencyPerKey, 1);
+  assert.equal(settingsOf(operation({ key, concurrencyPerKey: 3 }, work) as HostFunction).concurrencyPerKey, 3);
+});
+
+test("key gets the function's arguments and gives a string: the types say so", () => {
+  const pay = async (card: string, cents: number): Promise<string> => `${card}${cents}`;
+  operation({ key: (card, cents) => card + cents.toFixed() }, pay);
+  // @ts-expect-error A number is no key.
+  operation({ key: (_card, cents) => cents }, pay);
 });
 
 test("reconcile takes the key and the function's arguments, and gives its result: the types say so", () => {
@@ -109,6 +126,24 @@ const bad: [string, unknown, RegExp][] = [
     /mode is "at-least-once"; it must be "at-most-once" or left out with `reconcile`/,
   ],
   ["a concurrency of zero", { concurrency: 0 }, /concurrency is 0/],
+  ["a key that is no function", { key: "customer" }, /key is "customer"; it must be a function/],
+  [
+    "a limit for each key without a key",
+    { concurrencyPerKey: 2 },
+    /concurrencyPerKey is 2; it must be left out without `key`/,
+  ],
+  [
+    "a rate for each key without a key",
+    { ratePerKey: { limit: 1, per: 1 } },
+    /ratePerKey is an object; it must be left out/,
+  ],
+  ["a concurrency of none for each key", { key: String, concurrencyPerKey: 0 }, /concurrencyPerKey is 0/],
+  ["a rate of nothing", { rate: { limit: 0, per: "1s" } }, /rate\.limit is 0/],
+  [
+    "a rate for each key that is misspelt",
+    { key: String, ratePerKey: { limits: 1 } },
+    /ratePerKey has no option "limits"/,
+  ],
   ["a broken concurrency", { concurrency: 1.5 }, /concurrency is 1\.5/],
   ["an empty name", { name: "" }, /name is ""/],
   ["a name of two lines", { name: "a\nb" }, /one line of text/],

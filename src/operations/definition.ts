@@ -2,6 +2,8 @@
 import { durationMs } from "../base/duration.ts";
 import type { Duration } from "../base/duration.ts";
 import { checkOptions, invalidOption } from "./options.ts";
+import { readRate } from "./rate.ts";
+import type { Rate, RateOptions } from "./rate.ts";
 import { retryPolicy } from "./retry.ts";
 import type { RetryOptions, RetryPolicy } from "./retry.ts";
 
@@ -54,6 +56,21 @@ export interface OperationOptions<Args extends readonly unknown[] = any[], Resul
   readonly reconcile?: (key: string, ...args: Args) => Promise<Reconciled<Result>>;
   /** How many attempts of this operation may run at once on this node; others wait their turn. Default: only the node's limit. */
   readonly concurrency?: number;
+  /**
+   * How many attempts of this operation may start in a time on this node. In any stretch of time there are at most `burst`
+   * starts and `limit` more for each `per` of it, and one more if the node was restarted within. Default: no limit.
+   */
+  readonly rate?: RateOptions;
+  /**
+   * Whom a call is for: a customer, a host. Calls with one key form a row, first in, first out, and the rows take turns.
+   * Called for each attempt, outside of it, with the arguments; it must give the same for the same. Default: each calling
+   * process is a row, without limits.
+   */
+  readonly key?: (...args: Args) => string;
+  /** Like `concurrency`, for each key. Default: 1 with `key`. */
+  readonly concurrencyPerKey?: number;
+  /** Like `rate`, for each key. Default: no limit. */
+  readonly ratePerKey?: RateOptions;
 }
 
 /** The options with every default filled in. */
@@ -65,6 +82,10 @@ export interface OperationSettings {
   /** Then the mode is "at-most-once", and there is a timeout. */
   readonly reconcile: HostFunction | undefined;
   readonly concurrency: number;
+  readonly rate: Rate | undefined;
+  readonly key: HostFunction | undefined;
+  readonly concurrencyPerKey: number;
+  readonly ratePerKey: Rate | undefined;
 }
 
 /** A function the runner calls: an export of a host module, or a built-in one. */
@@ -73,7 +94,18 @@ export type HostFunction = (...args: unknown[]) => unknown;
 // Registered, so that a second copy of this package in the same process finds the settings too.
 const settingsKey = Symbol.for("perdure.operation-settings");
 
-const optionKeys = ["name", "mode", "retry", "timeout", "reconcile", "concurrency"];
+const optionKeys = [
+  "name",
+  "mode",
+  "retry",
+  "timeout",
+  "reconcile",
+  "concurrency",
+  "rate",
+  "key",
+  "concurrencyPerKey",
+  "ratePerKey",
+];
 
 /**
  * Makes `fn` an operation with these options. The result has `fn`'s type; called directly in Node, in a unit test say, it
@@ -102,7 +134,7 @@ export function operation<F extends (...args: never[]) => Promise<unknown>>(
 /** Validates and fills in the defaults. */
 export function operationSettings(options: OperationOptions): OperationSettings {
   checkOptions("The first argument of operation()", options, optionKeys);
-  const { name, retry, timeout, concurrency = Infinity } = options;
+  const { name, retry, timeout } = options;
   const reconcile = options.reconcile as HostFunction | undefined;
   const mode = options.mode ?? (reconcile === undefined ? "at-least-once" : "at-most-once");
   if (name !== undefined) checkName(name);
@@ -117,10 +149,37 @@ export function operationSettings(options: OperationOptions): OperationSettings 
   }
   const timeoutMs = timeout === undefined ? undefined : durationMs(timeout);
   if (timeoutMs === 0) throw invalidOption("timeout", timeout, "longer than zero, or left out for no limit");
-  if (concurrency !== Infinity && !(Number.isInteger(concurrency) && concurrency >= 1)) {
-    throw invalidOption("concurrency", concurrency, "a whole number from 1");
+  return { name, mode, retry: retryPolicy(runsOnce ? false : retry), timeoutMs, reconcile, ...readLimits(options) };
+}
+
+type LimitSettings = Pick<OperationSettings, "concurrency" | "rate" | "key" | "concurrencyPerKey" | "ratePerKey">;
+
+function readLimits(options: OperationOptions): LimitSettings {
+  const { concurrency = Infinity, rate, ratePerKey } = options;
+  const key = options.key as HostFunction | undefined;
+  const concurrencyPerKey = options.concurrencyPerKey ?? (key === undefined ? Infinity : 1);
+  checkConcurrency("concurrency", concurrency);
+  checkConcurrency("concurrencyPerKey", concurrencyPerKey);
+  if (key !== undefined && typeof key !== "function") {
+    throw invalidOption("key", key, "a function of the arguments that returns a string");
   }
-  return { name, mode, retry: retryPolicy(runsOnce ? false : retry), timeoutMs, reconcile, concurrency };
+  for (const name of ["concurrencyPerKey", "ratePerKey"] as const) {
+    if (key === undefined && options[name] !== undefined) {
+      throw invalidOption(name, options[name], "left out without `key`, which says whom a call is for");
+    }
+  }
+  return {
+    concurrency,
+    rate: rate === undefined ? undefined : readRate("rate", rate),
+    key,
+    concurrencyPerKey,
+    ratePerKey: ratePerKey === undefined ? undefined : readRate("ratePerKey", ratePerKey),
+  };
+}
+
+function checkConcurrency(name: string, value: number): void {
+  if (value === Infinity || (Number.isInteger(value) && value >= 1)) return;
+  throw invalidOption(name, value, "a whole number from 1, or Infinity");
 }
 
 function checkReconcile({ reconcile, timeout }: OperationOptions, mode: OperationMode): void {

@@ -9,10 +9,16 @@ import type { Runner, RunnerOptions } from "./runner.ts";
 
 export class FakeClock implements Clock {
   #nowMs = 0;
+  #setByMs = 0;
   readonly #timers = new Set<{ readonly dueMs: number; readonly fn: () => void }>();
 
   nowMs(): number {
-    return this.#nowMs;
+    return this.#nowMs + this.#setByMs;
+  }
+
+  /** Somebody sets it; no time passes. */
+  set(byMs: number): void {
+    this.#setByMs += byMs;
   }
 
   get pending(): number {

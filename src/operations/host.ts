@@ -14,6 +14,7 @@ export {
   retryAfter,
   UncertainOperationError,
 } from "./errors.ts";
+export type { RateOptions } from "./rate.ts";
 export type { RetryOptions } from "./retry.ts";
 export type { Duration } from "../base/duration.ts";
 export { PerdureError } from "../base/errors.ts";

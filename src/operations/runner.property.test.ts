@@ -162,7 +162,7 @@ test("under any order of arrivals, ends, aborts and timeouts: limits hold, opera
       operation: fc.nat(kinds.length - 1),
       pick: fc.nat(1000),
     }),
-    { maxLength: 60 },
+    { maxLength: 60, size: "max" },
   );
   await fc.assert(
     fc.asyncProperty(fc.integer({ min: 1, max: 5 }), steps, async (nodeLimit, list) => {

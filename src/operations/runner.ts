@@ -16,7 +16,7 @@ import { builtIns } from "./builtins.ts";
 import type { BuiltIns, Target } from "./builtins.ts";
 import { AttemptScope, runInScope } from "./context.ts";
 import type { HostFunction, OperationSettings } from "./definition.ts";
-import { OperationAbortedError, OperationTimeoutError } from "./errors.ts";
+import { describeError, OperationAbortedError, OperationTimeoutError } from "./errors.ts";
 import type { FetchPolicy } from "./fetch-policy.ts";
 import { invalidOption } from "./options.ts";
 import { FairQueue } from "./queue.ts";
@@ -96,7 +96,7 @@ class HostRunner implements Runner {
     this.#builtIns = builtIns(fetchPolicy);
     this.#targets = new Targets(options.resolve, this.#builtIns);
     this.#turns = new LoopTurns(report, () => this.#pump());
-    this.#queue = new FairQueue(concurrency);
+    this.#queue = new FairQueue(concurrency, options.clock, () => this.#pump());
   }
 
   start(requests: readonly OperationRequest[]): void {
@@ -148,6 +148,7 @@ class HostRunner implements Runner {
     const finish = (): void => {
       cancelTimeout();
       this.#builtIns.close();
+      this.#queue.close();
       this.#turns.flush();
       resolve();
     };
@@ -176,15 +177,29 @@ class HostRunner implements Runner {
       if (request.doubt === "fresh") return this.#finish(job, { token: job.token, kind: "rest", doubtMs: timeoutMs });
       job.asks = true;
     }
-    let lane = this.#lanes.get(target.fn);
-    if (lane === undefined) {
-      lane = this.#queue.lane(target.settings.concurrency);
-      this.#lanes.set(target.fn, lane);
+    let row: string;
+    try {
+      row = rowOf(request, target.settings);
+    } catch (error) {
+      // It is not even known whom to ask for.
+      const report = job.asks ? uncertain(request, repeatableArgs(request), error) : failed(request, error);
+      return this.#finish(job, report);
     }
     job.target = target;
     job.state = "queued";
-    job.ticket = this.#queue.push(lane, job);
+    job.ticket = this.#queue.push(this.#laneOf(target), row, job);
     this.#pump();
+  }
+
+  #laneOf({ fn, settings }: Target): Lane<Job> {
+    let lane = this.#lanes.get(fn);
+    if (lane === undefined) {
+      const { concurrency, rate, key, concurrencyPerKey, ratePerKey } = settings;
+      const perRow = key === undefined ? undefined : { concurrency: concurrencyPerKey, rate: ratePerKey };
+      lane = this.#queue.lane({ concurrency, rate, perRow });
+      this.#lanes.set(fn, lane);
+    }
+    return lane;
   }
 
   /** Hands out slots. What ends while it runs must not recurse into it: a thousand synchronous functions would be as many frames. */
@@ -338,6 +353,25 @@ function decodeArgs(request: OperationRequest): unknown[] {
     "VALUE_CORRUPT",
     `The arguments of operation ${JSON.stringify(request.name)} are ${typeof args}, not a list.`,
   );
+}
+
+/** In which row of its lane an attempt waits: that of its key, or of its process. Throws OPERATION_FAILED. */
+function rowOf(request: OperationRequest, { key }: OperationSettings): string {
+  if (key === undefined) return request.pid;
+  const args = decodeArgs(request);
+  let row: unknown;
+  try {
+    row = key(...args);
+  } catch (error) {
+    throw brokenKey(request, `threw ${describeError(error)}`, error);
+  }
+  if (typeof row === "string") return row;
+  throw brokenKey(request, `returned ${row instanceof Promise ? "a promise" : `a value of type ${typeof row}`}`);
+}
+
+function brokenKey({ name }: OperationRequest, what: string, cause?: unknown): PerdureError {
+  const message = `key of operation ${JSON.stringify(name)} must return a string for every call, and ${what}. Mend that function.`;
+  return new PerdureError("OPERATION_FAILED", message, { cause, details: { operation: name } });
 }
 
 /** For an error that repeats them: one more failure must not hide it. */

@@ -94,6 +94,41 @@ test("an operation's own limit and the node's limit bound how many attempts run 
   assert.equal(await (await narrow.start("crowd", [6])).result(), 2);
 });
 
+test("calls with one key run one at a time, over all processes, and those of another key beside them", async () => {
+  const { engine } = await common();
+  const anna = [await engine.start("customer", ["anna", 6]), await engine.start("customer", ["anna", 6])];
+  const bert = await engine.start("customer", ["bert", 6]);
+  const seen = (await Promise.all([...anna, bert].map((handle) => handle.result()))).flat() as {
+    here: number;
+    all: number;
+  }[];
+  assert.equal(seen.length, 18);
+  assert.deepEqual([...new Set(seen.map(({ here }) => here))], [1]);
+  assert.equal(Math.max(...seen.map(({ all }) => all)), 2);
+});
+
+test("a node that is restarted takes up what waits in the order of the calls, not of the processes", async (t) => {
+  const options = { store: storeFile(t), operationConcurrency: 1 };
+  const { engine } = await open(t, options);
+  const calls = async (pid: string): Promise<boolean> => (await engine.get(pid).status()).operations.length === 1;
+  await engine.start("visitor", ["first", true], { id: "first" });
+  await engine.start("visitor", ["second", false], { id: "second" });
+  await eventually("the second one's call", () => calls("second"));
+  await engine.get("first").send("go");
+  await eventually("the first one's call", () => calls("first"));
+  await engine.close();
+  const from = shared().attempts.length;
+  shared().notes.set("the turnstile is open", true);
+  const { engine: next } = await open(t, options);
+  assert.deepEqual([await next.get("first").result(), await next.get("second").result()], ["first", "second"]);
+  assert.deepEqual(
+    shared()
+      .attempts.slice(from)
+      .map(({ name }) => name),
+    ["turnstile second", "turnstile first"],
+  );
+});
+
 /** A program in a folder of its own, whose host functions may come and go. */
 function project(t: { after(fn: () => void): void }) {
   const folder = mkdtempSync(join(tmpdir(), "perdure-project-"));
