@@ -5,7 +5,7 @@ import { issueOperation } from "./runtime.ts";
 /** Asks the kernel of this process's node. The answer is an input of a later turn, and comes at once. */
 export async function askKernel(name: string, options: object, args: readonly unknown[] = []): Promise<unknown> {
   try {
-    return await issueOperation(`perdure:${name}`, args, JSON.stringify(options)).promise;
+    return await issueOperation(`perdure:${name}`, args, JSON.stringify(options), true).promise;
   } catch (error) {
     throw revived(error);
   }

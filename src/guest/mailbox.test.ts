@@ -15,7 +15,7 @@ import {
 
 const app = await program({
   "app.ts": `
-import { CancelledError, receive, self, signal, sleep, TimeoutError } from "perdure";
+import { CancelledError, receive, self, Server, signal, sleep, TimeoutError } from "perdure";
 import { ask } from "./host.ts";
 
 const isNumber = (body: unknown): body is number => typeof body === "number";
@@ -55,6 +55,8 @@ export async function cancels() {
   seen.push(await receive());
   return seen;
 }
+export class Log extends Server { note(_line: string) {} }
+export async function casts() { Log.at("today").cast.note("begun"); try { await sleep("1h"); } finally { await ask("release"); } }
 export async function stops() { await sleep("1h"); }
 export async function cleans() { try { await receive(); } finally { await ask("release"); console.log("released"); } }
 export async function ignores() { for (;;) { try { await receive(); } catch { console.log("ignored"); } } }
@@ -167,6 +169,20 @@ describe("cancel", () => {
     await subject.turn(timer(3), message("bye"));
     const waits = [cancelled, cancelled, cancelled, cancelled, cancelled];
     assert.deepEqual(subject.exit?.value, ["signal", true, "enough", ...waits, "cleaned", "bye"]);
+  });
+
+  test("does not cut short what the kernel answers at once: a cast that looks for its server is sent", async () => {
+    const subject = await started("casts");
+    const commands = [
+      ...(await subject.turn(cancel("enough"))),
+      ...(await subject.turn(resolved(1, { pid: "log", created: true }))),
+    ];
+    assert.deepEqual(
+      commands.map(({ kind }) => kind),
+      ["clear-timer", "operation", "send"],
+    );
+    await subject.turn(resolved(2, undefined));
+    assert.equal(subject.exit?.reason, "cancelled");
   });
 
   test("that nobody catches ends the process as cancelled, with the reason", async () => {

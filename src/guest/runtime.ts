@@ -77,12 +77,14 @@ export interface IssuedOperation {
 
 class PendingOperation implements IssuedOperation {
   readonly number: number;
+  readonly isBrief: boolean;
   readonly promise: Promise<unknown>;
   resolve!: (value: unknown) => void;
   reject!: (error: unknown) => void;
 
-  constructor(number: number) {
+  constructor(number: number, isBrief: boolean) {
     this.number = number;
+    this.isBrief = isBrief;
     this.promise = new Promise((resolve, reject) => {
       this.resolve = resolve;
       this.reject = reject;
@@ -173,11 +175,11 @@ function wholeBuffers(chunks: readonly Uint8Array[]): ArrayBuffer[] {
 
 /**
  * Starts an operation on the host. `options` is for built-in operations only (names beginning with `perdure:`) and is part
- * of what replay compares. Throws VALUE_NOT_CLONEABLE or VALUE_TOO_LARGE at once if an argument cannot cross.
+ * of what replay compares. `isBrief`: the kernel answers it at once, so that no cancel cuts it short. Throws VALUE_NOT_CLONEABLE or VALUE_TOO_LARGE at once if an argument cannot cross.
  */
-export function issueOperation(name: string, args: readonly unknown[], options = ""): IssuedOperation {
+export function issueOperation(name: string, args: readonly unknown[], options = "", isBrief = false): IssuedOperation {
   const payload = encodeValue(args);
-  const operation = new PendingOperation(operationNumbers.last + 1);
+  const operation = new PendingOperation(operationNumbers.last + 1, isBrief);
   // Name and options share one string, so that every command has the same shape; names contain no line breaks.
   issue(
     emitKind.operation,
@@ -192,9 +194,9 @@ export function issueOperation(name: string, args: readonly unknown[], options =
   return operation;
 }
 
-/** Rejects all that are pending now; those that cleanup code starts afterwards are left alone. */
+/** Rejects all that may take long and are pending now; those that cleanup code starts afterwards are left alone. */
 export function abortOperations(reason: () => unknown): void {
-  for (const operation of [...operations.values()]) operation.abort(reason());
+  for (const operation of [...operations.values()]) if (!operation.isBrief) operation.abort(reason());
 }
 
 export function settleOperation(number: number, ok: boolean, value: Payload): void {
