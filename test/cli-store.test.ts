@@ -119,6 +119,36 @@ turn 2
     });
   });
 
+  test("a message with a key is sent once, and another one under it is a conflict", async (t) => {
+    const shop = await stoppedShop(t);
+    const first = await shop.run("send", "order-7", "yes", "--key", "mail 1");
+    assert.match(first.stderr, /^Message sent to order-7\. /);
+    const second = await shop.run("send", "order-7", "yes", "--key", "mail 1");
+    assert.deepEqual(
+      [second.code, second.stderr],
+      [0, 'order-7 was sent this before, under the key "mail 1": nothing was done.\n'],
+    );
+    const other = await shop.run("send", "order-7", "no", "--key", "mail 1");
+    assert.notEqual(other.code, 0);
+    assert.match(
+      other.stderr,
+      /KEY_CONFLICT[^]*"mail 1" was used before with order-7, for the message 'yes' at .*, and now for the message 'no'/,
+    );
+    assert.match(
+      (await shop.run("show", "order-7")).stdout,
+      /\nInbox\n {2}message under the key "mail 1", .* 'yes'\n$/m,
+    );
+    await shop.run("resume");
+    assert.deepEqual(await shop.json("send", "order-7", "yes", "--key", "mail 1"), {
+      pid: "order-7",
+      posted: "message",
+      nodeRunning: false,
+      key: "mail 1",
+      isNew: false,
+    });
+    assert.match((await shop.run("history", "order-7")).stdout, /← message under the key "mail 1" {2}'yes'\n/);
+  });
+
   test("messages wait in the inbox, and resume takes them", async (t) => {
     const shop = await stoppedShop(t);
     const sent = await shop.run("send", "order-7", "yes");

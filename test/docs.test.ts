@@ -11,7 +11,14 @@ import { promisify } from "node:util";
 
 const run = promisify(execFile);
 const root = fileURLToPath(new URL("..", import.meta.url));
-const documents = ["README.md", "docs/fetch.md", "docs/operations.md", "docs/supervision.md", "docs/sagas.md"];
+const documents = [
+  "README.md",
+  "docs/fetch.md",
+  "docs/operations.md",
+  "docs/supervision.md",
+  "docs/idempotency.md",
+  "docs/sagas.md",
+];
 
 interface Example {
   readonly file: string;
@@ -177,5 +184,19 @@ describe("the documentation's examples", () => {
       onLog: () => undefined,
     });
     assert.equal(await (await engine.start("default", [])).result(), 103);
+  });
+
+  test("docs/idempotency.md: a payment that is delivered three times is booked once", async () => {
+    const { Engine } = await import("perdure/engine");
+    const target = path.join(folder, "idempotency");
+    const { book } = (await import(path.join(target, "payments.ts"))) as {
+      book(engine: unknown, payment: object): Promise<number>;
+    };
+    await using engine = await Engine.open({ store: "memory:", program: path.join(target, "account.ts") });
+    const payment = { id: "payment-17", account: "ann", cents: 100 };
+    const answers = await Promise.all([book(engine, payment), book(engine, payment)]);
+    assert.equal(await book(engine, { ...payment, id: "payment-18", cents: 1 }), 101);
+    answers.push(await book(engine, payment));
+    assert.deepEqual(answers, [100, 100, 100]);
   });
 });

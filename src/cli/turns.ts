@@ -1,7 +1,8 @@
 /** Turns as people and tools read them: inputs with their values decoded, commands by what they are for. */
 import type { TurnView } from "../engine/views.ts";
+import { readEdgeAddress } from "../base/edge-key.ts";
 import { placeOfMessage } from "../journal/types.ts";
-import type { CommandDigest, DroppedOperation, Input } from "../journal/types.ts";
+import type { CommandDigest, DroppedOperation, Input, Pid } from "../journal/types.ts";
 import { decodeValue } from "../base/value.ts";
 import type { Payload } from "../base/value.ts";
 import { headOf } from "./guest-error.ts";
@@ -16,12 +17,19 @@ export interface InputText {
   readonly value: string;
 }
 
+/** Of a message, what follows on that word. */
+function senderText(from: Pid): string {
+  const asked = readEdgeAddress(from);
+  if (asked !== undefined) return ` under the key ${JSON.stringify(asked.key)}`;
+  return from === "" ? "" : ` from ${from}`;
+}
+
 export function describeInput(input: Input, operationNames: ReadonlyMap<number, string>): InputText {
   switch (input.kind) {
     case "start":
       return { what: `start ${input.entry || "default"}`, value: argumentsText(input.args) };
     case "message":
-      return { what: input.from === "" ? "message" : `message from ${input.from}`, value: payloadText(input.body) };
+      return { what: `message${senderText(input.from)}`, value: payloadText(input.body) };
     case "result": {
       const name = operationNames.get(input.operation);
       return {

@@ -1,7 +1,9 @@
 /** `perdure dead-letters`: messages that made their processes fail and were set aside. */
 import type { Command } from "commander";
+import { readEdgeAddress } from "../../base/edge-key.ts";
 import { PerdureError } from "../../base/errors.ts";
 import { findDeadLetter, noLetter, readDeadLetters } from "../../engine/dead-letters.ts";
+import type { Pid } from "../../journal/types.ts";
 import { commandLine } from "../arguments.ts";
 import { act, defineCommand, wholeNumber } from "../context.ts";
 import type { Context } from "../context.ts";
@@ -112,7 +114,7 @@ async function show(context: Context, seq: number): Promise<void> {
   const lines = [
     out.bold(`dead letter ${seq}`),
     field("process", letter.pid),
-    field("from", letter.from === "" ? "outside" : letter.from),
+    field("from", senderOf(letter.from)),
     field("set aside", `${formatTime(letter.atMs)} (${formatAgo(letter.atMs, Date.now())})`),
     "",
     out.bold("Message"),
@@ -122,6 +124,12 @@ async function show(context: Context, seq: number): Promise<void> {
     ...(failure === "" ? [] : [indent(failure, "  ")]),
   ];
   for (const line of lines) terminal.print(line);
+}
+
+function senderOf(from: Pid): string {
+  const asked = readEdgeAddress(from);
+  if (asked !== undefined) return `outside, under the key ${JSON.stringify(asked.key)}`;
+  return from === "" ? "outside" : from;
 }
 
 async function resend(context: Context, seq: number, to: string | undefined): Promise<void> {
