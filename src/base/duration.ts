@@ -54,7 +54,13 @@ function parse(text: string): number {
 }
 
 function invalid(value: unknown): PerdureError {
-  const shown = typeof value === "string" ? JSON.stringify(value) : String(value);
+  // JavaScript programs pass anything, also what cannot be made a text.
+  const shown =
+    typeof value === "string"
+      ? JSON.stringify(value)
+      : typeof value === "number" || typeof value === "bigint" || value === undefined || value === null
+        ? String(value)
+        : `a value of type ${typeof value}`;
   return new PerdureError(
     "DURATION_INVALID",
     `Cannot read ${shown} as a duration. Write milliseconds as a number, or a number with a unit: "250ms", "30s", "1.5 hours", "3 days".`,

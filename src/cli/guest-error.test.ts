@@ -58,3 +58,11 @@ test("without its head, an error is its frames, and what is no error is nothing"
   assert.equal(formatGuestError("Killed.", { withoutHead: true }), "");
   assert.equal(formatGuestError({ a: 1 }), "{ a: 1 }");
 });
+
+test("whatever a program made of name, message, stack and errors, an error is shown", () => {
+  const error = new AggregateError([], "m");
+  const holes: unknown[] = [];
+  holes[4_000_000_000] = new Error("far");
+  Object.assign(error, { name: { toString: 5 }, message: holes, stack: 7, errors: holes });
+  assert.match(formatGuestError(error), /^\[object\]: \[object\][^]*one of them: Error: far/);
+});

@@ -84,3 +84,15 @@ test("what was thrown and is no error is shown as thrown", () => {
   assert.deepEqual(errorToJson("Killed."), { name: "", message: "Killed.", thrown: "Killed." });
   assert.deepEqual(errorToJson({ a: 1 }), { name: "", message: "", thrown: { a: 1 } });
 });
+
+test("a list with more than a thousand holes is its length and its items", () => {
+  const list: unknown[] = [];
+  list[4_294_967_290] = "x";
+  assert.deepEqual(toJson(list), { $sparse: [4_294_967_291, [[4_294_967_290, "x"]]] });
+});
+
+test("what holds the same again and again comes to an end", () => {
+  let value: unknown = "x";
+  for (let level = 0; level < 40; level++) value = [value, value];
+  assert.match(JSON.stringify(toJson(value)), /"\$cut":true/);
+});

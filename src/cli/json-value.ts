@@ -13,29 +13,43 @@
  *     boxed primitive                   {"$boxed": value}
  *     a hole in an array                {"$hole": true}
  *     a value within itself             {"$circular": true}
+ *     an array with many holes          {"$sparse": [length, [[index, value], …]]}
  *     deeper than 500 levels            {"$deep": true}
+ *     after 600,000 values              {"$cut": true}: what is shared is written out each time it is met
  *     plain object with such a key      {"$object": {…}}
  */
 import { types } from "node:util";
 import { fullStack } from "./guest-error.ts";
+import { wordsOf } from "../engine/inspection.ts";
 
 export type Json = string | number | boolean | null | readonly Json[] | { readonly [key: string]: Json };
 
 const maxDepth = 500;
+/** More than the text of a value that crosses the border can name, if it is a tree. */
+const maxValues = 600_000;
+/** More holes than this are counted, not written out: a list may be four billion items long and hold none. */
+const maxHoles = 1_000;
+
+interface Place {
+  readonly above: readonly object[];
+  /** Of the whole document. */
+  readonly budget: { left: number };
+}
 
 /** Undefined is `{"$undefined": true}` at the top too; callers that have a field for the value leave it out instead. */
 export function toJson(value: unknown): Json {
-  return convert(value, []);
+  return convert(value, { above: [], budget: { left: maxValues } });
 }
 
 /** An error's fields without the wrapping, for the places where there can only be an error. */
 export function errorToJson(error: unknown): Json {
   return error instanceof Error
-    ? errorFields(error, [error])
+    ? errorFields(error, { above: [error], budget: { left: maxValues } })
     : { name: "", message: typeof error === "string" ? error : "", thrown: toJson(error) };
 }
 
-function convert(value: unknown, above: readonly object[]): Json {
+function convert(value: unknown, place: Place): Json {
+  if (place.budget.left-- <= 0) return { $cut: true };
   switch (typeof value) {
     case "string":
     case "boolean":
@@ -47,20 +61,19 @@ function convert(value: unknown, above: readonly object[]): Json {
     case "bigint":
       return { $bigint: String(value) };
     case "object":
-      return value === null ? null : object(value, above);
+      return value === null ? null : object(value, place);
     default:
       // Functions and symbols never cross the sandbox's border.
       return { $undefined: true };
   }
 }
 
-function object(value: object, above: readonly object[]): Json {
+function object(value: object, { above, budget }: Place): Json {
   if (above.includes(value)) return { $circular: true };
   if (above.length >= maxDepth) return { $deep: true };
-  const path = [...above, value];
+  const path = { above: [...above, value], budget };
   const inner = (each: unknown): Json => convert(each, path);
-  if (Array.isArray(value))
-    return Array.from(value, (item: unknown, index) => (index in value ? inner(item) : { $hole: true }));
+  if (Array.isArray(value)) return list(value, inner);
   if (value instanceof Date) return { $date: Number.isNaN(value.getTime()) ? null : value.toISOString() };
   if (value instanceof RegExp) return { $regexp: [value.source, value.flags] };
   if (value instanceof Map) return { $map: [...value].map(([key, item]) => [inner(key), inner(item)]) };
@@ -74,22 +87,34 @@ function object(value: object, above: readonly object[]): Json {
   return Object.keys(fields).some((key) => key.startsWith("$")) ? { $object: fields } : fields;
 }
 
+function list(value: readonly unknown[], inner: (item: unknown) => Json): Json {
+  const indices = Object.keys(value).filter((key) => isIndex(key));
+  if (value.length - indices.length > maxHoles)
+    return { $sparse: [value.length, indices.map((key) => [Number(key), inner(value[Number(key)])])] };
+  return Array.from(value, (item: unknown, index) => (index in value ? inner(item) : { $hole: true }));
+}
+
+function isIndex(key: string): boolean {
+  const index = Number(key);
+  return index < 2 ** 32 - 1 && String(index >>> 0) === key;
+}
+
 function bytes(buffer: Buffer, type: string): Json {
   return { $bytes: buffer.toString("base64"), type };
 }
 
-function properties(value: object, path: readonly object[]): Record<string, Json> {
+function properties(value: object, path: Place): Record<string, Json> {
   const entries = Object.entries(value).filter(([, each]) => each !== undefined);
   // Defined one by one: "__proto__" is a key like any other.
   return Object.fromEntries(entries.map(([key, each]) => [key, convert(each, path)]));
 }
 
-function errorFields(error: Error, path: readonly object[]): Json {
+function errorFields(error: Error, path: Place): Json {
   const { name, message, cause } = error;
   const errors: unknown = error instanceof AggregateError ? error.errors : undefined;
   return {
-    name: String(name),
-    message: String(message),
+    name: wordsOf(name),
+    message: wordsOf(message),
     stack: fullStack(error),
     ...(cause === undefined ? {} : { cause: convert(cause, path) }),
     ...(errors === undefined ? {} : { errors: convert(errors, path) }),

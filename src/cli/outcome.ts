@@ -1,12 +1,12 @@
 /** The end of a process, printed the same way by every command that has one to print. */
-import { inspect } from "node:util";
 import { isPerdureError } from "../base/errors.ts";
 import type { ExitReason, Pid } from "../journal/types.ts";
 import type { Context } from "./context.ts";
-import { errorsWithin } from "./stacks.ts";
 import { exitCodes, failureOf, printFailure } from "./failure.ts";
+import { inspectSafely } from "../engine/inspection.ts";
 import { errorToJson, toJson } from "./json-value.ts";
 import type { Json } from "./json-value.ts";
+import { errorsWithin } from "../engine/within.ts";
 
 /** How a process ended: with a value, or with the PerdureError that says why not. */
 export type Outcome =
@@ -44,13 +44,17 @@ export function printOutcome({ json, terminal }: Context, outcome: Outcome): num
   return "error" in outcome ? exitCodes.failed : exitCodes.ok;
 }
 
+/** Values that are shown whole, or on one line: beyond it, only their upper levels. */
+const maxShown = 600_000;
+const maxShownBriefly = 20_000;
+
 /** As console.log would print it, but whole: a text as it is, everything else as Node shows it, to any depth. */
 export function formatValue(
   value: unknown,
   options: { readonly colors: boolean; readonly width?: number | undefined },
 ): string {
   if (typeof value === "string") return value;
-  return inspect(value, {
+  return inspectSafely(value, maxShown, {
     colors: options.colors,
     depth: Infinity,
     maxArrayLength: Infinity,
@@ -62,5 +66,6 @@ export function formatValue(
 /** On one line, for lists; errors without their stacks. */
 export function formatBriefly(value: unknown): string {
   for (const error of errorsWithin(value)) error.stack = "";
-  return inspect(value, { breakLength: Infinity, compact: 100, depth: 6, maxArrayLength: 100, maxStringLength: 1000 });
+  const one = { breakLength: Infinity, compact: 100, depth: 6, maxArrayLength: 100, maxStringLength: 1000 };
+  return inspectSafely(value, maxShownBriefly, one);
 }

@@ -17,13 +17,14 @@ import type { Outcome } from "./outcome.ts";
 import { resumeCommand, withReader } from "./reader.ts";
 import { exitCodeOf } from "./signals.ts";
 import type { StopSignal } from "./signals.ts";
-import { errorsWithin, mapErrorsWithin } from "./stacks.ts";
+import { mapErrorsWithin } from "./stacks.ts";
 import { startStatusLine } from "./status-line.ts";
 import type { StatusLine } from "./status-line.ts";
 import { count } from "./text.ts";
 import { formatAgo, formatDuration } from "./time.ts";
 import { countOthers } from "./unfinished.ts";
 import { describeWaiting } from "./waiting.ts";
+import { errorsWithin } from "../engine/within.ts";
 
 export interface RunRequest {
   readonly file: string;

@@ -2,6 +2,8 @@
 import type { StackMapper } from "../engine/stacks.ts";
 import type { StoreReader } from "../store/port.ts";
 import { fullStack } from "./guest-error.ts";
+import { wordsOf } from "../engine/inspection.ts";
+import { errorsWithin } from "../engine/within.ts";
 
 export async function createStacks(reader: StoreReader): Promise<StackMapper> {
   const [{ StackMapper }, { loadPrelude }] = await Promise.all([
@@ -23,28 +25,7 @@ export async function mapErrorsWithin(reader: StoreReader, program: string | und
   const stacks = await createStacks(reader);
   await stacks.prepare(program);
   for (const error of errors) {
-    error.stack = stacks.mapText(program, error.stack ?? "");
+    error.stack = stacks.mapText(program, wordsOf(error.stack ?? ""));
     error.stack = fullStack(error);
   }
-}
-
-/** The errors in a value, at any depth; each once. */
-export function errorsWithin(value: unknown): Error[] {
-  const seen = new Set<object>();
-  const todo: unknown[] = [value];
-  const errors: Error[] = [];
-  for (let each = todo.pop(); todo.length > 0 || each !== undefined; each = todo.pop()) {
-    if (typeof each !== "object" || each === null || seen.has(each)) continue;
-    seen.add(each);
-    if (ArrayBuffer.isView(each)) continue;
-    if (each instanceof Error) {
-      errors.push(each);
-      todo.push(each.cause);
-      if (each instanceof AggregateError) todo.push(...(each.errors as unknown[]));
-    }
-    if (each instanceof Map) todo.push(...each.keys(), ...each.values());
-    else if (each instanceof Set) todo.push(...each);
-    todo.push(...(Object.values(each) as unknown[]));
-  }
-  return errors;
 }

@@ -4,6 +4,9 @@ import type { ErrorCode } from "../base/errors.ts";
 import { decodeValue } from "../base/value.ts";
 import type { ExitReason, Pid } from "../journal/types.ts";
 import type { ProcessExit } from "../store/port.ts";
+import { inspectSafely, wordsOf } from "./inspection.ts";
+
+const maxValues = 20_000;
 
 const codes: Readonly<Record<Exclude<ExitReason, "normal">, ErrorCode>> = {
   shutdown: "PROCESS_SHUTDOWN",
@@ -38,6 +41,8 @@ export function outcomeOf(pid: Pid, exit: ProcessExit, mapError: (error: unknown
 
 function why(value: unknown): string {
   if (value === undefined) return "";
-  if (value instanceof Error) return `: ${value.name}: ${value.message}`;
-  return `: ${typeof value === "string" ? value : JSON.stringify(value)}`;
+  if (value instanceof Error) return `: ${wordsOf(value.name)}: ${wordsOf(value.message)}`;
+  if (typeof value === "string") return `: ${value}`;
+  // A reason can be whatever crosses the border, large and tangled.
+  return `: ${inspectSafely(value, maxValues, { depth: 2, maxArrayLength: 20, maxStringLength: 1000, breakLength: Infinity })}`;
 }

@@ -34,7 +34,8 @@ export class StackMapper {
   /** Maps the stack of an error and of its causes, in place. */
   mapError(program: string | undefined, error: unknown): void {
     for (let each: unknown = error, depth = 0; each instanceof Error && depth < 10; each = each.cause, depth++) {
-      if (each.stack !== undefined) each.stack = this.mapText(program, each.stack);
+      // A program may have made anything of it.
+      if (typeof each.stack === "string") each.stack = this.mapText(program, each.stack);
     }
   }
 

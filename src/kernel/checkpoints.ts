@@ -6,10 +6,12 @@
 import { PerdureError } from "../base/errors.ts";
 import type { Clock, Random } from "../base/ports.ts";
 import { encodeError } from "../base/value.ts";
-import type { DroppedOperation, Input, Pid } from "../journal/types.ts";
+import type { DroppedOperation, Input } from "../journal/types.ts";
 import type { ProcessKey, ProcessRow, StoreReader, TimerRow } from "../store/port.ts";
 import type { Attempts } from "./attempts.ts";
 import type { Committer } from "./batch.ts";
+import { decodeCheckpoint, encodeCheckpoint } from "./checkpoint-body.ts";
+import type { CheckpointBody, CheckpointEnd } from "./checkpoint-body.ts";
 import { droppedOperation } from "./dropped.ts";
 import type { Edges } from "./edges.ts";
 import { queueInput } from "./live.ts";
@@ -31,20 +33,6 @@ export interface CheckpointsPorts {
   activate(process: ProcessKey): Promise<Live | undefined>;
   timersSet(rows: readonly TimerRow[]): void;
 }
-
-interface Body {
-  /** Numbers of operations without an outcome. */
-  readonly operations: readonly number[];
-  readonly timers: readonly Omit<TimerRow, "process">[];
-  readonly links: readonly ProcessKey[];
-  readonly monitors: readonly (readonly [number: number, target: ProcessKey])[];
-  readonly watchers: readonly (readonly [watcher: ProcessKey, number: number])[];
-  readonly trapsExits: boolean;
-  /** Ends of others that it had been sent word of, and had not taken. */
-  readonly ends: readonly End[];
-}
-
-type End = readonly [kind: "exit" | "down", from: Pid, monitor: number];
 
 /** What has to be read before a process can be put back. */
 interface Prepared {
@@ -68,7 +56,7 @@ export class Checkpoints {
   /** To be called when everything else of the turn is staged. */
   take(live: Live, turn: number): void {
     const answers = live.inputs.flatMap(({ input }) => (input.kind === "result" ? [input.operation] : []));
-    const body: Body = {
+    const body: CheckpointBody = {
       operations: [...new Set([...live.operations.keys(), ...answers])],
       timers: [...live.timers.values()].map(({ row: { number, clock, dueMs } }) => ({ number, clock, dueMs })),
       links: [...(live.relations?.links ?? [])],
@@ -77,7 +65,7 @@ export class Checkpoints {
       trapsExits: live.row.trapsExits,
       ends: endsIn(live),
     };
-    live.checkpoint = { turn, body: new TextEncoder().encode(JSON.stringify(body)) };
+    live.checkpoint = { turn, body: encodeCheckpoint(body) };
     this.#ports.committer.stage.checkpoints.push({ process: live.row.key, ...live.checkpoint });
   }
 
@@ -85,7 +73,7 @@ export class Checkpoints {
   async prepare(live: Live): Promise<void> {
     const { checkpoint } = live;
     if (checkpoint === undefined) return;
-    const body = decode(checkpoint.body);
+    const body = decodeCheckpoint(checkpoint.body);
     // Its last turns may be on their way to the store.
     while (live.uncommitted > 0)
       await new Promise<void>((resolve) => this.#ports.committer.stage.effects.push(resolve));
@@ -121,7 +109,7 @@ export class Checkpoints {
     const { checkpoint } = live;
     const prepared = this.#prepared.get(live.row.key);
     if (checkpoint === undefined || prepared === undefined) return false;
-    const body = decode(checkpoint.body);
+    const body = decodeCheckpoint(checkpoint.body);
     const life = live.row.life + 1;
     const turn = live.lastTurn + 1;
     const seed = this.#ports.random.bytes(32);
@@ -168,7 +156,7 @@ export class Checkpoints {
   }
 
   /** What it began since is taken back. */
-  #dropOperations(live: Live, body: Body): DroppedOperation[] {
+  #dropOperations(live: Live, body: CheckpointBody): DroppedOperation[] {
     const { stage } = this.#ports.committer;
     const before = new Set(body.operations);
     const dropped: DroppedOperation[] = [];
@@ -182,7 +170,7 @@ export class Checkpoints {
     return dropped;
   }
 
-  #timers(live: Live, body: Body): void {
+  #timers(live: Live, body: CheckpointBody): void {
     const { stage } = this.#ports.committer;
     const process = live.row.key;
     const before = new Map(body.timers.map((timer) => [timer.number, { ...timer, process }]));
@@ -198,7 +186,7 @@ export class Checkpoints {
   }
 
   /** A link of then is there again, or has broken. */
-  #links(live: Live, body: Body, { peers }: Prepared, ending: Ending): Input[] {
+  #links(live: Live, body: CheckpointBody, { peers }: Prepared, ending: Ending): Input[] {
     const { held, ties } = this.#ports;
     const before = new Set(body.links);
     for (const key of live.relations?.links ?? []) {
@@ -221,7 +209,7 @@ export class Checkpoints {
     });
   }
 
-  #monitors(live: Live, body: Body, { peers }: Prepared, ending: Ending): Input[] {
+  #monitors(live: Live, body: CheckpointBody, { peers }: Prepared, ending: Ending): Input[] {
     const { ties } = this.#ports;
     const mine = new Map(body.monitors);
     const theirs = new Set(body.watchers.map(String));
@@ -256,13 +244,13 @@ export class Checkpoints {
 }
 
 /** What stands for a notice that a link or a monitor is gone with its other end. */
-function endOf(input: Input): End | undefined {
+function endOf(input: Input): CheckpointEnd | undefined {
   if (input.kind === "down") return ["down", input.from, input.monitor];
   return input.kind === "exit" && input.linked && input.held === "" ? ["exit", input.from, 0] : undefined;
 }
 
 /** A normal exit is nothing to those who trap none. */
-function endsIn({ row, inputs }: Live): End[] {
+function endsIn({ row, inputs }: Live): CheckpointEnd[] {
   return inputs.flatMap(({ input }) => {
     if (input.kind === "exit" && input.reason === "normal" && !row.trapsExits) return [];
     const end = endOf(input);
@@ -271,7 +259,7 @@ function endsIn({ row, inputs }: Live): End[] {
 }
 
 /** Those it had not taken then, and has taken since. */
-function endsAgain(live: Live, { ends }: Body, { told }: Prepared): Input[] {
+function endsAgain(live: Live, { ends }: CheckpointBody, { told }: Prepared): Input[] {
   const waiting = new Set(endsIn(live).map(String));
   const missing = ends.filter((end) => !waiting.has(String(end)));
   return missing.map((end): Input => {
@@ -282,12 +270,12 @@ function endsAgain(live: Live, { ends }: Body, { told }: Prepared): Input[] {
 }
 
 /** Nobody waits for that result any more. The next checkpoint would take it for one that somebody does. */
-function isOfLaterOperation(input: Input, { operations }: Body): boolean {
+function isOfLaterOperation(input: Input, { operations }: CheckpointBody): boolean {
   return input.kind === "result" && !operations.includes(input.operation);
 }
 
 /** An exit signal of one it was not linked to then. */
-function isOfLaterLink(input: Input, { links, ends }: Body, { peers }: Prepared): boolean {
+function isOfLaterLink(input: Input, { links, ends }: CheckpointBody, { peers }: Prepared): boolean {
   const end = endOf(input);
   if (end === undefined || input.kind !== "exit") return false;
   // What was linked then was there: to be told that it is not there, the process must have linked itself to it since.
@@ -313,7 +301,7 @@ function watchersOf({ relations }: Live): [ProcessKey, number][] {
 }
 
 /** What it waited for then it gets again. */
-function outcomesAgain(live: Live, body: Body, { told }: Prepared): Input[] {
+function outcomesAgain(live: Live, body: CheckpointBody, { told }: Prepared): Input[] {
   const waiting = new Set(
     live.inputs
       .flatMap(({ input }) => (input.kind === "result" ? [input.operation] : []))
@@ -331,8 +319,4 @@ function lost(operation: number): Input {
     "The operation was given up after the checkpoint the process has been put back to, so it has no result.",
   );
   return { kind: "result", operation, ok: false, value: encodeError(error) };
-}
-
-function decode(body: Uint8Array): Body {
-  return { ends: [], ...(JSON.parse(new TextDecoder().decode(body)) as Omit<Body, "ends">) };
 }

@@ -6,6 +6,7 @@
 import { crc32, zstdCompressSync, zstdDecompressSync } from "node:zlib";
 import type { Image } from "./image.ts";
 import { wasmPageBytes } from "./pages.ts";
+import type { VmPointers } from "./vm.ts";
 
 const format = 2;
 const checksumDigits = 8;
@@ -34,11 +35,26 @@ export function decodeImage(encoded: Uint8Array, key: string, bundle: string, ma
     const { sizeBytes, pointers, evaluated } = head;
     if (head.format !== format || head.key !== key) return undefined;
     if (!(sizeBytes <= maxSizeBytes && sizeBytes % wasmPageBytes === 0)) return undefined;
+    if (typeof evaluated !== "boolean" || !arePointers(pointers)) return undefined;
     const memory = zstdDecompressSync(body.subarray(end + 1), { maxOutputLength: sizeBytes });
     return memory.length === sizeBytes ? { key, pointers, evaluated, memory, bundle } : undefined;
   } catch {
     return undefined;
   }
+}
+
+const pointerNames: readonly (keyof VmPointers)[] = [
+  "runtime",
+  "context",
+  "stackPointer",
+  "undefined",
+  "scratch",
+  "argv",
+  "dispatch",
+];
+
+function arePointers(pointers: VmPointers): boolean {
+  return pointerNames.every((name) => Number.isSafeInteger(pointers[name]));
 }
 
 function checksum(body: Uint8Array): string {

@@ -145,7 +145,7 @@ class Restorer {
     for (let i = from; i < node.length; i += 2) {
       const key = node[i];
       const value = this.slot(node[i + 1]);
-      const name = typeof key === "string" ? key : node[0] === "e" ? errorFields[key as number] : undefined;
+      const name = typeof key === "string" ? key : node[0] === "e" && isNatural(key) ? errorFields[key] : undefined;
       if (name === undefined) throw corrupt(`node ${id} has a key that is no name`);
       if (hasOwn(object, name)) throw corrupt(`node ${id} repeats a key`);
       if (typeof key === "number" && key < 3 && typeof value !== "string")

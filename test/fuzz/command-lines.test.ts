@@ -1,0 +1,4 @@
+import { quickly } from "./quickly.ts";
+import { commandLines } from "./targets.ts";
+
+quickly(commandLines);

@@ -1,0 +1,4 @@
+import { quickly } from "./quickly.ts";
+import { rows } from "./targets.ts";
+
+quickly(rows);

@@ -1,0 +1,4 @@
+import { quickly } from "./quickly.ts";
+import { values } from "./targets.ts";
+
+quickly(values);

@@ -1,0 +1,4 @@
+import { quickly } from "./quickly.ts";
+import { words } from "./targets.ts";
+
+quickly(words);
