@@ -90,6 +90,16 @@ describe("the documentation's examples", () => {
     assert.deepEqual(await purchase.result(), { declined: "The card was declined." });
   });
 
+  test("docs/operations.md: on payday the second transfer is refused, and nothing of it is left", async () => {
+    const { Engine } = await import("perdure/engine");
+    await using engine = await Engine.open({
+      store: "memory:",
+      program: path.join(folder, "operations", "payday.ts"),
+    });
+    const payday = await engine.start("default", []);
+    assert.deepEqual(await payday.result(), { left: 200, refusal: "company has less than 300" });
+  });
+
   test("docs/sagas.md: both orders are undone", async () => {
     const { Engine } = await import("perdure/engine");
     const folderOf = (file: string) => path.join(folder, "sagas", file);

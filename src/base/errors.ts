@@ -53,6 +53,9 @@ export const errorCodes = {
   OPERATION_UNAVAILABLE: "the deployment has no such host function",
   OPERATION_QUARANTINED: "an operation was running at several node deaths and waits for a person",
   OPERATION_OUTSIDE: "a function that needs a running operation was called outside one",
+  TRANSACTION_FORBIDDEN: "SQL of a transactional operation reached for what is not its own",
+  TRANSACTION_AWAITED: "a transactional operation awaited something other than its transaction",
+  TRANSACTION_ENDED: "a transaction was used after its operation had ended",
   // Store
   STORE_IN_USE: "another engine owns the store",
   STORE_NOT_FOUND: "there is no store at this place",

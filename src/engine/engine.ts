@@ -10,6 +10,7 @@ import type { Runner } from "../operations/runner.ts";
 import { buildProgram, checkEntry, loadPrelude } from "../program/index.ts";
 import type { Program } from "../program/index.ts";
 import type { ProcessFilter } from "../store/port.ts";
+import { openMemoryTransactions, openSqliteTransactions } from "../store/sqlite/index.ts";
 import { aboutMessage, askedUnder } from "./asked.ts";
 import { Caller, timeoutMsOf } from "./caller.ts";
 import type { DeadLetter, DeadLetterFilter } from "./dead-letters.ts";
@@ -40,6 +41,8 @@ import type { ProcessView } from "./views.ts";
  */
 export class Engine<P = unknown> implements AsyncDisposable {
   readonly #options: EngineOptions;
+  /** A file's path, or "memory:". */
+  readonly #store: string;
   readonly #program: Program | undefined;
   readonly #runner: Runner;
   readonly #stacks: StackMapper;
@@ -70,6 +73,8 @@ export class Engine<P = unknown> implements AsyncDisposable {
 
   private constructor(options: EngineOptions, program: Program | undefined, preludeMap: string) {
     this.#options = options;
+    const { store = "perdure.db" } = options;
+    this.#store = store === "memory:" ? store : resolvePath(store);
     this.#program = program;
     const functions = new HostFunctions(program, (hash) => this.#kernel.call("programFile", hash));
     this.#runner = createRunner({
@@ -77,6 +82,7 @@ export class Engine<P = unknown> implements AsyncDisposable {
       clock: systemClock,
       random: systemRandom,
       report: (reports) => this.#kernel.reports(reports),
+      transactions: () => (this.#store === "memory:" ? openMemoryTransactions() : openSqliteTransactions(this.#store)),
       ...(options.operationConcurrency === undefined ? {} : { concurrency: options.operationConcurrency }),
       ...(options.fetchPolicy === undefined ? {} : { fetchPolicy: options.fetchPolicy }),
     });
@@ -89,10 +95,10 @@ export class Engine<P = unknown> implements AsyncDisposable {
   }
 
   async #open(): Promise<void> {
-    const { store = "perdure.db", guestThreads, limits, env } = this.#options;
+    const { guestThreads, limits, env } = this.#options;
     this.#kernel = new KernelClient(
       {
-        store: store === "memory:" ? store : resolvePath(store),
+        store: this.#store,
         ...(guestThreads === undefined ? {} : { guestThreads }),
         ...(limits === undefined ? {} : { machine: limits }),
         ...(env === undefined ? {} : { env }),
@@ -266,11 +272,15 @@ export class Engine<P = unknown> implements AsyncDisposable {
   }
 
   async #close(): Promise<void> {
-    if (this.#failure !== undefined) return await this.#kernel.terminate();
+    if (this.#failure !== undefined) {
+      await this.#runner.close();
+      return await this.#kernel.terminate();
+    }
     const timeoutMs = this.#options.closeTimeoutMs ?? defaultCloseTimeoutMs;
     await this.#kernel.call("drain");
     await this.#runner.drain(timeoutMs);
     await this.#kernel.call("close", timeoutMs);
+    await this.#runner.close();
     await this.#stacks.inOrderSoFar();
     await this.#kernel.terminate();
   }
@@ -318,6 +328,8 @@ export class Engine<P = unknown> implements AsyncDisposable {
         return this.#runner.start(event.requests);
       case "proceed":
         return this.#runner.proceed(event.token);
+      case "transact":
+        return this.#runner.transact(event.loan);
       case "abort":
         return this.#runner.abort(event.token);
       case "notice":
@@ -336,6 +348,7 @@ export class Engine<P = unknown> implements AsyncDisposable {
   #failed(error: Error): void {
     this.#failure = error;
     void this.#runner.drain(0);
+    void this.#runner.close();
     // Frees the store, for whoever opens it next, and lets Node end.
     void this.#kernel.terminate();
     if (this.#options.onFailure !== undefined) this.#options.onFailure(error);

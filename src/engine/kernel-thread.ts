@@ -21,6 +21,7 @@ async function main(): Promise<void> {
     runner: {
       start: (requests) => post({ kind: "operations", requests }),
       proceed: (token) => post({ kind: "proceed", token }),
+      transact: (loan) => post({ kind: "transact", loan }),
       abort: (token) => post({ kind: "abort", token }),
     },
     events: {

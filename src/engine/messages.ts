@@ -1,5 +1,5 @@
 /** Between the main thread (host code, callers) and the kernel thread (kernel, store, lease). */
-import type { KernelLog, KernelNotice, OperationReport, OperationRequest } from "../kernel/ports.ts";
+import type { KernelLog, KernelNotice, Loan, OperationReport, OperationRequest } from "../kernel/ports.ts";
 import type { Pid } from "../journal/types.ts";
 import type { ProcessExit } from "../store/port.ts";
 import type { EngineService, ServiceOptions } from "./service.ts";
@@ -49,6 +49,7 @@ export type FromKernel =
   | { readonly kind: "answer"; readonly id: number; readonly value?: unknown; readonly error?: WireError }
   | { readonly kind: "operations"; readonly requests: readonly OperationRequest[] }
   | { readonly kind: "proceed" | "abort"; readonly token: string }
+  | { readonly kind: "transact"; readonly loan: Loan }
   | { readonly kind: "logs"; readonly logs: readonly KernelLog[] }
   | { readonly kind: "exited"; readonly exits: readonly { readonly pid: Pid; readonly exit: ProcessExit }[] }
   | { readonly kind: "notice"; readonly notice: KernelNotice }

@@ -123,7 +123,7 @@ export class EngineService {
         createGuestThreads({
           engine,
           clock,
-          programs: programSources(this.#store),
+          programs: programSources(this.#store, () => this.#back()),
           events: machineEvents,
           threads: options.guestThreads ?? 1,
           ...options.machine,
@@ -175,7 +175,13 @@ export class EngineService {
       prelude: prelude.hash,
       engine: engine.hash,
     };
+    await this.#back();
     await this.#store.putProgram(row, [bundle, sourceMap, prelude, engine]);
+  }
+
+  /** While the kernel is being opened it may run programs already. */
+  async #back(): Promise<void> {
+    await (this.#kernel as Kernel | undefined)?.back();
   }
 
   async start(call: StartCall): Promise<{ readonly pid: Pid; readonly created: boolean }> {
@@ -323,7 +329,7 @@ export function environment(names: readonly string[]): Record<string, string> {
 }
 
 /** Programs out of the store. A process runs with what it was started with, whatever has been installed since. */
-function programSources(store: Store): ProgramSources {
+function programSources(store: Store, back: () => Promise<void>): ProgramSources {
   const text = async (hash: string): Promise<string> => {
     const bytes = await store.blob(hash);
     if (bytes === undefined) throw new Error(`The store has no blob ${hash}.`);
@@ -342,6 +348,9 @@ function programSources(store: Store): ProgramSources {
     },
     loadImage: (key) => store.blob(`image:${key}`),
     // A cache: if it cannot be written, the image is built again next time.
-    saveImage: (key, encoded) => void store.putBlob(`image:${key}`, encoded).catch(() => undefined),
+    saveImage: (key, encoded) =>
+      void back()
+        .then(() => store.putBlob(`image:${key}`, encoded))
+        .catch(() => undefined),
   };
 }

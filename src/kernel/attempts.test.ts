@@ -60,6 +60,7 @@ class World {
       runner: {
         start: (requests) => this.requests.push(...requests),
         proceed: (token) => this.proceeded.push(token),
+        transact: () => undefined,
         abort: () => undefined,
       },
       clock: this.clock,
@@ -71,6 +72,8 @@ class World {
       events: { notice: () => undefined } as unknown as AttemptsPorts["events"],
       incarnation: ++this.#incarnation,
       settled: () => undefined,
+      unwanted: () => undefined,
+      failed: (error) => assert.fail(error),
     });
     this.#attempts.recover(live, pending, this.#incarnation > 1);
   }

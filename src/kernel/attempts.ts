@@ -8,7 +8,9 @@ import { commandDigest } from "../journal/digest.ts";
 import type { OperationRow } from "../store/port.ts";
 import type { Committer } from "./batch.ts";
 import type { Live, PendingOperation } from "./live.ts";
+import { Loans } from "./loans.ts";
 import type { KernelEvents, OperationReport, OperationRequest, OperationRunner } from "./ports.ts";
+import { operationGone } from "./errors.ts";
 import { gone } from "./registry.ts";
 
 /** An operation that was running at so many node deaths waits for a person. */
@@ -23,14 +25,21 @@ export interface AttemptsPorts {
   readonly committer: Committer;
   readonly events: KernelEvents;
   readonly incarnation: number;
-  /** The operation's result has arrived. */
-  settled(live: Live, operation: PendingOperation, ok: boolean, value: Payload): void;
+  /** The operation's result has arrived; with `seq` it has an inbox row already. */
+  settled(live: Live, operation: PendingOperation, ok: boolean, value: Payload, seq?: number): void;
+  /** An inbox row holds a result that nobody wants. */
+  unwanted(seq: number): void;
+  /** The store is not what this node takes it for. */
+  failed(error: Error): void;
 }
+
+type Ending = Exclude<OperationReport, { kind: "begin" | "enter" | "returned" }>;
 
 export class Attempts {
   readonly #ports: AttemptsPorts;
   readonly #byToken = new Map<string, { live: Live; operation: PendingOperation }>();
   readonly #waits = new Set<() => void>();
+  readonly #loans: Loans;
   #outbox: OperationRequest[] = [];
   #tokens = 0;
   #paused = false;
@@ -38,6 +47,13 @@ export class Attempts {
 
   constructor(ports: AttemptsPorts) {
     this.#ports = ports;
+    const { runner, committer, incarnation } = ports;
+    this.#loans = new Loans({ runner, committer, incarnation, isWanted: (token) => this.#isWanted(token) });
+  }
+
+  #isWanted(token: string): boolean {
+    const found = this.#byToken.get(token);
+    return found !== undefined && isWanted(found.live, found.operation);
   }
 
   /** How many attempts are under way. */
@@ -104,18 +120,32 @@ export class Attempts {
 
   report(reports: readonly OperationReport[]): void {
     for (const report of reports) {
-      const found = this.#byToken.get(report.token);
-      if (found === undefined || this.#stopped) continue;
-      const { live, operation } = found;
-      if (report.kind === "begin") this.#begin(live, operation, report.token);
-      else this.#end(live, operation, report);
+      if (this.#stopped) return;
+      const { kind, token } = report;
+      const found = this.#byToken.get(token);
+      if (kind === "returned") this.#loans.returned(token);
+      else if (found === undefined) this.#leave(report);
+      else if (kind === "begin") this.#begin(found.live, found.operation, token);
+      else if (kind === "enter") this.#loans.enter(token);
+      else this.#end(found.live, found.operation, report);
     }
+  }
+
+  /** Of an attempt that was taken back nothing is believed; but what a transaction has left must not stay. */
+  #leave(report: OperationReport): void {
+    if (report.kind === "done" && report.seq !== undefined) this.#ports.unwanted(report.seq);
   }
 
   /** No attempt begins any more. */
   pause(): void {
     this.#paused = true;
     for (const cancel of this.#waits) cancel();
+    this.#loans.pause();
+  }
+
+  /** Resolves when no transaction is under way; undefined if none is. */
+  get transacted(): Promise<void> | undefined {
+    return this.#loans.over;
   }
 
   /** No attempt begins any more, and nothing is said of those under way. */
@@ -125,6 +155,7 @@ export class Attempts {
     this.#outbox = [];
     for (const token of this.#byToken.keys()) this.#ports.runner.abort(token);
     this.#byToken.clear();
+    this.#loans.stop();
   }
 
   #begin(live: Live, operation: PendingOperation, token: string): void {
@@ -135,15 +166,19 @@ export class Attempts {
     });
   }
 
-  #end(live: Live, operation: PendingOperation, report: Exclude<OperationReport, { kind: "begin" }>): void {
+  #end(live: Live, operation: PendingOperation, report: Ending): void {
     this.#byToken.delete(report.token);
     operation.token = undefined;
     // It comes too late: the turn that gave the operation up is on its way to the store.
     if (!isWanted(live, operation)) return;
     switch (report.kind) {
-      case "done":
+      case "done": {
+        const { ok, value, seq } = report;
+        // Between the turn that takes an operation back and its commit, the attempt's token still holds.
+        if (seq !== undefined && !isWanted(live, operation)) return this.#ports.unwanted(seq);
         operation.settled = true;
-        return this.#ports.settled(live, operation, report.ok, report.value);
+        return this.#ports.settled(live, operation, ok, value, seq);
+      }
       case "retry":
         operation.row = {
           ...operation.row,
@@ -155,6 +190,9 @@ export class Attempts {
       case "rest":
         operation.row = { ...operation.row, ...this.#nextTime(operation.row, 0, report.doubtMs) };
         return this.#save(live, operation, () => this.begin(live, operation));
+      case "gone":
+        if (isWanted(live, operation)) this.#ports.failed(operationGone(live.row.pid, operation.row));
+        return;
       case "unavailable":
         operation.row = { ...operation.row, state: "unavailable", lastError: report.error };
         return this.#save(live, operation, () => this.#notice("operation-unavailable", live, operation));

@@ -56,6 +56,8 @@ export class Stage {
   readonly inbox: { process: ProcessKey; queued: QueuedInput }[] = [];
   /** Inputs that the staged turns consume; their inbox rows go, if they have any by then. */
   readonly consumed: QueuedInput[] = [];
+  /** Inbox rows that no turn will ever take. */
+  readonly inboxGone: number[] = [];
   /** Run after the commit, in order. */
   readonly effects: (() => void)[] = [];
 
@@ -75,6 +77,7 @@ export class Stage {
         this.snapshots.length +
         this.inbox.length +
         this.consumed.length +
+        this.inboxGone.length +
         this.effects.length ===
       0
     );
@@ -89,7 +92,7 @@ export class Stage {
       input: arrived(queued),
       atMs,
     }));
-    const inboxGone = this.consumed.flatMap(({ seq }) => (seq === undefined ? [] : [seq]));
+    const inboxGone = this.consumed.flatMap(({ seq }) => (seq === undefined ? [] : [seq])).concat(this.inboxGone);
     const { newProcesses, turns, operations, operationsGone, timers, timersGone, logs, states, exits, snapshots } =
       this;
     return {
@@ -162,7 +165,10 @@ const fullTurns = 16;
 export class Committer {
   readonly #ports: CommitterPorts;
   #stage = new Stage();
+  /** A commit, or a loan of the store. */
   #underway: Promise<void> | undefined;
+  #borrower: (() => Promise<void>) | undefined;
+  #lent: "now" | "last" | undefined;
   #scheduled = false;
   #dead = false;
   #stopHolding: (() => void) | undefined;
@@ -188,7 +194,28 @@ export class Committer {
     this.#stopHolding ??= this.#ports.after(longestHoldMs, () => this.#flush());
   }
 
-  /** Resolves when the commit that is under way, if there is one, has come to its end. */
+  /**
+   * Lends the store to somebody else's transaction: calls `use` when no commit is under way, and begins none before its promise
+   * is fulfilled. Commits and loans take turns, so that neither starves. A second call before the loan begins replaces the first.
+   */
+  lend(use: () => Promise<void>): void {
+    this.#borrower = use;
+    // Not from within the call: whoever asks may have more to say first.
+    queueMicrotask(() => {
+      if (this.#mayLend) this.#begin();
+    });
+  }
+
+  /** What is written beside the commits waits for this, lest it wait for another's lock in the middle of the thread. */
+  async back(): Promise<void> {
+    while (this.#lent === "now") await this.#underway;
+  }
+
+  get isLent(): boolean {
+    return this.#lent === "now";
+  }
+
+  /** Resolves when the commit or loan that is under way, if there is one, has come to its end. */
   async current(): Promise<void> {
     await this.#underway;
   }
@@ -211,17 +238,43 @@ export class Committer {
     this.#stopHolding?.();
     this.#stopHolding = undefined;
     if (this.#dead || this.#underway !== undefined || this.#stage.empty) return;
+    this.#lent = undefined;
     this.#underway = this.#commit(this.#stage).then(
-      () => {
-        this.#underway = undefined;
-        if (!this.#stage.empty) void this.stage;
-      },
-      (error: unknown) => {
-        this.#underway = undefined;
-        this.kill();
-        this.#ports.failed(error instanceof Error ? error : new Error(String(error)));
-      },
+      () => this.#ended(),
+      (error: unknown) => this.#failed(error),
     );
+  }
+
+  /** Whoever had the store last lets the other go first. */
+  get #mayLend(): boolean {
+    if (this.#dead || this.#borrower === undefined || this.#underway !== undefined) return false;
+    return this.#lent !== "last" || this.#stage.empty;
+  }
+
+  #begin(): void {
+    const use = this.#borrower;
+    this.#borrower = undefined;
+    if (use === undefined) return;
+    this.#lent = "now";
+    this.#underway = use().then(
+      () => {
+        this.#lent = "last";
+        this.#ended();
+      },
+      (error: unknown) => this.#failed(error),
+    );
+  }
+
+  #ended(): void {
+    this.#underway = undefined;
+    if (this.#mayLend) this.#begin();
+    else if (!this.#stage.empty) void this.stage;
+  }
+
+  #failed(error: unknown): void {
+    this.#underway = undefined;
+    this.kill();
+    this.#ports.failed(error instanceof Error ? error : new Error(String(error)));
   }
 
   async #commit(stage: Stage): Promise<void> {

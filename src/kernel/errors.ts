@@ -1,7 +1,7 @@
 /** What callers of the kernel may hear. */
 import { PerdureError } from "../base/errors.ts";
 import type { Pid } from "../journal/types.ts";
-import type { ProcessRow } from "../store/port.ts";
+import type { OperationRow, ProcessRow } from "../store/port.ts";
 
 export function notFound(pid: Pid): PerdureError {
   return new PerdureError("PROCESS_NOT_FOUND", `There is no process with the pid ${JSON.stringify(pid)}.`, {
@@ -33,6 +33,12 @@ export function startConflict({ pid, entry: before }: ProcessRow, entry: string)
 export function idIsName(pid: Pid): PerdureError {
   const message = `${JSON.stringify(pid)} cannot be a process's id: a process is registered under that name. Choose another id.`;
   return new PerdureError("PROCESS_ID_CONFLICT", message, { details: { pid } });
+}
+
+/** A transaction may have been kept although it was reported lost. Whoever opens the store finds what became of it. */
+export function operationGone(pid: Pid, { number, name }: OperationRow): PerdureError {
+  const message = `Operation ${number} (${name}) of process ${JSON.stringify(pid)} has no row in the store: this node's picture of the store is out of date. Nothing committed is lost; open the engine again.`;
+  return new PerdureError("STORE_FENCED", message, { details: { pid, operation: number } });
 }
 
 export function notOpen(failed: boolean): PerdureError {

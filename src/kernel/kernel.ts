@@ -144,7 +144,9 @@ export class Kernel {
       committer: this.#committer,
       events,
       incarnation: lease.incarnation,
-      settled: (live, operation, ok, value) => this.#operationSettled(live, operation, ok, value),
+      settled: (live, operation, ok, value, seq) => this.#operationSettled(live, operation, ok, value, seq),
+      unwanted: (seq) => this.#forgetRow(seq),
+      failed,
     });
     this.#names = new Names({ store, committer: this.#committer });
     this.#turns = this.#newTurns();
@@ -218,6 +220,11 @@ export class Kernel {
     return this.#lease.incarnation;
   }
 
+  /** Resolves at a moment at which the store is not lent: what is written beside the kernel shall not wait for user code. */
+  back(): Promise<void> {
+    return this.#committer.back();
+  }
+
   /** The first half of closing: no attempt begins any more, while those under way may still report. */
   drain(): void {
     this.#attempts.pause();
@@ -233,9 +240,10 @@ export class Kernel {
     this.#state = "closing";
     this.#alarm.stop();
     this.#stopTick();
+    await this.#transacted(graceMs);
     this.#attempts.stop();
     this.#runs.stop();
-    await this.#idle(graceMs);
+    await this.#within(graceMs, this.#runs.idle());
     // What callers were promised, and results that have no turn yet, stay in the inbox.
     this.#awaited.spillAll();
     await this.#committer.settled();
@@ -245,10 +253,17 @@ export class Kernel {
     await this.#store.release(this.#ports.clock.nowMs());
   }
 
-  async #idle(graceMs: number): Promise<void> {
+  /** What a transaction has committed is heard of before reports are closed out. One that takes too long is not waited for. */
+  async #transacted(graceMs: number): Promise<void> {
+    this.#attempts.pause();
+    const { transacted } = this.#attempts;
+    if (transacted !== undefined) await this.#within(graceMs, transacted);
+  }
+
+  async #within(graceMs: number, end: Promise<void>): Promise<void> {
     const grace = Promise.withResolvers<void>();
     const cancel = this.#ports.clock.after(graceMs, grace.resolve);
-    await Promise.race([this.#runs.idle(), grace.promise]);
+    await Promise.race([end, grace.promise]);
     cancel();
   }
 
@@ -290,13 +305,18 @@ export class Kernel {
     this.#edges.stopped(live.row.key);
   }
 
-  #operationSettled(live: Live, operation: PendingOperation, ok: boolean, value: Payload): void {
-    const queued = queueInput(
-      { kind: "result", operation: operation.row.number, ok, value },
-      this.#ports.clock.nowMs(),
-    );
-    this.#awaited.add(live, queued);
+  /** `seq`: a transaction has made it durable already. */
+  #operationSettled(live: Live, operation: PendingOperation, ok: boolean, value: Payload, seq?: number): void {
+    const input = { kind: "result", operation: operation.row.number, ok, value } as const;
+    const queued = queueInput(input, this.#ports.clock.nowMs(), undefined, seq);
+    if (seq === undefined) this.#awaited.add(live, queued);
+    else this.#others.know(seq);
     this.#enqueue(live, queued);
+  }
+
+  #forgetRow(seq: number): void {
+    this.#others.know(seq);
+    this.#committer.stage.inboxGone.push(seq);
   }
 
   // -- time -----------------------------------------------------------------------------------------------------
@@ -323,7 +343,8 @@ export class Kernel {
   }
 
   async #duties(nowMs: number): Promise<void> {
-    if (Math.abs(nowMs - this.#lastRenewMs) >= renewMs) {
+    // A transaction is a sign of life itself.
+    if (Math.abs(nowMs - this.#lastRenewMs) >= renewMs && !this.#committer.isLent) {
       this.#lastRenewMs = nowMs;
       await this.#store.renew(nowMs);
     }

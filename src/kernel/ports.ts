@@ -47,11 +47,24 @@ export interface OperationRequest {
  */
 export type Doubt = "none" | "fresh" | "rested";
 
-/** What a runner says of an attempt. The first one that is not `begin` ends it. */
+/** What a runner says of an attempt. The first one that is neither `begin` nor `enter` ends it. */
 export type OperationReport =
   /** Asks that the start be put on record before anything happens outside; the kernel answers by `proceed(token)`. */
   | { readonly token: string; readonly kind: "begin" }
-  | { readonly token: string; readonly kind: "done"; readonly ok: boolean; readonly value: Payload }
+  /** Its turn has come and it is transactional: it asks to be part of a transaction; the kernel answers by `transact`. */
+  | { readonly token: string; readonly kind: "enter" }
+  /** `seq`: the result is durable already, as this row of the inbox, and the operation's own row is gone. */
+  | {
+      readonly token: string;
+      readonly kind: "done";
+      readonly ok: boolean;
+      readonly value: Payload;
+      readonly seq?: number;
+    }
+  /** It was to be part of a transaction, and the operation has no row in the store. */
+  | { readonly token: string; readonly kind: "gone" }
+  /** The loan of this token is over. All that came of it has been reported before. */
+  | { readonly token: string; readonly kind: "returned" }
   /**
    * The attempt failed and another one shall start after `delayMs`. `error` is for people. Without `doubtMs` it is certain that
    * this one had no effect that matters. With it the start stays on record, and the next attempt comes no sooner than
@@ -69,11 +82,25 @@ export type OperationReport =
   /** The deployment offers no such host function. */
   | { readonly token: string; readonly kind: "unavailable"; readonly error: string };
 
+/** The store is the runner's for one transaction: the kernel writes nothing before it is `returned`. */
+export interface Loan {
+  readonly token: string;
+  /** Of the lease. The transaction is void if it is not in force any more. */
+  readonly incarnation: number;
+  /** Tokens of the attempts that have asked to `enter`. */
+  readonly attempts: readonly string[];
+}
+
 export interface OperationRunner {
   /** Never throws; reports through the callback the kernel gave, possibly before it returns. */
   start(requests: readonly OperationRequest[]): void;
   /** Answers `begin`: the start is on record. */
   proceed(token: string): void;
+  /**
+   * Answers `enter`: all of these attempts run in one transaction. Those the runner does not know any more are left out. It must
+   * report that the loan is `returned`, whatever happens.
+   */
+  transact(loan: Loan): void;
   /** Nobody waits for this attempt any more: its AbortSignal fires, its report is ignored. */
   abort(token: string): void;
 }

@@ -13,6 +13,8 @@ export interface Target {
   readonly settings: OperationSettings;
 }
 
+type FetchMode = Exclude<OperationMode, "transactional">;
+
 export interface BuiltIns {
   /** Finds a built-in operation by its `perdure:…` name; throws ARGUMENT_INVALID if its options are malformed. */
   find(name: string, options: string): Target | undefined;
@@ -26,7 +28,7 @@ export function builtIns(policy: FetchPolicy | undefined): BuiltIns {
   const { send, close } = openNetwork(guard);
   const fetch: HostFunction = (request) => performFetch(request, { signal: signal(), guard, send, idempotencyKey });
   // As on the web, a network error rejects: only the node's death sends a request again.
-  const settings: Readonly<Record<OperationMode, OperationSettings>> = {
+  const settings: Readonly<Record<FetchMode, OperationSettings>> = {
     "at-least-once": operationSettings({ mode: "at-least-once", retry: false }),
     "at-most-once": operationSettings({ mode: "at-most-once" }),
   };
@@ -39,7 +41,7 @@ export function builtIns(policy: FetchPolicy | undefined): BuiltIns {
   };
 }
 
-function fetchMode(options: string): OperationMode {
+function fetchMode(options: string): FetchMode {
   const mode = parseMode(options);
   if (mode === "at-least-once" || mode === "at-most-once") return mode;
   // No default: guessing "at-least-once" might send a payment twice.

@@ -62,6 +62,14 @@ function current(asked: string): AttemptScope {
   );
 }
 
+/** A transactional operation has nothing to write to when nobody gives it a transaction. */
+export function operationCalledOutside(name: string): PerdureError {
+  return new PerdureError(
+    "OPERATION_OUTSIDE",
+    `The transactional operation ${name === "" ? "" : `${JSON.stringify(name)} `}was called directly, so it has no transaction. Call it from a program. To call its code in a test or in another transaction, give the inner function a name of its own and pass it a transaction.`,
+  );
+}
+
 /**
  * A key that is the same on every attempt of this operation and differs from every other operation's: derived from pid,
  * operation number, name and arguments. Hand it to outside services that deduplicate. Throws OPERATION_OUTSIDE.

@@ -28,6 +28,18 @@ test("an operation keeps the name, the arity and the type of its function", asyn
   assert.equal(ship.length, 2);
 });
 
+test("a transactional operation has the function's type without the transaction, and called directly it says where to call it", async () => {
+  const deposit = operation({ mode: "transactional" }, function deposit(tx, account: string, cents: number) {
+    return tx.run("UPDATE account SET cents = cents + ? WHERE id = ?", cents, account).changes;
+  });
+  const typed: (account: string, cents: number) => Promise<number> = deposit;
+  assert.deepEqual([typed.name, typed.length], ["deposit", 2]);
+  await assert.rejects(typed("a", 1), {
+    code: "OPERATION_OUTSIDE",
+    message: /"deposit" was called directly.*from a program/,
+  });
+});
+
 test("one function can be two operations with options of their own", () => {
   const once = operation({ mode: "at-most-once" }, work);
   const often = operation({}, work);
@@ -106,8 +118,18 @@ test("reconcile takes the key and the function's arguments, and gives its result
 });
 
 const bad: [string, unknown, RegExp][] = [
-  ["an unknown mode", { mode: "exactly-once" }, /mode is "exactly-once"; it must be "at-least-once" or "at-most-once"/],
-  ["a mode that comes later", { mode: "transactional" }, /mode is "transactional"/],
+  [
+    "an unknown mode",
+    { mode: "exactly-once" },
+    /mode is "exactly-once"; it must be "at-least-once" or "at-most-once" or "transactional"/,
+  ],
+  [
+    "retries of a transactional operation",
+    { mode: "transactional", retry: {} },
+    /left out when mode is "transactional"/,
+  ],
+  ["a timeout of one", { mode: "transactional", timeout: "1s" }, /timeout is "1s"/],
+  ["reconcile for one", { mode: "transactional", reconcile: work, timeout: "1s" }, /left out when mode/],
   [
     "an unknown option",
     { timeoutMs: 5 },

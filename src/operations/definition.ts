@@ -1,6 +1,8 @@
 /** `operation(options, fn)`: how a host function states what it promises and what it needs. */
 import { durationMs } from "../base/duration.ts";
 import type { Duration } from "../base/duration.ts";
+import type { Transaction } from "../store/transactions.ts";
+import { operationCalledOutside } from "./context.ts";
 import { checkOptions, invalidOption } from "./options.ts";
 import { readRate } from "./rate.ts";
 import type { Rate, RateOptions } from "./rate.ts";
@@ -12,8 +14,18 @@ import type { RetryOptions, RetryPolicy } from "./retry.ts";
  * - `"at-most-once"`: its start is made durable before it runs, and it never runs again. After a crash in between the
  *   process gets an `UncertainOperationError`; a thrown error is final. With `reconcile` the outside world is asked instead, and
  *   then it may run again.
+ * - `"transactional"`: what it writes to the store's own database and its result become durable in one transaction: exactly once.
+ *   See `TransactionalOptions`.
  */
-export type OperationMode = "at-least-once" | "at-most-once";
+export type OperationMode = "at-least-once" | "at-most-once" | "transactional";
+
+/** A transactional operation runs until it commits; what it throws is final. So it takes no `retry`, and no `timeout`. */
+export interface TransactionalOptions<Args extends readonly unknown[] = any[]> extends Omit<
+  OperationOptions<Args, never>,
+  "mode" | "retry" | "timeout" | "reconcile"
+> {
+  readonly mode: "transactional";
+}
 
 /** What `reconcile` found out about an earlier start of the operation. */
 export type Reconciled<Result> =
@@ -29,8 +41,8 @@ export interface OperationOptions<Args extends readonly unknown[] = any[], Resul
    * `path#export` here, and processes started before still find it. Default: none.
    */
   readonly name?: string;
-  /** Default "at-least-once"; with `reconcile`, "at-most-once". */
-  readonly mode?: OperationMode;
+  /** Default "at-least-once"; with `reconcile`, "at-most-once". `"transactional"` goes with a function that takes a `Transaction` first. */
+  readonly mode?: Exclude<OperationMode, "transactional">;
   /**
    * When an attempt that threw is followed by another; `false`: never. Default: up to 5 attempts, waits from 250 ms doubling
    * to at most 30 s, spread by a quarter either way. Not for at-most-once operations without `reconcile`.
@@ -93,7 +105,12 @@ export type HostFunction = (...args: unknown[]) => unknown;
 
 // Registered, so that a second copy of this package in the same process finds the settings too.
 const settingsKey = Symbol.for("perdure.operation-settings");
+const bodyKey = Symbol.for("perdure.transaction-body");
 
+type AnyOptions = Omit<OperationOptions, "mode"> & { readonly mode?: OperationMode };
+
+const modes: readonly OperationMode[] = ["at-least-once", "at-most-once", "transactional"];
+const senseless = ["retry", "timeout", "reconcile"];
 const optionKeys = [
   "name",
   "mode",
@@ -118,30 +135,59 @@ const optionKeys = [
 export function operation<F extends (...args: never[]) => Promise<unknown>>(
   options: OperationOptions<Parameters<F>, Awaited<ReturnType<F>>>,
   fn: F,
-): F {
+): F;
+/**
+ * Makes `fn` a transactional operation: it is given a transaction of the store's own database, and what it writes there commits
+ * together with its result, exactly once, or not at all. The program calls it without the transaction.
+ *
+ * `fn` may be asynchronous but must await nothing other than `tx`; what it throws rolls everything back and is the error the
+ * program gets. It may run again before it commits, so it should change nothing else. Called directly it fails with
+ * OPERATION_OUTSIDE. Throws ARGUMENT_INVALID for options that make no sense.
+ *
+ * ```ts
+ * export const deposit = operation({ mode: "transactional" }, (tx, account: string, cents: number) => {
+ *   tx.run("UPDATE account SET cents = cents + ? WHERE id = ?", cents, account);
+ * });
+ * ```
+ */
+export function operation<A extends unknown[], R>(
+  options: TransactionalOptions<NoInfer<A>>,
+  fn: (tx: Transaction, ...args: A) => R | Promise<R>,
+): (...args: A) => Promise<R>;
+export function operation(
+  options: OperationOptions | TransactionalOptions,
+  fn: (...args: never[]) => unknown,
+): (...args: never[]) => unknown {
   if (typeof fn !== "function")
     throw invalidOption("The second argument of operation()", fn, "the function that does the work");
   const settings = operationSettings(options);
+  const isTransactional = settings.mode === "transactional";
   const call = function (this: unknown, ...args: never[]): unknown {
-    return Reflect.apply(fn, this, args);
+    return isTransactional ? Promise.reject(operationCalledOutside(fn.name)) : Reflect.apply(fn, this, args);
   };
   Object.defineProperty(call, settingsKey, { value: settings });
+  if (isTransactional) Object.defineProperty(call, bodyKey, { value: fn });
   Object.defineProperty(call, "name", { value: fn.name, configurable: true });
-  Object.defineProperty(call, "length", { value: fn.length, configurable: true });
-  return call as unknown as F;
+  Object.defineProperty(call, "length", { value: isTransactional ? fn.length - 1 : fn.length, configurable: true });
+  return call;
+}
+
+/** What a transactional operation runs: the function that takes the transaction first. */
+export function transactionBody(fn: HostFunction): HostFunction {
+  return (fn as { [bodyKey]?: HostFunction })[bodyKey] ?? fn;
 }
 
 /** Validates and fills in the defaults. */
-export function operationSettings(options: OperationOptions): OperationSettings {
+export function operationSettings(options: OperationOptions | TransactionalOptions): OperationSettings {
   checkOptions("The first argument of operation()", options, optionKeys);
-  const { name, retry, timeout } = options;
-  const reconcile = options.reconcile as HostFunction | undefined;
-  const mode = options.mode ?? (reconcile === undefined ? "at-least-once" : "at-most-once");
+  checkTransactional(options);
+  const given: AnyOptions = options;
+  const { name, retry, timeout } = given;
+  const reconcile = given.reconcile as HostFunction | undefined;
+  const mode = given.mode ?? (reconcile === undefined ? "at-least-once" : "at-most-once");
   if (name !== undefined) checkName(name);
-  if (mode !== "at-least-once" && mode !== "at-most-once") {
-    throw invalidOption("mode", mode, `"at-least-once" or "at-most-once"`);
-  }
-  if (reconcile !== undefined) checkReconcile(options, mode);
+  if (!modes.includes(mode)) throw invalidOption("mode", mode, modes.map((one) => JSON.stringify(one)).join(" or "));
+  if (reconcile !== undefined) checkReconcile(given, mode);
   const runsOnce = mode === "at-most-once" && reconcile === undefined;
   if (runsOnce && retry !== undefined && retry !== false) {
     const expected = `false or left out when mode is "at-most-once", which never runs twice unless it has \`reconcile\``;
@@ -149,12 +195,13 @@ export function operationSettings(options: OperationOptions): OperationSettings 
   }
   const timeoutMs = timeout === undefined ? undefined : durationMs(timeout);
   if (timeoutMs === 0) throw invalidOption("timeout", timeout, "longer than zero, or left out for no limit");
-  return { name, mode, retry: retryPolicy(runsOnce ? false : retry), timeoutMs, reconcile, ...readLimits(options) };
+  const policy = retryPolicy(runsOnce || mode === "transactional" ? false : retry);
+  return { name, mode, retry: policy, timeoutMs, reconcile, ...readLimits(given) };
 }
 
 type LimitSettings = Pick<OperationSettings, "concurrency" | "rate" | "key" | "concurrencyPerKey" | "ratePerKey">;
 
-function readLimits(options: OperationOptions): LimitSettings {
+function readLimits(options: AnyOptions): LimitSettings {
   const { concurrency = Infinity, rate, ratePerKey } = options;
   const key = options.key as HostFunction | undefined;
   const concurrencyPerKey = options.concurrencyPerKey ?? (key === undefined ? Infinity : 1);
@@ -182,7 +229,7 @@ function checkConcurrency(name: string, value: number): void {
   throw invalidOption(name, value, "a whole number from 1, or Infinity");
 }
 
-function checkReconcile({ reconcile, timeout }: OperationOptions, mode: OperationMode): void {
+function checkReconcile({ reconcile, timeout }: AnyOptions, mode: OperationMode): void {
   if (typeof reconcile !== "function") {
     throw invalidOption("reconcile", reconcile, "a function of the idempotency key and the arguments");
   }
@@ -193,6 +240,15 @@ function checkReconcile({ reconcile, timeout }: OperationOptions, mode: Operatio
       timeout,
       "given with `reconcile`: an earlier call must be over before the outside world is asked about it",
     );
+  }
+}
+
+/** What it throws is final, it awaits nothing that could take long, and there is never a doubt about what became of it. */
+function checkTransactional(options: OperationOptions | TransactionalOptions): void {
+  if (options.mode !== "transactional") return;
+  for (const [key, value] of Object.entries(options)) {
+    if (senseless.includes(key) && value !== undefined)
+      throw invalidOption(key, value, `left out when mode is "transactional"`);
   }
 }
 

@@ -5,7 +5,7 @@
 export { attempt, idempotencyKey, operationContext, signal } from "./context.ts";
 export type { OperationContext } from "./context.ts";
 export { operation } from "./definition.ts";
-export type { OperationMode, OperationOptions, Reconciled } from "./definition.ts";
+export type { OperationMode, OperationOptions, Reconciled, TransactionalOptions } from "./definition.ts";
 export {
   NonRetryableError,
   OperationAbortedError,
@@ -15,6 +15,7 @@ export {
   UncertainOperationError,
 } from "./errors.ts";
 export type { RateOptions } from "./rate.ts";
+export type { SqlChanges, SqlParams, SqlRow, SqlValue, Transaction } from "../store/transactions.ts";
 export type { RetryOptions } from "./retry.ts";
 export type { Duration } from "../base/duration.ts";
 export { PerdureError } from "../base/errors.ts";

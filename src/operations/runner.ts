@@ -2,8 +2,9 @@
  * Runs host code: decodes the arguments, finds the function, calls it when there is room, and reports what came of it.
  *
  * An attempt's life: *resolving* (its module may have to be imported) → *queued* → *beginning* (at-most-once only: its start
- * is being put on record) → *running* → *ended*. It holds a slot of the queue while it begins and runs. What has `reconcile` and a
- * start on record whose effect is in doubt runs that first, and then, if it has not happened, begins and runs itself.
+ * is being put on record) → *entering* (transactional only: it waits for the store) → *running* → *ended*. It holds a slot of the
+ * queue while it begins, enters and runs. What has `reconcile` and a start on record whose effect is in doubt runs that first, and
+ * then, if it has not happened, begins and runs itself.
  *
  * An attempt that is aborted or times out gives its slot back at once, for its function may never settle. Such a function
  * goes on without being counted, so limits hold for the attempts somebody waits for.
@@ -11,10 +12,12 @@
 import { PerdureError } from "../base/errors.ts";
 import type { Clock, Random } from "../base/ports.ts";
 import { decodeValue } from "../base/value.ts";
-import type { OperationReport, OperationRequest, OperationRunner } from "../kernel/ports.ts";
+import type { Loan, OperationReport, OperationRequest, OperationRunner } from "../kernel/ports.ts";
+import type { Transaction, Transactions } from "../store/transactions.ts";
 import { builtIns } from "./builtins.ts";
 import type { BuiltIns, Target } from "./builtins.ts";
 import { AttemptScope, runInScope } from "./context.ts";
+import { transactionBody } from "./definition.ts";
 import type { HostFunction, OperationSettings } from "./definition.ts";
 import { describeError, OperationAbortedError, OperationTimeoutError } from "./errors.ts";
 import type { FetchPolicy } from "./fetch-policy.ts";
@@ -23,6 +26,7 @@ import { FairQueue } from "./queue.ts";
 import type { Lane, Ticket } from "./queue.ts";
 import { Targets } from "./targets.ts";
 import type { Answer, Resolve } from "./targets.ts";
+import { isThenable, Transacting } from "./transacting.ts";
 import { LoopTurns } from "./turns.ts";
 import { failed, leftInDoubt, readReconciled, returned, senseless, threw, unavailable, uncertain } from "./verdict.ts";
 
@@ -36,6 +40,8 @@ export interface RunnerOptions {
   readonly report: (reports: OperationReport[]) => void;
   /** Where `fetch` may go. Default: anywhere. */
   readonly fetchPolicy?: FetchPolicy | undefined;
+  /** Opens the store for transactional operations, when the first one runs. Without it they fail. */
+  readonly transactions?: () => Transactions;
 }
 
 export interface RunnerCounts {
@@ -53,13 +59,15 @@ export interface Runner extends OperationRunner {
    * reports are out. A second call gets the first one's promise.
    */
   drain(timeoutMs: number): Promise<void>;
+  /** Frees what transactions held of the store. To be called after `drain`. */
+  close(): Promise<void>;
 }
 
 interface Job {
   readonly token: string;
   /** Undefined once ended: a function that never settles must not keep its arguments alive. */
   request: OperationRequest | undefined;
-  state: "resolving" | "queued" | "beginning" | "running" | "ended";
+  state: "resolving" | "queued" | "beginning" | "entering" | "running" | "ended";
   target: Target | undefined;
   /** What runs is, or will be, `reconcile`. */
   asks: boolean;
@@ -81,6 +89,7 @@ class HostRunner implements Runner {
   readonly #targets: Targets;
   readonly #turns: LoopTurns;
   readonly #queue: FairQueue<Job>;
+  readonly #transacting: Transacting;
   readonly #jobs = new Map<string, Job>();
   /** By function, so that all names of an operation share its limit. */
   readonly #lanes = new WeakMap<HostFunction, Lane<Job>>();
@@ -97,6 +106,8 @@ class HostRunner implements Runner {
     this.#targets = new Targets(options.resolve, this.#builtIns);
     this.#turns = new LoopTurns(report, () => this.#pump());
     this.#queue = new FairQueue(concurrency, options.clock, () => this.#pump());
+    const { transactions: open = noTransactions, clock } = options;
+    this.#transacting = new Transacting({ open, clock, report: (said) => this.#turns.add(said) });
   }
 
   start(requests: readonly OperationRequest[]): void {
@@ -128,6 +139,15 @@ class HostRunner implements Runner {
     else this.#run(job);
   }
 
+  transact(loan: Loan): void {
+    this.#transacting.transact(loan);
+    void this.#transacting.underway?.then(() => this.#checkDrained());
+  }
+
+  close(): Promise<void> {
+    return this.#transacting.close();
+  }
+
   abort(token: string): void {
     const job = this.#jobs.get(token);
     if (job === undefined) return;
@@ -145,7 +165,10 @@ class HostRunner implements Runner {
     const cancelTimeout = this.#options.clock.after(timeoutMs, () => {
       for (const job of this.#jobs.values()) this.#abort(job, "the node is shutting down");
     });
+    let isFinished = false;
     const finish = (): void => {
+      if (isFinished) return;
+      isFinished = true;
       cancelTimeout();
       this.#builtIns.close();
       this.#queue.close();
@@ -153,9 +176,9 @@ class HostRunner implements Runner {
       resolve();
     };
     this.#draining = { done: promise, finish };
-    if (this.#jobs.size === 0) finish();
+    this.#checkDrained();
     for (const job of this.#jobs.values()) {
-      if (job.state === "resolving" || job.state === "queued") this.#end(job);
+      if (job.state === "resolving" || job.state === "queued" || job.state === "entering") this.#end(job);
     }
     return promise;
   }
@@ -249,6 +272,9 @@ class HostRunner implements Runner {
     const { pid, program, number, name, attempt } = request;
     const scope = new AttemptScope({ pid, program, number, name, attempt }, request.idempotencyKey);
     job.scope = scope;
+    if (target.settings.mode === "transactional") {
+      return this.#enter(job, request, (tx) => runInScope(scope, transactionBody(target.fn), [tx, ...args]));
+    }
     this.#arm(job, target.settings);
     const { reconcile } = target.settings;
     const asks = job.asks && reconcile !== undefined;
@@ -270,6 +296,27 @@ class HostRunner implements Runner {
         (error: unknown) => this.#threw(job, scope, error),
       );
     }
+  }
+
+  #enter(job: Job, request: OperationRequest, call: (tx: Transaction) => unknown): void {
+    // The store is not lent any more.
+    if (this.#draining !== undefined) return this.#end(job);
+    job.state = "entering";
+    this.#transacting.enter({
+      request,
+      call,
+      get isWanted() {
+        return job.state !== "ended";
+      },
+      begun: () => (job.state = "running"),
+      ended: () => this.#leave(job),
+    });
+  }
+
+  #leave(job: Job): void {
+    if (job.state === "ended") return;
+    this.#end(job);
+    this.#pump();
   }
 
   #returned(job: Job, scope: AttemptScope, value: unknown): void {
@@ -337,13 +384,25 @@ class HostRunner implements Runner {
   }
 
   #end(job: Job): void {
+    if (job.state === "entering") this.#transacting.leave(job.token);
     job.state = "ended";
     job.request = undefined;
     job.cancelTimeout?.();
     if (job.ticket !== undefined) this.#queue.remove(job.ticket);
     this.#jobs.delete(job.token);
-    if (this.#draining !== undefined && this.#jobs.size === 0) this.#draining.finish();
+    this.#checkDrained();
   }
+
+  #checkDrained(): void {
+    if (this.#jobs.size === 0 && this.#transacting.underway === undefined) this.#draining?.finish();
+  }
+}
+
+function noTransactions(): never {
+  throw new PerdureError(
+    "STORE_FAILED",
+    "This runner was made without a store, so transactional operations cannot run.",
+  );
 }
 
 function decodeArgs(request: OperationRequest): unknown[] {
@@ -381,11 +440,4 @@ function repeatableArgs(request: OperationRequest): unknown[] | undefined {
   } catch {
     return undefined;
   }
-}
-
-function isThenable(value: unknown): boolean {
-  return (
-    ((typeof value === "object" && value !== null) || typeof value === "function") &&
-    typeof (value as { then?: unknown }).then === "function"
-  );
 }

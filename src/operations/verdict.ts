@@ -83,7 +83,8 @@ export function unavailable(token: string, error: unknown): OperationReport {
   return { token, kind: "unavailable", error: error instanceof PerdureError ? error.message : describeError(error) };
 }
 
-function uncrossable(name: string, error: unknown): unknown {
+/** What the process gets instead of a result that cannot cross. */
+export function uncrossable(name: string, error: unknown): unknown {
   if (!(error instanceof PerdureError)) return error;
   const message = `The result of operation ${JSON.stringify(name)} cannot cross into the process: ${error.message}`;
   return new PerdureError(error.code, message, { cause: error, details: error.details });

@@ -16,6 +16,8 @@ import { testRecovery } from "./suite/recovery.ts";
 import { testRelations } from "./suite/relations.ts";
 
 export type { StoreFixture, StoreSetup } from "./suite/fixture.ts";
+export { testTransactions } from "./suite/transactions.ts";
+export type { TransactionsFixture } from "./suite/transactions.ts";
 
 /** `setup` is called for each test and gives an empty store. */
 export function testStore(name: string, setup: StoreSetup): void {

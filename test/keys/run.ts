@@ -129,7 +129,12 @@ class Run {
         const turnMs = (): number => this.#dice.int(0, this.#longestTurnMs);
         return new ModelMachine({ events, after, turnMs });
       },
-      runner: () => ({ start: () => undefined, proceed: () => undefined, abort: () => undefined }),
+      runner: () => ({
+        start: () => undefined,
+        proceed: () => undefined,
+        transact: () => undefined,
+        abort: () => undefined,
+      }),
       events: {
         logs: () => undefined,
         answered: () => undefined,

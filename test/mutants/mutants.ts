@@ -40,8 +40,8 @@ const commits: readonly Mutant[] = [
   {
     bug: "a failed commit is taken for a good one",
     file: "src/kernel/batch.ts",
-    find: "        this.kill();\n        this.#ports.failed(",
-    replace: "        void (",
+    find: "    this.kill();\n    this.#ports.failed(",
+    replace: "    void (",
     checks: [steps],
   },
   {

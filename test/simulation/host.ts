@@ -3,7 +3,7 @@
  * host code can. On its way to the kernel what it says may be late, may come twice, or may be nobody's any more.
  */
 import { decodeValue, encodeValue } from "../../src/base/value.ts";
-import type { OperationReport, OperationRequest, OperationRunner } from "../../src/kernel/ports.ts";
+import type { Loan, OperationReport, OperationRequest, OperationRunner } from "../../src/kernel/ports.ts";
 import { idempotencyKey, NonRetryableError, operation, operationContext, signal } from "../../src/operations/host.ts";
 import { createRunner } from "../../src/operations/runner.ts";
 import type { Runner } from "../../src/operations/runner.ts";
@@ -102,6 +102,11 @@ export class SimulatedHost implements OperationRunner {
   proceed(token: string): void {
     this.#ports.note("proceed", token);
     this.#runner.proceed(token);
+  }
+
+  transact(loan: Loan): void {
+    this.#ports.note("transact", loan.attempts);
+    this.#runner.transact(loan);
   }
 
   abort(token: string): void {

@@ -288,6 +288,7 @@ export class SimulatedNode {
     this.#host = host;
     return {
       start: (requests) => this.#livePort("runner.start", () => host.start(requests)),
+      transact: (loan) => host.transact(loan),
       proceed: (token) => this.#livePort("runner.proceed", () => host.proceed(token)),
       abort: (token) => this.#port("runner.abort", () => host.abort(token)),
     };

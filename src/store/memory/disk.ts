@@ -73,6 +73,8 @@ export class MemoryDisk {
   readonly logs: LogRow[] = [];
   readonly programs: Map<string, ProgramRow> = new Map();
   readonly blobs: Map<string, Uint8Array> = new Map();
+  /** What user code has written in transactions (`transactions.ts`). */
+  readonly facts: Map<string, unknown> = new Map();
   /** Registered names. */
   readonly names: Map<string, ProcessKey> = new Map();
   /** By seq. */

@@ -2,7 +2,8 @@
 import { PerdureError } from "../../base/errors.ts";
 import type { Store } from "../port.ts";
 
-export type StoreCall = Exclude<keyof Store, "id">;
+/** `transact` is the commit of a batch of transactions. */
+export type StoreCall = Exclude<keyof Store, "id"> | "transact";
 
 /**
  * What becomes of one call of a store.

@@ -32,6 +32,7 @@ import type { ProcessRecord } from "./disk.ts";
 import { listEdges, postOnce, pruneEdges, supersededBy } from "./edges.ts";
 import { failure, full } from "./faults.ts";
 import type { MemoryFaults, QueuedFault, StoreCall, WaitingCall } from "./faults.ts";
+import { MemoryTransactions } from "./transactions.ts";
 import { linksOf, listNames, monitorsOf, watchersOf } from "./relations.ts";
 
 export interface MemoryStoreOptions {
@@ -85,6 +86,16 @@ export class MemoryStore implements Store {
   /** Takes the lease away from whoever holds it, as a node does that believes the owner dead. */
   usurp(): void {
     this.#disk.incarnation++;
+  }
+
+  /** Transactions on this disk, as long as this handle lives. Faults of `transact` happen where they commit. */
+  transactions(): MemoryTransactions {
+    return new MemoryTransactions(this.#disk, (effect) => this.#call("transact", effect));
+  }
+
+  /** What transactions have made durable. */
+  facts(): ReadonlyMap<string, unknown> {
+    return this.#disk.facts;
   }
 
   /** From now on the turn fails its checksum. */

@@ -8,6 +8,7 @@ const resultCode = {
   sql: 1,
   busy: 5,
   locked: 6,
+  noMemory: 7,
   readonly: 8,
   ioError: 10,
   corrupt: 11,
@@ -16,6 +17,17 @@ const resultCode = {
   constraint: 19,
   notADatabase: 26,
 };
+
+const storeFailures = new Set<number>([
+  resultCode.busy,
+  resultCode.locked,
+  resultCode.noMemory,
+  resultCode.ioError,
+  resultCode.corrupt,
+  resultCode.full,
+  resultCode.cannotOpen,
+  resultCode.notADatabase,
+]);
 
 /** Below this much free space an I/O error is put down to the disk being full: not every ENOSPC reaches us as SQLITE_FULL. */
 const scarceBytes = 1 << 20;
@@ -36,6 +48,19 @@ function primaryCode(error: unknown): number {
 export function isBusy(error: unknown): boolean {
   const code = primaryCode(error);
   return code === resultCode.busy || code === resultCode.locked;
+}
+
+/** Rows contradict one another, or a deferred foreign key does not hold at the end. */
+export function isConstraint(error: unknown): boolean {
+  return primaryCode(error) === resultCode.constraint;
+}
+
+/** A virtual table found its own data damaged: that is the user's table, not the store. */
+const corruptVirtualTable = 267;
+
+/** The store has failed, or could not be had: whatever the statement was, it may succeed another time. */
+export function isStoreFailure(error: unknown): error is Error {
+  return storeFailures.has(primaryCode(error)) && (error as SqliteFailure).errcode !== corruptVirtualTable;
 }
 
 /** A statement does not fit the schema. */

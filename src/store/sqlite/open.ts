@@ -204,7 +204,8 @@ function isCutOff(path: string, pageSizeBytes: number): boolean {
   return (log?.size ?? 0) === 0 && statSync(path).size % pageSizeBytes !== 0;
 }
 
-function configure(db: DatabaseSync, maxSizeBytes: number | undefined): void {
+/** What every connection that writes is set to. */
+export function configure(db: DatabaseSync, maxSizeBytes: number | undefined): void {
   const mode = text(db.prepare("PRAGMA journal_mode").get() ?? {}, "journal_mode");
   if (mode !== "wal") db.exec("PRAGMA journal_mode = WAL");
   db.exec(`

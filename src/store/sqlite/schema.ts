@@ -36,6 +36,9 @@
  * - One engine owns the file: it holds an exclusive lock on the empty database `<file>-lock`, which the operating system
  *   frees however the owner dies. Besides, every transaction of the owner begins by checking its incarnation against
  *   `meta.incarnation`, and `(process, turn)` is unique: an owner that lost its lease unawares can add nothing.
+ * - Beside these tables lie the user's own, which transactional operations make and write (`transactions.ts`). What such an operation
+ *   does there commits together with its result: its row leaves `operation` and the result enters `inbox` in the same transaction.
+ *   Names that begin with `perdure_` are kept free for tables to come.
  * - Others may read at any time, and insert into `inbox` (`seq` and the state of the process are checked by the same
  *   transaction). The owner notices by `PRAGMA data_version`.
  * - Inputs are all that a process's state derives from, and what an operation is (name, options, arguments, whether it was
@@ -323,3 +326,10 @@ export const createSchema: string = `${tables}${views}
 PRAGMA application_id = ${applicationId};
 PRAGMA user_version = ${schemaVersion};
 `;
+
+/** Tables, indexes and views of the engine's, in lower case: user SQL must not touch them. */
+export const engineNames: ReadonlySet<string> = new Set(
+  [...createSchema.matchAll(/^CREATE (?:UNIQUE )?(?:TABLE|INDEX|VIEW) (\w+)/gm)].map(([, name = ""]) =>
+    name.toLowerCase(),
+  ),
+);

@@ -171,6 +171,7 @@ export class World {
       runner: () => ({
         start: ([request]) => this.#fail(new Error(`${request?.pid} asks the host for ${request?.name}`)),
         proceed: () => undefined,
+        transact: () => undefined,
         abort: () => undefined,
       }),
       events: {

@@ -1,0 +1,148 @@
+/** What one transactional operation holds of the transaction: user SQL, watched by the authorizer, until the operation ends. */
+import type { DatabaseSync, SQLInputValue, SQLOutputValue, StatementSync } from "node:sqlite";
+import { PerdureError } from "../../base/errors.ts";
+import type { SqlChanges, SqlParams, SqlRow, SqlValue, Transaction } from "../transactions.ts";
+import { forbidden, reservedPrefix } from "./authorizer.ts";
+import type { Authorizer } from "./authorizer.ts";
+import { isStoreFailure } from "./errors.ts";
+
+/** Statements kept compiled. Operations use a handful each. */
+const keptStatements = 200;
+
+/** An open database for user SQL, and the statements of it that are compiled already. */
+export class UserSql {
+  readonly db: DatabaseSync;
+  readonly authorizer: Authorizer;
+  readonly #statements = new Map<string, StatementSync>();
+
+  constructor(db: DatabaseSync, authorizer: Authorizer) {
+    this.db = db;
+    this.authorizer = authorizer;
+  }
+
+  /** The one statement that `sql` is. */
+  statement(sql: string): StatementSync {
+    const kept = this.#statements.get(sql);
+    if (kept !== undefined) {
+      // The one that was not used for the longest time stands first.
+      this.#statements.delete(sql);
+      this.#statements.set(sql, kept);
+      return kept;
+    }
+    const { statement, rest } = this.first(sql);
+    if (!isBlank(rest)) {
+      throw new PerdureError(
+        "ARGUMENT_INVALID",
+        `Only the first of several statements would run; what follows it is ${JSON.stringify(rest.trim().slice(0, 60))}. Use exec() to run several.`,
+      );
+    }
+    this.#statements.set(sql, statement);
+    const [oldest] = this.#statements.keys();
+    if (this.#statements.size > keptStatements && oldest !== undefined) this.#statements.delete(oldest);
+    return statement;
+  }
+
+  /** Compiles the first statement of `sql`. */
+  first(sql: string): { readonly statement: StatementSync; readonly rest: string } {
+    const statement = this.db.prepare(sql);
+    statement.setReadBigInts(true);
+    return { statement, rest: sql.slice(statement.sourceSQL.length) };
+  }
+
+  /** A table was renamed: not to what is reserved. */
+  checkNames(): void {
+    if (!this.authorizer.takeAltered()) return;
+    const names = this.db.prepare("SELECT name FROM sqlite_schema WHERE lower(substr(name, 1, ?)) = ?");
+    const row = names.get(reservedPrefix.length, reservedPrefix);
+    if (row !== undefined)
+      throw forbidden(`${String(row["name"])}: names that begin with "${reservedPrefix}" are reserved`);
+  }
+}
+
+export class SqliteTransaction implements Transaction {
+  readonly #sql: UserSql;
+  readonly #operation: string;
+  #ended = false;
+  /** What was wrong with the store, and not with the operation's SQL. */
+  failure: Error | undefined;
+
+  constructor(sql: UserSql, operation: string) {
+    this.#sql = sql;
+    this.#operation = operation;
+  }
+
+  run(sql: string, ...params: SqlParams): SqlChanges {
+    const { changes, lastInsertRowid } = this.#do(() => this.#sql.statement(sql).run(...inputs(params)));
+    return { changes: Number(changes), lastInsertRowid: plainValue(lastInsertRowid) as number | bigint };
+  }
+
+  // oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- the row is typed by whoever wrote the SQL
+  get<Row = SqlRow>(sql: string, ...params: SqlParams): Row | undefined {
+    const row = this.#do(() => this.#sql.statement(sql).get(...inputs(params)));
+    return row === undefined ? undefined : (plainRow(row) as Row);
+  }
+
+  all<Row = SqlRow>(sql: string, ...params: SqlParams): Row[] {
+    return this.#do(() => this.#sql.statement(sql).all(...inputs(params))).map((row) => plainRow(row) as Row);
+  }
+
+  /** One by one: the authorizer judges each statement by itself. */
+  exec(sql: string): void {
+    for (let left = sql; !isBlank(left);) {
+      left = this.#do(() => {
+        const { statement, rest } = this.#sql.first(left);
+        statement.run();
+        return rest;
+      });
+    }
+  }
+
+  /** Whatever still holds it can do nothing with it. */
+  end(): void {
+    this.#ended = true;
+  }
+
+  /** Throws if a statement has ended the transaction under it. */
+  check(): void {
+    if (!this.#sql.db.isTransaction) throw this.#over("a statement of it rolled the whole transaction back");
+  }
+
+  #do<T>(use: () => T): T {
+    if (this.#ended) throw this.#over("it has ended");
+    this.check();
+    try {
+      return this.#sql.authorizer.watch(use);
+    } catch (error) {
+      if (isStoreFailure(error)) this.failure ??= error;
+      throw error;
+    }
+  }
+
+  #over(why: string): PerdureError {
+    return new PerdureError(
+      "TRANSACTION_ENDED",
+      `The transaction of operation ${JSON.stringify(this.#operation)} cannot be used any more: ${why}. Await everything that uses it before the function returns, and let errors roll back instead of OR ROLLBACK.`,
+      { details: { operation: this.#operation } },
+    );
+  }
+}
+
+/** Comments and semicolons are no statement. A quote is something, so nothing can hide behind one. */
+function isBlank(sql: string): boolean {
+  return /^(?:[\s;]|--[^\n]*(?:\n|$)|\/\*(?:(?!\*\/)[\s\S])*(?:\*\/|$))*$/.test(sql);
+}
+
+/** node:sqlite takes an object with named values in the first place, which its types show as an overload. */
+function inputs(params: SqlParams): SQLInputValue[] {
+  return params as readonly unknown[] as SQLInputValue[];
+}
+
+/** With a prototype, and so a value that can cross the border. */
+function plainRow(row: Record<string, SQLOutputValue>): SqlRow {
+  return Object.fromEntries(Object.entries(row).map(([column, value]) => [column, plainValue(value)]));
+}
+
+function plainValue(value: SQLOutputValue): SqlValue {
+  if (typeof value !== "bigint") return value;
+  return value >= Number.MIN_SAFE_INTEGER && value <= Number.MAX_SAFE_INTEGER ? Number(value) : value;
+}
