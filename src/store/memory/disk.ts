@@ -138,6 +138,13 @@ export class MemoryDisk {
     return seq;
   }
 
+  /** Throws JOURNAL_CORRUPT at the first damaged one. */
+  readTurns(process: ProcessKey, from: number, limit: number): Turn[] {
+    const first = Math.max(1, from);
+    const turns = this.processes.get(process)?.turns.slice(first - 1, first - 1 + limit) ?? [];
+    return turns.map((turn, i) => turn ?? refuseDamaged(this.record(process).row, first + i));
+  }
+
   record(process: ProcessKey): ProcessRecord {
     const record = this.processes.get(process);
     if (record === undefined) {
@@ -182,4 +189,10 @@ export class MemoryDisk {
     const restorable = checkpoint === undefined ? -1 : all.findIndex(({ turn }) => turn <= checkpoint.turn);
     record.snapshots = all.filter((_, index) => index < 2 || index === restorable);
   }
+}
+
+function refuseDamaged({ key, pid }: ProcessRow, turn: number): never {
+  throw new PerdureError("JOURNAL_CORRUPT", `Turn ${turn} of process ${pid} is damaged, as it was told to be.`, {
+    details: { pid, process: key, turn },
+  });
 }

@@ -227,7 +227,7 @@ export class MemoryStore implements Store {
         checkpoint,
         restores,
         lastTurn: turns.length,
-        lastTimeMs: this.#readTurns(process, turns.length, 1)[0]?.timeMs ?? 0,
+        lastTimeMs: this.#disk.readTurns(process, turns.length, 1)[0]?.timeMs ?? 0,
       };
     });
   }
@@ -307,7 +307,7 @@ export class MemoryStore implements Store {
   }
 
   turns(process: ProcessKey, from: number, limit: number): Promise<Turn[]> {
-    return this.#call("turns", () => this.#readTurns(process, from, limit));
+    return this.#call("turns", () => this.#disk.readTurns(process, from, limit));
   }
 
   lastTurn(process: ProcessKey): Promise<number> {
@@ -394,12 +394,6 @@ export class MemoryStore implements Store {
   /** In order of their keys. */
   #records(): ProcessRecord[] {
     return [...this.#disk.processes.values()].sort((a, b) => a.row.key - b.row.key);
-  }
-
-  #readTurns(process: ProcessKey, from: number, limit: number): Turn[] {
-    const first = Math.max(1, from);
-    const turns = this.#disk.processes.get(process)?.turns.slice(first - 1, first - 1 + limit) ?? [];
-    return turns.map((turn, i) => turn ?? refuseDamaged(this.#disk.record(process).row, first + i));
   }
 
   #inboxOf(process: ProcessKey): InboxRow[] {
@@ -500,9 +494,3 @@ export class MemoryStore implements Store {
 }
 
 function noop(): void {}
-
-function refuseDamaged({ key, pid }: ProcessRow, turn: number): never {
-  throw new PerdureError("JOURNAL_CORRUPT", `Turn ${turn} of process ${pid} is damaged, as it was told to be.`, {
-    details: { pid, process: key, turn },
-  });
-}
