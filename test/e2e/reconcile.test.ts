@@ -61,8 +61,8 @@ test("a payment that throws is asked about after its timeout, and not made again
   await only.start("p", "order", ["order-1", "throws"]);
   assert.deepEqual(await only.result("p"), ["found order-1", "paid order-1, tip"]);
   const [paid, asked] = books();
-  // A host's timers may fire a little early.
-  assert.ok((asked?.atMs ?? 0) - (paid?.atMs ?? 0) >= 295, "calls of it may have been under way");
+  // The timeout counts from when its start was put on record, which may have taken a while.
+  assert.ok((asked?.atMs ?? 0) - (paid?.atMs ?? 0) >= 150, "calls of it may have been under way");
   assert.deepEqual(
     books().map(({ what, id }) => `${what} ${id}`),
     ["paid order-1", "asked order-1", "paid order-1, tip"],
