@@ -35,6 +35,9 @@ export class Registry {
   readonly #byPid = new Map<Pid, Live>();
   readonly #loading = new Map<ProcessKey, Promise<Live>>();
   readonly #waiters = new Map<Pid, Set<Waiter>>();
+  /** Lookups that the store has not answered, and who has left since there are any. */
+  #lookups = 0;
+  readonly #left = new Set<Pid>();
   #lastSweepMs = 0;
 
   constructor(ports: RegistryPorts) {
@@ -52,7 +55,17 @@ export class Registry {
 
   /** As it is in memory, else as it is in the store. */
   async find(pid: Pid): Promise<Live | ProcessRow | undefined> {
-    return this.#byPid.get(pid) ?? (await this.#ports.store.findProcess(pid)) ?? this.#byPid.get(pid);
+    const present = this.#byPid.get(pid);
+    if (present !== undefined) return present;
+    this.#lookups++;
+    try {
+      const found = (await this.#ports.store.findProcess(pid)) ?? this.#byPid.get(pid);
+      if (found !== undefined || !this.#left.has(pid)) return found;
+      // It was born and has gone while the store answered.
+      return await this.#ports.store.findProcess(pid);
+    } finally {
+      if (--this.#lookups === 0) this.#left.clear();
+    }
   }
 
   named(pid: Pid): Live | undefined {
@@ -182,6 +195,7 @@ export class Registry {
   #remove(live: Live): void {
     this.#byKey.delete(live.row.key);
     this.#byPid.delete(live.row.pid);
+    if (this.#lookups > 0) this.#left.add(live.row.pid);
     this.#ports.drop(live);
   }
 }
