@@ -24,7 +24,7 @@ export function checkExit(program: Program, exit: ProcessExit, wishes: Wishes, w
 }
 
 /** What a real program throws is an error; what it has to say is its message. */
-function exitValue(value: unknown): ExitValue | undefined {
+export function exitValue(value: unknown): ExitValue | undefined {
   if (!(value instanceof Error)) return value as ExitValue;
   return value.message.startsWith("{") ? (JSON.parse(value.message) as ExitValue) : undefined;
 }

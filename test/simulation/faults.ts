@@ -28,6 +28,8 @@ export interface FaultProfile {
   readonly fencings: number;
   /** Journal rows that the disk damages, by number. */
   readonly rots: number;
+  /** A process's program cannot be loaded. */
+  readonly unloadable: number;
   /** The machine forgets a process after a turn. */
   readonly evict: number;
   readonly longestTurnMs: number;
@@ -40,6 +42,10 @@ export interface FaultProfile {
   readonly machineFailure: number;
   /** A host function hangs until it is given up. */
   readonly hang: number;
+  /** Operations that take their node down may do so. */
+  readonly killers: boolean;
+  /** A report comes a second time, or when it is nobody's any more. */
+  readonly lateReports: number;
   /** Host functions that may run at once. */
   readonly concurrency: number;
   /** How long the node is away after its end, at most. */
@@ -83,6 +89,7 @@ export function drawProfile(dice: Dice): FaultProfile {
     fullMs: dice.pick([5, 100, 1_000]),
     fencings: times(0.05, 1),
     rots: times(0.05, 3),
+    unloadable: 0.02,
     evict: sometimes(0.5, 0.02, 1),
     longestTurnMs: dice.pick([0, 3, 10, 60, 400]),
     fatal: sometimes(0.15, 0.01, 0.2),
@@ -90,6 +97,8 @@ export function drawProfile(dice: Dice): FaultProfile {
     turnMicros: dice.pick([0, 5_000, 15_000, 60_000]),
     machineFailure: sometimes(0.05, 0.005, 0.03),
     hang: sometimes(0.3, 0.01, 0.2),
+    killers: true,
+    lateReports: 0.1,
     concurrency: dice.pick([1, 2, 100, 100]),
     longestAwayMs: dice.pick([0, 50, 1_000, 20_000]),
     chaosMs: dice.chance(0.02) ? dice.pick([15_000, 15_000, 200_000]) : dice.pick([200, 600, 1_500, 4_000]),
@@ -207,7 +216,7 @@ export class Faults {
 
   /** Whether a killer may strike once more. */
   mayKill(): boolean {
-    return this.deaths < 3 * maxDeaths;
+    return this.profile.killers && this.deaths < 3 * maxDeaths;
   }
 
   turnMs(): number {

@@ -254,7 +254,7 @@ export class SimulatedHost implements OperationRunner {
       this.#checkUncertain(job, report);
     }
     this.#send(report, job);
-    if (report.kind === "begin" || !dice.chance(0.1)) return;
+    if (report.kind === "begin" || !dice.chance(faults.profile.lateReports)) return;
     faults.count("operation reported twice or late");
     // What must not be believed any more.
     const value = encodeValue("a stale report");

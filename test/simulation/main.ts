@@ -7,15 +7,18 @@
  *     npm run simulate -- --quickjs 0.5             so large a share of runs with real programs in QuickJS; default 0.05
  *     npm run simulate -- --cycles 1000000 --quickjs 50000    so many of the cycles with them, at least
  *     npm run simulate -- --seed 42 --seeds 1       one run again
+ *     npm run simulate -- --seed 42 --seeds 1 --without jumps,full --programs p1    and without these faults, and with these processes only
  *     npm run simulate -- --kind trees              only runs of this kind; the other one is steps
  *     npm run simulate -- --seed 42 --seeds 1 --verbose    with everything that happened in it
  */
 import { randomInt } from "node:crypto";
 import { parseArgs } from "node:util";
+import { faultClasses } from "./classes.ts";
+import type { FaultClass } from "./classes.ts";
 import { Counts } from "./counts.ts";
 import { describeCounts } from "./report.ts";
 import { describeFailure, quickJsShare, runKinds, runSeed } from "./run.ts";
-import type { RunKind } from "./run.ts";
+import type { RunKind, RunOptions } from "./run.ts";
 import { runAll } from "./threads.ts";
 import type { Summary } from "./threads.ts";
 
@@ -32,6 +35,8 @@ interface Options {
   readonly cycles: number;
   /** Share of the runs, and least number of the cycles. */
   readonly quickJs: { readonly share: number; readonly cycles: number };
+  /** What each run leaves out, and whom it starts. */
+  readonly limits: Pick<RunOptions, "without" | "programs">;
   readonly verbose: boolean;
 }
 
@@ -45,6 +50,8 @@ function readOptions(): Options {
       cycles: number,
       quickjs: number,
       kind: { type: "string" },
+      without: number,
+      programs: number,
       verbose: { type: "boolean" },
     },
   });
@@ -63,6 +70,10 @@ function readOptions(): Options {
     untilMs: minutes === undefined ? Infinity : Date.now() + minutes * 60_000,
     cycles: cycles ?? Infinity,
     quickJs: quickJs > 1 ? { share: quickJsShare, cycles: quickJs } : { share: quickJs, cycles: 0 },
+    limits: {
+      ...(values.without === undefined ? {} : { without: values.without.split(",").map(classOf) }),
+      ...(values.programs === undefined ? {} : { programs: values.programs.split(",") }),
+    },
     verbose: values.verbose ?? false,
   };
 }
@@ -73,13 +84,20 @@ function kindOf(text: string): RunKind {
   return kind;
 }
 
+function classOf(text: string): FaultClass {
+  const found = faultClasses.find((known) => known === text);
+  if (found === undefined)
+    throw new Error(`--without takes some of ${faultClasses.join()}, not ${JSON.stringify(text)}.`);
+  return found;
+}
+
 function positive(name: string, text: string): number {
   const value = Number(text);
   if (!Number.isFinite(value) || value < 0) throw new Error(`--${name} takes a number, not ${JSON.stringify(text)}.`);
   return value;
 }
 
-async function simulate({ kinds, first, count, untilMs, cycles, quickJs }: Options): Promise<Summary> {
+async function simulate({ kinds, first, count, untilMs, cycles, quickJs, limits }: Options): Promise<Summary> {
   const { stdout } = process;
   const startedMs = Date.now();
   let failed = 0;
@@ -89,6 +107,7 @@ async function simulate({ kinds, first, count, untilMs, cycles, quickJs }: Optio
     kinds,
     first,
     count,
+    limits,
     mayGoOn: (counts) =>
       Date.now() < untilMs && (counts.totalCycles < cycles || counts.cycles.quickjs < quickJs.cycles),
     quickJs: (counts) => (isBehind(counts) || counts.totalCycles >= cycles ? 1 : quickJs.share),
@@ -105,12 +124,12 @@ async function simulate({ kinds, first, count, untilMs, cycles, quickJs }: Optio
   return summary;
 }
 
-async function tell({ kinds, first, count, quickJs: { share } }: Options): Promise<Summary> {
+async function tell({ kinds, first, count, quickJs: { share }, limits }: Options): Promise<Summary> {
   const failures = [];
   const counts = new Counts();
   for (const kind of kinds) {
     for (let seed = first; seed < first + count; seed++) {
-      const run = await runSeed(seed, { kind, keptEvents: allEvents, quickJs: share });
+      const run = await runSeed(seed, { kind, keptEvents: allEvents, quickJs: share, ...limits });
       counts.add(run.counts);
       process.stdout.write(
         `Seed ${seed} (${run.machine}): ${run.turns} turns, ${run.nodes} nodes\n${run.trace.join("\n")}\n`,

@@ -2,13 +2,17 @@
  * Runs seeds. Between two events all microtasks have to run, and only the event loop makes sure of that; it takes several
  * runs side by side, so that its own cost is shared. They know nothing of each other.
  */
+import type { Pid } from "../../src/journal/types.ts";
+import { faultClasses } from "./classes.ts";
+import type { FaultClass } from "./classes.ts";
 import type { Counts, MachineKind } from "./counts.ts";
 import { Dice } from "./dice.ts";
+import { compareOutcomes } from "./outcome.ts";
 import { openMachines } from "./quickjs.ts";
 import { Simulation } from "./simulation.ts";
 import { TreeSimulation } from "./trees/simulation.ts";
 import type { RunResult } from "./simulated-run.ts";
-import type { Sabotage } from "./simulation.ts";
+import type { Sabotage, SimulationOptions } from "./simulation.ts";
 
 /** What the processes of a run do: go through programs of steps, or build trees and fail in them. */
 export type RunKind = "steps" | "trees";
@@ -18,6 +22,9 @@ export const runKinds: readonly RunKind[] = ["steps", "trees"];
 export interface Run extends RunResult {
   readonly kind: RunKind;
   readonly machine: MachineKind;
+  /** Faults that were left out, and the processes that were started. */
+  readonly without: readonly FaultClass[];
+  readonly programs: readonly Pid[];
   /** The last events; empty if nothing went wrong and nobody asked for them. */
   readonly trace: readonly string[];
 }
@@ -29,10 +36,16 @@ export interface RunOptions {
   readonly quickJs?: number;
   /** How many events to tell of, whatever the run's end. Default: the last 60, of a run that fails. */
   readonly keptEvents?: number;
+  /** Faults to leave out. Default: none. */
+  readonly without?: readonly FaultClass[];
+  /** Processes to start from outside. Default: all. */
+  readonly programs?: readonly Pid[];
   readonly sabotage?: Sabotage;
 }
 
 export const quickJsShare = 0.05;
+/** So many runs are held against one that nothing disturbs. */
+const comparedShare = 0.1;
 
 const traceLength = 60;
 const sideBySide = 8;
@@ -46,36 +59,53 @@ function machineOf(seed: number, { kind = "steps", quickJs = quickJsShare }: Run
 
 export async function runSeed(seed: number, options: RunOptions = {}): Promise<Run> {
   catchUncaught();
-  const { kind = "steps", keptEvents = traceLength, sabotage } = options;
+  const { kind = "steps", keptEvents = traceLength, sabotage, without = [], programs } = options;
   const machine = machineOf(seed, options);
   const machines = machine === "quickjs" ? await openMachines() : undefined;
-  const manner = { traceLength: keptEvents, sabotage, machines };
+  const manner = { traceLength: keptEvents, sabotage, machines, without, programs };
   const simulation = kind === "trees" ? new TreeSimulation(seed, manner) : new Simulation(seed, manner);
+  const result = await finish(simulation);
+  const isCompared = simulation instanceof Simulation && new Dice(seed, "compared").chance(comparedShare);
+  if (isCompared && result.problem === undefined && sabotage === undefined) await holdAgainst(seed, simulation, manner);
+  const { problem } = simulation.result;
+  const isToldOf = problem !== undefined || options.keptEvents !== undefined;
+  const trace = isToldOf ? simulation.trace : [];
+  return { ...result, problem, kind, machine, without, programs: programs ?? simulation.programs, trace };
+}
+
+function finish(simulation: Simulation | TreeSimulation): Promise<RunResult> {
   underway.add(simulation);
   return new Promise((resolve) => {
     const step = (): void => {
       if (simulation.step()) return void setImmediate(step);
       underway.delete(simulation);
       const { result } = simulation;
-      const isToldOf = result.problem !== undefined || options.keptEvents !== undefined;
-      resolve({ ...result, kind, machine, trace: isToldOf ? simulation.trace : [] });
       simulation.leave();
+      resolve(result);
     };
     setImmediate(step);
   });
 }
 
+/** The same plan without any fault, in models. */
+async function holdAgainst(seed: number, disturbed: Simulation, manner: SimulationOptions): Promise<void> {
+  const canAbort = manner.machines === undefined;
+  const calm = { traceLength, without: faultClasses, programs: manner.programs, canAbort };
+  const undisturbed = new Simulation(seed, calm);
+  const { problem } = await finish(undisturbed);
+  const difference = problem ?? compareOutcomes(disturbed.outcome, undisturbed.outcome);
+  if (difference !== undefined) disturbed.complain(`held against a run without faults: ${difference}`);
+}
+
 /** Seeds to run one after the other. */
 export interface Portion {
-  readonly kind: RunKind;
   readonly first: number;
   readonly count: number;
-  readonly quickJs?: number;
+  readonly options: RunOptions;
 }
 
 /** Counts everything, and gives the failures. Each has been run again, alone: it must fail in the same way. */
-export async function runSeeds({ kind, first, count, quickJs }: Portion, counts: Counts): Promise<Run[]> {
-  const options = { kind, ...(quickJs === undefined ? {} : { quickJs }) };
+export async function runSeeds({ first, count, options }: Portion, counts: Counts): Promise<Run[]> {
   const failed: Run[] = [];
   let next = first;
   const lane = async (): Promise<void> => {
@@ -89,13 +119,37 @@ export async function runSeeds({ kind, first, count, quickJs }: Portion, counts:
   const failures: Run[] = [];
   for (const before of failed) {
     const again = await runSeed(before.seed, options);
-    if (again.problem === before.problem) failures.push(again);
+    if (again.problem === before.problem) failures.push(failures.length < shrunkAtMost ? await shrink(again) : again);
     // Nobody knows whose an uncaught error was when several were under way.
     else if (before.problem?.includes(uncaught) !== true || again.problem !== undefined) {
       failures.push({ ...before, problem: `${before.problem}; and the second time: ${again.problem ?? "nothing"}` });
     }
   }
   return failures;
+}
+
+/** More of one portion have mostly one cause. */
+const shrunkAtMost = 3;
+
+/** Leaves out what the failure does not need: faults, then processes. */
+async function shrink(run: Run): Promise<Run> {
+  let least = run;
+  const attempt = async (without: readonly FaultClass[], programs: readonly Pid[]): Promise<void> => {
+    const { seed, kind, machine } = run;
+    const again = await runSeed(seed, { kind, quickJs: machine === "quickjs" ? 1 : 0, without, programs });
+    if (again.problem !== undefined && shapeOf(again.problem) === shapeOf(run.problem ?? "")) least = again;
+  };
+  for (const name of faultClasses) await attempt([...least.without, name], least.programs);
+  for (const pid of run.programs) {
+    const others = least.programs.filter((other) => other !== pid);
+    if (others.length > 0) await attempt(least.without, others);
+  }
+  return least;
+}
+
+/** What is wrong, whenever and with whomever. */
+function shapeOf(problem: string): string {
+  return problem.slice(problem.indexOf(": ")).replaceAll(/[0-9a-z]*[0-9][0-9a-z]*/g, "");
 }
 
 const uncaught = "nobody caught";
@@ -113,11 +167,19 @@ function catchUncaught(): void {
   process.on("uncaughtException", complain);
 }
 
-export function describeFailure({ seed, kind, machine, problem, trace }: Run): string {
-  return `Seed ${seed} failed ${problem}\n${trace.join("\n")}\nAgain: ${again({ seed, kind, machine })} --verbose\n`;
+export function describeFailure(run: Run): string {
+  const { seed, problem, trace, without, programs } = run;
+  const needed = faultClasses.filter((name) => !without.includes(name));
+  const least =
+    without.length === 0
+      ? ""
+      : `It still does with ${programs.join(", ")} and only these faults: ${needed.join(", ") || "none"}\n`;
+  return `Seed ${seed} failed ${problem}\n${trace.join("\n")}\n${least}Again: ${commandOf(run)} --verbose\n`;
 }
 
-/** The command that runs it once more. */
-function again({ seed, kind, machine }: Pick<Run, "seed" | "kind" | "machine">): string {
-  return `npm run simulate -- --kind ${kind} --quickjs ${machine === "quickjs" ? 1 : 0} --seed ${seed} --seeds 1`;
+/** What runs it once more. */
+function commandOf({ seed, kind, machine, without, programs }: Run): string {
+  const parts = [`--kind ${kind}`, `--quickjs ${machine === "quickjs" ? 1 : 0}`, `--seed ${seed}`, "--seeds 1"];
+  if (without.length > 0) parts.push(`--without ${without.join()}`, `--programs ${programs.join()}`);
+  return `npm run simulate -- ${parts.join(" ")}`;
 }

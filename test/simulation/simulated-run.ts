@@ -1,4 +1,5 @@
 /** One run from a seed, whatever it simulates: it takes steps until it is over or something is wrong, and says what happened. */
+import type { Pid } from "../../src/journal/types.ts";
 import type { Counts } from "./counts.ts";
 import type { Dice } from "./dice.ts";
 import { Standstill } from "./standstill.ts";
@@ -79,6 +80,9 @@ export abstract class SimulatedRun {
   get trace(): readonly string[] {
     return this.#trace.lines;
   }
+
+  /** Those that are started from outside. */
+  abstract get programs(): readonly Pid[];
 
   /** The run is over: what it holds is let go. */
   abstract leave(): void;

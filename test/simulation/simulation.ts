@@ -13,11 +13,15 @@ import { Callers } from "./callers.ts";
 import { ModelCores } from "./cores.ts";
 import { Dice } from "./dice.ts";
 import { checkExit } from "./ending.ts";
+import { withoutClasses } from "./classes.ts";
+import type { FaultClass } from "./classes.ts";
 import { drawProfile, Faults } from "./faults.ts";
+import type { FaultProfile } from "./faults.ts";
 import { generatePrograms, outsideStreams } from "./generate.ts";
 import { Ledger, WatchedDisk } from "./ledger.ts";
 import { Nodes } from "./nodes.ts";
 import { Outside } from "./outside.ts";
+import type { Outcome } from "./outcome.ts";
 import { SimulatedProcess } from "./process.ts";
 import { QuickJsCores } from "./quickjs.ts";
 import type { Program } from "./program.ts";
@@ -33,6 +37,12 @@ export interface SimulationOptions {
   /** How many of the last events are kept. */
   readonly traceLength: number;
   readonly sabotage?: Sabotage | undefined;
+  /** Faults that are left out. */
+  readonly without?: readonly FaultClass[] | undefined;
+  /** Only these processes are started. */
+  readonly programs?: readonly Pid[] | undefined;
+  /** Whether programs may take back an operation alone: those in QuickJS cannot. */
+  readonly canAbort?: boolean | undefined;
   /** With it, processes are real programs in QuickJS; without it, models of them. */
   readonly machines?: Machines | undefined;
 }
@@ -43,6 +53,8 @@ const modelProgram = "program";
 export class Simulation extends SimulatedRun {
   readonly #plan: Dice;
   readonly #dice: Dice;
+  /** What goes wrong by the plan, of which some may be left out. */
+  readonly #drawn: FaultProfile;
   readonly #faults: Faults;
   readonly #disk = new WatchedDisk("simulated");
   readonly #programs: ReadonlyMap<Pid, Program>;
@@ -58,12 +70,13 @@ export class Simulation extends SimulatedRun {
   #calmSinceMs = Infinity;
   #rounds: number;
 
-  constructor(seed: number, { traceLength, sabotage, machines }: SimulationOptions) {
-    super(seed, traceLength);
+  constructor(seed: number, options: SimulationOptions) {
+    super(seed, options.traceLength);
+    const { sabotage, machines, without = [], canAbort = machines === undefined } = options;
     this.#plan = new Dice(seed, "plan");
     this.#dice = new Dice(seed, "chance");
-    this.#faults = new Faults(drawProfile(this.#plan), new Dice(seed, "faults"));
-    const canAbort = machines === undefined;
+    this.#drawn = drawProfile(this.#plan);
+    this.#faults = new Faults(withoutClasses(this.#drawn, without), new Dice(seed, "faults"));
     this.#programs = new Map(generatePrograms(this.#plan, canAbort).map((program) => [program.pid, program]));
     this.#rounds = this.#plan.int(0, 1);
     const complain = (problem: string): void => this.complain(problem);
@@ -125,7 +138,7 @@ export class Simulation extends SimulatedRun {
     });
     this.#disk.sabotage = sabotage?.commit;
     this.#deploy(machines?.program ?? modelProgram);
-    this.#begin();
+    this.#begin(options.programs);
   }
 
   #model(pid: Pid, snapshot: Uint8Array | undefined): SimulatedProcess | undefined {
@@ -152,16 +165,17 @@ export class Simulation extends SimulatedRun {
 
   // -- the plan -------------------------------------------------------------------------------------------------
 
-  #begin(): void {
+  #begin(programs: readonly Pid[] | undefined): void {
     this.#nodes.open();
-    const { chaosMs, crashes, closings, jumps, hurryMs, fencings, fillings, rots } = this.#faults.profile;
-    for (const program of this.#programs.values()) this.#planProcess(program, chaosMs);
-    this.#sometimes(crashes, () => this.#nodes.current?.die("at any time", "death at any time"));
-    this.#sometimes(closings, () => this.#nodes.current?.close(this.#plan.pick([0, 5, 1_000])));
-    this.#sometimes(rots, () => this.#rot());
-    this.#sometimes(fillings, () => this.#fill());
-    this.#sometimes(fencings, () => this.#nodes.current?.usurp());
-    this.#sometimes(jumps, () =>
+    const { chaosMs, hurryMs } = this.#faults.profile;
+    for (const program of this.#programs.values())
+      this.#planProcess(program, programs === undefined || programs.includes(program.pid));
+    this.#sometimes("crashes", () => this.#nodes.current?.die("at any time", "death at any time"));
+    this.#sometimes("closings", () => this.#nodes.current?.close(this.#plan.pick([0, 5, 1_000])));
+    this.#sometimes("rots", () => this.#rot());
+    this.#sometimes("fillings", () => this.#fill());
+    this.#sometimes("fencings", () => this.#nodes.current?.usurp());
+    this.#sometimes("jumps", () =>
       this.#jump(this.#plan.pick([-1, 1]) * this.#plan.pick([30, 1_000, 60_000, 7_200_000])),
     );
     if (hurryMs > 0)
@@ -169,41 +183,49 @@ export class Simulation extends SimulatedRun {
     this.timeline.after(chaosMs, () => this.#calm());
   }
 
-  #sometimes(count: number, fn: () => void): void {
-    for (let i = 0; i < count; i++) this.#at(this.#faults.profile.chaosMs, fn);
+  /** What is left out of the plan does not change the rest of it. */
+  #sometimes(what: "crashes" | "closings" | "rots" | "fillings" | "fencings" | "jumps", fn: () => void): void {
+    const isWanted = this.#faults.profile[what] > 0;
+    for (let i = 0; i < this.#drawn[what]; i++) this.#at(fn, isWanted);
   }
 
-  #at(withinMs: number, fn: () => void): void {
-    this.timeline.after(this.#plan.int(0, withinMs), fn);
+  #at(fn: () => void, isWanted: boolean): void {
+    const atMs = this.#plan.int(0, this.#drawn.chaosMs);
+    if (isWanted) this.timeline.after(atMs, fn);
   }
 
-  #planProcess(program: Program, chaosMs: number): void {
+  #planProcess(program: Program, isWanted: boolean): void {
     const plan = this.#plan;
     const callers = this.#callers;
     const { pid } = program;
-    if (plan.chance(0.02)) {
+    const at = (fn: () => void): void => this.#at(fn, isWanted);
+    if (plan.chance(this.#drawn.unloadable) && this.#faults.profile.unloadable > 0) {
       this.#unloadable.add(pid);
       this.#beyondHelp.add(pid);
     }
-    const startAtMs = plan.delay(0, chaosMs);
+    const startAtMs = plan.delay(0, this.#drawn.chaosMs);
     const twice = plan.chance(0.1);
-    this.timeline.after(startAtMs, () => {
-      callers.start(program);
-      if (twice) callers.start(program);
-    });
+    if (isWanted) {
+      this.timeline.after(startAtMs, () => {
+        callers.start(program);
+        if (twice) callers.start(program);
+      });
+    }
     // The same call again, later.
-    if (plan.chance(0.3)) this.#at(chaosMs, () => callers.start(program));
-    if (plan.chance(0.1)) this.#at(chaosMs, () => callers.startOther(program));
-    for (const stream of outsideStreams)
-      if (plan.chance(0.5)) this.#at(chaosMs, () => callers.send(pid, stream, plan.int(1, 5)));
-    for (let i = plan.int(0, 2); i > 0; i--) this.#at(chaosMs, () => callers.awaitExit(pid));
+    if (plan.chance(0.3)) at(() => callers.start(program));
+    if (plan.chance(0.1)) at(() => callers.startOther(program));
+    for (const stream of outsideStreams) {
+      const messages = plan.int(1, 5);
+      if (plan.chance(0.5)) at(() => callers.send(pid, stream, messages));
+    }
+    for (let i = plan.int(0, 2); i > 0; i--) at(() => callers.awaitExit(pid));
     for (let queries = plan.chance(0.3) ? plan.int(1, 8) : 0; queries > 0; queries--) {
       const method = plan.pick(["total", "count"]);
-      this.#at(chaosMs, () => callers.query(pid, method));
+      at(() => callers.query(pid, method));
     }
-    if (plan.chance(0.08)) this.#at(chaosMs, () => callers.cancel(pid));
-    if (plan.chance(0.02)) this.#at(chaosMs, () => callers.cancel(pid));
-    if (plan.chance(0.08)) this.#at(chaosMs, () => callers.kill(pid));
+    if (plan.chance(0.08)) at(() => callers.cancel(pid));
+    if (plan.chance(0.02)) at(() => callers.cancel(pid));
+    if (plan.chance(0.08)) at(() => callers.kill(pid));
   }
 
   /** The disk damages a turn: its process cannot be rebuilt any more, unless a snapshot stands in for it. */
@@ -263,6 +285,21 @@ export class Simulation extends SimulatedRun {
       this.#jump(settlement.nextTimerMs - pollMs);
     }
     again();
+  }
+
+  get programs(): readonly Pid[] {
+    return [...this.#programs.keys()];
+  }
+
+  /** How its processes ended, and what they did outside. */
+  get outcome(): Outcome {
+    const ends = [...this.#ledger.accounts].flatMap((account) => {
+      const { pid } = account;
+      const { exit } = this.#ledger.record(account).row;
+      const { killed, cancelled } = this.#callers.wishes(pid);
+      return exit === undefined || killed || cancelled ? [] : ([[pid, exit]] as const);
+    });
+    return { programs: this.#programs, ends: new Map(ends), deeds: [...this.#outside.deeds] };
   }
 
   #finish(): void {

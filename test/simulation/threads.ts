@@ -2,10 +2,12 @@
 import { availableParallelism } from "node:os";
 import { Worker } from "node:worker_threads";
 import { Counts } from "./counts.ts";
-import type { Portion, Run, RunKind } from "./run.ts";
+import type { Portion, Run, RunKind, RunOptions } from "./run.ts";
 import type { Report } from "./worker.ts";
 
 export interface Plan {
+  /** What each run leaves out, and whom it starts. */
+  readonly limits?: Pick<RunOptions, "without" | "programs">;
   /** The kinds of run, each with every seed. */
   readonly kinds: readonly RunKind[];
   /** Seeds are this one and those after it. */
@@ -45,7 +47,7 @@ export async function runAll(plan: Plan): Promise<Summary> {
         next += task.count;
         for (const kind of kinds) {
           const quickJs = plan.quickJs === undefined ? {} : { quickJs: plan.quickJs(counts) };
-          const report = await ask(worker, { kind, ...task, ...quickJs });
+          const report = await ask(worker, { ...task, options: { ...plan.limits, ...quickJs, kind } });
           failures.push(...report.failures);
           counts.add(report.counts);
           plan.progress?.(counts, report.failures);

@@ -8,7 +8,9 @@ import type { Tally } from "../simulated-run.ts";
 import { MemoryStore } from "../../../src/store/memory/index.ts";
 import { ModelCores } from "../cores.ts";
 import { Dice } from "../dice.ts";
+import { withoutClasses } from "../classes.ts";
 import { drawProfile, Faults } from "../faults.ts";
+import type { FaultProfile } from "../faults.ts";
 import { WatchedDisk } from "../ledger.ts";
 import { Nodes } from "../nodes.ts";
 import { Outside } from "../outside.ts";
@@ -26,6 +28,8 @@ const maxProcesses = 1_500;
 export class TreeSimulation extends SimulatedRun {
   readonly #plan: Dice;
   readonly #dice: Dice;
+  /** What goes wrong by the plan, of which some may be left out. */
+  readonly #drawn: FaultProfile;
   readonly #faults: Faults;
   readonly #temper: Temper;
   readonly #disk = new WatchedDisk("simulated");
@@ -36,11 +40,12 @@ export class TreeSimulation extends SimulatedRun {
   #calmSinceMs = Infinity;
   #rounds: number;
 
-  constructor(seed: number, { traceLength, sabotage }: SimulationOptions) {
+  constructor(seed: number, { traceLength, sabotage, without = [], programs }: SimulationOptions) {
     super(seed, traceLength);
     this.#plan = new Dice(seed, "tree plan");
     this.#dice = new Dice(seed, "chance");
-    this.#faults = new Faults(drawProfile(this.#plan), new Dice(seed, "faults"));
+    this.#drawn = drawProfile(this.#plan);
+    this.#faults = new Faults(withoutClasses(this.#drawn, without), new Dice(seed, "faults"));
     this.#temper = drawTemper(this.#plan);
     this.#rounds = this.#plan.int(0, 1);
     const complain = (problem: string): void => this.complain(problem);
@@ -83,7 +88,7 @@ export class TreeSimulation extends SimulatedRun {
     };
     this.#nodes = new Nodes({ ...common, machineKind: "model", outside: this.#outside, callers: this.#callers, world });
     this.#disk.sabotage = sabotage?.commit;
-    this.#begin();
+    this.#begin(programs);
   }
 
   leave(): void {
@@ -98,7 +103,7 @@ export class TreeSimulation extends SimulatedRun {
 
   // -- the plan -------------------------------------------------------------------------------------------------
 
-  #begin(): void {
+  #begin(programs: readonly Pid[] | undefined): void {
     const blank = { bundle: "", sourceMap: "", prelude: "", engine: "" };
     this.#disk.programs.set("program", {
       hash: "program",
@@ -108,21 +113,26 @@ export class TreeSimulation extends SimulatedRun {
     });
     this.#nodes.open();
     const plan = this.#plan;
-    const { chaosMs, crashes, closings, jumps, fencings, fillings } = this.#faults.profile;
-    for (let root = plan.int(1, 3); root > 0; root--) this.#callers.start(`r${root}`, this.#temper.fuel);
+    const { chaosMs } = this.#drawn;
+    for (let root = plan.int(1, 3); root > 0; root--)
+      if (programs === undefined || programs.includes(`r${root}`)) this.#callers.start(`r${root}`, this.#temper.fuel);
     for (let i = plan.int(0, 20); i > 0; i--) this.#someone(chaosMs, (pid) => this.#callers.send(pid));
     for (let i = plan.int(0, 2); i > 0; i--) this.#someone(chaosMs, (pid) => this.#callers.kill(pid));
     if (plan.chance(0.2)) this.#someone(chaosMs, (pid) => this.#callers.cancel(pid));
     for (let i = plan.int(0, 3); i > 0; i--)
       this.#someone(chaosMs, (pid) => this.#callers.control(pid, plan.pick(["pause", "resume"])));
-    const sometimes = (times: number, fn: () => void): void => {
-      for (let i = 0; i < times; i++) this.timeline.after(plan.int(0, chaosMs), fn);
+    // What is left out of the plan does not change the rest of it.
+    const sometimes = (what: "crashes" | "closings" | "fillings" | "fencings" | "jumps", fn: () => void): void => {
+      for (let i = 0; i < this.#drawn[what]; i++) {
+        const atMs = plan.int(0, chaosMs);
+        if (this.#faults.profile[what] > 0) this.timeline.after(atMs, fn);
+      }
     };
-    sometimes(crashes, () => this.#nodes.current?.die("at any time", "death at any time"));
-    sometimes(closings, () => this.#nodes.current?.close(plan.pick([0, 5, 1_000])));
-    sometimes(fillings, () => this.#fill());
-    sometimes(fencings, () => this.#nodes.current?.usurp());
-    sometimes(jumps, () => this.#jump(plan.pick([-1, 1]) * plan.pick([30, 1_000, 60_000, 7_200_000])));
+    sometimes("crashes", () => this.#nodes.current?.die("at any time", "death at any time"));
+    sometimes("closings", () => this.#nodes.current?.close(plan.pick([0, 5, 1_000])));
+    sometimes("fillings", () => this.#fill());
+    sometimes("fencings", () => this.#nodes.current?.usurp());
+    sometimes("jumps", () => this.#jump(plan.pick([-1, 1]) * plan.pick([30, 1_000, 60_000, 7_200_000])));
     this.timeline.after(chaosMs, () => this.#calm());
   }
 
@@ -187,6 +197,10 @@ export class TreeSimulation extends SimulatedRun {
   }
 
   /** Nobody is owed anything: what the machine holds, what processes believe and what the journal says are one. */
+  get programs(): readonly Pid[] {
+    return [...this.#ledger.accounts].filter(({ member }) => member.parent === "").map(({ pid }) => pid);
+  }
+
   #finish(machine: { heapOf(process: number): Uint8Array | undefined }): void {
     const text = new TextDecoder();
     for (const account of this.#ledger.accounts) {
