@@ -3,14 +3,16 @@
  * they hold the engine to what it answers.
  */
 import { encodeValue } from "../../src/base/value.ts";
+import type { Payload } from "../../src/base/value.ts";
+import { askedUnder } from "../../src/engine/asked.ts";
 import { isPerdureError } from "../../src/base/errors.ts";
 import type { Input, Pid } from "../../src/journal/types.ts";
 import type { Kernel } from "../../src/kernel/kernel.ts";
 import type { StartRequest } from "../../src/kernel/ports.ts";
-import type { ProcessExit, Store } from "../../src/store/port.ts";
+import type { Asked, ProcessExit, Store } from "../../src/store/port.ts";
 import type { Dice } from "./dice.ts";
 import type { Faults } from "./faults.ts";
-import { outsideStreams } from "./generate.ts";
+import { commandLineStream, keyedStream } from "./generate.ts";
 import type { Plan } from "./guest/program.ts";
 import type { Ledger } from "./ledger.ts";
 import type { SimulatedNode } from "./node.ts";
@@ -46,6 +48,16 @@ interface Call {
 
 /** What a sender knows of each message it sent, by number from 1. */
 type Fate = "open" | "durable" | "unknown";
+
+interface Letter {
+  readonly number: number;
+  readonly body: Payload;
+  /** Its key, if it has one. */
+  readonly asked: Asked | undefined;
+}
+
+/** To ask again would not help. */
+const hopeless: ReadonlySet<string> = new Set(["PROCESS_NOT_FOUND", "PROCESS_EXITED", "PROCESS_BROKEN"]);
 
 interface Sender {
   readonly pid: Pid;
@@ -137,6 +149,7 @@ export class Callers {
       complain(`${what} heard of the exit of ${pid}, which is not durable`);
     if (isPerdureError(error, "PROCESS_NOT_FOUND") && existed)
       complain(`${what} heard that there is no ${pid}, which was there`);
+    if (isPerdureError(error, "KEY_CONFLICT")) complain(`${what} of ${pid} heard that its key is another's`);
     if (isPerdureError(error, "PROCESS_ID_CONFLICT") && ledger.account(pid) === undefined)
       complain(`${what} heard of ${pid}, whose start is not durable`);
     const account = ledger.account(pid);
@@ -251,48 +264,72 @@ export class Callers {
       sender.left = 0;
       return;
     }
+    // What is asked of a node overtakes what was posted beside it.
+    if (stream === keyedStream && ledger.isWaiting(pid, stream, sender.fates.length))
+      return this.#later(() => this.#next(sender));
     sender.isSending = true;
     // One in a while does not care whether there is anybody yet.
     const isThere = ledger.account(pid) !== undefined || this.#ports.dice.chance(0.05);
-    if (isThere && stream === outsideStreams.at(-1)) return this.#postMessage(sender);
-    if (isThere) return this.#whenOpen((kernel) => this.#send(sender, kernel));
+    if (isThere) return this.#dispatch(sender, this.#message(sender));
     this.#ports.timeline.after(50, () => {
       sender.isSending = false;
       this.#next(sender);
     });
   }
 
-  #message(sender: Sender): { readonly number: number; readonly body: ReturnType<typeof encodeValue> } {
+  #message(sender: Sender): Letter {
+    const { stream } = sender;
     const number = sender.fates.push("open");
     sender.left--;
-    return { number, body: encodeValue({ stream: sender.stream, number } satisfies Message) };
+    const body = encodeValue({ stream, number } satisfies Message);
+    const asked = stream === keyedStream ? askedUnder(`${number}`, "sent", { body, about: stream }) : undefined;
+    return { number, body, asked };
   }
 
-  #send(sender: Sender, kernel: Kernel): void {
+  #dispatch(sender: Sender, letter: Letter): void {
+    const { stream } = sender;
+    if (stream === commandLineStream || (stream === keyedStream && this.#ports.dice.chance(0.3)))
+      return this.#postMessage(sender, letter);
+    this.#whenOpen((kernel) => this.#send(sender, letter, kernel));
+  }
+
+  #send(sender: Sender, letter: Letter, kernel: Kernel): void {
     const { pid, stream } = sender;
-    const { number, body } = this.#message(sender);
-    const lost = (): void => this.#sent(sender, number, "unknown");
+    const { number, body, asked } = letter;
+    const lost = (error?: unknown): void => this.#lost(sender, letter, error);
     this.#call(
       { what: `"${stream}" ${number}`, pid, void: lost },
-      () => kernel.outside.send(pid, body),
+      () => kernel.outside.send(pid, body, asked),
       () => this.#sent(sender, number, "durable"),
       lost,
     );
   }
 
-  #postMessage(sender: Sender): void {
-    const { number, body } = this.#message(sender);
-    this.#post(sender.pid, { kind: "message", from: "", body }, (fate) => this.#sent(sender, number, fate));
+  #postMessage(sender: Sender, letter: Letter): void {
+    const { number, body, asked } = letter;
+    const posted = (fate: Fate, error?: unknown): void => {
+      if (fate === "durable") this.#sent(sender, number, fate);
+      else this.#lost(sender, letter, error);
+    };
+    this.#post(sender.pid, { kind: "message", from: "", body }, posted, asked);
+  }
+
+  /** Nobody knows what became of it. Whoever has a key for it may ask again. */
+  #lost(sender: Sender, letter: Letter, error: unknown): void {
+    if (letter.asked === undefined || (isPerdureError(error) && hopeless.has(error.code)))
+      return this.#sent(sender, letter.number, "unknown");
+    this.#ports.faults.count("message sent again with its key");
+    this.#later(() => this.#dispatch(sender, letter));
   }
 
   /** As the command line does, beside the node or without one. */
-  #post(pid: Pid, input: Input, ended: (fate: Fate) => void = () => undefined): void {
+  #post(pid: Pid, input: Input, ended: (fate: Fate, error?: unknown) => void = () => undefined, asked?: Asked): void {
     const { commandLine, timeline, note } = this.#ports;
     note("post", pid, input);
     this.#ports.faults.count("input posted beside the node");
-    commandLine.post(pid, input, timeline.wallMs).then(
+    commandLine.post(pid, input, timeline.wallMs, asked).then(
       () => ended("durable"),
-      () => ended("unknown"),
+      (error: unknown) => ended("unknown", error),
     );
   }
 

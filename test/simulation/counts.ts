@@ -71,6 +71,7 @@ const others = [
   "operation reported twice or late",
   "operation heard no abort",
   "input posted beside the node",
+  "message sent again with its key",
 ] as const;
 
 type Side = "before" | "after";

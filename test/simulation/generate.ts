@@ -7,8 +7,12 @@ import type { OperationStep, Program, Step } from "./program.ts";
 /** What a run's programs are made of; each run leans to some kinds of step. */
 type Leaning = Readonly<Record<Step["kind"], number>>;
 
-/** Streams from outside that processes may receive from. The last one is the command line's. */
-export const outsideStreams: readonly string[] = ["caller a", "caller b", "command line"];
+/** Whoever has a key for each message asks until it is acknowledged, of a node or by the command line. */
+export const keyedStream = "keyed caller";
+export const commandLineStream = "command line";
+
+/** Streams from outside that processes may receive from. */
+export const outsideStreams: readonly string[] = ["caller a", "caller b", keyedStream, commandLineStream];
 
 const maxDepth = 2;
 

@@ -6,6 +6,7 @@ import { decodeValue } from "../../src/base/value.ts";
 import type { Command, Input, Pid, Turn } from "../../src/journal/types.ts";
 import { MemoryDisk } from "../../src/store/memory/disk.ts";
 import type { ProcessRecord } from "../../src/store/memory/disk.ts";
+import { supersededBy } from "../../src/store/memory/edges.ts";
 import type { CommitBatch, InboxRow, Lease, OperationRow, ProcessKey, TimerRow } from "../../src/store/port.ts";
 import { SimulatedProcess } from "./process.ts";
 import type { Message } from "./process.ts";
@@ -43,6 +44,8 @@ export interface Account {
   readonly arrived: Map<string, number>;
   /** Messages in the inbox, as `stream number`. */
   readonly waiting: Map<string, number>;
+  /** Messages that were posted, and of which the commit at hand has another copy in their place. */
+  readonly superseded: Set<string>;
   /** The timers' due times by number, as the store has them. */
   readonly stored: Map<number, TimerRow>;
 }
@@ -158,6 +161,13 @@ export class Ledger implements DiskWatcher {
     return (account.arrived.get(stream) ?? 0) >= number || this.exited(pid) || this.isDoomed(account);
   }
 
+  /** Whether the message lies in the inbox of a process that may yet take it. */
+  isWaiting(pid: Pid, stream: string, number: number): boolean {
+    const account = this.#byPid.get(pid);
+    if (account === undefined || this.record(account).row.state !== "running") return false;
+    return account.waiting.has(`${stream} ${number}`);
+  }
+
   /** An input of it passed a limit: in the inbox stands the end it leads to, and nothing after it matters. */
   isDoomed({ key }: Account): boolean {
     return this.inboxOf(key).some(({ input }) => input.kind === "fatal");
@@ -201,6 +211,7 @@ export class Ledger implements DiskWatcher {
 
   /** What a commit takes out of the inbox must be in it, and in one of its turns. */
   before(batch: CommitBatch): void {
+    for (const seq of supersededBy(this.#disk, batch)) this.#supersede(seq);
     const gone = batch.inboxGone ?? [];
     if (gone.length === 0) return;
     const inputs = new Set<Input>();
@@ -216,6 +227,16 @@ export class Ledger implements DiskWatcher {
       }
       if (row !== undefined) this.#accounts.get(row.process)?.waiting.delete(messageKey(row.input));
     }
+  }
+
+  /** What was posted under a key comes with this commit instead. */
+  #supersede(seq: number): void {
+    const row = this.#disk.inbox.get(seq);
+    const account = row === undefined ? undefined : this.#accounts.get(row.process);
+    if (row === undefined || account === undefined) return;
+    const name = messageKey(row.input);
+    account.waiting.delete(name);
+    account.superseded.add(name);
   }
 
   after(batch: CommitBatch, seqs: readonly number[]): void {
@@ -269,6 +290,7 @@ export class Ledger implements DiskWatcher {
       timeMs: 0,
       arrived: new Map(),
       waiting: new Map(),
+      superseded: new Set(),
       stored: new Map(),
     };
     this.#accounts.set(key, account);
@@ -355,7 +377,7 @@ export class Ledger implements DiskWatcher {
     if (account.waiting.has(name))
       this.#ports.complain(`"${stream}" ${number} is in the inbox of ${account.pid} twice`);
     account.waiting.set(name, seq);
-    this.#arrived(account, stream, number);
+    if (!account.superseded.delete(name)) this.#arrived(account, stream, number);
   }
 
   /** A message is durable for the first time: no earlier one of its stream may come after it. */
