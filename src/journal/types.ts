@@ -201,7 +201,7 @@ export interface DroppedOperation {
    * - `queued`: it had not begun, and never will;
    * - `running`: an attempt had been handed to host code, or had been when a node died: it may have happened;
    * - `waiting`: for its next attempt, after those before had failed; or for a person, or a deployment that has its function;
-   * - `ended`: its result had arrived, and was not taken.
+   * - `ended`: its result had arrived, and was not taken. (Not told if that had waited in the inbox while its node went down.)
    */
   readonly state: "queued" | "running" | "waiting" | "ended";
   /** The attempt that ran or was due, from 1. */

@@ -20,22 +20,16 @@ function stateOf(
 
 /**
  * Those that a turn gives up: it takes them back, or its process exits. To be called before the turn is staged. What it issues and
- * takes back again never existed; what it issues and exits over never begins.
+ * takes back again never existed; what it issues and exits over never begins. Of one whose result is among the turn's inputs there is
+ * nothing more to say. One whose result waits in the inbox is known only until the process is forgotten: its row is gone.
  */
-export function droppedBy(
-  live: Live,
-  { operations, operationsGone, operationsAborted, exit }: TurnEffects,
-): DroppedOperation[] {
+export function droppedBy(live: Live, { turn, operations, operationsAborted, exit }: TurnEffects): DroppedOperation[] {
+  if (exit === undefined && operationsAborted.length === 0) return [];
   const aborted = new Set(operationsAborted);
-  const gone = new Set(operationsGone);
-  const dropped: DroppedOperation[] = [];
-  if (aborted.size > 0 || exit !== undefined) {
-    for (const [number, operation] of live.operations) {
-      const isDropped = exit === undefined ? aborted.has(number) : aborted.has(number) || !gone.has(number);
-      if (isDropped) dropped.push(droppedOperation(operation));
-    }
-  }
-  if (exit === undefined) return dropped;
-  for (const row of operations) dropped.push(droppedOperation({ row, token: undefined, settled: false }));
-  return dropped;
+  const taken = new Set(turn.inputs.flatMap((input) => (input.kind === "result" ? [input.operation] : [])));
+  const left = [...live.operations].filter(
+    ([number]) => !taken.has(number) && (exit !== undefined || aborted.has(number)),
+  );
+  const begun = exit === undefined ? [] : operations.map((row) => ({ row, token: undefined, settled: false }));
+  return [...left.map(([, operation]) => operation), ...begun].map(droppedOperation);
 }

@@ -122,6 +122,8 @@ export class Ties {
     for (const peer of asked) {
       if (peer === undefined) continue;
       if (to === "") this.untie(live, peer);
+      // It might have failed, and wait for a word that will not come.
+      if (to === "") this.#ports.abandon(peer);
       this.#ports.deliver(peer, { kind: "cancel", reason });
     }
   }

@@ -187,6 +187,8 @@ const acts: Readonly<Record<ActKind, (hand: Hand) => void>> = {
   },
   demonitor,
   signal,
+  cancel: ({ heap, emit }) =>
+    emit({ kind: "cancel", to: unit(heap) < 0.7 ? "" : pick(heap, heap.known), reason: `of ${heap.pid}` }),
   trap: (hand) => trap(hand, unit(hand.heap) < 0.8),
   register: (hand) =>
     ask(hand, "perdure:register", {

@@ -112,7 +112,7 @@ function checkInbox(
 }
 
 function isPeers(kind: string, name: string): boolean {
-  return kind === "result" || kind === "exit" || kind === "down" || name.startsWith("message of");
+  return kind === "result" || kind === "exit" || kind === "down" || /^(?:message|cancel) of/.test(name);
 }
 
 /** Who traps no exits takes no notice of a normal one, nor of those it would be asked about. */

@@ -59,6 +59,8 @@ export class TreeLedger implements DiskWatcher {
   readonly #byPid = new Map<Pid, Account>();
   /** Processes that the commit at hand stops, or lets go on. */
   #changed: ReadonlySet<ProcessKey> = new Set();
+  /** Results that were in the inbox before the commit at hand. */
+  #arrived: ReadonlySet<string> = new Set();
   commits = 0;
   turns = 0;
 
@@ -133,6 +135,11 @@ export class TreeLedger implements DiskWatcher {
   /** What a commit takes out of the inbox must be in it. Whether it may go is found by comparing what is owed with what is left. */
   before(batch: CommitBatch): void {
     const turned = new Set<Input>();
+    this.#arrived = new Set(
+      [...this.#disk.inbox.values()].flatMap(({ process, input }) =>
+        input.kind === "result" ? [`${process}/${input.operation}`] : [],
+      ),
+    );
     for (const { turn } of batch.turns ?? []) for (const input of turn.inputs) turned.add(input);
     const gone = new Set(batch.inboxGone);
     const exits = new Set((batch.exits ?? []).map(({ process }) => process));
@@ -290,6 +297,7 @@ export class TreeLedger implements DiskWatcher {
     const commands = ending === undefined ? account.process.turn(turn.timeMs, turn.inputs, turn.number) : [ending];
     if (ending !== undefined) account.process.heap.exited = true;
     this.#checkCommands(account, turn, commands);
+    this.#checkDropped(account, turn, commands);
     this.#carryOut(account, commands, told(member));
   }
 
@@ -337,6 +345,23 @@ export class TreeLedger implements DiskWatcher {
     if (!matches)
       this.complain(
         `turn ${turn.number} of ${pid} is in the journal with ${turn.commands.map(({ kind }) => kind).join()}, and its inputs lead to ${commands.map(({ kind }) => kind).join()}`,
+      );
+  }
+
+  /** What it takes back, and what it leaves behind when it exits, is in the journal, unless its result was in the inbox. */
+  #checkDropped({ member, pid, key }: Account, turn: Turn, commands: readonly Command[]): void {
+    const aborted = new Set(commands.flatMap((command) => (command.kind === "abort" ? [command.operation] : [])));
+    const issued = commands.flatMap((command) =>
+      command.kind === "operation" && !command.name.startsWith("perdure:") ? [command.number] : [],
+    );
+    const exits = commands.some(({ kind }) => kind === "exit");
+    const expected = [...member.operations].filter((number) => exits || aborted.has(number));
+    if (exits) expected.push(...issued.filter((number) => !aborted.has(number)));
+    const found = new Set((turn.dropped ?? []).map(({ number }) => number));
+    const isTold = expected.every((number) => found.delete(number) || this.#arrived.has(`${key}/${number}`));
+    if (!isTold || found.size > 0)
+      this.complain(
+        `turn ${turn.number} of ${pid} dropped operations ${expected.join()}, and says ${JSON.stringify(turn.dropped)}`,
       );
   }
 

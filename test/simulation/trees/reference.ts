@@ -154,6 +154,8 @@ export class Reference {
         else this.#exitSignal(target, member.pid, { reason, value }, false);
         return;
       }
+      case "cancel":
+        return this.#cancel(member, command);
       case "trap-exit":
         member.traps = command.on;
         if (!command.on) this.#heedless(member);
@@ -197,7 +199,7 @@ export class Reference {
     if (input.kind === "result" && !member.due.has(name))
       return takeNumber(member.operations, input.operation, member, name);
     const isPeers =
-      input.kind === "result" || input.kind === "down" || input.kind === "exit" || name.startsWith("message");
+      input.kind === "result" || input.kind === "down" || input.kind === "exit" || /^(?:message|cancel of)/.test(name);
     if (!isPeers || isWord(member, input)) return undefined;
     if (subtract(member.due, name) || subtract(member.optional, name)) return undefined;
     return `${member.pid} was given ${name}, which nobody sent, or a second time`;
@@ -364,6 +366,23 @@ export class Reference {
       }
   }
 
+  /** The links with its children break; exits that were on their way through them come all the same. */
+  #cancel(member: Member, { to, reason }: Extract<Command, { kind: "cancel" }>): void {
+    const named = this.find(to);
+    const linked = [...member.links].flatMap((pid) => this.members.get(pid) ?? []);
+    const asked = to === "" ? linked.filter(({ parent }) => parent === member.pid) : named === undefined ? [] : [named];
+    for (const peer of asked) {
+      if (to === "") {
+        member.links.delete(peer.pid);
+        peer.links.delete(member.pid);
+        member.cut.add(peer.pid);
+        peer.cut.add(member.pid);
+        this.#letGo(peer);
+      }
+      this.#deliver(peer, { kind: "cancel", reason });
+    }
+  }
+
   #observe(member: Member, number: number, target: Member): void {
     member.monitors.set(number, target.pid);
     target.watchers.set(`${member.pid} ${number}`, { watcher: member.pid, number });
@@ -451,6 +470,8 @@ export function describe(input: Input): string {
       const { from, linked, reason, value, held } = input;
       return `${linked ? "linked exit" : "exit"} of ${from}: ${reason} ${value.text} ${held}`;
     }
+    case "cancel":
+      return `cancel ${input.reason}`;
     case "down":
       return `down ${input.monitor} of ${input.from}: ${input.reason} ${input.value.text}`;
     default:
