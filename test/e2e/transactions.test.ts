@@ -12,6 +12,7 @@ import { Engine } from "perdure/engine";
 import { EngineProcess, NodeGone } from "./support/engine-process.ts";
 import { seeded } from "./support/seeded.ts";
 import type { Seeded } from "./support/seeded.ts";
+import { eventually } from "./support/wait.ts";
 
 // oxlint-disable-next-line typescript/consistent-type-imports
 type Bank = typeof import("../fixtures/bank/app.ts");
@@ -39,7 +40,7 @@ interface Books {
 }
 
 function readBooks(store: string): Books {
-  const db = new DatabaseSync(store, { readOnly: true });
+  const db = new DatabaseSync(store, { readOnly: true, timeout: 10_000 });
   try {
     const left = db.prepare("SELECT (SELECT count(*) FROM operation) + (SELECT count(*) FROM inbox) AS n").get();
     return {
@@ -133,15 +134,21 @@ test("a bank whose node is killed again and again: the books balance, and every 
       await Promise.all(moves.map((list, index) => node.start(`clerk-${index}`, "clerk", [list])));
       return await Promise.all(moves.map((_, index) => node.result(`clerk-${index}`)));
     })();
-    const doom = deaths < 8 ? node.opened.then(() => sleep(random.between(5, 250))) : new Promise<never>(() => {});
+    const before = readBooks(store).bookings.length;
+    const enough = before + random.between(1, 30);
+    const doom =
+      deaths < 8
+        ? dieAt(store, enough, random.between(0, 20), () => results !== undefined)
+        : new Promise<never>(() => {});
     results = (await Promise.race([work, doom.then(() => undefined)]).catch(onlyGone)) ?? undefined;
     await node.kill();
     await work.catch(onlyGone);
     const books = readBooks(store);
     checkBooks(books, false);
-    if (books.bookings.length > 0 && results === undefined) between++;
+    if (books.bookings.length > before && results === undefined) between++;
   }
   t.diagnostic(`${deaths} nodes, ${between} of them died in the middle`);
+  assert.ok(between > 0, "no node died in the middle");
   const books = readBooks(store);
   checkBooks(books, true);
   assert.equal(books.leftOver, 0);
@@ -158,6 +165,12 @@ test("a bank whose node is killed again and again: the books balance, and every 
     );
   }
 });
+
+/** Resolves a little after so many transfers have been made, whatever is left of the work then. */
+async function dieAt(store: string, bookings: number, delayMs: number, isOver: () => boolean): Promise<void> {
+  await eventually("transfers", () => isOver() || readBooks(store).bookings.length >= bookings, 60_000);
+  await sleep(delayMs);
+}
 
 function onlyGone(error: unknown): undefined {
   if (!(error instanceof NodeGone)) throw error;
