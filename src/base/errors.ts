@@ -28,6 +28,7 @@ export const errorCodes = {
   PROCESS_FAILED: "the process exited with an error",
   PROCESS_CANCELLED: "the process was cancelled",
   PROCESS_KILLED: "the process was killed",
+  PROCESS_PRUNED: "the process has ended, and what is asked for was pruned",
   PROCESS_SHUTDOWN: "the process was shut down, or gave up in good order",
   PROCESS_DIVERGED: "replaying the process gave other commands than its journal holds",
   PROCESS_BROKEN: "the process cannot be loaded: its journal is damaged",
@@ -68,6 +69,9 @@ export const errorCodes = {
   STORE_FAILED: "the store failed",
   JOURNAL_CORRUPT: "a journal row is damaged",
   SNAPSHOT_CORRUPT: "a snapshot is damaged",
+  // Archives
+  ARCHIVE_FAILED: "an archive cannot be written or read",
+  ARCHIVE_DAMAGED: "an archive does not hold what was written",
   // Engine
   ENGINE_CLOSED: "the engine is closed",
   ENGINE_FAILED: "the engine stopped because of a failure",

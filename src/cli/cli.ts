@@ -1,6 +1,7 @@
 /** The command line: all commands under one roof, and what happens to words that are none. */
 import { existsSync, readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
+import { archiveCommand } from "./commands/archive.ts";
 import { cancelCommand } from "./commands/cancel.ts";
 import { deadLettersCommand } from "./commands/dead-letters.ts";
 import { historyCommand } from "./commands/history.ts";
@@ -8,6 +9,7 @@ import { killCommand } from "./commands/kill.ts";
 import { logsCommand } from "./commands/logs.ts";
 import { pauseCommand, unpauseCommand } from "./commands/pause.ts";
 import { programsCommand } from "./commands/programs.ts";
+import { pruneCommand } from "./commands/prune.ts";
 import { psCommand } from "./commands/ps.ts";
 import { resultCommand } from "./commands/result.ts";
 import { resumeCommand } from "./commands/resume.ts";
@@ -71,6 +73,8 @@ export function createCli(): Command {
     killCommand(),
     deadLettersCommand(),
     programsCommand(),
+    archiveCommand(),
+    pruneCommand(),
   ];
   for (const command of [cli, ...commands]) {
     command

@@ -2,6 +2,7 @@
 import { durationMs } from "../base/duration.ts";
 import type { Duration } from "../base/duration.ts";
 import { maxChunkBytes } from "../base/value.ts";
+import type { Keep } from "../engine/keep.ts";
 import { fetchGuard } from "../operations/fetch-policy.ts";
 import type { FetchPolicy } from "../operations/fetch-policy.ts";
 
@@ -23,6 +24,14 @@ export interface Config {
     readonly limits?: { readonly memoryBytes?: number; readonly stackBytes?: number };
     readonly pool?: { readonly instanceBytes?: number; readonly pageCacheBytes?: number };
   };
+  /** What is kept of finished processes: "forever" (the default), "7 days", or any of `age`, `count`, `failures`. */
+  readonly keep?: Keep;
+  /** How long after its end the tombstone of a pruned process is kept. Default "forever". */
+  readonly tombstones?: Duration;
+  /** How long what was asked under a key of the caller's own is remembered. Default "forever". */
+  readonly keys?: Duration;
+  /** A folder where processes are written before they are pruned, from the configuration file's folder. Default none. */
+  readonly archive?: string;
   /** How long a node that stops waits for running operations: "5s". Default 5 seconds. */
   readonly closeTimeout?: Duration;
 }
@@ -101,6 +110,15 @@ const policy: Check = (value, key) => {
   }
 };
 
+const foreverOrDuration: Check = (value, key) => {
+  if (value !== "forever") duration(value, key);
+};
+
+const keep: Check = (value, key) => {
+  if (typeof value !== "object" || value === null) return foreverOrDuration(value, key);
+  object({ age: foreverOrDuration, count: integer(0), failures: foreverOrDuration })(value, key);
+};
+
 /** Throws `Unfit` for anything it does not know: a misspelt key would silently do nothing. */
 export const checkKeys: (value: unknown, key: string) => void = object({
   store: text,
@@ -113,5 +131,9 @@ export const checkKeys: (value: unknown, key: string) => void = object({
     limits: object({ memoryBytes: integer(1 << 20, 2 ** 32), stackBytes: integer(1 << 14, 1 << 24) }),
     pool: object({ instanceBytes: integer(0), pageCacheBytes: integer(0) }),
   }),
+  keep,
+  tombstones: foreverOrDuration,
+  keys: foreverOrDuration,
+  archive: text,
   closeTimeout: duration,
 });

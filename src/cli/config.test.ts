@@ -62,6 +62,11 @@ test("a configuration that cannot be read says so and where", async (t) => {
 test("each key is checked, and the message names it and what it must be", () => {
   const cases: readonly (readonly [unknown, string, RegExp])[] = [
     [{ store: 5 }, "store", /it is 5; it must be a text/],
+    [{ keep: "a while" }, "keep", /it must be a duration/],
+    [{ keep: { ages: "7d" } }, "keep.ages", /one of the keys there are: age, count, failures/],
+    [{ keep: { count: -1 } }, "keep.count", /a whole number from 0/],
+    [{ tombstones: true }, "tombstones", /it must be a duration/],
+    [{ archive: "" }, "archive", /it must be a text/],
     [{ stores: "x" }, "stores", /it must be one of the keys there are: store, env/],
     [{ env: "HOME" }, "env", /it must be a list of texts/],
     [{ env: ["HOME", 5] }, "env[1]", /it is 5; it must be a text/],
@@ -105,6 +110,8 @@ test("an engine gets what was configured, limits completed by the defaults, and 
     guestThreads: 2,
     fetchPolicy: { origins: ["https://api.example.com"], allowPrivate: ["10.0.0.0/8"], maxResponseBytes: 1000 },
     closeTimeout: "2s",
+    keep: { age: "7 days", count: 10, failures: "forever" },
+    tombstones: "1 week",
     limits: { fuelInterrupts: 9, limits: { memoryBytes: 64 << 20 } },
   });
   assert.deepEqual(engineOptions(config, defaults), {
@@ -112,6 +119,8 @@ test("an engine gets what was configured, limits completed by the defaults, and 
     guestThreads: 2,
     fetchPolicy: { origins: ["https://api.example.com"], allowPrivate: ["10.0.0.0/8"], maxResponseBytes: 1000 },
     closeTimeoutMs: 2000,
+    keep: { age: "7 days", count: 10, failures: "forever" },
+    tombstones: "1 week",
     limits: { fuelInterrupts: 9, limits: { memoryBytes: 64 << 20, stackBytes: 2 }, pool: defaults.pool },
   });
 });

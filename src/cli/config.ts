@@ -88,9 +88,15 @@ export function engineOptions(
     readonly limits: { memoryBytes: number; stackBytes: number };
     readonly pool: { instanceBytes: number; pageCacheBytes: number };
   },
-): Pick<EngineOptions, "operationConcurrency" | "fetchPolicy" | "guestThreads" | "limits" | "closeTimeoutMs"> {
-  const { operationConcurrency, fetchPolicy, guestThreads, limits, closeTimeout } = config;
+): Pick<
+  EngineOptions,
+  "operationConcurrency" | "fetchPolicy" | "guestThreads" | "limits" | "closeTimeoutMs" | "keep" | "tombstones" | "keys"
+> {
+  const { operationConcurrency, fetchPolicy, guestThreads, limits, closeTimeout, keep, tombstones, keys } = config;
   return {
+    ...(keep === undefined ? {} : { keep }),
+    ...(tombstones === undefined ? {} : { tombstones }),
+    ...(keys === undefined ? {} : { keys }),
     ...(operationConcurrency === undefined ? {} : { operationConcurrency }),
     ...(fetchPolicy === undefined ? {} : { fetchPolicy }),
     ...(guestThreads === undefined ? {} : { guestThreads }),

@@ -13,6 +13,8 @@ export interface Context {
   /** The words that name the store on a command line to be typed next: none where it would be found anyway. */
   readonly storeWords: readonly string[];
   readonly config: Config;
+  /** Absolute path of the folder where a node archives what it prunes. */
+  readonly archive?: string;
   readonly json: boolean;
   readonly terminal: Terminal;
 }
@@ -69,16 +71,24 @@ function givenAbove(command: Command): Partial<CommonOptions> {
   return Object.fromEntries(given.map((name) => [name, parent?.getOptionValue(name) as unknown]));
 }
 
-async function place(options: CommonOptions): Promise<Pick<Context, "store" | "storeWords" | "config">> {
-  const { file, config } = await loadConfig(process.cwd());
+async function place(options: CommonOptions): Promise<Pick<Context, "store" | "storeWords" | "config" | "archive">> {
+  const { file, config: found } = await loadConfig(process.cwd());
+  const { archive, ...config } = found;
+  const common = archive === undefined ? {} : { archive: path.resolve(path.dirname(file ?? ""), archive) };
   if (options.store !== undefined) {
     if (options.store === "") throw usageError('--store is "". Name a file, such as perdure.db.');
-    return { store: resolveStore(options.store, process.cwd()), storeWords: ["--store", options.store], config };
+    return {
+      store: resolveStore(options.store, process.cwd()),
+      storeWords: ["--store", options.store],
+      config,
+      ...common,
+    };
   }
   const fromEnvironment = process.env["PERDURE_STORE"] ?? "";
-  if (fromEnvironment !== "") return { store: resolveStore(fromEnvironment, process.cwd()), storeWords: [], config };
+  if (fromEnvironment !== "")
+    return { store: resolveStore(fromEnvironment, process.cwd()), storeWords: [], config, ...common };
   const folder = file === undefined || config.store === undefined ? process.cwd() : path.dirname(file);
-  return { store: resolveStore(config.store ?? "perdure.db", folder), storeWords: [], config };
+  return { store: resolveStore(config.store ?? "perdure.db", folder), storeWords: [], config, ...common };
 }
 
 /** The store that dies with its command. */

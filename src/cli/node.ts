@@ -42,6 +42,7 @@ export async function openNode(context: Context, options: NodeOptions): Promise<
   const engine = await Engine.open({
     ...engineOptions(config, { limits: defaultMachineLimits, pool: defaultPoolLimits }),
     store: context.store,
+    ...(context.archive === undefined ? {} : { archive: context.archive }),
     env: [...(config.env ?? []), ...(options.env ?? [])],
     ...(options.program === undefined ? {} : { program: options.program }),
     ...(options.onLog === undefined ? {} : { onLog: options.onLog }),

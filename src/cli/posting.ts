@@ -1,5 +1,6 @@
 /** Inputs from the command line: rows in the inbox, which a running node takes at once and any other one when it starts. */
 import type { Input, Pid } from "../journal/types.ts";
+import { exited } from "../kernel/errors.ts";
 import type { Asked } from "../store/port.ts";
 import type { Context } from "./context.ts";
 import { goOnCommand, isNodeRunning, locate, withReader } from "./reader.ts";
@@ -21,6 +22,7 @@ export async function post(
 ): Promise<void> {
   const { json, terminal } = context;
   const { pid, isNew, goOn } = await withReader(context, async (reader) => {
+    if ((await reader.findProcess(to)) === undefined && (await reader.tombstone(to)) !== undefined) throw exited(to);
     const row = await locate(reader, to);
     const isNew = await reader.post(row.pid, input, Date.now(), asked);
     return { pid: row.pid, isNew, goOn: await goOnCommand(context, reader) };

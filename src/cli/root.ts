@@ -1,8 +1,7 @@
 /** The root of a served program: which process it is, today and after it has given up. */
 import { existsSync, realpathSync } from "node:fs";
 import type { Pid } from "../journal/types.ts";
-import { newestGeneration } from "../engine/generations.ts";
-import { livingStates } from "../engine/tree.ts";
+import { findEver, isUnfinished, newestGeneration } from "../engine/generations.ts";
 import type { ProcessRow, StoreReader } from "../store/port.ts";
 import { inMemory } from "./context.ts";
 import type { Context } from "./context.ts";
@@ -25,11 +24,11 @@ export interface Root {
 export async function findRoot(context: Context, id: Pid, file: string): Promise<Root> {
   if (context.store === inMemory || !existsSync(context.store)) return { alive: undefined, nextPid: id };
   return await withReader(context, async (reader) => {
-    const newest = await newestGeneration((number) => reader.findProcess(rootPid(id, number)));
+    const newest = await newestGeneration((number) => findEver(reader, rootPid(id, number)));
     if (newest === undefined) return { alive: undefined, nextPid: id };
     const { row, number } = newest;
     const nextPid = rootPid(id, number + 1);
-    if (!livingStates.includes(row.state)) return { alive: undefined, nextPid };
+    if (!isUnfinished(row)) return { alive: undefined, nextPid };
     await checkFile(reader, row, id, file);
     return { alive: row, nextPid };
   });

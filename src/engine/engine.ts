@@ -17,6 +17,7 @@ import type { DeadLetter, DeadLetterFilter } from "./dead-letters.ts";
 import { defaultCloseTimeoutMs, printLog, printNotice } from "./defaults.ts";
 import type { ProcessHandle } from "./handle.ts";
 import { HostFunctions } from "./host-functions.ts";
+import { keepPolicy } from "./keep.ts";
 import { KernelClient } from "./kernel-client.ts";
 import type { KernelEvent } from "./kernel-client.ts";
 import type { EngineOptions, StartOptions } from "./options.ts";
@@ -95,13 +96,16 @@ export class Engine<P = unknown> implements AsyncDisposable {
   }
 
   async #open(): Promise<void> {
-    const { guestThreads, limits, env } = this.#options;
+    const { guestThreads, limits, env, archive } = this.#options;
+    const keep = keepPolicy(this.#options);
     this.#kernel = new KernelClient(
       {
         store: this.#store,
         ...(guestThreads === undefined ? {} : { guestThreads }),
         ...(limits === undefined ? {} : { machine: limits }),
         ...(env === undefined ? {} : { env }),
+        keep,
+        ...(archive === undefined ? {} : { archive: resolvePath(archive) }),
       },
       (event) => this.#heard(event),
       (error) => this.#failed(error),

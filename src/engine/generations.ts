@@ -1,16 +1,27 @@
 /** Processes that follow each other under one name, numbered from 1 without gaps: a key's servers, the roots of a program. */
-import type { ProcessRow } from "../store/port.ts";
+import type { Pid } from "../journal/types.ts";
+import type { ProcessRow, StoreReader, Tombstone } from "../store/port.ts";
 
-export interface Generation {
+export interface Generation<Row> {
   readonly number: number;
-  readonly row: ProcessRow;
+  readonly row: Row;
+}
+
+/** A process as it is, or what is left of it: a generation counts, pruned or not. */
+export async function findEver(store: StoreReader, pid: Pid): Promise<ProcessRow | Tombstone | undefined> {
+  return (await store.findProcess(pid)) ?? (await store.tombstone(pid));
+}
+
+/** Whether it is in the store, and not at its end. */
+export function isUnfinished(row: ProcessRow | Tombstone | undefined): row is ProcessRow {
+  return row !== undefined && "state" in row && row.state !== "exited";
 }
 
 /** The newest there is, found by halving: a chain may be long, and only its end matters. */
-export async function newestGeneration(
-  find: (number: number) => Promise<ProcessRow | undefined>,
-): Promise<Generation | undefined> {
-  let newest: Generation | undefined;
+export async function newestGeneration<Row>(
+  find: (number: number) => Promise<Row | undefined>,
+): Promise<Generation<Row> | undefined> {
+  let newest: Generation<Row> | undefined;
   let missing = 1;
   for (;;) {
     const row = await find(missing);

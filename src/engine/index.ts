@@ -1,6 +1,9 @@
 /** `import { Engine } from "perdure/engine"`: Perdure inside your own Node program. */
 export { Engine } from "./engine.ts";
 export type { ProcessHandle, SendOptions } from "./handle.ts";
+export type { Keep } from "./keep.ts";
+export { readArchive } from "./archive/read.ts";
+export type { ArchivedProcess } from "./archive/format.ts";
 export type { EngineOptions, LogEntry, StartOptions } from "./options.ts";
 export type { FetchPolicy } from "../operations/fetch-policy.ts";
 export type { DeadLetter, DeadLetterFilter } from "./dead-letters.ts";

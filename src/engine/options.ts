@@ -1,7 +1,9 @@
+import type { Duration } from "../base/duration.ts";
 import type { ExitReason, LogLevel, Pid } from "../journal/types.ts";
 import type { KernelNotice } from "../kernel/ports.ts";
 import type { GuestThreadOptions } from "../machine/thread-messages.ts";
 import type { FetchPolicy } from "../operations/fetch-policy.ts";
+import type { Keep } from "./keep.ts";
 
 export interface EngineOptions {
   /** Path of the SQLite file, or "memory:" for a store that dies with the engine. Default "perdure.db". */
@@ -22,6 +24,23 @@ export interface EngineOptions {
   readonly operationConcurrency?: number;
   /** Where the program's `fetch` may go, and with what. Default anywhere, private networks included; once given, nowhere it does not name. */
   readonly fetchPolicy?: FetchPolicy;
+  /**
+   * What is kept of finished processes. Default "forever". They are pruned with their journals and logs, a little at a time; what
+   * lives is never touched. A duration counts from the end.
+   */
+  readonly keep?: Keep;
+  /**
+   * How long after its end the tombstone of a pruned process is kept: as long, a repeated `start` by its id finds it. Default
+   * "forever".
+   */
+  readonly tombstones?: Duration;
+  /**
+   * How long what was asked under a key of the caller's own is remembered: as long, asking again does nothing again. A duration since it
+   * was asked first, or "forever", the default. A call that is still to be answered is remembered as long as its process lives.
+   */
+  readonly keys?: Duration;
+  /** A folder where processes are written before they are pruned; one that cannot be written is not pruned. Default none. */
+  readonly archive?: string;
   /** Threads that run guests. Default 1. */
   readonly guestThreads?: number;
   /** Fuel for a turn, memory and stack of a process, memory of the pool. */

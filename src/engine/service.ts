@@ -7,13 +7,15 @@ import type { Clock, Random } from "../base/ports.ts";
 import { encodeValue } from "../base/value.ts";
 import type { Payload } from "../base/value.ts";
 import type { Pid } from "../journal/types.ts";
+import type { KeepPolicy } from "../kernel/keep.ts";
 import { Kernel } from "../kernel/kernel.ts";
 import type { KernelEvents, OperationReport, OperationRunner } from "../kernel/ports.ts";
+import type { Archive } from "../kernel/retention.ts";
 import { engineHash, readEngineBinary } from "../machine/engine-binary.ts";
 import type { MachineEvents, ProgramSources } from "../machine/port.ts";
 import { createGuestThreads } from "../machine/threads.ts";
 import type { GuestThreadOptions } from "../machine/thread-messages.ts";
-import type { Asked, ProcessExit, ProcessFilter, ProcessRow, Store } from "../store/port.ts";
+import type { Asked, ProcessExit, ProcessFilter, ProcessRow, Store, Tombstone } from "../store/port.ts";
 import { createMemoryStore } from "../store/memory/index.ts";
 import { openSqliteStore } from "../store/sqlite/index.ts";
 import { keyedPid } from "../base/ids.ts";
@@ -21,7 +23,8 @@ import { Calls } from "./calls.ts";
 import type { CallOutcome, CallRequest } from "./calls.ts";
 import { findDeadLetter, noLetter, readDeadLetters } from "./dead-letters.ts";
 import type { DeadLetterFilter, StoredLetter } from "./dead-letters.ts";
-import { newestGeneration } from "./generations.ts";
+import { ArchiveFolder } from "./archive/folder.ts";
+import { findEver, isUnfinished, newestGeneration } from "./generations.ts";
 import { processTree } from "./tree.ts";
 import type { ProcessTree } from "./tree.ts";
 import { Versions } from "./versions.ts";
@@ -36,6 +39,9 @@ export interface ServiceOptions {
   readonly machine?: GuestThreadOptions;
   /** Names of environment variables that programs may see. */
   readonly env?: readonly string[];
+  readonly keep?: KeepPolicy;
+  /** A folder's path. */
+  readonly archive?: string;
 }
 
 /** A program on its way into the store. */
@@ -81,6 +87,7 @@ export class EngineService {
   readonly #ports: ServicePorts;
   #kernel!: Kernel;
   #calls!: Calls;
+  #closeArchive: () => Promise<void> = () => Promise.resolve();
   #report: (reports: readonly OperationReport[]) => void = () => undefined;
 
   static async open(options: ServiceOptions, ports: ServicePorts): Promise<EngineService> {
@@ -119,6 +126,9 @@ export class EngineService {
       events: this.#overhear(events),
       env: () => environment(options.env ?? []),
       newest: (program) => this.#versions.newest(program),
+      deployed: () => this.#versions.deployed,
+      ...(options.keep === undefined ? {} : { keep: options.keep }),
+      ...this.#archiving(options.archive),
       machine: (machineEvents: MachineEvents) =>
         createGuestThreads({
           engine,
@@ -133,6 +143,13 @@ export class EngineService {
         return runner;
       },
     });
+  }
+
+  #archiving(folder: string | undefined): { readonly archive?: Archive } {
+    if (folder === undefined) return {};
+    const archive = new ArchiveFolder(folder, this.#store, this.#ports.clock);
+    this.#closeArchive = () => archive.close();
+    return { archive: (rows) => archive.add(rows) };
   }
 
   /** Calls that wait for an answer hear of answers and ends first. */
@@ -190,21 +207,28 @@ export class EngineService {
 
   /** Gets or starts the server of a key: the process that guests find by the same entry and key. */
   async keyed({ key, asked, ...call }: KeyedCall): Promise<Pid> {
-    const find = (number: number): Promise<ProcessRow | undefined> =>
-      this.#store.findProcess(keyedPid(call.entry, key, number));
+    const find = (number: number): Promise<ProcessRow | Tombstone | undefined> =>
+      findEver(this.#store, keyedPid(call.entry, key, number));
     const newest = await newestGeneration(find);
     for (let generation = newest?.number ?? 1; ; generation++) {
       if (asked !== undefined && newest !== undefined) {
         // All but the newest have ended, so that nothing new can be asked of them.
         for (let number = generation; number > 0; number--) {
           const row = await find(number);
-          if (row !== undefined && (await this.#store.edge(row.key, asked)) !== undefined) return row.pid;
+          if (row !== undefined && "key" in row && (await this.#store.edge(row.key, asked)) !== undefined)
+            return row.pid;
         }
       }
       const pid = keyedPid(call.entry, key, generation);
       const { created } = await this.start({ ...call, pid, label: key, role: "server" });
-      if (created || (await this.#store.findProcess(pid))?.state !== "exited") return pid;
+      if (created || !(await this.#hasEnded(pid))) return pid;
     }
+  }
+
+  /** A start on its way to the store has not. */
+  async #hasEnded(pid: Pid): Promise<boolean> {
+    const row = await findEver(this.#store, pid);
+    return row !== undefined && !isUnfinished(row);
   }
 
   call(request: CallRequest): Promise<CallOutcome> {
@@ -297,7 +321,7 @@ export class EngineService {
   }
 
   async programOf(pid: Pid): Promise<string | undefined> {
-    return (await this.#store.findProcess(pid))?.program;
+    return (await findEver(this.#store, pid))?.program;
   }
 
   /** Path of the entry file the program was deployed from. */
@@ -311,6 +335,7 @@ export class EngineService {
 
   async close(graceMs: number): Promise<void> {
     await this.#kernel.close(graceMs);
+    await this.#closeArchive();
     await this.#store.close();
   }
 }

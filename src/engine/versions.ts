@@ -11,6 +11,11 @@ export class Versions {
     this.#newest.set(file, hash);
   }
 
+  /** The newest of every file. */
+  get deployed(): readonly string[] {
+    return [...this.#newest.values()];
+  }
+
   newest(hash: string): string {
     const file = this.#files.get(hash);
     return (file === undefined ? undefined : this.#newest.get(file)) ?? hash;

@@ -10,7 +10,8 @@ import type {
   ProcessKey,
   Turn,
 } from "../journal/types.ts";
-import type { OperationState, ProcessFilter, ProcessRow, ProcessState, StoreReader } from "../store/port.ts";
+import type { OperationState, ProcessFilter, ProcessRow, ProcessState, StoreReader, Tombstone } from "../store/port.ts";
+import { findEver } from "./generations.ts";
 
 export interface ProcessView {
   readonly pid: Pid;
@@ -34,6 +35,8 @@ export interface ProcessView {
   readonly names: readonly string[];
   /** How it ended. */
   readonly exit?: Ending;
+  /** Only this much is left of it: it was pruned. */
+  readonly pruned?: true;
   /** Of a crashed process: how it will end unless its supervisor lets it go on. */
   readonly crash?: Ending;
 }
@@ -107,8 +110,9 @@ export function processView(row: ProcessRow, names: NamesByKey): ProcessView {
   return state === "exited" ? { ...view, exit: ending } : { ...view, problem: "", crash: ending };
 }
 
+/** Throws PROCESS_NOT_FOUND; PROCESS_PRUNED for one of which only a tombstone is left. */
 export async function findProcess(store: StoreReader, pid: Pid): Promise<ProcessRow> {
-  const row = await store.findProcess(pid);
+  const row = await findEver(store, pid);
   if (row === undefined) {
     throw new PerdureError(
       "PROCESS_NOT_FOUND",
@@ -116,11 +120,33 @@ export async function findProcess(store: StoreReader, pid: Pid): Promise<Process
       { details: { pid } },
     );
   }
+  if (!("key" in row)) throw pruned(row);
   return row;
+}
+
+function pruned({ pid, exit: { reason, atMs } }: Pick<Tombstone, "pid"> & { readonly exit: Ending }): PerdureError {
+  const message = `The process ${JSON.stringify(pid)} ended with ${reason} and was pruned: its turns and logs are gone. Look them up in an archive if there is one; \`perdure result\` still tells how it ended.`;
+  return new PerdureError("PROCESS_PRUNED", message, { details: { pid, reason, atMs } });
+}
+
+/** Call it after what was read of a process: a finished one may be pruned in between, and that must not look like an empty one. */
+async function checkNotPruned(store: StoreReader, { key, pid, state, exit }: ProcessRow): Promise<void> {
+  if (state !== "exited" || exit === undefined || (await store.getProcess(key)) !== undefined) return;
+  throw pruned({ pid, exit });
+}
+
+function tombstoneDetails({ pid, entry, program, startedAtMs, exit }: Tombstone): ProcessDetails {
+  const { atMs, reason } = exit;
+  const about = { problem: "", startedAtMs, parent: "", label: "", role: "", restarts: 0, names: [] };
+  const rest = { turns: 0, life: 1, links: [], monitors: [], operations: [], timers: [], inbox: [] };
+  const view = { pid, state: "exited" as const, entry: entry || "default", program, ...about };
+  return { ...view, exit: { atMs, reason }, pruned: true, ...rest };
 }
 
 /** `names`: where they have been read already. */
 export async function processDetails(store: StoreReader, pid: Pid, names?: NamesByKey): Promise<ProcessDetails> {
+  const tombstone = (await store.findProcess(pid)) === undefined ? await store.tombstone(pid) : undefined;
+  if (tombstone !== undefined) return tombstoneDetails(tombstone);
   const row = await findProcess(store, pid);
   const [operations, timers, inbox, turns, { links, monitors }] = await Promise.all([
     store.operations(row.key),
@@ -129,6 +155,7 @@ export async function processDetails(store: StoreReader, pid: Pid, names?: Names
     store.lastTurn(row.key),
     store.relations(row.key),
   ]);
+  await checkNotPruned(store, row);
   return {
     ...processView(row, names ?? (await readNames(store))),
     turns,
@@ -165,6 +192,7 @@ export interface HistoryOptions {
 export async function history(store: StoreReader, pid: Pid, options: HistoryOptions = {}): Promise<TurnView[]> {
   const row = await findProcess(store, pid);
   const turns = await store.turns(row.key, options.from ?? 1, options.limit ?? 1000);
+  await checkNotPruned(store, row);
   return turns.map(turnView);
 }
 

@@ -44,7 +44,7 @@ export class Stage {
   readonly members: Map<string, { name: string; process: ProcessKey; there: boolean }> = new Map();
   readonly monitors: MonitorRow[] = [];
   readonly monitorsGone: { watcher: ProcessKey; number: number }[] = [];
-  readonly checkpoints: ({ process: ProcessKey } & CheckpointRow)[] = [];
+  readonly checkpoints: ({ process: ProcessKey; ties: readonly ProcessKey[] } & CheckpointRow)[] = [];
   readonly restores: ({ process: ProcessKey; life: number } & RestoreRow)[] = [];
   readonly deadLetters: Omit<DeadLetterRow, "seq">[] = [];
   readonly deadLettersGone: number[] = [];
@@ -192,6 +192,11 @@ export class Committer {
 
   #hold(): void {
     this.#stopHolding ??= this.#ports.after(longestHoldMs, () => this.#flush());
+  }
+
+  /** Nothing is staged or under way. */
+  get idle(): boolean {
+    return this.#underway === undefined && this.#stage.empty;
   }
 
   /**

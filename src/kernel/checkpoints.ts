@@ -66,7 +66,8 @@ export class Checkpoints {
       ends: endsIn(live),
     };
     live.checkpoint = { turn, body: encodeCheckpoint(body) };
-    this.#ports.committer.stage.checkpoints.push({ process: live.row.key, ...live.checkpoint });
+    const ties = [...body.links, ...body.monitors.map(([, target]) => target)];
+    this.#ports.committer.stage.checkpoints.push({ process: live.row.key, ...live.checkpoint, ties });
   }
 
   /** Reads what `restore` needs, which must not wait: results since the checkpoint, and the processes tied to it. */

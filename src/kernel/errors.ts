@@ -1,7 +1,7 @@
 /** What callers of the kernel may hear. */
 import { PerdureError } from "../base/errors.ts";
 import type { Pid } from "../journal/types.ts";
-import type { OperationRow, ProcessRow } from "../store/port.ts";
+import type { OperationRow, ProcessRow, Tombstone } from "../store/port.ts";
 
 export function notFound(pid: Pid): PerdureError {
   return new PerdureError("PROCESS_NOT_FOUND", `There is no process with the pid ${JSON.stringify(pid)}.`, {
@@ -22,8 +22,14 @@ export function exited(pid: Pid): PerdureError {
   });
 }
 
+/** It has a tombstone, and that does not hold what it ended with. */
+export function resultPruned({ pid, exit: { atMs, reason }, valueBytes }: Tombstone): PerdureError {
+  const message = `The process ${JSON.stringify(pid)} ended with ${reason} and was pruned; what it ended with, ${valueBytes} bytes, was too large to be kept. Look it up in an archive if there is one.`;
+  return new PerdureError("PROCESS_PRUNED", message, { details: { pid, reason, atMs, valueBytes } });
+}
+
 /** `entry`: the one asked for now. */
-export function startConflict({ pid, entry: before }: ProcessRow, entry: string): PerdureError {
+export function startConflict({ pid, entry: before }: Pick<ProcessRow, "pid" | "entry">, entry: string): PerdureError {
   const difference = before === entry ? "other arguments" : "another entry";
   const message = `A process with the id ${JSON.stringify(pid)} was started before, as ${JSON.stringify(before || "default")}, with ${difference}. Use another id for another piece of work.`;
   return new PerdureError("PROCESS_ID_CONFLICT", message, { details: { pid } });

@@ -20,12 +20,16 @@ import { Edges } from "./edges.ts";
 import { closed, notOpen, toError } from "./errors.ts";
 import { queueInput, tellDurable } from "./live.ts";
 import type { Live, PendingOperation, QueuedInput } from "./live.ts";
+import { keepForever } from "./keep.ts";
+import type { KeepPolicy } from "./keep.ts";
 import { Names } from "./names.ts";
 import { Others } from "./others.ts";
 import { Outside } from "./outside.ts";
 import type { KernelEvents, OperationReport, OperationRunner } from "./ports.ts";
 import { Queries } from "./queries.ts";
 import { gone, Registry } from "./registry.ts";
+import { Retention } from "./retention.ts";
+import type { Archive } from "./retention.ts";
 import { Runs } from "./runs.ts";
 import { Timers } from "./timers.ts";
 import { Turns } from "./turns.ts";
@@ -43,6 +47,11 @@ export interface KernelPorts {
   env(): Readonly<Record<string, string>>;
   /** The newest version that was deployed of this one's file. A child that is restarted begins with it. */
   newest(program: string): string;
+  /** What is kept of finished processes. Default: everything, for ever. */
+  readonly keep?: KeepPolicy;
+  /** Programs that processes may be started with from now on: they are not pruned. Default none. */
+  readonly deployed?: () => readonly string[];
+  readonly archive?: Archive;
 }
 
 const tickMs = 20;
@@ -65,6 +74,7 @@ export class Kernel {
   readonly #others: Others;
   readonly #names: Names;
   readonly #turns: Turns;
+  readonly #retention: Retention;
   /** What callers may ask for. */
   readonly outside: Outside;
   #stopTick: () => void = () => undefined;
@@ -150,6 +160,7 @@ export class Kernel {
     });
     this.#names = new Names({ store, committer: this.#committer });
     this.#turns = this.#newTurns();
+    this.#retention = this.#newRetention();
     this.outside = this.#newOutside();
     this.#tick();
   }
@@ -216,6 +227,19 @@ export class Kernel {
     });
   }
 
+  #newRetention(): Retention {
+    const { store, events, keep = keepForever, deployed = () => [], archive } = this.#ports;
+    return new Retention({
+      store,
+      archive,
+      deployed,
+      policy: keep,
+      busy: () => !this.#committer.idle || this.#runs.busy,
+      writable: () => this.#committer.back(),
+      kept: (pid, why) => events.notice({ kind: "not-pruned", pid, message: `It is not pruned: ${why}` }),
+    });
+  }
+
   get incarnation(): number {
     return this.#lease.incarnation;
   }
@@ -240,6 +264,7 @@ export class Kernel {
     this.#state = "closing";
     this.#alarm.stop();
     this.#stopTick();
+    this.#retention.stop();
     await this.#transacted(graceMs);
     this.#attempts.stop();
     this.#runs.stop();
@@ -338,6 +363,8 @@ export class Kernel {
       this.#alarm.check(nowMs);
       this.#registry.forget(nowMs);
       this.#run(this.#duties(nowMs));
+      // Recovery comes first.
+      if (this.#state === "open") this.#run(this.#retention.tick(nowMs));
       this.#tick();
     });
   }
@@ -394,6 +421,7 @@ export class Kernel {
     this.#failure = error;
     this.#alarm.stop();
     this.#stopTick();
+    this.#retention.stop();
     this.#attempts.stop();
     this.#runs.stop();
     this.#end("failed", error);

@@ -2,7 +2,7 @@
 import type { Clock, Random } from "../base/ports.ts";
 import type { Payload } from "../base/value.ts";
 import type { Input, Pid } from "../journal/types.ts";
-import type { Asked, ProcessExit, ProcessKey, ProcessRow } from "../store/port.ts";
+import type { Asked, ProcessExit, ProcessKey, ProcessRow, Tombstone } from "../store/port.ts";
 import type { Attempts } from "./attempts.ts";
 import type { Awaited } from "./awaited.ts";
 import type { Committer } from "./batch.ts";
@@ -48,7 +48,9 @@ export class Outside {
   async start(request: StartRequest): Promise<{ readonly pid: Pid; readonly created: boolean }> {
     this.#ports.checkOpen();
     // Someone else may have started it while the store answered.
-    const known = (await this.#ports.registry.find(request.pid)) ?? this.#ports.registry.named(request.pid);
+    const found = await this.#ports.registry.find(request.pid);
+    const pruned = found === undefined ? await this.#ports.registry.tombstone(request.pid) : undefined;
+    const known = found ?? pruned ?? this.#ports.registry.named(request.pid);
     this.#ports.checkOpen();
     if (known !== undefined) return { pid: await this.#startedBefore(known, request), created: false };
     if (this.#ports.names.pidOf(request.pid) !== undefined) throw idIsName(request.pid);
@@ -66,7 +68,7 @@ export class Outside {
     return { pid: request.pid, created: true };
   }
 
-  async #startedBefore(found: Live | ProcessRow, request: StartRequest): Promise<Pid> {
+  async #startedBefore(found: Live | ProcessRow | Tombstone, request: StartRequest): Promise<Pid> {
     // Its first start may still be on its way to the store; then this caller waits for the same commit.
     const start = "row" in found ? found.start : undefined;
     if (start !== undefined) await durable(start);

@@ -13,7 +13,7 @@ import { requestOf } from "./requests.ts";
 import type { Request } from "./requests.ts";
 
 export interface PeersPorts {
-  readonly registry: Pick<Registry, "activateKey" | "find" | "get" | "named">;
+  readonly registry: Pick<Registry, "activateKey" | "find" | "get" | "isPruned" | "named">;
   readonly names: Pick<Names, "pidOf">;
 }
 
@@ -57,6 +57,7 @@ export class Peers {
     const look = async (each: Pid | ProcessKey): Promise<void> => {
       const found = typeof each === "string" ? await registry.find(each) : undefined;
       if (found !== undefined && !("row" in found) && found.state === "exited") ended.add(found.pid);
+      if (typeof each === "string" && found === undefined && (await registry.isPruned(each))) ended.add(each);
       const key = typeof each === "string" ? keyOf(found) : each;
       if (key === undefined || (await registry.activateKey(key)) === undefined) absent.add(each);
     };

@@ -127,7 +127,7 @@ export interface KernelLog {
 }
 
 export interface KernelNotice {
-  readonly kind: "broken" | "operation-unavailable" | "operation-quarantined" | "snapshot-damaged";
+  readonly kind: "broken" | "operation-unavailable" | "operation-quarantined" | "snapshot-damaged" | "not-pruned";
   readonly pid: Pid;
   readonly message: string;
 }

@@ -3,13 +3,13 @@ import { isPerdureError } from "../base/errors.ts";
 import type { PerdureError } from "../base/errors.ts";
 import type { Clock } from "../base/ports.ts";
 import type { Input, Pid } from "../journal/types.ts";
-import type { InboxRow, ProcessExit, ProcessKey, ProcessRow, Store } from "../store/port.ts";
-import { broken, notFound } from "./errors.ts";
+import type { InboxRow, ProcessExit, ProcessKey, ProcessRow, Store, Tombstone } from "../store/port.ts";
+import { broken, exited, notFound, resultPruned } from "./errors.ts";
 import { atRest, loadRelations, newLive, queueInput } from "./live.ts";
 import type { Live, QueuedInput } from "./live.ts";
 
 export interface RegistryPorts {
-  readonly store: Pick<Store, "findProcess" | "getProcess" | "inbox" | "lastTurn" | "load">;
+  readonly store: Pick<Store, "findProcess" | "getProcess" | "inbox" | "lastTurn" | "load" | "tombstone">;
   readonly clock: Clock;
   /** It has exited, or is at rest: the machine may let go of its heap. */
   drop(live: Live): void;
@@ -33,7 +33,7 @@ export class Registry {
   readonly #ports: RegistryPorts;
   readonly #byKey = new Map<ProcessKey, Live>();
   readonly #byPid = new Map<Pid, Live>();
-  readonly #loading = new Map<ProcessKey, Promise<Live>>();
+  readonly #loading = new Map<ProcessKey, Promise<Live | undefined>>();
   readonly #waiters = new Map<Pid, Set<Waiter>>();
   /** Lookups that the store has not answered, and who has left since there are any. */
   #lookups = 0;
@@ -72,11 +72,23 @@ export class Registry {
     return this.#byPid.get(pid);
   }
 
-  /** The process, loaded if need be, dead or alive. Throws PROCESS_NOT_FOUND. */
+  /** What was left of it when it was pruned. A damaged one is there, and says no more: JOURNAL_CORRUPT. */
+  async tombstone(pid: Pid): Promise<Tombstone | undefined> {
+    return await this.#ports.store.tombstone(pid);
+  }
+
+  /** Whether there was a process of that pid, started from outside. */
+  async isPruned(pid: Pid): Promise<boolean> {
+    return (await this.#ports.store.tombstone(pid).catch(damage)) !== undefined;
+  }
+
+  /** The process, loaded if need be, dead or alive. Throws PROCESS_NOT_FOUND; PROCESS_EXITED if it has been pruned. */
   async activate(pid: Pid): Promise<Live> {
     const found = await this.find(pid);
-    if (found === undefined) throw notFound(pid);
-    return "row" in found ? found : await this.#load(found.key);
+    const live = found === undefined || "row" in found ? found : await this.#load(found.key);
+    if (live !== undefined) return live;
+    // One that was found a moment ago has ended for certain: it is pruned now.
+    throw found !== undefined || (await this.isPruned(pid)) ? exited(pid) : notFound(pid);
   }
 
   /** Undefined if there is no such process or it has exited: what is sent to it is lost, as in OTP. */
@@ -84,16 +96,17 @@ export class Registry {
     const found = await this.find(pid);
     if (found === undefined) return undefined;
     const live = "row" in found ? found : await this.#load(found.key);
-    return gone(live) ? undefined : live;
+    return live === undefined || gone(live) ? undefined : live;
   }
 
   /** Undefined if it has exited. */
   async activateKey(key: ProcessKey): Promise<Live | undefined> {
     const live = this.#byKey.get(key) ?? (await this.#load(key));
-    return gone(live) ? undefined : live;
+    return live === undefined || gone(live) ? undefined : live;
   }
 
-  #load(key: ProcessKey): Promise<Live> {
+  /** Undefined if it has been pruned. */
+  #load(key: ProcessKey): Promise<Live | undefined> {
     const present = this.#byKey.get(key);
     if (present !== undefined) return Promise.resolve(present);
     const underway = this.#loading.get(key);
@@ -103,8 +116,9 @@ export class Registry {
     return loading;
   }
 
-  async #read(key: ProcessKey): Promise<Live> {
-    const load = await this.#ports.store.load(key).catch(damage);
+  async #read(key: ProcessKey): Promise<Live | undefined> {
+    const load = await this.#ports.store.load(key).catch(damageOrAbsence);
+    if (load === undefined) return undefined;
     if (load instanceof Error) return await this.#readDamaged(key, load);
     const live = newLive(load.process);
     if (load.process.state === "exited") return live;
@@ -148,9 +162,10 @@ export class Registry {
     const waiter: Waiter = { resolve, reject };
     const waiters = this.#waiters.get(pid) ?? new Set();
     this.#waiters.set(pid, waiters.add(waiter));
-    this.find(pid).then((found) => {
+    const settle = (found: Live | ProcessRow | undefined, tombstone: Tombstone | undefined): void => {
       const row = found !== undefined && "row" in found ? found.row : found;
-      if (row === undefined) reject(notFound(pid));
+      if (tombstone !== undefined) settleBy(tombstone, resolve, reject);
+      else if (row === undefined) reject(notFound(pid));
       // A crashed process has an exit too, which it may be spared.
       else if (row.state === "exited" && row.exit !== undefined) resolve(row.exit);
       // What is in memory alone is told by `broke`, when it is durable.
@@ -158,7 +173,14 @@ export class Registry {
       else return;
       waiters.delete(waiter);
       if (waiters.size === 0 && this.#waiters.get(pid) === waiters) this.#waiters.delete(pid);
-    }, reject);
+    };
+    const look = async (): Promise<void> => {
+      const found = await this.find(pid);
+      const tombstone = found === undefined ? await this.tombstone(pid) : undefined;
+      // It may have been started while the store answered.
+      settle(found ?? this.#byPid.get(pid), tombstone);
+    };
+    look().catch(reject);
     return promise;
   }
 
@@ -214,6 +236,18 @@ function takeInbox(live: Live, rows: readonly InboxRow[]): void {
 /** Its parent has let it go. */
 export function isRelease({ row }: Live, input: Input): boolean {
   return input.kind === "exit" && input.held === "exit" && input.from === row.pid;
+}
+
+/** The end of a pruned process, as far as it was kept. */
+function settleBy(tombstone: Tombstone, resolve: Waiter["resolve"], reject: Waiter["reject"]): void {
+  const { atMs, reason, value } = tombstone.exit;
+  if (value === undefined) reject(resultPruned(tombstone));
+  else resolve({ atMs, reason, value });
+}
+
+/** A timer that was set and cleared may come up long after its process was pruned. */
+function damageOrAbsence(error: unknown): PerdureError | undefined {
+  return isPerdureError(error, "PROCESS_NOT_FOUND") ? undefined : damage(error);
 }
 
 /** Damage is an answer, any other error is thrown on. */

@@ -12,6 +12,7 @@
  * - Times are milliseconds since the epoch, handed in by the caller: a store has no clock of its own. They are whole numbers,
  *   except for due times and `notBeforeMs`.
  * - Every write but `post` and `takeDeadLetter` needs the lease.
+ * - A process key is given once: not even that of a pruned process comes again. The same goes for a pid that has a tombstone.
  * - A commit that contradicts what the store holds is refused: it shows that the owner's picture is wrong. A process key or
  *   turn that exists is STORE_FENCED, a pid that exists PROCESS_ID_CONFLICT, a turn after a gap or a program that was not put
  *   STORE_FAILED, a state, trap, restore or exit of nobody PROCESS_NOT_FOUND, one after the exit PROCESS_EXITED. Removing what is not there,
@@ -19,8 +20,11 @@
  */
 import type { Payload } from "../base/value.ts";
 import type { ExitReason, Input, LogLevel, Pid, ProcessKey, TimerClock, Turn } from "../journal/types.ts";
+import type { Retainer, RetentionReader } from "./retention.ts";
 
 export type { ProcessKey };
+export { maxTombstoneValueBytes } from "./retention.ts";
+export type { FinishedPlace, FinishedRow, PruneReport, PruneRequest, Tombstone, TombstonePlace } from "./retention.ts";
 
 export interface Lease {
   /** Grows with every claim of the store. A commit with an older one is refused. */
@@ -284,7 +288,11 @@ export interface CommitBatch {
   readonly groupsGone?: readonly Omit<NameRow, "pid">[];
   readonly groups?: readonly Omit<NameRow, "pid">[];
   /** Replaces the process's checkpoint. */
-  readonly checkpoints?: readonly ({ readonly process: ProcessKey } & CheckpointRow)[];
+  readonly checkpoints?: readonly ({
+    readonly process: ProcessKey;
+    /** The processes it was linked to or had monitors on: they are not pruned as long as it may go back there. Default none. */
+    readonly ties?: readonly ProcessKey[];
+  } & CheckpointRow)[];
   /** Also sets the row's `life`, and removes snapshots of turns in (`from`, `turn`). */
   readonly restores?: readonly ({ readonly process: ProcessKey; readonly life: number } & RestoreRow)[];
   readonly deadLetters?: readonly Omit<DeadLetterRow, "seq">[];
@@ -346,7 +354,7 @@ export interface ProcessFilter {
 }
 
 /** What is read beside a running node too: nothing here needs the lease. */
-export interface StoreReader {
+export interface StoreReader extends RetentionReader {
   readonly id: string;
   findProcess(pid: Pid): Promise<ProcessRow | undefined>;
   getProcess(process: ProcessKey): Promise<ProcessRow | undefined>;
@@ -392,7 +400,7 @@ export interface StoreReader {
   close(): Promise<void>;
 }
 
-export interface Store extends StoreReader {
+export interface Store extends StoreReader, Retainer {
   /** Becomes the store's only owner until `release`. Throws STORE_IN_USE. */
   claim(nowMs: number): Promise<Lease>;
   /** Tells the store the owner lives. Throws STORE_FENCED if it is the owner no longer. */

@@ -13,6 +13,7 @@ import { testLives } from "./suite/lives.ts";
 import { testModel } from "./suite/property.ts";
 import { testReads } from "./suite/reads.ts";
 import { testRecovery } from "./suite/recovery.ts";
+import { testRetention } from "./suite/retention.ts";
 import { testRelations } from "./suite/relations.ts";
 
 export type { StoreFixture, StoreSetup } from "./suite/fixture.ts";
@@ -30,6 +31,7 @@ export function testStore(name: string, setup: StoreSetup): void {
     describe("relations", () => testRelations(setup));
     describe("lives", () => testLives(setup));
     describe("edges", () => testEdges(setup));
+    describe("retention", () => testRetention(setup));
     describe("model", () => testModel(setup));
   });
 }

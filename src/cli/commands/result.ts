@@ -2,9 +2,10 @@
 import type { Command } from "commander";
 import { setTimeout as sleep } from "node:timers/promises";
 import { PerdureError } from "../../base/errors.ts";
+import { findEver, isUnfinished } from "../../engine/generations.ts";
 import { findProcess } from "../../engine/views.ts";
 import type { Pid } from "../../journal/types.ts";
-import type { ProcessRow, StoreReader } from "../../store/port.ts";
+import type { ProcessRow, StoreReader, Tombstone } from "../../store/port.ts";
 import { commandLine } from "../arguments.ts";
 import { act, defineCommand } from "../context.ts";
 import type { Context } from "../context.ts";
@@ -35,8 +36,7 @@ export function resultCommand(): Command {
     .option("--wait", "wait for its end, as long as a node is running");
   return act<ResultOptions>(command, async (context, [pid = ""], options) => {
     return await withReader(context, async (reader) => {
-      const row = await findProcess(reader, pid);
-      if (mayEnd(row) && options.wait === true) await waitForEnd(context, reader, pid);
+      if (options.wait === true && mayEnd(await findEver(reader, pid))) await waitForEnd(context, reader, pid);
       const outcome = await readOutcome(reader, pid);
       return outcome === undefined ? notEnded(context, await findProcess(reader, pid)) : printOutcome(context, outcome);
     });
@@ -44,8 +44,8 @@ export function resultCommand(): Command {
 }
 
 /** A broken process waits for a person, and nothing else comes of it. */
-function mayEnd({ state }: ProcessRow): boolean {
-  return state !== "exited" && state !== "broken";
+function mayEnd(row: ProcessRow | Tombstone | undefined): boolean {
+  return isUnfinished(row) && row.state !== "broken";
 }
 
 /** Returns at the end, or when nothing more can be expected because no node is running. */
@@ -53,7 +53,7 @@ async function waitForEnd(context: Context, reader: StoreReader, pid: Pid): Prom
   let seenMs = isNodeRunning(context) ? performance.now() : -Infinity;
   while (performance.now() - seenMs < nodeAwayMs) {
     await sleep(lookEveryMs);
-    if (!mayEnd(await findProcess(reader, pid))) return;
+    if (!mayEnd(await findEver(reader, pid))) return;
     if (isNodeRunning(context)) seenMs = performance.now();
   }
 }

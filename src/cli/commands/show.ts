@@ -6,7 +6,7 @@ import { readDeadLetters } from "../../engine/dead-letters.ts";
 import { processDetails, turnView } from "../../engine/views.ts";
 import type { ProcessDetails, TurnView } from "../../engine/views.ts";
 import type { DroppedOperation, Input } from "../../journal/types.ts";
-import type { InboxRow, ProcessRow, ProgramRow, StoreReader } from "../../store/port.ts";
+import type { InboxRow, ProcessRow, ProgramRow, StoreReader, Tombstone } from "../../store/port.ts";
 import { commandLine } from "../arguments.ts";
 import { act, defineCommand } from "../context.ts";
 import type { Context } from "../context.ts";
@@ -57,6 +57,8 @@ export function showCommand(): Command {
 }
 
 async function read(context: Context, reader: StoreReader, word: string): Promise<Shown> {
+  const tombstone = (await reader.findProcess(word)) === undefined ? await reader.tombstone(word) : undefined;
+  if (tombstone !== undefined) return await readPruned(context, reader, tombstone);
   const row = await locate(reader, word);
   const { pid, exit, state } = row;
   const lastTurns = exit === undefined ? [] : await readLastTurns(reader, row);
@@ -71,6 +73,21 @@ async function read(context: Context, reader: StoreReader, word: string): Promis
     letters: await Promise.all(
       (await readDeadLetters(reader, { pid, limit: maxLetters })).map((each) => readLetter(reader, each)),
     ),
+    nodeRuns: isNodeRunning(context),
+  };
+}
+
+/** How it ended is all that is left, and not even that if it was too large. */
+async function readPruned(context: Context, reader: StoreReader, { pid, program, exit }: Tombstone): Promise<Shown> {
+  return {
+    details: await processDetails(reader, pid),
+    program: await reader.program(program),
+    inbox: [],
+    outcome: exit.value === undefined ? undefined : await readOutcome(reader, pid),
+    crash: undefined,
+    lastInputs: [],
+    dropped: [],
+    letters: [],
     nodeRuns: isNodeRunning(context),
   };
 }
@@ -173,7 +190,9 @@ function aboutLines(
     ...(exit === undefined
       ? []
       : [field("ended", `${when(exit.atMs)}, after ${formatDuration(exit.atMs - details.startedAtMs)}`)]),
-    field("turns", String(details.turns)),
+    details.pruned === true
+      ? field("pruned", "its turns and logs are gone; this is what is left of it")
+      : field("turns", String(details.turns)),
     ...(restarts === 0 ? [] : [field("restarts", `${restarts} before this process was started`)]),
     ...(life === 1 ? [] : [field("lives", `${life}: it went back to its checkpoint ${count(life - 1, "time")}`)]),
   ];

@@ -8,6 +8,7 @@ export interface CheckedDisk {
   readonly programs: ReadonlyMap<string, unknown>;
   readonly processes: ReadonlyMap<ProcessKey, { readonly turns: readonly unknown[] }>;
   readonly keys: ReadonlyMap<string, ProcessKey>;
+  readonly tombstones: ReadonlyMap<string, unknown>;
   readonly names: ReadonlyMap<string, ProcessKey>;
   record(process: ProcessKey): { readonly row: ProcessRow };
 }
@@ -43,7 +44,7 @@ function checkNewProcesses(disk: CheckedDisk, rows: readonly ProcessRow[] = []):
     if (disk.processes.has(row.key) || fresh.has(row.key)) {
       throw refuse("STORE_FENCED", `process number ${row.key}, meant for ${row.pid}, is taken`);
     }
-    if (disk.keys.has(row.pid) || pids.has(row.pid)) {
+    if (disk.keys.has(row.pid) || pids.has(row.pid) || (row.parent === "" && disk.tombstones.has(row.pid))) {
       throw refuse("PROCESS_ID_CONFLICT", `a process ${row.pid} exists already`);
     }
     if (!hexadecimal.test(row.argsDigest)) {

@@ -16,6 +16,7 @@ import type {
   RestoreRow,
   SnapshotRow,
   TimerRow,
+  Tombstone,
 } from "../port.ts";
 import { checkBatch } from "./check.ts";
 import { applyEdges } from "./edges.ts";
@@ -33,6 +34,8 @@ export interface ProcessRecord {
   snapshots: readonly SnapshotRow[];
   readonly relations: Relations;
   checkpoint: CheckpointRow | undefined;
+  /** Whom it was tied to at its checkpoint. */
+  ties: readonly ProcessKey[];
   /** In the order of `turn`. */
   restores: readonly RestoreRow[];
   /** By key. */
@@ -50,6 +53,7 @@ function newRecord(row: ProcessRow): ProcessRecord {
     snapshots: none,
     relations: newRelations(),
     checkpoint: undefined,
+    ties: none,
     restores: none,
     edges: new Map(),
   };
@@ -70,7 +74,8 @@ export class MemoryDisk {
   readonly keys: Map<Pid, ProcessKey> = new Map();
   /** By seq, and so in the order of arrival. */
   readonly inbox: Map<number, InboxRow> = new Map();
-  readonly logs: LogRow[] = [];
+  /** In the order of their seqs. */
+  logs: LogRow[] = [];
   readonly programs: Map<string, ProgramRow> = new Map();
   readonly blobs: Map<string, Uint8Array> = new Map();
   /** What user code has written in transactions (`transactions.ts`). */
@@ -79,6 +84,11 @@ export class MemoryDisk {
   readonly names: Map<string, ProcessKey> = new Map();
   /** By seq. */
   readonly deadLetters: Map<number, DeadLetterRow> = new Map();
+  readonly tombstones: Map<Pid, Tombstone> = new Map();
+  /** Pruned processes of which something is left: how many turns. */
+  readonly remains: Map<ProcessKey, number> = new Map();
+  /** The greatest key that was pruned. */
+  prunedKey = 0;
   #inboxSeq = 0;
   #deadLetterSeq = 0;
 
@@ -96,7 +106,7 @@ export class MemoryDisk {
     this.incarnation++;
     this.downtimeMs += Math.max(0, nowMs - (this.aliveAtMs ?? nowMs));
     this.aliveAtMs = nowMs;
-    const nextProcessKey = Math.max(0, ...this.processes.keys()) + 1;
+    const nextProcessKey = Math.max(this.prunedKey, ...this.processes.keys()) + 1;
     return { incarnation: this.incarnation, nextProcessKey, downtimeMs: this.downtimeMs, cleanShutdown };
   }
 
@@ -115,7 +125,7 @@ export class MemoryDisk {
     for (const seq of batch.inboxGone ?? none) this.inbox.delete(seq);
     const inboxSeqs = (batch.inbox ?? none).map((row) => this.putInput(row));
     applyEdges(this, batch);
-    for (const row of batch.logs ?? none) this.logs.push({ seq: this.logs.length + 1, ...row });
+    for (const row of batch.logs ?? none) this.logs.push({ seq: (this.logs.at(-1)?.seq ?? 0) + 1, ...row });
     for (const { process, state, problem, exit } of batch.states ?? none) {
       const record = this.record(process);
       const { exit: _, ...row } = record.row;
@@ -154,7 +164,11 @@ export class MemoryDisk {
   }
 
   #applyLives(batch: CommitBatch): void {
-    for (const { process, turn, body } of batch.checkpoints ?? none) this.record(process).checkpoint = { turn, body };
+    for (const { process, turn, body, ties } of batch.checkpoints ?? none) {
+      const record = this.record(process);
+      record.checkpoint = { turn, body };
+      record.ties = ties ?? none;
+    }
     for (const { process, life, turn, from } of batch.restores ?? none) {
       const record = this.record(process);
       record.row = { ...record.row, life };
@@ -177,6 +191,7 @@ export class MemoryDisk {
     record.timers.clear();
     record.snapshots = none;
     record.checkpoint = undefined;
+    record.ties = none;
     cutRelations(this, process);
     for (const row of this.inbox.values()) if (row.process === process) this.inbox.delete(row.seq);
   }

@@ -11,6 +11,8 @@ import type {
   CommitBatch,
   DeadLetterRow,
   EdgeRow,
+  FinishedPlace,
+  FinishedRow,
   InboxRow,
   Lease,
   LogRow,
@@ -22,18 +24,23 @@ import type {
   ProcessRow,
   ProcessState,
   ProgramRow,
+  PruneReport,
+  PruneRequest,
   Recovery,
   RestoreRow,
   Store,
   TimerRow,
+  Tombstone,
+  TombstonePlace,
 } from "../port.ts";
 import { MemoryDisk } from "./disk.ts";
-import type { ProcessRecord } from "./disk.ts";
 import { listEdges, postOnce, pruneEdges, supersededBy } from "./edges.ts";
 import { failure, full } from "./faults.ts";
 import type { MemoryFaults, QueuedFault, StoreCall, WaitingCall } from "./faults.ts";
 import { MemoryTransactions } from "./transactions.ts";
-import { linksOf, listNames, monitorsOf, watchersOf } from "./relations.ts";
+import { finished, finishedBeyond, prune, prunePrograms, pruneTombstones } from "./retention.ts";
+import { byNumber, inboxOf, listProcesses, readDueTimers, readLoad, recover } from "./reads.ts";
+import { linksOf, listNames, monitorsOf } from "./relations.ts";
 
 export interface MemoryStoreOptions {
   /** Default: nothing fails. */
@@ -47,7 +54,6 @@ export function createMemoryStore(options: MemoryStoreOptions = {}): MemoryStore
 }
 
 const never = new Promise<never>(() => {});
-const byNumber = (a: { readonly number: number }, b: { readonly number: number }): number => a.number - b.number;
 
 export class MemoryStore implements Store {
   readonly #disk: MemoryDisk;
@@ -144,27 +150,41 @@ export class MemoryStore implements Store {
     blobs: readonly { readonly hash: string; readonly bytes: Uint8Array }[],
   ): Promise<void> {
     return this.#call("putProgram", () => {
-      this.#checkLease();
-      for (const blob of blobs) this.#disk.blobs.set(blob.hash, blob.bytes);
-      this.#disk.programs.set(program.hash, program);
-      this.#wrote();
+      this.#owned(() => {
+        for (const blob of blobs) this.#disk.blobs.set(blob.hash, blob.bytes);
+        this.#disk.programs.set(program.hash, program);
+      });
     });
   }
 
   putBlob(hash: string, bytes: Uint8Array): Promise<void> {
-    return this.#call("putBlob", () => {
-      this.#checkLease();
-      this.#disk.blobs.set(hash, bytes);
-      this.#wrote();
-    });
+    return this.#call("putBlob", () => this.#owned(() => void this.#disk.blobs.set(hash, bytes)));
   }
 
   pruneEdges(beforeMs: number, limit: number): Promise<number> {
-    return this.#call("pruneEdges", () => {
-      this.#checkLease();
-      this.#wrote();
-      return pruneEdges(this.#disk, beforeMs, limit);
-    });
+    return this.#call("pruneEdges", () => this.#owned(() => pruneEdges(this.#disk, beforeMs, limit)));
+  }
+
+  prune(request: PruneRequest): Promise<PruneReport> {
+    return this.#call("prune", () => this.#owned(() => prune(this.#disk, request)));
+  }
+
+  pruneTombstones(
+    untilMs: number,
+    before: TombstonePlace | undefined,
+    limit: number,
+  ): ReturnType<Store["pruneTombstones"]> {
+    return this.#call("pruneTombstones", () => this.#owned(() => pruneTombstones(this.#disk, untilMs, before, limit)));
+  }
+
+  prunePrograms(untilMs: number, keep: readonly string[]): Promise<number> {
+    return this.#call("prunePrograms", () => this.#owned(() => prunePrograms(this.#disk, untilMs, keep)));
+  }
+
+  #owned<T>(write: () => T): T {
+    this.#checkLease();
+    this.#wrote();
+    return write();
   }
 
   post(pid: Pid, input: Input, atMs: number, asked?: Asked): Promise<boolean> {
@@ -189,10 +209,10 @@ export class MemoryStore implements Store {
 
   #post(pid: Pid, input: Input, atMs: number): number {
     const key = this.#disk.keys.get(pid);
-    if (key === undefined) {
+    if (key === undefined && !this.#disk.tombstones.has(pid)) {
       throw new PerdureError("PROCESS_NOT_FOUND", `There is no process ${pid} in the store ${this.id}.`);
     }
-    if (this.#disk.record(key).row.state === "exited") {
+    if (key === undefined || this.#disk.record(key).row.state === "exited") {
       throw new PerdureError(
         "PROCESS_EXITED",
         `Process ${pid} has exited and takes no more inputs. Start another one.`,
@@ -213,48 +233,15 @@ export class MemoryStore implements Store {
   // Reads
 
   load(process: ProcessKey): Promise<ProcessLoad> {
-    return this.#call("load", () => {
-      const { row, turns, operations, timers, snapshots, relations, checkpoint, restores } = this.#disk.record(process);
-      return {
-        process: row,
-        snapshots,
-        operations: [...operations.values()].sort(byNumber),
-        timers: [...timers.values()].sort(byNumber),
-        inbox: this.#inboxOf(process),
-        links: linksOf(relations),
-        monitors: monitorsOf(relations),
-        watchers: watchersOf(relations),
-        checkpoint,
-        restores,
-        lastTurn: turns.length,
-        lastTimeMs: this.#disk.readTurns(process, turns.length, 1)[0]?.timeMs ?? 0,
-      };
-    });
+    return this.#call("load", () => readLoad(this.#disk, process));
   }
 
   recover(): Promise<Recovery> {
-    return this.#call("recover", () => {
-      const withInbox = new Set([...this.#disk.inbox.values()].map((row) => row.process));
-      return {
-        operations: this.#records().flatMap((record) => [...record.operations.values()].sort(byNumber)),
-        damaged: [],
-        withInbox: [...withInbox].sort((a, b) => a - b),
-      };
-    });
+    return this.#call("recover", () => recover(this.#disk));
   }
 
   dueTimers(clock: TimerClock, afterMs: number, untilMs: number, limit: number): Promise<TimerRow[]> {
-    return this.#call("dueTimers", () => {
-      const due: TimerRow[] = [];
-      for (const { timers } of this.#disk.processes.values()) {
-        for (const row of timers.values()) {
-          if (row.clock === clock && row.dueMs > afterMs && row.dueMs <= untilMs) due.push(row);
-        }
-      }
-      due.sort((a, b) => a.dueMs - b.dueMs || a.process - b.process || a.number - b.number);
-      const lastDueMs = due[Math.max(1, limit) - 1]?.dueMs ?? untilMs;
-      return due.filter((row) => row.dueMs <= lastDueMs);
-    });
+    return this.#call("dueTimers", () => readDueTimers(this.#disk, clock, afterMs, untilMs, limit));
   }
 
   inboxAfter(after: number, limit: number): Promise<InboxRow[]> {
@@ -280,22 +267,7 @@ export class MemoryStore implements Store {
   }
 
   listProcesses(filter: ProcessFilter): Promise<ProcessRow[]> {
-    const matches = (row: ProcessRow): boolean =>
-      (filter.states === undefined || filter.states.includes(row.state)) &&
-      (filter.reasons === undefined || (row.exit !== undefined && filter.reasons.includes(row.exit.reason))) &&
-      (filter.parent === undefined || filter.parent === row.parent) &&
-      (filter.label === undefined || filter.label === row.label) &&
-      (filter.role === undefined || filter.role === row.role) &&
-      (filter.entry === undefined || filter.entry === row.entry) &&
-      (filter.program === undefined || filter.program === row.program) &&
-      (filter.before === undefined || row.key < filter.before);
-    return this.#call("listProcesses", () =>
-      this.#records()
-        .map(({ row }) => row)
-        .filter(matches)
-        .reverse()
-        .slice(0, filter.limit),
-    );
+    return this.#call("listProcesses", () => listProcesses(this.#disk, filter));
   }
 
   countProcesses(): Promise<Record<ProcessState, number>> {
@@ -325,14 +297,14 @@ export class MemoryStore implements Store {
   }
 
   inbox(process: ProcessKey): Promise<InboxRow[]> {
-    return this.#call("inbox", () => this.#inboxOf(process));
+    return this.#call("inbox", () => inboxOf(this.#disk, process));
   }
 
   logs(process: ProcessKey | undefined, after: number, limit: number): Promise<LogRow[]> {
     return this.#call("logs", () =>
       this.#disk.logs
-        .slice(Math.max(0, after))
-        .filter((row) => process === undefined || row.process === process)
+        .filter((row) => row.seq > after && (process === undefined || row.process === process))
+        .filter((row) => this.#disk.processes.has(row.process))
         .slice(0, limit),
     );
   }
@@ -377,6 +349,18 @@ export class MemoryStore implements Store {
     return this.#call("edges", () => listEdges(this.#disk.processes.get(process)?.edges ?? new Map(), after, limit));
   }
 
+  tombstone(pid: Pid): Promise<Tombstone | undefined> {
+    return this.#call("tombstone", () => this.#disk.tombstones.get(pid));
+  }
+
+  finished(after: FinishedPlace | undefined, untilMs: number, limit: number): Promise<FinishedRow[]> {
+    return this.#call("finished", () => finished(this.#disk, after, untilMs, limit));
+  }
+
+  finishedBeyond(count: number): Promise<FinishedPlace | undefined> {
+    return this.#call("finishedBeyond", () => finishedBeyond(this.#disk, count));
+  }
+
   program(hash: string): Promise<ProgramRow | undefined> {
     return this.#call("program", () => this.#disk.programs.get(hash));
   }
@@ -389,15 +373,6 @@ export class MemoryStore implements Store {
 
   blob(hash: string): Promise<Uint8Array | undefined> {
     return this.#call("blob", () => this.#disk.blobs.get(hash));
-  }
-
-  /** In order of their keys. */
-  #records(): ProcessRecord[] {
-    return [...this.#disk.processes.values()].sort((a, b) => a.row.key - b.row.key);
-  }
-
-  #inboxOf(process: ProcessKey): InboxRow[] {
-    return [...this.#disk.inbox.values()].filter((row) => row.process === process);
   }
 
   #checkLease(): void {

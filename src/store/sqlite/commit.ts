@@ -54,6 +54,8 @@ function putProcess(connection: Connection, row: ProcessRow): void {
       { details: { path: connection.path, pid: row.pid, program: row.program } },
     );
   }
+  // The others' pids are made of their parents', and never come twice.
+  if (row.parent === "" && connection.sql.hasTombstone.get(row.pid) !== undefined) throw pidTaken(connection, row);
   const digest = Buffer.from(row.argsDigest, "hex");
   if (digest.toString("hex") !== row.argsDigest) {
     throw new PerdureError(
@@ -86,15 +88,20 @@ function putProcess(connection: Connection, row: ProcessRow): void {
   }
 }
 
+/** Pruned processes count. */
+function pidTaken({ path }: Connection, { pid, key }: ProcessRow, cause?: unknown): PerdureError {
+  return new PerdureError(
+    "PROCESS_ID_CONFLICT",
+    `A process ${pid} exists already in the store ${path}. Nothing of this commit was kept. Choose another id.`,
+    { cause, details: { path, pid, process: key } },
+  );
+}
+
 function processTaken(connection: Connection, row: ProcessRow, error: unknown): unknown {
   const details = { path: connection.path, pid: row.pid, process: row.key };
   switch (violatedKey(error)) {
     case "process.pid":
-      return new PerdureError(
-        "PROCESS_ID_CONFLICT",
-        `A process ${row.pid} exists already in the store ${connection.path}. Nothing of this commit was kept. Choose another id.`,
-        { cause: error, details },
-      );
+      return pidTaken(connection, row, error);
     case "process.key":
       return new PerdureError(
         "STORE_FENCED",
@@ -115,6 +122,7 @@ function putExit(connection: Connection, process: ProcessKey, exit: ProcessExit)
   sql.deleteInbox.run(process);
   sql.deleteSnapshots.run(process);
   sql.deleteCheckpoint.run(process);
+  sql.deleteCheckpointTies.run(process);
   sql.deleteLinks.run(process);
   sql.deleteMonitors.run(process);
   sql.deleteNames.run(process);

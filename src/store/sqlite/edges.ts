@@ -6,7 +6,7 @@ import type { Asked, CommitBatch, EdgeEnd, EdgeRow, EdgeState, NewEdge, ProcessK
 import { checksum, verified } from "./checksum.ts";
 import { bytes, number, text, word, wordSet } from "./columns.ts";
 import type { Row } from "./columns.ts";
-import { processNotFound, requireProcess } from "./connection.ts";
+import { requireProcess } from "./connection.ts";
 import type { Connection } from "./connection.ts";
 import { postInput } from "./inbox.ts";
 
@@ -91,7 +91,8 @@ export function readEdgesOf(connection: Connection, process: ProcessKey, after: 
 /** To be called within a transaction. False if it was asked before. */
 export function postOnce(connection: Connection, pid: Pid, input: Input, atMs: number, asked: Asked): boolean {
   const row = connection.sql.stateOf.get(pid);
-  if (row === undefined) throw processNotFound(connection, pid);
+  // What was asked of a pruned process is gone with it.
+  if (row === undefined) return postInput(connection, pid, input, atMs) > 0;
   const process = number(row, "key");
   const before = findEdge(connection, process, asked.key);
   if (before !== undefined) {

@@ -18,8 +18,8 @@ export function putInput({ sql }: Connection, process: ProcessKey, input: Input,
 /** Returns its seq. From outside the owner: whether the process still takes inputs is decided in the same transaction. */
 export function postInput(connection: Connection, pid: Pid, input: Input, atMs: number): number {
   const row = connection.sql.stateOf.get(pid);
-  if (row === undefined) throw processNotFound(connection, pid);
-  if (text(row, "state") === "exited") {
+  if (row === undefined && connection.sql.hasTombstone.get(pid) === undefined) throw processNotFound(connection, pid);
+  if (row === undefined || text(row, "state") === "exited") {
     throw new PerdureError("PROCESS_EXITED", `Process ${pid} has exited and takes no more inputs. Start another one.`, {
       details: { path: connection.path, pid },
     });

@@ -49,7 +49,7 @@ function outOfOrder(
 /** Rows a read fetches at a time: a longer statement would keep the write-ahead log from starting over. */
 const pageRows = 500;
 
-/** Turns `from` … of a process, at most `limit`; refuses gaps. */
+/** Turns `from` … of a process, at most `limit`; refuses gaps. None of one that has been pruned, even in between. */
 export function readTurns(connection: Connection, process: ProcessKey, from: number, limit: number): Turn[] {
   const turns: Turn[] = [];
   let next = Math.max(1, from);
@@ -59,7 +59,7 @@ export function readTurns(connection: Connection, process: ProcessKey, from: num
     for (const row of rows) turns.push(readTurn(connection, process, row, next++));
     if (rows.length < wanted) break;
   }
-  return turns;
+  return turns.length === 0 || connection.sql.pidOf.get(process) !== undefined ? turns : [];
 }
 
 /** 0 before the first. */

@@ -21,8 +21,10 @@ export function applyLives(connection: Connection, batch: CommitBatch): void {
   for (const seq of batch.deadLettersGone ?? none) connection.sql.deleteDeadLetter.run(seq);
 }
 
-function putCheckpoint({ sql }: Connection, { process, turn, body }: Part<"checkpoints">): void {
+function putCheckpoint({ sql }: Connection, { process, turn, body, ties }: Part<"checkpoints">): void {
   sql.putCheckpoint.run(process, turn, checksum(body, process, turn), body);
+  sql.deleteCheckpointTies.run(process);
+  for (const target of ties ?? none) sql.putCheckpointTie.run(process, target);
 }
 
 function putRestore(connection: Connection, { process, turn, from, life }: Part<"restores">): void {

@@ -171,7 +171,7 @@ function create(db: DatabaseSync): void {
   if (isEmpty(db)) {
     db.exec(createSchema);
     db.prepare(
-      "INSERT INTO meta (one, store_id, schema_version, incarnation, clean, downtime_ms) VALUES (1, ?, ?, 0, 1, 0)",
+      "INSERT INTO meta (one, store_id, schema_version, incarnation, clean, downtime_ms, pruned_key) VALUES (1, ?, ?, 0, 1, 0, 0)",
     ).run(randomUUID(), schemaVersion);
   }
   db.exec("COMMIT");

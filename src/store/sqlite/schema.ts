@@ -4,9 +4,9 @@
  * ## The tables
  *
  * - `meta`       one row: who the store is, its schema version, the lease (incarnation, owner, clean), the time account.
- * - `process`    one row for each process that ever was. `key` is its number in here, `pid` its name outside.
+ * - `process`    one row for each process that was not pruned. `key` is its number in here, `pid` its name outside.
  * - `journal`    the turns, one row each, in the order they were committed. Append-only: no statement of Perdure ever
- *                updates or deletes a row of it. `body` is the encoded turn (`journal/encoding.ts`).
+ *                updates a row of it, or deletes one but of a pruned process. `body` is the encoded turn (`journal/encoding.ts`).
  * - `operation`  operations without an outcome yet. The outcome is an input and so lies in the journal.
  * - `timer`      timers that have not fired, on one of two clocks (`wall`, `service` = wall − `meta.downtime_ms`).
  * - `inbox`      inputs that no turn has taken yet. `seq` never comes twice, so a reader may remember where it was.
@@ -17,6 +17,9 @@
  * - `checkpoint` what a process can be restored to, and `restore`, where in its journal that was done.
  * - `dead_letter` messages that made their process fail. They stay until a person removes them. `seq` is like that of `inbox`.
  * - `edge`       what callers outside asked under keys of their own, and the answers, so that asking again does it once.
+ * - `checkpoint_tie` whom the process was tied to at its checkpoint: to go back there it has to find them, dead or alive.
+ * - `tombstone`  what is left of a pruned process that was started from outside: a repeated start finds it.
+ * - `remains`    pruned processes whose turns, log lines and edges are still being deleted, a slice at a time.
  * - `program`    what processes are pinned to, by hash; `blob` holds the bytes it consists of, by hash.
  *
  * ## The flow
@@ -25,6 +28,11 @@
  * appears in `operation`, runs, and disappears in the commit of the turn that takes its result. An input that a process
  * can take at once never sees `inbox`. A process that sleeps is one row of `process`, its first turns and a `timer`.
  * Exits leave `process`, `journal`, `log`, `restore`, `dead_letter` and `edge`, and clear the rest.
+ *
+ * Pruning ends what an exit has left. One commit removes the row of `process` and its `restore`, puts the `tombstone`, and notes
+ * the key in `remains`; from then on the process is gone for every reader. Rows of `journal`, `log` and `edge` without a process are those
+ * of `remains`, and no others. They go in slices, by whoever owns the store, and the note goes with the last of them. The last row
+ * of `log` stays for a while: its `seq` must not come again, since readers remember where they were.
  *
  * A process whose turn failed may be `crashed` for a while: then `exited_at_ms` and what follows it say how it will end,
  * unless its parent lets it go on. If that is from its checkpoint, `restore` holds the turn its new life begins with and the
@@ -43,9 +51,9 @@
  *   transaction). The owner notices by `PRAGMA data_version`.
  * - Inputs are all that a process's state derives from, and what an operation is (name, options, arguments, whether it was
  *   begun) is what it does to the world; so rows
- *   of `journal`, `inbox`, `operation`, `checkpoint`, `restore`, `dead_letter` and `edge` carry a CRC-32 over what they hold and whose
+ *   of `journal`, `inbox`, `operation`, `checkpoint`, `restore`, `dead_letter`, `edge` and `tombstone` carry a CRC-32 over what they hold and whose
  *   it is. A row that fails it is never handed out.
- * - A name belongs to one process at a time.
+ * - A name belongs to one process at a time. A `process.key` is given once: `meta.pruned_key` remembers those that are gone.
  *
  * ## Why it looks like this
  *
@@ -61,7 +69,7 @@
  *
  * `sqlite3 store.db` and then `SELECT * FROM v_process;`. The views show pids instead of keys and times one can read:
  * `v_process`, `v_turn`, `v_operation`, `v_timer`, `v_inbox`, `v_log`, `v_link`, `v_monitor`, `v_name`, `v_group`,
- * `v_dead_letter`, `v_edge`. Reading is safe beside a running node; writing is not.
+ * `v_dead_letter`, `v_edge`, `v_tombstone`. Reading is safe beside a running node; writing is not.
  */
 
 /** "Perd" in the header's application id: `file store.db` shows it, and no other program's database is taken for ours. */
@@ -80,7 +88,8 @@ CREATE TABLE meta (
   owner_pid      INTEGER,           -- operating system's process id of the owner, for people
   owner_host     TEXT,
   alive_at_ms    INTEGER,           -- the last sign of life of an owner; NULL before the first
-  downtime_ms    INTEGER NOT NULL   -- total time without an owner, up to the last claim
+  downtime_ms    INTEGER NOT NULL,  -- total time without an owner, up to the last claim
+  pruned_key     INTEGER NOT NULL   -- the greatest process.key that was pruned
 ) STRICT;
 
 CREATE TABLE process (
@@ -105,6 +114,8 @@ CREATE TABLE process (
 ) STRICT;
 CREATE INDEX process_by_state ON process (state);
 CREATE INDEX process_by_parent ON process (parent) WHERE parent IS NOT NULL;
+CREATE INDEX process_by_program ON process (program);
+CREATE INDEX process_by_end ON process (exited_at_ms) WHERE state = 'exited';
 
 CREATE TABLE journal (
   seq     INTEGER PRIMARY KEY,
@@ -204,6 +215,13 @@ CREATE TABLE checkpoint (
   body    BLOB    NOT NULL          -- what was pending then
 ) STRICT;
 
+CREATE TABLE checkpoint_tie (
+  process INTEGER NOT NULL,         -- whose checkpoint it is
+  target  INTEGER NOT NULL,
+  PRIMARY KEY (process, target)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX checkpoint_tie_by_target ON checkpoint_tie (target);
+
 CREATE TABLE restore (
   process   INTEGER NOT NULL,
   turn      INTEGER NOT NULL,       -- the first of a new life
@@ -237,6 +255,26 @@ CREATE TABLE edge (
 ) STRICT;
 CREATE UNIQUE INDEX edge_by_key ON edge (process, key);
 CREATE INDEX edge_by_age ON edge (at_ms);
+
+CREATE TABLE tombstone (
+  id            INTEGER PRIMARY KEY,
+  pid           TEXT    NOT NULL UNIQUE,
+  program       TEXT    NOT NULL,   -- its hash; the program may be gone
+  entry         TEXT    NOT NULL,
+  args_digest   BLOB    NOT NULL,
+  started_at_ms INTEGER NOT NULL,
+  exited_at_ms  INTEGER NOT NULL,
+  pruned_at_ms  INTEGER NOT NULL,
+  exit_reason   TEXT    NOT NULL,
+  value_bytes   INTEGER NOT NULL,   -- size of the value the process ended with
+  crc           INTEGER NOT NULL,   -- over all the others
+  exit_value    BLOB                -- NULL when it was too large to be kept
+) STRICT;
+CREATE INDEX tombstone_by_end ON tombstone (exited_at_ms, pid);
+
+CREATE TABLE remains (
+  process INTEGER PRIMARY KEY
+) STRICT;
 
 CREATE TABLE program (
   id            INTEGER PRIMARY KEY,
@@ -319,6 +357,10 @@ CREATE VIEW v_dead_letter AS
 CREATE VIEW v_edge AS
   SELECT pid, edge.key, ${readable("at_ms")} AS at, edge.state, about, length(answer) AS answer_size_bytes
   FROM edge JOIN process ON process.key = edge.process;
+
+CREATE VIEW v_tombstone AS
+  SELECT pid, entry, exit_reason, ${readable("exited_at_ms")} AS exited_at, ${readable("pruned_at_ms")} AS pruned_at, value_bytes
+  FROM tombstone;
 `;
 
 /** Makes an empty database a Perdure store. Run it in one transaction; then insert the row of `meta`. */

@@ -25,6 +25,12 @@ const exists = (tables: string, bit: number): string => `EXISTS (SELECT 1 FROM $
 /** What `rows.ts` reads a process from. */
 export const selectProcess: string = `SELECT ${processColumns} FROM ${processTables}`;
 
+/** What keeps a finished process from being pruned: see `Store.prune`. */
+const isHeld = (key: string): string => `(EXISTS (SELECT 1 FROM dead_letter WHERE process = ${key})
+  OR EXISTS (SELECT 1 FROM checkpoint_tie WHERE target = ${key})
+  OR parent IS NOT NULL AND EXISTS (SELECT 1 FROM process AS child WHERE child.parent = process.pid)
+  OR parent IS NULL AND role = 'server' AND EXISTS (SELECT 1 FROM edge WHERE process = ${key}))`;
+
 const statements = {
   begin: "BEGIN IMMEDIATE",
   commit: "COMMIT",
@@ -39,7 +45,7 @@ const statements = {
   alive: "UPDATE meta SET alive_at_ms = ? WHERE incarnation = ?",
   fence: "SELECT 1 FROM meta WHERE incarnation = ?",
   release: "UPDATE meta SET alive_at_ms = ?, clean = 1, owner_pid = NULL, owner_host = NULL WHERE incarnation = ?",
-  lastProcessKey: "SELECT ifnull(max(key), 0) AS key FROM process",
+  lastProcessKey: "SELECT max(pruned_key, (SELECT ifnull(max(key), 0) FROM process)) AS key FROM meta",
 
   // Commit
   putProcess: `INSERT INTO process (key, pid, program, entry, args_digest, state, problem, started_at_ms, parent, label, role, restarts,
@@ -72,6 +78,8 @@ const statements = {
                                           WHERE s.process = :process AND s.turn <= c.turn)`,
   putCheckpoint: "INSERT OR REPLACE INTO checkpoint (process, turn, crc, body) VALUES (?, ?, ?, ?)",
   deleteCheckpoint: "DELETE FROM checkpoint WHERE process = ?",
+  putCheckpointTie: "INSERT INTO checkpoint_tie (process, target) VALUES (?, ?) ON CONFLICT DO NOTHING",
+  deleteCheckpointTies: "DELETE FROM checkpoint_tie WHERE process = ?",
   putRestore: "INSERT OR REPLACE INTO restore (process, turn, from_turn, crc) VALUES (?, ?, ?, ?)",
   putDeadLetter: "INSERT INTO dead_letter (process, at_ms, reason, value, crc, input) VALUES (?, ?, ?, ?, ?, ?)",
   deleteDeadLetter: "DELETE FROM dead_letter WHERE seq = ?",
@@ -107,6 +115,43 @@ const statements = {
   deleteMember: "DELETE FROM member WHERE name = ? AND process = ?",
   deleteMemberships: "DELETE FROM member WHERE process = ?",
 
+  // Retention
+  finished: `SELECT key, pid, exited_at_ms, exit_reason, ${isHeld("process.key")} AS held FROM process INDEXED BY process_by_end
+             WHERE state = 'exited' AND (exited_at_ms, key) > (?, ?) AND exited_at_ms <= ? ORDER BY exited_at_ms, key LIMIT ?`,
+  finishedBeyond: `SELECT key, exited_at_ms FROM process INDEXED BY process_by_end
+                   WHERE state = 'exited' ORDER BY exited_at_ms DESC, key DESC LIMIT 1 OFFSET ?`,
+  // What may be pruned of what is asked for: see `Store.prune`.
+  prunable: `${selectProcess} WHERE key = ?1 AND state = 'exited'
+               AND NOT ${isHeld("?1")}`,
+  deleteProcess: "DELETE FROM process WHERE key = ?",
+  deleteRestores: "DELETE FROM restore WHERE process = ?",
+  prunedKey: "UPDATE meta SET pruned_key = max(pruned_key, ?)",
+  putRemains: "INSERT INTO remains (process) VALUES (?)",
+  remains: "SELECT process FROM remains ORDER BY process LIMIT ?",
+  deleteRemains: "DELETE FROM remains WHERE process = ?",
+  lastTurnsOf: "SELECT seq, length(body) AS bytes FROM journal WHERE process = ? ORDER BY turn DESC LIMIT ?",
+  deleteTurn: "DELETE FROM journal WHERE seq = ?",
+  // The newest line of all stays, so that its number does not come again.
+  deleteLogs: `DELETE FROM log WHERE seq IN (SELECT seq FROM log WHERE process = ? ORDER BY seq LIMIT ?) AND seq < (SELECT max(seq) FROM log)`,
+  deleteEdges: "DELETE FROM edge WHERE id IN (SELECT id FROM edge WHERE process = ? LIMIT ?)",
+  hasLogs: "SELECT 1 FROM log WHERE process = ? LIMIT 1",
+  putTombstone: `INSERT INTO tombstone (pid, program, entry, args_digest, started_at_ms, exited_at_ms, pruned_at_ms, exit_reason, value_bytes,
+                   crc, exit_value) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+  tombstone: "SELECT * FROM tombstone WHERE pid = ?",
+  hasTombstone: "SELECT 1 FROM tombstone WHERE pid = ?",
+  tombstonesBefore: `SELECT pid, exited_at_ms FROM tombstone WHERE exited_at_ms <= ? AND (exited_at_ms, pid) < (?, ?)
+                     ORDER BY exited_at_ms DESC, pid DESC LIMIT ?`,
+  isNeeded: `SELECT 1 WHERE EXISTS (SELECT 1 FROM process WHERE parent = ?1) OR EXISTS (SELECT 1 FROM process WHERE pid = ?2)
+             OR EXISTS (SELECT 1 FROM tombstone WHERE pid = ?2)`,
+  deleteTombstone: "DELETE FROM tombstone WHERE pid = ?",
+  unusedPrograms: `SELECT id, hash FROM program WHERE created_at_ms <= ? AND NOT EXISTS (SELECT 1 FROM process WHERE process.program = program.id)
+                   AND EXISTS (SELECT 1 FROM program AS newer WHERE newer.file = program.file
+                               AND (newer.created_at_ms, newer.id) > (program.created_at_ms, program.id))`,
+  deleteProgram: "DELETE FROM program WHERE id = ?",
+  deleteStrayBlobs: `DELETE FROM blob WHERE hash NOT IN
+                       (SELECT bundle FROM program UNION SELECT source_map FROM program UNION SELECT prelude FROM program
+                        UNION SELECT engine FROM program)`,
+
   // Programs
   putProgram: `INSERT INTO program (hash, file, created_at_ms, bundle, source_map, prelude, engine) VALUES (?, ?, ?, ?, ?, ?, ?)
                ON CONFLICT (hash) DO UPDATE SET file = excluded.file, created_at_ms = excluded.created_at_ms, bundle = excluded.bundle,
@@ -138,8 +183,11 @@ const statements = {
   inboxOf: "SELECT seq, process, at_ms, crc, input FROM inbox WHERE process = ? ORDER BY seq",
   inboxAfter: "SELECT seq, process, at_ms, crc, input FROM inbox WHERE seq > ? ORDER BY seq LIMIT ?",
   processesWithInbox: "SELECT DISTINCT process FROM inbox WHERE process > ? ORDER BY process LIMIT ?",
-  logs: "SELECT seq, process, turn, at_ms, level, text FROM log WHERE seq > ? ORDER BY seq LIMIT ?",
-  logsOf: "SELECT seq, process, turn, at_ms, level, text FROM log WHERE process = ? AND seq > ? ORDER BY seq LIMIT ?",
+  // What is left of pruned processes is nobody's.
+  logs: `SELECT seq, process, turn, at_ms, level, text FROM log WHERE seq > ? AND process NOT IN (SELECT process FROM remains)
+         ORDER BY seq LIMIT ?`,
+  logsOf: `SELECT seq, process, turn, at_ms, level, text FROM log WHERE process = ?1 AND seq > ?2
+           AND NOT EXISTS (SELECT 1 FROM remains WHERE process = ?1) ORDER BY seq LIMIT ?3`,
   snapshots: "SELECT turn, body FROM snapshot WHERE process = ? ORDER BY turn DESC",
   // Most processes have few of these: asking once is cheaper than looking for each.
   belongings: `SELECT ${[

@@ -6,6 +6,8 @@ import type {
   CommitBatch,
   DeadLetterRow,
   EdgeRow,
+  FinishedPlace,
+  FinishedRow,
   InboxRow,
   Lease,
   LogRow,
@@ -17,10 +19,14 @@ import type {
   ProcessRow,
   ProcessState,
   ProgramRow,
+  PruneReport,
+  PruneRequest,
   Recovery,
   RestoreRow,
   Store,
   TimerRow,
+  Tombstone,
+  TombstonePlace,
 } from "../port.ts";
 import { number } from "./columns.ts";
 import { applyBatch } from "./commit.ts";
@@ -49,6 +55,7 @@ import {
   recover,
 } from "./queries.ts";
 import { readRelations } from "./relations.ts";
+import { findFinishedBeyond, findTombstone, prune, prunePrograms, pruneTombstones, readFinished } from "./retention.ts";
 import { readProcess, readTimer } from "./rows.ts";
 
 export type StoreMode = "owner" | "reader";
@@ -144,6 +151,31 @@ export class SqliteStore implements Store {
     );
   }
 
+  async prune(request: PruneRequest): Promise<PruneReport> {
+    return this.#prune((connection) => prune(connection, request));
+  }
+
+  async pruneTombstones(
+    untilMs: number,
+    before: TombstonePlace | undefined,
+    limit: number,
+  ): ReturnType<Store["pruneTombstones"]> {
+    return this.#prune((connection) => pruneTombstones(connection, untilMs, before, limit));
+  }
+
+  async prunePrograms(untilMs: number, keep: readonly string[]): Promise<number> {
+    return this.#prune((connection) => prunePrograms(connection, untilMs, keep));
+  }
+
+  #prune<T>(work: (connection: Connection) => T): T {
+    return this.#write("prune", (connection) =>
+      transaction(connection, () => {
+        checkLease(connection, this.#held?.lease);
+        return work(connection);
+      }),
+    );
+  }
+
   // Reads of the owner
 
   async load(process: ProcessKey): Promise<ProcessLoad> {
@@ -197,7 +229,9 @@ export class SqliteStore implements Store {
   }
 
   async lastTurn(process: ProcessKey): Promise<number> {
-    return this.#do("read", (connection) => lastTurnNumber(connection, process));
+    return this.#do("read", (connection) =>
+      connection.sql.pidOf.get(process) === undefined ? 0 : lastTurnNumber(connection, process),
+    );
   }
 
   async operations(process: ProcessKey): Promise<OperationRow[]> {
@@ -242,6 +276,18 @@ export class SqliteStore implements Store {
 
   async edges(process: ProcessKey, after: string, limit: number): Promise<EdgeRow[]> {
     return this.#do("read", (connection) => readEdgesOf(connection, process, after, limit));
+  }
+
+  async tombstone(pid: Pid): Promise<Tombstone | undefined> {
+    return this.#do("read", (connection) => findTombstone(connection, pid));
+  }
+
+  async finished(after: FinishedPlace | undefined, untilMs: number, limit: number): Promise<FinishedRow[]> {
+    return this.#do("read", (connection) => readFinished(connection, after, untilMs, limit));
+  }
+
+  async finishedBeyond(count: number): Promise<FinishedPlace | undefined> {
+    return this.#do("read", (connection) => findFinishedBeyond(connection, count));
   }
 
   async program(hash: string): Promise<ProgramRow | undefined> {

@@ -1,0 +1,80 @@
+/** What the memory store shows of a disk, where that takes more than a look. */
+import type { TimerClock } from "../../journal/types.ts";
+import type { InboxRow, ProcessFilter, ProcessKey, ProcessLoad, ProcessRow, Recovery, TimerRow } from "../port.ts";
+import type { MemoryDisk, ProcessRecord } from "./disk.ts";
+import { linksOf, monitorsOf, watchersOf } from "./relations.ts";
+
+type Numbered = { readonly number: number };
+
+export const byNumber = (a: Numbered, b: Numbered): number => a.number - b.number;
+
+export function readLoad(disk: MemoryDisk, process: ProcessKey): ProcessLoad {
+  const { row, turns, operations, timers, snapshots, relations, checkpoint, restores } = disk.record(process);
+  return {
+    process: row,
+    snapshots,
+    operations: [...operations.values()].sort(byNumber),
+    timers: [...timers.values()].sort(byNumber),
+    inbox: inboxOf(disk, process),
+    links: linksOf(relations),
+    monitors: monitorsOf(relations),
+    watchers: watchersOf(relations),
+    checkpoint,
+    restores,
+    lastTurn: turns.length,
+    lastTimeMs: disk.readTurns(process, turns.length, 1)[0]?.timeMs ?? 0,
+  };
+}
+
+export function recover(disk: MemoryDisk): Recovery {
+  const withInbox = new Set([...disk.inbox.values()].map((row) => row.process));
+  return {
+    operations: recordsOf(disk).flatMap((record) => [...record.operations.values()].sort(byNumber)),
+    damaged: [],
+    withInbox: [...withInbox].sort((a, b) => a - b),
+  };
+}
+
+export function readDueTimers(
+  disk: MemoryDisk,
+  clock: TimerClock,
+  afterMs: number,
+  untilMs: number,
+  limit: number,
+): TimerRow[] {
+  const due: TimerRow[] = [];
+  for (const { timers } of disk.processes.values()) {
+    for (const row of timers.values()) {
+      if (row.clock === clock && row.dueMs > afterMs && row.dueMs <= untilMs) due.push(row);
+    }
+  }
+  due.sort((a, b) => a.dueMs - b.dueMs || a.process - b.process || a.number - b.number);
+  const lastDueMs = due[Math.max(1, limit) - 1]?.dueMs ?? untilMs;
+  return due.filter((row) => row.dueMs <= lastDueMs);
+}
+
+export function listProcesses(disk: MemoryDisk, filter: ProcessFilter): ProcessRow[] {
+  const matches = (row: ProcessRow): boolean =>
+    (filter.states === undefined || filter.states.includes(row.state)) &&
+    (filter.reasons === undefined || (row.exit !== undefined && filter.reasons.includes(row.exit.reason))) &&
+    (filter.parent === undefined || filter.parent === row.parent) &&
+    (filter.label === undefined || filter.label === row.label) &&
+    (filter.role === undefined || filter.role === row.role) &&
+    (filter.entry === undefined || filter.entry === row.entry) &&
+    (filter.program === undefined || filter.program === row.program) &&
+    (filter.before === undefined || row.key < filter.before);
+  return recordsOf(disk)
+    .map(({ row }) => row)
+    .filter(matches)
+    .reverse()
+    .slice(0, filter.limit);
+}
+
+/** In order of their keys. */
+function recordsOf(disk: MemoryDisk): ProcessRecord[] {
+  return [...disk.processes.values()].sort((a, b) => a.row.key - b.row.key);
+}
+
+export function inboxOf(disk: MemoryDisk, process: ProcessKey): InboxRow[] {
+  return [...disk.inbox.values()].filter((row) => row.process === process);
+}
