@@ -169,6 +169,7 @@ export class Kernel {
     return new Registry({
       store: this.#store,
       clock: this.#ports.clock,
+      checkOpen: () => this.#checkOpen(),
       drop: (live) => this.#drop(live),
       loaded: (live) => this.#loaded(live),
       damaged: (live, problem) => this.#runs.breaks(live, problem),

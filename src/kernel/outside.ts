@@ -49,6 +49,8 @@ export class Outside {
     this.#ports.checkOpen();
     // Someone else may have started it while the store answered.
     const found = await this.#ports.registry.find(request.pid);
+    // Whoever asks shall not wait for another look at the store when nothing can come of it any more.
+    this.#ports.checkOpen();
     const pruned = found === undefined ? await this.#ports.registry.tombstone(request.pid) : undefined;
     const known = found ?? pruned ?? this.#ports.registry.named(request.pid);
     this.#ports.checkOpen();

@@ -11,6 +11,8 @@ import type { Live, QueuedInput } from "./live.ts";
 export interface RegistryPorts {
   readonly store: Pick<Store, "findProcess" | "getProcess" | "inbox" | "lastTurn" | "load" | "tombstone">;
   readonly clock: Clock;
+  /** Throws if the kernel is not open. */
+  checkOpen(): void;
   /** It has exited, or is at rest: the machine may let go of its heap. */
   drop(live: Live): void;
   /** It came from the store. */
@@ -88,7 +90,9 @@ export class Registry {
     const live = found === undefined || "row" in found ? found : await this.#load(found.key);
     if (live !== undefined) return live;
     // One that was found a moment ago has ended for certain: it is pruned now.
-    throw found !== undefined || (await this.isPruned(pid)) ? exited(pid) : notFound(pid);
+    if (found !== undefined) throw exited(pid);
+    this.#ports.checkOpen();
+    throw (await this.isPruned(pid)) ? exited(pid) : notFound(pid);
   }
 
   /** Undefined if there is no such process or it has exited: what is sent to it is lost, as in OTP. */
