@@ -1,0 +1,68 @@
+/** Transfers: within the store's own books, and from them to a bank outside, in every way a payment can be made. */
+import { sleep, UncertainOperationError } from "perdure";
+import { giveBack, move, open, payKeyed, payOnce, payReconciled, peer, settle, withdraw } from "./bank.ts";
+
+/**
+ * - `inside`: from one account to another, in one transactional operation.
+ * - the others pay to the bank outside what was withdrawn here first: `keyed` at least once, with the idempotency key; `once`
+ *   at most once; `reconciled` at most once, and the bank is asked; `fetched` by the program's own `fetch`.
+ */
+export type Way = "inside" | "keyed" | "once" | "reconciled" | "fetched";
+
+export interface Transfer {
+  readonly id: string;
+  readonly way: Way;
+  readonly from: number;
+  readonly to: number;
+  readonly cents: number;
+}
+
+/** `unknown`: nobody can tell whether the bank outside has got the money. */
+export type Outcome = "done" | "refused" | "unknown";
+
+export async function prepare(accounts: number, cents: number): Promise<void> {
+  await open(accounts, cents);
+}
+
+export async function transfer(wanted: Transfer): Promise<Outcome> {
+  const { id, way, from, to, cents } = wanted;
+  try {
+    if (way === "inside") await move(id, from, to, cents);
+    else await withdraw(id, from, cents);
+  } catch {
+    // It was rolled back: the account has not got as much.
+    return "refused";
+  }
+  if (way === "inside") return "done";
+  try {
+    await pay(wanted);
+  } catch (error) {
+    if (error instanceof UncertainOperationError) return "unknown";
+    await giveBack(id, from, cents);
+    return "refused";
+  }
+  await settle(id, cents);
+  return "done";
+}
+
+async function pay(wanted: Transfer): Promise<void> {
+  if (wanted.way === "keyed") await payKeyed(wanted);
+  else if (wanted.way === "once") await payOnce(wanted);
+  else if (wanted.way === "reconciled") await payReconciled(wanted);
+  else await payByFetch(wanted);
+}
+
+/** A network error says nothing: the same request, with the same key, is made until it is answered. */
+async function payByFetch(wanted: Transfer): Promise<void> {
+  const url = `${await peer()}/pay/fetched`;
+  for (let waitMs = 20; ; waitMs = Math.min(2 * waitMs, 500)) {
+    try {
+      const headers = { "Idempotency-Key": wanted.id, "Content-Type": "application/json" };
+      const response = await fetch(url, { method: "POST", headers, body: JSON.stringify(wanted) });
+      if (response.ok) return;
+    } catch (error) {
+      if (!(error instanceof TypeError)) throw error;
+    }
+    await sleep(waitMs);
+  }
+}
