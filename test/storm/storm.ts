@@ -75,7 +75,9 @@ export async function storm(options: StormOptions): Promise<StormReport> {
   await peer.close();
   const problems = [...failures, ...nodes.problems, ...checkBooks(store, ended, peer, accounts * centsEach)];
   if (!inTime)
-    problems.push(`${drawn - ended.length - failures.length} transfers have not ended ${patienceMs / 1_000} s after the storm`);
+    problems.push(
+      `${drawn - ended.length - failures.length} transfers have not ended ${patienceMs / 1_000} s after the storm`,
+    );
   if (problems.length === 0) rmSync(folder, { recursive: true, force: true });
   return { problems, ended, peer, nodes, folder };
 }

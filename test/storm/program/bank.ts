@@ -35,11 +35,11 @@ export const move = operation({ mode: "transactional" }, (tx, id: string, from: 
     throw new Error(`Account ${from} has not got ${cents} cents.`);
 });
 
-export const withdraw = operation({ mode: "transactional" }, async (tx, id: string, from: number, cents: number) => {
-  await tx.run("INSERT INTO entry VALUES (?, 'withdrawn', ?)", id, cents);
-  await tx.run("UPDATE account SET cents = cents - ? WHERE id = ?", cents, from);
-  await tx.run("UPDATE account SET cents = cents + ? WHERE id = ?", cents, transit);
-  const row = await tx.get<{ cents: number }>("SELECT cents FROM account WHERE id = ?", from);
+export const withdraw = operation({ mode: "transactional" }, (tx, id: string, from: number, cents: number) => {
+  tx.run("INSERT INTO entry VALUES (?, 'withdrawn', ?)", id, cents);
+  tx.run("UPDATE account SET cents = cents - ? WHERE id = ?", cents, from);
+  tx.run("UPDATE account SET cents = cents + ? WHERE id = ?", cents, transit);
+  const row = tx.get<{ cents: number }>("SELECT cents FROM account WHERE id = ?", from);
   if ((row?.cents ?? 0) < 0) throw new Error(`Account ${from} has not got ${cents} cents.`);
 });
 
