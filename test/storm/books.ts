@@ -1,7 +1,7 @@
 /** Whether the books balance, here and outside, and every transfer happened as often as its way promises. */
 import { DatabaseSync } from "node:sqlite";
 import type { Peer, Payment } from "./peer.ts";
-import type { Outcome, Transfer } from "./program/app.ts";
+import type { Outcome, Transfer } from "./program/transfer.ts";
 
 export interface Ended {
   readonly transfer: Transfer;

@@ -7,7 +7,7 @@ import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Dice } from "../simulation/dice.ts";
-import type { Transfer } from "./program/app.ts";
+import type { Transfer } from "./program/transfer.ts";
 
 export interface Payment {
   readonly way: string;

@@ -11,7 +11,7 @@ import { checkBooks } from "./books.ts";
 import type { Ended } from "./books.ts";
 import { Nodes } from "./nodes.ts";
 import { Peer } from "./peer.ts";
-import type { Outcome, Transfer, Way } from "./program/app.ts";
+import type { Outcome, Transfer, Way } from "./program/transfer.ts";
 
 export interface StormOptions {
   readonly seed: number;

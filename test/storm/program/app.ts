@@ -1,24 +1,7 @@
 /** Transfers: within the store's own books, and from them to a bank outside, in every way a payment can be made. */
 import { sleep, UncertainOperationError } from "perdure";
 import { giveBack, move, open, payKeyed, payOnce, payReconciled, peer, settle, withdraw } from "./bank.ts";
-
-/**
- * - `inside`: from one account to another, in one transactional operation.
- * - the others pay to the bank outside what was withdrawn here first: `keyed` at least once, with the idempotency key; `once`
- *   at most once; `reconciled` at most once, and the bank is asked; `fetched` by the program's own `fetch`.
- */
-export type Way = "inside" | "keyed" | "once" | "reconciled" | "fetched";
-
-export interface Transfer {
-  readonly id: string;
-  readonly way: Way;
-  readonly from: number;
-  readonly to: number;
-  readonly cents: number;
-}
-
-/** `unknown`: nobody can tell whether the bank outside has got the money. */
-export type Outcome = "done" | "refused" | "unknown";
+import type { Outcome, Transfer } from "./transfer.ts";
 
 export async function prepare(accounts: number, cents: number): Promise<void> {
   await open(accounts, cents);

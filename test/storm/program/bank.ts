@@ -2,7 +2,7 @@
 /** The books in the store's own database, and the ways to a bank outside that loses requests and answers. */
 import { idempotencyKey, NonRetryableError, operation, signal } from "perdure/host";
 import type { Reconciled } from "perdure/host";
-import type { Transfer } from "./app.ts";
+import type { Transfer } from "./transfer.ts";
 
 const address = process.env["PERDURE_STORM_PEER"] ?? "";
 
