@@ -18,9 +18,11 @@ import { sendCommand } from "./commands/send.ts";
 import { serveCommand } from "./commands/serve.ts";
 import { showCommand } from "./commands/show.ts";
 import { treeCommand } from "./commands/tree.ts";
+import { verifyCommand } from "./commands/verify.ts";
 import { withCommonOptions } from "./context.ts";
 import { reportFailure, usageError } from "./failure.ts";
 import { createTerminal } from "./terminal.ts";
+import { oneLine } from "./text.ts";
 
 const description = "Runs TypeScript programs as indestructible processes.";
 const after = `
@@ -75,6 +77,7 @@ export function createCli(): Command {
     programsCommand(),
     archiveCommand(),
     pruneCommand(),
+    verifyCommand(),
   ];
   for (const command of [cli, ...commands]) {
     command
@@ -118,9 +121,11 @@ async function complain(error: unknown, words: readonly string[]): Promise<numbe
 
 function explain(error: CommanderError, words: readonly string[]): string {
   if (error.code === "commander.help") return "There is no command. See perdure --help.";
-  const [text = "", ...more] = error.message.replace(/^error: /, "").split("\n");
+  // A word may hold anything, line breaks too; the suggestion is a line of its own at the end.
+  const [, given = "", suggestion = ""] =
+    /^(?:error: )?([^]*?)(?:\n\((Did you mean [^\n]*)\))?$/.exec(error.message) ?? [];
+  const text = oneLine(given);
   const what = `${text.charAt(0).toUpperCase()}${text.slice(1).replace(/\.$/, "")}.`;
-  const suggestion = more.join(" ").replace(/^\((.*)\)$/, "$1");
   if (suggestion !== "") return `${what} ${suggestion}`;
   const first = words.find((word) => !word.startsWith("-"));
   if (error.code !== "commander.unknownCommand")

@@ -85,6 +85,13 @@ export function decodeSnapshot(encoded: Uint8Array, image: Image, turn: number, 
   return { turn, delta: { sizeBytes, pages, contents } };
 }
 
+/** What can be said without the image: why these are not the bytes of a snapshot, if they are not. */
+export function snapshotFault(encoded: Uint8Array): string | undefined {
+  const bytes = Buffer.from(encoded.buffer, encoded.byteOffset, encoded.byteLength);
+  if (bytes.length < headerBytes || bytes.readUInt32LE(0) !== magic) return "it does not begin as one";
+  return crc32(bytes.subarray(12)) === bytes.readUInt32LE(8) ? undefined : "its checksum does not match";
+}
+
 /** Its own inverse. Word by word. */
 function xorWithImage(contents: Buffer, pages: Uint32Array, image: Image): void {
   const words = wordsOf(contents);

@@ -353,6 +353,33 @@ export interface ProcessFilter {
   readonly limit: number;
 }
 
+/** Something in a store that cannot be as Perdure wrote it. */
+export interface StoreFault {
+  readonly rule: StoreRule;
+  /** Whose it is, if it is one process's. */
+  readonly process: ProcessKey | undefined;
+  /** A sentence without its full stop. */
+  readonly detail: string;
+}
+
+export type StoreRule =
+  /** The database file is whole, and its indices agree with its tables. */
+  | "file"
+  /** What is found by index is what lies in the table: no turn is hidden. */
+  | "journal-index"
+  /** Every turn lies in the journal as it was written. */
+  | "journal-row"
+  /** Turns count from 1 without gaps. */
+  | "journal-gap"
+  /** Every row belongs to a process there is. */
+  | "owner"
+  /** What an exited process had is gone. */
+  | "leftover"
+  /** What is left of pruned processes reads as it was written. */
+  | "tombstone"
+  /** A blob is what its hash says. */
+  | "blob";
+
 /** What is read beside a running node too: nothing here needs the lease. */
 export interface StoreReader extends RetentionReader {
   readonly id: string;
@@ -377,6 +404,11 @@ export interface StoreReader extends RetentionReader {
   restores(process: ProcessKey): Promise<RestoreRow[]>;
   /** With seq > `after`, of one process or of all, at most `limit`. */
   deadLetters(process: ProcessKey | undefined, after: number, limit: number): Promise<DeadLetterRow[]>;
+  /**
+   * Looks through the whole store for what the other reads would not notice, or only when it is too late, and reports what it
+   * finds. Not atomic beside a running node: what is found there counts if it is found again. `step` is told how much is done.
+   */
+  audit(report: (fault: StoreFault) => void, step: (done: number, total: number) => void): Promise<void>;
   program(hash: string): Promise<ProgramRow | undefined>;
   /** Newest first. */
   programs(): Promise<ProgramRow[]>;

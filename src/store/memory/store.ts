@@ -361,6 +361,9 @@ export class MemoryStore implements Store {
     return this.#call("finishedBeyond", () => finishedBeyond(this.#disk, count));
   }
 
+  /** What rows there are belongs to their processes by construction. */
+  readonly audit: Store["audit"] = async (_, step) => step(1, 1);
+
   program(hash: string): Promise<ProgramRow | undefined> {
     return this.#call("program", () => this.#disk.programs.get(hash));
   }

@@ -34,6 +34,16 @@ export function transaction<T>(connection: Connection, write: () => T): T {
   }
 }
 
+/** All that `read` reads is of one moment. */
+export function atOnce<T>({ db }: Connection, read: () => T): T {
+  db.exec("BEGIN");
+  try {
+    return read();
+  } finally {
+    if (db.isTransaction) db.exec("COMMIT");
+  }
+}
+
 /** What people know a process by. */
 export function pidOf({ sql }: Connection, process: ProcessKey): Pid {
   const row = sql.pidOf.get(process);

@@ -24,13 +24,15 @@ import type {
   Recovery,
   RestoreRow,
   Store,
+  StoreFault,
   TimerRow,
   Tombstone,
   TombstonePlace,
 } from "../port.ts";
 import { number } from "./columns.ts";
+import { audit } from "./audit.ts";
 import { applyBatch } from "./commit.ts";
-import { transaction } from "./connection.ts";
+import { atOnce, transaction } from "./connection.ts";
 import type { Connection } from "./connection.ts";
 import { findEdge, postOnce, readEdgesOf } from "./edges.ts";
 import { storeError } from "./errors.ts";
@@ -179,7 +181,11 @@ export class SqliteStore implements Store {
   // Reads of the owner
 
   async load(process: ProcessKey): Promise<ProcessLoad> {
-    return this.#do("read", (connection) => readLoad(connection, process));
+    return this.#do("read", (connection) => {
+      // A reader must not see one commit of the owner in one table and the next one in another.
+      if (this.#mode === "owner") return readLoad(connection, process);
+      return atOnce(connection, () => readLoad(connection, process));
+    });
   }
 
   async recover(): Promise<Recovery> {
@@ -288,6 +294,14 @@ export class SqliteStore implements Store {
 
   async finishedBeyond(count: number): Promise<FinishedPlace | undefined> {
     return this.#do("read", (connection) => findFinishedBeyond(connection, count));
+  }
+
+  async audit(report: (fault: StoreFault) => void, step: (done: number, total: number) => void): Promise<void> {
+    await audit(
+      this.#do("read", (connection) => connection),
+      report,
+      step,
+    );
   }
 
   async program(hash: string): Promise<ProgramRow | undefined> {
