@@ -17,6 +17,7 @@ const documents = [
   "docs/operations.md",
   "docs/supervision.md",
   "docs/idempotency.md",
+  "docs/retention.md",
   "docs/sagas.md",
 ];
 
