@@ -22,13 +22,14 @@ export interface EdgesDisk {
 
 const none: readonly never[] = [];
 
-/** Posted inputs whose place a commit takes. */
-export function supersededBy(disk: EdgesDisk, batch: CommitBatch): number[] {
-  return (batch.edges ?? none).flatMap(({ process, key, digest }) => {
+/** Posted inputs whose place a commit takes. What it consumes itself is gone by then. */
+export function supersededBy(disk: EdgesDisk, { edges = none, inboxGone = none }: CommitBatch): number[] {
+  const seqs = edges.flatMap(({ process, key, digest }) => {
     const before = disk.processes.get(process)?.edges.get(key);
     const posted = before?.row.digest === digest ? before.posted : undefined;
-    return posted !== undefined && disk.inbox.has(posted) ? [posted] : [];
+    return posted !== undefined && disk.inbox.has(posted) && !inboxGone.includes(posted) ? [posted] : [];
   });
+  return [...new Set(seqs)];
 }
 
 export function applyEdges(disk: EdgesDisk, batch: CommitBatch): void {

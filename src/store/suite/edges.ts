@@ -188,6 +188,21 @@ function testSuperseding(setup: StoreSetup): void {
     assert.equal((await store.inbox(1)).length, 1);
     assert.equal((await store.edge(1, "b"))?.digest, "e".repeat(32));
   });
+
+  ownerRule(
+    setup,
+    "a posted message that is taken in the same commit is not superseded, and none is twice",
+    async (store) => {
+      await store.commit({ atMs, newProcesses: [process(1)] });
+      await store.post("p1", message, atMs, once);
+      await store.post("p1", message, atMs, { ...once, key: "b", digest: edge(1, "b").digest });
+      const [first, second] = await store.inbox(1);
+      const edges = [asked(edge(1, "a")), asked(edge(1, "b")), asked(edge(1, "b"))];
+      const { superseded } = await store.commit({ atMs, inboxGone: [first?.seq ?? 0], edges });
+      assert.deepEqual(superseded, [second?.seq]);
+      assert.deepEqual(await store.inbox(1), []);
+    },
+  );
 }
 
 function testPruning(setup: StoreSetup): void {
