@@ -1,13 +1,9 @@
 /** `perdure verify`: holds everything in the store against the rules, and replays its processes. */
 import type { Command } from "commander";
-import { maxFindings, verifyStore } from "../../engine/verify/verify.ts";
 import type { VerifyOptions, VerifyProgress, VerifyReport } from "../../engine/verify/verify.ts";
 import { rules } from "../../engine/verify/rules.ts";
 import type { Finding } from "../../engine/verify/rules.ts";
-import { defaultMachineLimits } from "../../machine/image.ts";
-import { defaultPoolLimits } from "../../machine/pool.ts";
 import { openSqliteStore } from "../../store/sqlite/index.ts";
-import { engineOptions } from "../config.ts";
 import { act, defineCommand, inMemory, wholeNumber } from "../context.ts";
 import type { Context } from "../context.ts";
 import { exitCodes, usageError } from "../failure.ts";
@@ -48,13 +44,18 @@ async function verify(context: Context, words: readonly string[], options: Optio
   const store = await openSqliteStore(context.store, { mode: "reader" });
   const bar = progressBar();
   try {
-    const { limits } = engineOptions(context.config, { limits: defaultMachineLimits, pool: defaultPoolLimits });
+    // The machine is loaded for those who need it: looking things up stays quick.
+    const [{ verifyStore }, { defaultMachineLimits }] = await Promise.all([
+      import("../../engine/verify/verify.ts"),
+      import("../../machine/image.ts"),
+    ]);
+    const configured = context.config.limits?.limits;
     const given: VerifyOptions = {
       replay: options.replay,
       ...(words.length === 0 ? {} : { processes: await Promise.all(words.map((word) => locate(store, word))) }),
       ...(isFiltered ? { filter } : {}),
       ...(options.limit === undefined ? {} : { limit: options.limit }),
-      ...(limits?.limits === undefined ? {} : { limits: limits.limits }),
+      ...(configured === undefined ? {} : { limits: { ...defaultMachineLimits, ...configured } }),
       progress: (progress) => bar.show(progress),
       found: (finding) => {
         if (!context.json) bar.print(() => printFinding(context, finding));
@@ -98,7 +99,7 @@ function print({ terminal, json }: Context, report: VerifyReport, replay: boolea
     terminal.print(out.yellow(`Not replayed: ${count(number, "process", "processes")}, because ${why}.`));
   const result = findingsCount === 0 ? out.green("✓ No findings") : out.red(`✗ ${count(findingsCount, "finding")}`);
   terminal.print(`${result}: ${checked}${run}.`);
-  if (findingsCount > maxFindings) terminal.print(`Only the first ${maxFindings} are named by rule.`);
+  if (findingsCount > findings.length) terminal.print(`Only the first ${findings.length} are named by rule.`);
 }
 
 interface ProgressBar {
