@@ -8,7 +8,7 @@ import type { Clock } from "../base/ports.ts";
 import type { Payload } from "../base/value.ts";
 import type { Input, Pid } from "../journal/types.ts";
 import { checkKey } from "../store/key-conflict.ts";
-import type { Asked, NewEdge, ProcessExit, ProcessKey, Store } from "../store/port.ts";
+import type { Asked, EdgeRow, NewEdge, ProcessExit, ProcessKey, Store } from "../store/port.ts";
 import type { Committer } from "./batch.ts";
 import { exited } from "./errors.ts";
 import { queueInput } from "./live.ts";
@@ -57,7 +57,9 @@ export class Edges {
 
   /** Resolves when the message is durable, by whomever it was sent. Throws PROCESS_NOT_FOUND, PROCESS_EXITED, KEY_CONFLICT. */
   async send(to: Pid, request: KeyedRequest): Promise<void> {
-    await this.#ask(await this.#ports.activate(to), request);
+    const live = await this.#ports.activate(to);
+    await this.#ask(live, request);
+    await this.#find(live, request);
   }
 
   /** Throws what `send` throws. `timeoutMs`: undefined for no limit. */
@@ -76,7 +78,7 @@ export class Edges {
       await this.#ask(live, request);
       for (;;) {
         if (this.#end !== undefined) throw this.#end;
-        const answer = await this.#look(process, request.key);
+        const answer = await this.#look(live, request);
         if (answer !== undefined) return answer;
         if (isLate) return { kind: "timeout" };
         await bell.rung();
@@ -119,8 +121,7 @@ export class Edges {
   }
 
   async #deliver(live: Live, edge: NewEdge, body: Payload): Promise<void> {
-    const before = await this.#ports.store.edge(edge.process, edge.key);
-    if (before !== undefined) return checkKey(live.row.pid, before, edge);
+    if ((await this.#find(live, edge)) !== undefined) return;
     if (live.row.state === "exited") throw exited(live.row.pid);
     const input: Input = { kind: "message", from: edgeAddress(edge), body };
     const queued = queueInput(input, this.#ports.clock.nowMs());
@@ -128,10 +129,17 @@ export class Edges {
     await this.#ports.submit(live, queued);
   }
 
-  /** Whether an input that was posted beside the node is one that is just being sent: the commit of that takes the other's place. */
-  isUnderway(process: ProcessKey, input: Input): boolean {
+  /**
+   * Resolves when nobody is just asking for what was posted beside the node: by then either that post was found, or the commit of the
+   * other has taken its place.
+   */
+  async decided(process: ProcessKey, input: Input): Promise<void> {
     const asked = input.kind === "message" ? readEdgeAddress(input.from) : undefined;
-    return asked !== undefined && this.#underway.get(idOf(process, asked.key))?.edge.digest === asked.digest;
+    if (asked === undefined) return;
+    const id = idOf(process, asked.key);
+    for (let ask = this.#underway.get(id); ask !== undefined; ask = this.#underway.get(id)) {
+      await ask.durable.catch(() => undefined);
+    }
   }
 
   // -- answers --------------------------------------------------------------------------------------------------
@@ -166,15 +174,22 @@ export class Edges {
   }
 
   /** In this order: what is answered in the commit of an exit is answered. */
-  async #look(process: ProcessKey, key: string): Promise<KeyedAnswer | undefined> {
-    const row = await this.#ports.store.getProcess(process);
-    const edge = await this.#ports.store.edge(process, key);
+  async #look(live: Live, request: KeyedRequest): Promise<KeyedAnswer | undefined> {
+    const row = await this.#ports.store.getProcess(live.row.key);
+    const edge = await this.#find(live, request);
     if (row === undefined) return undefined;
     const { pid, state, exit, problem } = row;
     if (edge?.answer !== undefined) return { kind: "answered", pid, body: edge.answer };
     if (edge?.state === "set-aside" || edge?.state === "forgotten") return { kind: "forgotten", pid, why: edge.state };
     if (state === "exited" && exit !== undefined) return { kind: "exited", pid, exit };
     return state === "broken" ? { kind: "broken", problem } : undefined;
+  }
+
+  /** Somebody beside the node may have been the first to use the key, for something else, in the very moment. Then it is theirs. */
+  async #find({ row: { key: process, pid } }: Live, request: Asked): Promise<EdgeRow | undefined> {
+    const edge = await this.#ports.store.edge(process, request.key);
+    if (edge !== undefined) checkKey(pid, edge, request);
+    return edge;
   }
 
   // -- those who wait -------------------------------------------------------------------------------------------

@@ -115,10 +115,12 @@ export class Kernel {
     this.#others = new Others({
       store,
       settled: () => this.#committer.current(),
-      activate: async ({ process }) => void (await this.#registry.activateKey(process)),
+      activate: async ({ process, input }) => {
+        await this.#edges.decided(process, input);
+        await this.#registry.activateKey(process);
+      },
       deliver: ({ process, input, atMs, seq }) => {
         const live = this.#registry.get(process);
-        if (this.#edges.isUnderway(process, input)) return;
         if (live !== undefined && !gone(live)) this.#enqueue(live, queueInput(input, atMs, undefined, seq));
       },
     });
