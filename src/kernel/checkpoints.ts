@@ -6,6 +6,7 @@
 import { PerdureError } from "../base/errors.ts";
 import type { Clock, Random } from "../base/ports.ts";
 import { encodeError } from "../base/value.ts";
+import { placeOfMessage } from "../journal/types.ts";
 import type { DroppedOperation, Input } from "../journal/types.ts";
 import type { ProcessKey, ProcessRow, StoreReader, TimerRow } from "../store/port.ts";
 import type { Attempts } from "./attempts.ts";
@@ -36,14 +37,14 @@ export interface CheckpointsPorts {
 
 /** What has to be read before a process can be put back. */
 interface Prepared {
-  /** Messages, results and ends of others it was given since the checkpoint. */
+  /** Messages, results and ends of others it was given since the checkpoint, and which messages were taken from it. */
   readonly told: readonly Input[];
   /** Everyone it is or was tied to: held in memory until it is put back, or as it ended. */
   readonly peers: ReadonlyMap<ProcessKey, Live | ProcessRow>;
 }
 
 const pageTurns = 1_000;
-const heededKinds: ReadonlySet<Input["kind"]> = new Set(["message", "result", "exit", "down"]);
+const heededKinds: ReadonlySet<Input["kind"]> = new Set(["message", "result", "exit", "down", "discard"]);
 
 export class Checkpoints {
   readonly #ports: CheckpointsPorts;
@@ -137,10 +138,9 @@ export class Checkpoints {
     stage.traps.push({ process, on: body.trapsExits });
     stage.restores.push({ process, life, turn, from: checkpoint.turn });
     live.restores.push({ turn, from: checkpoint.turn });
-    // It may have been in the mailbox by then.
-    const discard: Input[] =
-      discarded === undefined || discarded === 0 ? [] : [{ kind: "discard", message: discarded }];
-    const queued = [restore, ...discard, ...again].map((input) => queueInput(input, this.#ports.clock.nowMs()));
+    const queued = [restore, ...discardsAgain(checkpoint.turn, prepared, discarded), ...again].map((input) =>
+      queueInput(input, this.#ports.clock.nowMs()),
+    );
     for (const each of queued) stageMessage(stage, live, each);
     live.inputs = [...queued, ...live.inputs];
     return true;
@@ -299,6 +299,14 @@ function watchersOf({ relations }: Live): [ProcessKey, number][] {
   const all: [ProcessKey, number][] = [];
   for (const [watcher, numbers] of relations?.watchers ?? []) for (const number of numbers) all.push([watcher, number]);
   return all;
+}
+
+/** What was set aside stays so, whichever life it failed in: messages that had come by the checkpoint are in the mailbox again. */
+function discardsAgain(checkpointTurn: number, { told }: Prepared, discarded: number | undefined): Input[] {
+  const all = told.flatMap((input) => (input.kind === "discard" ? [input.message] : []));
+  if (discarded !== undefined && discarded > 0) all.push(discarded);
+  const messages = [...new Set(all)].filter((message) => placeOfMessage(message).turn <= checkpointTurn);
+  return messages.map((message) => ({ kind: "discard", message }));
 }
 
 /** What it waited for then it gets again. */

@@ -234,6 +234,20 @@ describe("a call with a key whose server goes back", () => {
     assert.equal(await early, 1, "what it had taken by the checkpoint it still answers");
   });
 
+  test("is CALL_FORGOTTEN, and stays set aside, however often the server goes back to where it had the call in its mailbox", async (t) => {
+    const engine = await openTree(t);
+    const counter = engine.server("Counter", "checkpoint");
+    const marking = counter.markLate();
+    const waiting = failure(counter.with({ key: "x", timeout: "infinity" }).fail("x"));
+    await marking;
+    assert.equal((await waiting).details["why"], "set-aside");
+    const set = async () => (await engine.deadLetters()).map(({ message }) => (message as unknown[]).at(-1));
+    assert.deepEqual(await set(), [["x"]]);
+    for (const key of ["y", "z"]) assert.equal((await failure(counter.with({ key }).fail(key))).code, "CALL_FORGOTTEN");
+    await counter.add("after", 1);
+    assert.deepEqual(await set(), [["x"], ["y"], ["z"]]);
+  });
+
   test("is SERVER_GONE with its supervisor's child, which begins anew", async (t) => {
     const engine = await openTree(t);
     const pid = (await engine.whereis("fresh")) as string;

@@ -128,7 +128,8 @@ describe("a key that is used in the same instant by a host and beside the node",
       const heard = Promise.withResolvers<void>();
       world.decide = (call) => (call === "edge" ? { late: heard.promise } : undefined);
       const { outside } = world.kernel;
-      const asking = state === "open" ? outside.call(pids.child, mine, 1_000) : outside.send(pids.child, body, asked);
+      const asking: Promise<unknown> =
+        state === "open" ? outside.call(pids.child, mine, 1_000) : outside.send(pids.child, body, asked);
       await world.pass(1);
       await world.post(request("k", "b", "open", "other"));
       world.decide = () => undefined;
