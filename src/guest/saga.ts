@@ -25,7 +25,7 @@ export interface SagaRetry {
   /** How far waits are spread, from 0 to 1: a wait is multiplied by something between 1 − jitter/2 and 1 + jitter/2. Default 0.5. */
   readonly jitter?: number;
   /**
-   * True for errors that another attempt would not cure. Whatever it says, a `NonRetryableError`, an operation whose outcome is
+   * True for errors that another attempt would not cure; if it throws, the error counts as one. Whatever it says, a `NonRetryableError`, an operation whose outcome is
    * unknown and a value that cannot cross the border are final.
    */
   readonly nonRetryable?: (error: unknown) => boolean;
@@ -41,8 +41,9 @@ export interface StepOptions {
   readonly name?: string;
   /**
    * Undoes the step if nobody knows whether it happened. It gets the error: an `UncertainOperationError` with the
-   * `idempotencyKey`, an operation's timeout, or the `CancelledError` of a cancel that came while the step ran. It has to ask, or to
-   * undo by something that was known before. Without it such a step is not undone, and a warning says so.
+   * `idempotencyKey`, an operation's timeout, the CALL_TIMEOUT or SERVER_GONE of a call, the TASK_FAILED of a task, the SagaError of
+   * a saga within, what an AbortSignal ended `fetch` with, or the `CancelledError` of a cancel that came while the step ran. It has to
+   * ask, or to undo by something that was known before. Without it such a step is not undone, and a warning says so.
    */
   readonly uncertain?: (error: Error) => unknown;
 }
@@ -52,8 +53,18 @@ interface Compensation {
   run(): unknown;
 }
 
-/** Codes of errors behind which the operation may have happened all the same. */
-const uncertainCodes: ReadonlySet<unknown> = new Set(["OPERATION_UNCERTAIN", "OPERATION_TIMEOUT", "OPERATION_ABORTED"]);
+/** Behind these errors what was asked for may have happened all the same, in full or in part. */
+const uncertainCodes: ReadonlySet<unknown> = new Set([
+  "OPERATION_UNCERTAIN",
+  "OPERATION_TIMEOUT",
+  "OPERATION_ABORTED",
+  "CALL_TIMEOUT",
+  "SERVER_GONE",
+  "TASK_FAILED",
+  "SAGA_INCOMPLETE",
+]);
+/** `AbortError` and `TimeoutError`: a signal cut the wait short, such as one that was handed to `fetch`. */
+const uncertainNames: ReadonlySet<string> = new Set(["CancelledError", "AbortError", "TimeoutError"]);
 const finalCodes: ReadonlySet<unknown> = new Set(["OPERATION_UNCERTAIN", "VALUE_NOT_CLONEABLE", "VALUE_TOO_LARGE"]);
 
 /** Compensations of a saga were given up: something that was done could not be undone. A person has to look. */
@@ -188,9 +199,10 @@ export class Saga {
 
   async #undo(cause: unknown): Promise<void> {
     this.#over = "is being undone";
+    // These are not shielded: a cancel may end what would keep a saga waiting.
+    while (this.#running.size > 0) await Promise.all(this.#running);
     const unshield = shieldFromCancel();
     try {
-      while (this.#running.size > 0) await Promise.all(this.#running);
       const names: string[] = [];
       const errors: unknown[] = [];
       for (let index = this.#compensations.length; index > 0; index--) {
@@ -265,18 +277,28 @@ async function persist(run: () => unknown, title: string, retry: Retry): Promise
 }
 
 function delayOf(attempt: number, { initialDelayMs, factor, maxDelayMs, jitter }: Retry): number {
-  const delayMs = Math.min(initialDelayMs * factor ** (attempt - 1), maxDelayMs);
+  // The power may overflow, and 0 times Infinity is no number.
+  const delayMs = initialDelayMs === 0 ? 0 : Math.min(initialDelayMs * factor ** (attempt - 1), maxDelayMs);
   return Math.round(delayMs * (1 + jitter * (random() - 0.5)));
 }
 
 /** Errors of operations are known by their codes and names: their classes are the host's. */
 function isUncertain(error: unknown): error is Error {
   if (!(error instanceof Error)) return false;
-  return error.name === "CancelledError" || uncertainCodes.has((error as { code?: unknown }).code);
+  const { code, details } = error as { code?: unknown; details?: { readonly reason?: unknown } };
+  // Where no server was there is none that could have done it.
+  if (code === "SERVER_GONE" && details?.reason === "noproc") return false;
+  return uncertainNames.has(error.name) || uncertainCodes.has(code);
 }
 
 function isFinal(error: unknown, { nonRetryable }: Retry): boolean {
-  if (error instanceof ExitRequest || nonRetryable?.(error) === true) return true;
+  if (error instanceof ExitRequest) return true;
+  try {
+    if (nonRetryable?.(error) === true) return true;
+  } catch (thrown) {
+    warn(`cannot tell whether an error is final: its retry.nonRetryable threw ${describeReason(thrown)}`);
+    return true;
+  }
   if (!(error instanceof Error)) return false;
   return error.name === "NonRetryableError" || finalCodes.has((error as { code?: unknown }).code);
 }

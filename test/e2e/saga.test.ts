@@ -104,6 +104,34 @@ test("without `uncertain` it is not undone, and a warning says so", async () => 
   assert.match(warnings()[0] as string, /^cannot undo the step, of which nobody knows whether it happened: Uncertain/);
 });
 
+for (const [how, ...codes] of [
+  ["slow", "CALL_TIMEOUT"],
+  ["dies", "SERVER_GONE"],
+  ["absent"],
+  ["task", "TASK_FAILED"],
+  ["signal", "TimeoutError"],
+  ["saga", "SAGA_INCOMPLETE"],
+] as const) {
+  test(`a step whose partner never said what came of it (${how}) is ${codes.length === 0 ? "not begun" : "uncertain"}`, async () => {
+    assert.deepEqual(await (await engine.start("unanswered", [how])).result(), codes);
+  });
+}
+
+test("a cancel ends steps that a saga waits for before it compensates", async () => {
+  const handle = await engine.start("slowStep", []);
+  await until("a");
+  await handle.cancel("enough");
+  await assert.rejects(handle.result(), { code: "PROCESS_FAILED" });
+  assert.deepEqual(shared.deeds, ["a", "unlong", "una"]);
+});
+
+test("a wait is a number however often it grew, and of a predicate that throws the others do not suffer", async () => {
+  const [overflows, asks] = await (await engine.start("oddRetries", [])).result();
+  assert.equal(overflows.message, "no more");
+  assert.deepEqual([asks.name, asks.errors, shared.deeds], ["SagaError", ["not yet"], ["a", "una"]]);
+  assert.ok(warnings().some((text) => text.includes("its retry.nonRetryable threw")));
+});
+
 test("a cancel while a step runs leaves its outcome unknown", async () => {
   const handle = await engine.start("inTheStep", []);
   await until("b");
