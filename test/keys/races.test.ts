@@ -41,7 +41,12 @@ class World {
       env: () => ({}),
       newest: (program) => program,
       machine: (events) => new ModelMachine({ events, after, turnMs: () => 1 }),
-      runner: () => ({ start: () => undefined, proceed: () => undefined, abort: () => undefined }),
+      runner: () => ({
+        start: () => undefined,
+        proceed: () => undefined,
+        abort: () => undefined,
+        transact: () => undefined,
+      }),
       events: {
         logs: () => undefined,
         answered: () => undefined,
