@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Clock } from "../base/ports.ts";
+import { encodeValue } from "../base/value.ts";
 import type { OperationRow } from "../store/port.ts";
 import { operation, process, startMs } from "../store/suite/samples.ts";
 import { Attempts, quarantineDeaths } from "./attempts.ts";
@@ -39,6 +40,10 @@ class World {
   readonly clock = new TwoClocks();
   readonly requests: OperationRequest[] = [];
   readonly proceeded: string[] = [];
+  /** Inbox rows of results that nobody wants. */
+  readonly unwanted: number[] = [];
+  /** A turn that gives the operation up is staged. */
+  takeBack!: () => void;
   row: OperationRow;
   #attempts!: Attempts;
   #stage = new Stage();
@@ -55,6 +60,7 @@ class World {
     const live = newLive(process(1));
     const pending: PendingOperation = { row: this.row, token: undefined, settled: false };
     live.operations.set(1, pending);
+    this.takeBack = () => void live.operations.delete(1);
     const staged = (): Stage => this.#stage;
     this.#attempts = new Attempts({
       runner: {
@@ -72,7 +78,7 @@ class World {
       events: { notice: () => undefined } as unknown as AttemptsPorts["events"],
       incarnation: ++this.#incarnation,
       settled: () => undefined,
-      unwanted: () => undefined,
+      unwanted: (seq) => this.unwanted.push(seq),
       failed: (error) => assert.fail(error),
     });
     this.#attempts.recover(live, pending, this.#incarnation > 1);
@@ -132,6 +138,14 @@ test("an attempt in no doubt takes its start off the record", async () => {
   assert.deepEqual([world.row.startedAtMs, world.row.attempt], [0, 2]);
   world.clock.pass(100);
   assert.equal((await world.last()).doubt, "none");
+});
+
+test("what a transaction has left does not stay if the operation was given up meanwhile", async () => {
+  const world = new World();
+  await world.last();
+  world.takeBack();
+  await world.report({ kind: "done", ok: true, value: encodeValue(1), seq: 7 });
+  assert.deepEqual(world.unwanted, [7]);
 });
 
 test("one in doubt leaves it there, and the next comes when both the delay and the doubt have passed", async () => {

@@ -170,12 +170,10 @@ export class Attempts {
     this.#byToken.delete(report.token);
     operation.token = undefined;
     // It comes too late: the turn that gave the operation up is on its way to the store.
-    if (!isWanted(live, operation)) return;
+    if (!isWanted(live, operation)) return this.#leave(report);
     switch (report.kind) {
       case "done": {
         const { ok, value, seq } = report;
-        // Between the turn that takes an operation back and its commit, the attempt's token still holds.
-        if (seq !== undefined && !isWanted(live, operation)) return this.#ports.unwanted(seq);
         operation.settled = true;
         return this.#ports.settled(live, operation, ok, value, seq);
       }
@@ -191,8 +189,7 @@ export class Attempts {
         operation.row = { ...operation.row, ...this.#nextTime(operation.row, 0, report.doubtMs) };
         return this.#save(live, operation, () => this.begin(live, operation));
       case "gone":
-        if (isWanted(live, operation)) this.#ports.failed(operationGone(live.row.pid, operation.row));
-        return;
+        return this.#ports.failed(operationGone(live.row.pid, operation.row));
       case "unavailable":
         operation.row = { ...operation.row, state: "unavailable", lastError: report.error };
         return this.#save(live, operation, () => this.#notice("operation-unavailable", live, operation));

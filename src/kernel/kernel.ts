@@ -112,18 +112,7 @@ export class Kernel {
       stored: (seq) => this.#others.know(seq),
     });
     this.#awaited = new Awaited(this.#committer);
-    this.#others = new Others({
-      store,
-      settled: () => this.#committer.current(),
-      activate: async ({ process, input }) => {
-        await this.#edges.decided(process, input);
-        await this.#registry.activateKey(process);
-      },
-      deliver: ({ process, input, atMs, seq }) => {
-        const live = this.#registry.get(process);
-        if (live !== undefined && !gone(live)) this.#enqueue(live, queueInput(input, atMs, undefined, seq));
-      },
-    });
+    this.#others = this.#newOthers();
     this.#alarm = new Alarm({
       clock,
       timers: new Timers(store, lease.downtimeMs),
@@ -175,6 +164,21 @@ export class Kernel {
       drop: (live) => this.#drop(live),
       loaded: (live) => this.#loaded(live),
       damaged: (live, problem) => this.#runs.breaks(live, problem),
+    });
+  }
+
+  #newOthers(): Others {
+    return new Others({
+      store: this.#store,
+      settled: () => this.#committer.current(),
+      activate: async ({ process, input }) => {
+        await this.#edges.decided(process, input);
+        await this.#registry.activateKey(process);
+      },
+      deliver: ({ process, input, atMs, seq }) => {
+        const live = this.#registry.get(process);
+        if (live !== undefined && !gone(live)) this.#enqueue(live, queueInput(input, atMs, undefined, seq));
+      },
     });
   }
 
