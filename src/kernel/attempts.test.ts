@@ -214,6 +214,23 @@ test("a node takes up what it finds in the order it is given, whether or not a d
   assert.deepEqual(numbers, [1, 2, 3, 4]);
 });
 
+test("a clock that is set forward ends the wait for another attempt, but no wait for calls that may be under way", async () => {
+  for (const [doubtMs, ...dispatched] of [
+    [undefined, 2],
+    [120_000, 1, 2],
+  ] as const) {
+    const world = new World();
+    await world.report({ kind: "begin" });
+    await world.report({ kind: "retry", delayMs: 120_000, error: "no", ...(doubtMs === undefined ? {} : { doubtMs }) });
+    world.clock.wallMs += 3_600_000;
+    for (const count of dispatched) {
+      world.clock.pass(60_000);
+      await world.commit();
+      assert.equal(world.requests.length, count);
+    }
+  }
+});
+
 test("a clock that was set back makes a rest no longer than it was meant to be", async () => {
   const world = new World();
   await world.report({ kind: "begin" });

@@ -70,10 +70,14 @@ export class Attempts {
       this.#wait(live, operation, startedAtMs > 0 ? Math.min(leftMs, notBeforeMs - startedAtMs) : leftMs);
   }
 
-  /** A wait ends when it has lasted as long as it should, or when the clock says so: that may be set while it lasts. */
+  /**
+   * A wait ends when it has lasted as long as it should, or when the clock says so: that may be set while it lasts. Not if it follows on
+   * a start: calls that are under way do not end sooner because a clock was set forward.
+   */
   #wait(live: Live, operation: PendingOperation, leftMs: number): void {
     const { clock } = this.#ports;
-    if (leftMs <= 0 || clock.nowMs() >= operation.row.notBeforeMs) return this.#dispatch(live, operation);
+    const { notBeforeMs, startedAtMs } = operation.row;
+    if (leftMs <= 0 || (startedAtMs === 0 && clock.nowMs() >= notBeforeMs)) return this.#dispatch(live, operation);
     const restMs = Math.min(leftMs, longestRestMs);
     const cancel = clock.after(restMs, () => {
       this.#waits.delete(cancel);
