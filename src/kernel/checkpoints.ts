@@ -3,6 +3,7 @@
  * `docs/supervision.md`: what it waited for then it waits for again, what it began since is dropped, and those who tied
  * themselves to it since hear of its failure.
  */
+import { readEdgeAddress } from "../base/edge-key.ts";
 import { PerdureError } from "../base/errors.ts";
 import type { Clock, Random } from "../base/ports.ts";
 import { encodeError } from "../base/value.ts";
@@ -37,14 +38,13 @@ export interface CheckpointsPorts {
 
 /** What has to be read before a process can be put back. */
 interface Prepared {
-  /** Messages, results and ends of others it was given since the checkpoint, and which messages were taken from it. */
+  /** What it was given since the checkpoint, as far as somebody asks for that: there may be any number of turns. */
   readonly told: readonly Input[];
   /** Everyone it is or was tied to: held in memory until it is put back, or as it ended. */
   readonly peers: ReadonlyMap<ProcessKey, Live | ProcessRow>;
 }
 
 const pageTurns = 1_000;
-const heededKinds: ReadonlySet<Input["kind"]> = new Set(["message", "result", "exit", "down", "discard"]);
 
 export class Checkpoints {
   readonly #ports: CheckpointsPorts;
@@ -82,7 +82,7 @@ export class Checkpoints {
     const told: Input[] = [];
     for (let from = checkpoint.turn + 1; from <= live.lastTurn;) {
       const turns = await this.#ports.store.turns(live.row.key, from, pageTurns);
-      for (const { inputs } of turns) told.push(...inputs.filter(({ kind }) => heededKinds.has(kind)));
+      for (const { inputs } of turns) told.push(...inputs.filter((input) => isHeeded(input, body)));
       from = (turns.at(-1)?.number ?? live.lastTurn) + 1;
     }
     const peers = new Map<ProcessKey, Live | ProcessRow>();
@@ -242,6 +242,13 @@ export class Checkpoints {
       return isComing || row.exit === undefined ? [] : [signalInput(row.pid, row.exit, true, culpritOf(row))];
     });
   }
+}
+
+/** Messages that were asked under keys, results it waited for then, ends of others, and which messages were taken out of its mailbox. */
+function isHeeded(input: Input, { operations }: CheckpointBody): boolean {
+  if (input.kind === "message") return readEdgeAddress(input.from) !== undefined;
+  if (input.kind === "result") return operations.includes(input.operation);
+  return input.kind === "exit" || input.kind === "down" || input.kind === "discard";
 }
 
 /** What stands for a notice that a link or a monitor is gone with its other end. */
