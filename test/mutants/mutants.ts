@@ -4,6 +4,7 @@ import type { Mutant } from "./mutant.ts";
 
 const sqlite = tests("src/store/sqlite.test.ts");
 const reconcile = tests("src/operations/reconcile.test.ts", "test/e2e/reconcile.test.ts");
+const keys = tests("test/keys/keys.test.ts");
 const conformance = tests("test/conformance/conformance.test.ts");
 
 const commits: readonly Mutant[] = [
@@ -278,4 +279,62 @@ const processes: readonly Mutant[] = [
   },
 ];
 
-export const mutants: readonly Mutant[] = [...commits, ...inputs, ...time, ...recovery, ...operations, ...processes];
+const edges: readonly Mutant[] = [
+  {
+    bug: "what was asked for under a key is done each time it is asked for",
+    file: "src/kernel/edges.ts",
+    find: "if (before !== undefined) return checkKey(live.row.pid, before, edge);",
+    replace: "if (before !== undefined) checkKey(live.row.pid, before, edge);",
+    checks: [keys],
+  },
+  {
+    bug: "the answer to a call with a key is stored after its turn, not with it",
+    file: "src/kernel/edges.ts",
+    find: 'stage.edgeEnds.push({ process, ...address, state: "answered", answer });',
+    replace:
+      'stage.effects.push(() => void this.#ports.committer.stage.edgeEnds.push({ process, ...address, state: "answered", answer }));',
+    checks: [keys],
+  },
+  {
+    bug: "a cancel does not reach the children",
+    file: "src/kernel/ties.ts",
+    find: 'const asked = to === "" ? this.#linkedChildren(live) : [this.#ports.find(to)];',
+    replace: 'const asked = to === "" ? [] : [this.#ports.find(to)];',
+    checks: [tests("test/e2e/cancel.test.ts")],
+  },
+  {
+    bug: "the journal does not say what became of operations that nobody waits for",
+    file: "src/kernel/dropped.ts",
+    find: "      if (isDropped) dropped.push(droppedOperation(operation));\n",
+    replace: "      if (isDropped) droppedOperation(operation);\n",
+    checks: [tests("test/e2e/cancel.test.ts")],
+  },
+];
+
+const limits: readonly Mutant[] = [
+  {
+    bug: "two operations of one customer run at once where one is allowed",
+    file: "src/operations/queue.ts",
+    find: "this.rowLimits = limits.perRow ?? unlimited;",
+    replace: "this.rowLimits = limits.perRow === undefined ? unlimited : { ...limits.perRow, concurrency: 2 };",
+    checks: [tests("src/operations/queue.test.ts", "src/operations/runner-flow.test.ts")],
+  },
+  {
+    bug: "a restart gives a rate a second burst",
+    file: "src/operations/rate.ts",
+    find: "this.#fullAtMs = (rate.burst - 1) * rate.intervalMs;",
+    replace: "this.#fullAtMs = 0 * rate.intervalMs;",
+    checks: [tests("src/operations/rate.test.ts", "src/operations/queue.test.ts")],
+  },
+];
+
+export const mutants: readonly Mutant[] = [
+  ...commits,
+  ...inputs,
+  ...time,
+  ...recovery,
+  ...operations,
+  ...processes,
+  ...edges,
+  ...limits,
+];
