@@ -305,8 +305,8 @@ const edges: readonly Mutant[] = [
   {
     bug: "the journal does not say what became of operations that nobody waits for",
     file: "src/kernel/dropped.ts",
-    find: "      if (isDropped) dropped.push(droppedOperation(operation));\n",
-    replace: "      if (isDropped) droppedOperation(operation);\n",
+    find: "return [...left.map(([, operation]) => operation), ...begun].map(droppedOperation);",
+    replace: "return [...left.map(([, operation]) => operation), ...begun].slice(0, 0).map(droppedOperation);",
     checks: [tests("test/e2e/cancel.test.ts")],
   },
 ];
@@ -328,6 +328,51 @@ const limits: readonly Mutant[] = [
   },
 ];
 
+const transactions: readonly Mutant[] = [
+  {
+    bug: "the result of a transactional operation is not in the transaction of what it wrote",
+    file: "src/store/sqlite/transactions.ts",
+    find: "const seq = this.#ledger?.keep(job, value, atMs);",
+    replace: "const seq = atMs < 0 ? this.#ledger?.keep(job, value, atMs) : undefined;",
+    checks: [tests("src/store/sqlite.test.ts"), tests("test/e2e/transactions.test.ts")],
+  },
+  {
+    bug: "a transactional operation that nobody waits for any more is carried out",
+    file: "src/store/sqlite/transactions.ts",
+    find: "if (this.#ledger?.take(job) === false) {",
+    replace: "if (this.#ledger?.take(job) === undefined) {",
+    checks: [tests("src/store/sqlite.test.ts")],
+  },
+  {
+    bug: "a node that lost its lease commits transactions",
+    file: "src/store/sqlite/transactions.ts",
+    find: "if (Number(this.#alive.run(atMs, incarnation).changes) === 1) return;",
+    replace: "if (Number(this.#alive.run(atMs, incarnation).changes) >= 0) return;",
+    checks: [tests("src/store/sqlite.test.ts")],
+  },
+  {
+    bug: "a user's SQL may change the engine's tables",
+    file: "src/store/sqlite/authorizer.ts",
+    find: "      return constants.SQLITE_DENY;",
+    replace: "      return constants.SQLITE_OK;",
+    checks: [tests("src/store/sqlite/transactions.test.ts")],
+  },
+  {
+    bug: "an error that a transactional function throws leaves half of its work",
+    file: "src/store/sqlite/transactions.ts",
+    find: 'if (db.isTransaction) db.exec("ROLLBACK TO perdure_job; RELEASE perdure_job");',
+    replace: 'if (db.isTransaction) db.exec("RELEASE perdure_job");',
+    checks: [tests("src/store/sqlite/transactions.test.ts", "src/store/sqlite.test.ts")],
+  },
+  {
+    bug: "the kernel commits while the store is lent to a transaction",
+    file: "src/kernel/batch.ts",
+    find: '    this.#lent = "now";',
+    replace: "    this.#lent = undefined;",
+    checks: [tests("src/kernel/loans.test.ts")],
+  },
+];
+
 export const mutants: readonly Mutant[] = [
   ...commits,
   ...inputs,
@@ -336,5 +381,6 @@ export const mutants: readonly Mutant[] = [
   ...operations,
   ...processes,
   ...edges,
+  ...transactions,
   ...limits,
 ];
