@@ -365,11 +365,29 @@ const transactions: readonly Mutant[] = [
     checks: [tests("src/store/sqlite/transactions.test.ts", "src/store/sqlite.test.ts")],
   },
   {
-    bug: "the kernel commits while the store is lent to a transaction",
+    bug: "the kernel does not know that the store is lent to a transaction",
     file: "src/kernel/batch.ts",
     find: '    this.#lent = "now";',
     replace: "    this.#lent = undefined;",
     checks: [tests("src/kernel/loans.test.ts")],
+  },
+];
+
+const retention: readonly Mutant[] = [
+  {
+    bug: "a start by the id of a process that was pruned begins its work a second time",
+    file: "src/kernel/outside.ts",
+    find: "const pruned = found === undefined ? await this.#ports.registry.tombstone(request.pid) : undefined;",
+    replace:
+      'const pruned = found === undefined && request.pid === "" ? await this.#ports.registry.tombstone(request.pid) : undefined;',
+    checks: [tests("src/kernel/retention.test.ts"), tests("test/e2e/retention.test.ts")],
+  },
+  {
+    bug: "a process that is alive is pruned",
+    file: "src/store/sqlite/statements.ts",
+    find: "prunable: `${selectProcess} WHERE key = ?1 AND state = 'exited'",
+    replace: "prunable: `${selectProcess} WHERE key = ?1 AND state <> ''",
+    checks: [tests("src/store/sqlite.test.ts")],
   },
 ];
 
@@ -382,5 +400,6 @@ export const mutants: readonly Mutant[] = [
   ...processes,
   ...edges,
   ...transactions,
+  ...retention,
   ...limits,
 ];
