@@ -48,11 +48,7 @@ export class Outside {
   async start(request: StartRequest): Promise<{ readonly pid: Pid; readonly created: boolean }> {
     this.#ports.checkOpen();
     // Someone else may have started it while the store answered.
-    const found = await this.#ports.registry.find(request.pid);
-    // Whoever asks shall not wait for another look at the store when nothing can come of it any more.
-    this.#ports.checkOpen();
-    const pruned = found === undefined ? await this.#ports.registry.tombstone(request.pid) : undefined;
-    const known = found ?? pruned ?? this.#ports.registry.named(request.pid);
+    const known = (await this.#ports.registry.known(request.pid)) ?? this.#ports.registry.named(request.pid);
     this.#ports.checkOpen();
     if (known !== undefined) return { pid: await this.#startedBefore(known, request), created: false };
     if (this.#ports.names.pidOf(request.pid) !== undefined) throw idIsName(request.pid);

@@ -7,13 +7,13 @@ import type { ProcessKey, ProcessRow } from "../store/port.ts";
 import type { Act, TurnEffects } from "./effects.ts";
 import type { Live, Relations } from "./live.ts";
 import type { Names } from "./names.ts";
-import { gone } from "./registry.ts";
+import { gone, isTombstone } from "./registry.ts";
 import type { Registry } from "./registry.ts";
 import { requestOf } from "./requests.ts";
 import type { Request } from "./requests.ts";
 
 export interface PeersPorts {
-  readonly registry: Pick<Registry, "activateKey" | "find" | "get" | "isPruned" | "named">;
+  readonly registry: Pick<Registry, "activateKey" | "get" | "knownOrDamaged" | "named">;
   readonly names: Pick<Names, "pidOf">;
 }
 
@@ -55,9 +55,10 @@ export class Peers {
     const { registry } = this.#ports;
     const ended = new Set<Pid>();
     const look = async (each: Pid | ProcessKey): Promise<void> => {
-      const found = typeof each === "string" ? await registry.find(each) : undefined;
+      const known = typeof each === "string" ? await registry.knownOrDamaged(each) : undefined;
+      const found = known === "damaged" || isTombstone(known) ? undefined : known;
       if (found !== undefined && !("row" in found) && found.state === "exited") ended.add(found.pid);
-      if (typeof each === "string" && found === undefined && (await registry.isPruned(each))) ended.add(each);
+      if (typeof each === "string" && known !== undefined && found === undefined) ended.add(each);
       const key = typeof each === "string" ? keyOf(found) : each;
       if (key === undefined || (await registry.activateKey(key)) === undefined) absent.add(each);
     };

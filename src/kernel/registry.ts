@@ -70,13 +70,32 @@ export class Registry {
     }
   }
 
-  named(pid: Pid): Live | undefined {
-    return this.#byPid.get(pid);
+  /** The same, or what was left of it when it was pruned. A damaged tombstone is there, and says no more: JOURNAL_CORRUPT. */
+  async known(pid: Pid): Promise<Live | ProcessRow | Tombstone | undefined> {
+    this.#lookups++;
+    try {
+      return (await this.#look(pid)) ?? (this.#left.has(pid) ? await this.#look(pid) : undefined);
+    } finally {
+      if (--this.#lookups === 0) this.#left.clear();
+    }
   }
 
-  /** What was left of it when it was pruned. A damaged one is there, and says no more: JOURNAL_CORRUPT. */
-  async tombstone(pid: Pid): Promise<Tombstone | undefined> {
-    return await this.#ports.store.tombstone(pid);
+  /** For those who only want to know that there was one. */
+  async knownOrDamaged(pid: Pid): Promise<Live | ProcessRow | Tombstone | "damaged" | undefined> {
+    const known = await this.known(pid).catch(damage);
+    return known instanceof Error ? "damaged" : known;
+  }
+
+  async #look(pid: Pid): Promise<Live | ProcessRow | Tombstone | undefined> {
+    const found = await this.find(pid);
+    if (found !== undefined) return found;
+    // Whoever asks shall not wait for another look at the store when nothing can come of it any more.
+    this.#ports.checkOpen();
+    return (await this.#ports.store.tombstone(pid)) ?? this.#byPid.get(pid);
+  }
+
+  named(pid: Pid): Live | undefined {
+    return this.#byPid.get(pid);
   }
 
   /** Whether there was a process of that pid, started from outside. */
@@ -179,10 +198,10 @@ export class Registry {
       if (waiters.size === 0 && this.#waiters.get(pid) === waiters) this.#waiters.delete(pid);
     };
     const look = async (): Promise<void> => {
-      const found = await this.find(pid);
-      const tombstone = found === undefined ? await this.tombstone(pid) : undefined;
+      const found = await this.known(pid);
+      if (isTombstone(found)) settle(undefined, found);
       // It may have been started while the store answered.
-      settle(found ?? this.#byPid.get(pid), tombstone);
+      else settle(found ?? this.#byPid.get(pid), undefined);
     };
     look().catch(reject);
     return promise;
@@ -258,6 +277,11 @@ function damageOrAbsence(error: unknown): PerdureError | undefined {
 function damage(error: unknown): PerdureError {
   if (isPerdureError(error, "JOURNAL_CORRUPT")) return error;
   throw error;
+}
+
+/** It was pruned: only this is left of it. */
+export function isTombstone(known: Live | ProcessRow | Tombstone | undefined): known is Tombstone {
+  return known !== undefined && !("row" in known) && !("key" in known);
 }
 
 export function gone(live: Live): boolean {

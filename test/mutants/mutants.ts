@@ -283,8 +283,8 @@ const edges: readonly Mutant[] = [
   {
     bug: "what was asked for under a key is done each time it is asked for",
     file: "src/kernel/edges.ts",
-    find: "if (before !== undefined) return checkKey(live.row.pid, before, edge);",
-    replace: "if (before !== undefined) checkKey(live.row.pid, before, edge);",
+    find: "if ((await this.#find(live, edge)) !== undefined) return;",
+    replace: "await this.#find(live, edge);",
     checks: [keys],
   },
   {
