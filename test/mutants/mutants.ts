@@ -376,10 +376,9 @@ const transactions: readonly Mutant[] = [
 const retention: readonly Mutant[] = [
   {
     bug: "a start by the id of a process that was pruned begins its work a second time",
-    file: "src/kernel/outside.ts",
-    find: "const pruned = found === undefined ? await this.#ports.registry.tombstone(request.pid) : undefined;",
-    replace:
-      'const pruned = found === undefined && request.pid === "" ? await this.#ports.registry.tombstone(request.pid) : undefined;',
+    file: "src/kernel/registry.ts",
+    find: "return (await this.#ports.store.tombstone(pid)) ?? this.#byPid.get(pid);",
+    replace: "return this.#byPid.get(pid);",
     checks: [tests("src/kernel/retention.test.ts"), tests("test/e2e/retention.test.ts")],
   },
   {
