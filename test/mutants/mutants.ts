@@ -360,8 +360,8 @@ const transactions: readonly Mutant[] = [
   {
     bug: "an error that a transactional function throws leaves half of its work",
     file: "src/store/sqlite/transactions.ts",
-    find: 'if (db.isTransaction) db.exec("ROLLBACK TO perdure_job; RELEASE perdure_job");',
-    replace: 'if (db.isTransaction) db.exec("RELEASE perdure_job");',
+    find: 'this.#db.exec("ROLLBACK TO perdure_job; RELEASE perdure_job");',
+    replace: 'this.#db.exec("RELEASE perdure_job");',
     checks: [tests("src/store/sqlite/transactions.test.ts", "src/store/sqlite.test.ts")],
   },
   {

@@ -78,7 +78,7 @@ export class Authorizer {
     });
   }
 
-  /** A table has been given another name since this was last asked: SQLite does not say which. */
+  /** A table was made, or changed, since this was last asked: SQLite does not say which name or reference it has got. */
   takeAltered(): boolean {
     const altered = this.#altered;
     this.#altered = false;
@@ -113,6 +113,7 @@ export class Authorizer {
       return ofEngine(second);
     }
     if (action === constants.SQLITE_DROP_TABLE) this.#altersSchema = true;
+    if (action === constants.SQLITE_CREATE_TABLE) this.#altered = true;
     if (writes.has(action) && isSqliteOwn(first)) return this.#judgeOwn(first);
     return ofEngine(first) ?? (namesTwo.has(action) ? ofEngine(second) : undefined);
   }

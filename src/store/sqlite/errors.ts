@@ -50,17 +50,17 @@ export function isBusy(error: unknown): boolean {
   return code === resultCode.busy || code === resultCode.locked;
 }
 
-/** Rows contradict one another, or a deferred foreign key does not hold at the end. */
-export function isConstraint(error: unknown): boolean {
-  return primaryCode(error) === resultCode.constraint;
-}
-
 /** A virtual table found its own data damaged: that is the user's table, not the store. */
 const corruptVirtualTable = 267;
 
 /** The store has failed, or could not be had: whatever the statement was, it may succeed another time. */
 export function isStoreFailure(error: unknown): error is Error {
   return storeFailures.has(primaryCode(error)) && (error as SqliteFailure).errcode !== corruptVirtualTable;
+}
+
+/** What the statements before it did is to blame; the store is as it was, and the next attempt would end the same way. */
+export function blamesStatements(error: unknown): error is Error {
+  return primaryCode(error) !== 0 && !isStoreFailure(error);
 }
 
 /** A statement does not fit the schema. */

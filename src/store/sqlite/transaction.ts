@@ -5,6 +5,7 @@ import type { SqlChanges, SqlParams, SqlRow, SqlValue, Transaction } from "../tr
 import { forbidden, reservedPrefix } from "./authorizer.ts";
 import type { Authorizer } from "./authorizer.ts";
 import { isStoreFailure } from "./errors.ts";
+import { engineNames } from "./schema.ts";
 
 /** Statements kept compiled. Operations use a handful each. */
 const keptStatements = 200;
@@ -49,13 +50,19 @@ export class UserSql {
     return { statement, rest: sql.slice(statement.sourceSQL.length) };
   }
 
-  /** A table was renamed: not to what is reserved. */
-  checkNames(): void {
+  /** A table was made or changed: not to bear a reserved name, nor to refer to the engine's. */
+  checkSchema(): void {
     if (!this.authorizer.takeAltered()) return;
     const names = this.db.prepare("SELECT name FROM sqlite_schema WHERE lower(substr(name, 1, ?)) = ?");
     const row = names.get(reservedPrefix.length, reservedPrefix);
     if (row !== undefined)
       throw forbidden(`${String(row["name"])}: names that begin with "${reservedPrefix}" are reserved`);
+    // SQLite asks the authorizer when such a key is used. But by being there it can spoil the engine's own statements.
+    const parents = this.db.prepare(`SELECT DISTINCT "table" AS parent FROM sqlite_schema AS child,
+      pragma_foreign_key_list(child.name, 'main') WHERE child.type = 'table'`);
+    for (const { parent } of parents.all()) {
+      if (engineNames.has(String(parent).toLowerCase())) throw forbidden(`${String(parent)}, by a foreign key`);
+    }
   }
 }
 
@@ -72,18 +79,21 @@ export class SqliteTransaction implements Transaction {
   }
 
   run(sql: string, ...params: SqlParams): SqlChanges {
-    const { changes, lastInsertRowid } = this.#do(() => this.#sql.statement(sql).run(...inputs(params)));
+    const values = inputs(params);
+    const { changes, lastInsertRowid } = this.#do(() => this.#sql.statement(sql).run(...values));
     return { changes: Number(changes), lastInsertRowid: plainValue(lastInsertRowid) as number | bigint };
   }
 
   // oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- the row is typed by whoever wrote the SQL
   get<Row = SqlRow>(sql: string, ...params: SqlParams): Row | undefined {
-    const row = this.#do(() => this.#sql.statement(sql).get(...inputs(params)));
+    const values = inputs(params);
+    const row = this.#do(() => this.#sql.statement(sql).get(...values));
     return row === undefined ? undefined : (plainRow(row) as Row);
   }
 
   all<Row = SqlRow>(sql: string, ...params: SqlParams): Row[] {
-    return this.#do(() => this.#sql.statement(sql).all(...inputs(params))).map((row) => plainRow(row) as Row);
+    const values = inputs(params);
+    return this.#do(() => this.#sql.statement(sql).all(...values)).map((row) => plainRow(row) as Row);
   }
 
   /** One by one: the authorizer judges each statement by itself. */
@@ -132,9 +142,14 @@ function isBlank(sql: string): boolean {
   return /^(?:[\s;]|--[^\n]*(?:\n|$)|\/\*(?:(?!\*\/)[\s\S])*(?:\*\/|$))*$/.test(sql);
 }
 
-/** node:sqlite takes an object with named values in the first place, which its types show as an overload. */
-function inputs(params: SqlParams): SQLInputValue[] {
-  return params as readonly unknown[] as SQLInputValue[];
+/**
+ * node:sqlite takes an object with named values in the first place, which its types show as an overload. It is copied: reading it
+ * may run the user's code, which must not happen between what is watched.
+ */
+function inputs(params: readonly unknown[]): SQLInputValue[] {
+  const isNamed = (value: unknown): value is object =>
+    typeof value === "object" && value !== null && !ArrayBuffer.isView(value);
+  return params.map((value) => (isNamed(value) ? { ...value } : value)) as SQLInputValue[];
 }
 
 /** With a prototype, and so a value that can cross the border. */

@@ -2,8 +2,8 @@
  * The transactions port on SQLite: a second connection to the store's file, on the thread that runs user code.
  *
  * A batch is one transaction, and each job a savepoint in it. What a job does wrong is undone by its savepoint. A statement may
- * still end or spoil the whole transaction (`INSERT OR ROLLBACK`, a deferred foreign key): then nothing was kept, and each job
- * gets a transaction of its own, so that only the one that did it suffers.
+ * still end or spoil the whole transaction (`INSERT OR ROLLBACK`, a deferred foreign key, more than the disk has room for): then
+ * nothing was kept, and each job gets a transaction of its own, so that only the one that did it suffers.
  */
 import { existsSync } from "node:fs";
 import { DatabaseSync } from "node:sqlite";
@@ -15,7 +15,7 @@ import { inThisTurn } from "../in-this-turn.ts";
 import type { TransactionBatch, TransactionJob, TransactionOutcome, Transactions } from "../transactions.ts";
 import { Authorizer } from "./authorizer.ts";
 import { checksum } from "./checksum.ts";
-import { isConstraint, storeError } from "./errors.ts";
+import { blamesStatements, storeError } from "./errors.ts";
 import { configure } from "./open.ts";
 import { createSchema } from "./schema.ts";
 import { SqliteTransaction, UserSql } from "./transaction.ts";
@@ -153,9 +153,11 @@ class SqliteTransactions implements Transactions {
   ): Promise<readonly TransactionOutcome[] | typeof apart> {
     const outcomes: TransactionOutcome[] = [];
     const db = this.#db;
+    let hasBegun = false;
     try {
       db.exec("BEGIN IMMEDIATE");
       this.#ledger?.check(batch);
+      hasBegun = true;
       for (const job of jobs) {
         const outcome = await this.#job(job, batch.atMs);
         outcomes.push(outcome);
@@ -165,7 +167,8 @@ class SqliteTransactions implements Transactions {
       return outcomes;
     } catch (error) {
       this.#rollBack();
-      if (isConstraint(error)) return jobs.length > 1 ? apart : [{ kind: "threw", error }];
+      if (hasBegun && jobs.length > 1) return apart;
+      if (hasBegun && blamesStatements(error)) return [{ kind: "threw", error }];
       return jobs.map(() => ({ kind: "failed", error: storeError(this.#path, "write", error) }));
     }
   }
@@ -194,11 +197,11 @@ class SqliteTransactions implements Transactions {
       value = called instanceof Promise ? await inThisTurn(called, job.name) : called;
       tx.end();
       tx.check();
-      this.#sql.checkNames();
+      this.#sql.checkSchema();
     } catch (error) {
       tx.end();
       if (tx.failure !== undefined) throw tx.failure;
-      if (db.isTransaction) db.exec("ROLLBACK TO perdure_job; RELEASE perdure_job");
+      this.#undo();
       return { kind: "threw", error };
     }
     // It may have caught the error.
@@ -206,5 +209,14 @@ class SqliteTransactions implements Transactions {
     const seq = this.#ledger?.keep(job, value, atMs);
     db.exec("RELEASE perdure_job");
     return { kind: "committed", value, seq };
+  }
+
+  /** A virtual table may not be able to go back to the savepoint: then the transaction is over. */
+  #undo(): void {
+    try {
+      if (this.#db.isTransaction) this.#db.exec("ROLLBACK TO perdure_job; RELEASE perdure_job");
+    } catch {
+      this.#rollBack();
+    }
   }
 }
