@@ -199,7 +199,7 @@ export interface DroppedOperation {
   /**
    * How far it had got:
    * - `queued`: it had not begun, and never will;
-   * - `running`: an attempt had been handed to host code, or had been when a node died: it may have happened;
+   * - `running`: an attempt had been handed to host code, or may have been before its node ended: it may have happened;
    * - `waiting`: for its next attempt, after those before had failed; or for a person, or a deployment that has its function;
    * - `ended`: its result had arrived, and was not taken. (Not told if that had waited in the inbox while its node went down.)
    */

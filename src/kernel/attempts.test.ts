@@ -58,7 +58,7 @@ class World {
   reopen(): void {
     this.#stage = new Stage();
     const live = newLive(process(1));
-    const pending: PendingOperation = { row: this.row, token: undefined, settled: false };
+    const pending: PendingOperation = { row: this.row, inherited: true, token: undefined, settled: false };
     live.operations.set(1, pending);
     this.takeBack = () => void live.operations.delete(1);
     const staged = (): Stage => this.#stage;
@@ -91,7 +91,7 @@ class World {
     const live = newLive(process(1));
     for (const [index, row] of rows.entries()) {
       const number = index + 1;
-      const pending = { row: operation(1, number, row), token: undefined, settled: false };
+      const pending = { row: operation(1, number, row), inherited: true, token: undefined, settled: false };
       live.operations.set(number, pending);
       this.#attempts.recover(live, pending, true);
     }

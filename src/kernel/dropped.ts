@@ -3,19 +3,17 @@ import type { DroppedOperation } from "../journal/types.ts";
 import type { TurnEffects } from "./effects.ts";
 import type { Live, PendingOperation } from "./live.ts";
 
-export function droppedOperation({ row, token, settled }: PendingOperation): DroppedOperation {
-  const { number, name, attempt } = row;
-  return { number, name, state: stateOf(row, token !== undefined, settled), attempt };
+export function droppedOperation(operation: PendingOperation): DroppedOperation {
+  const { number, name, attempt } = operation.row;
+  return { number, name, state: stateOf(operation), attempt };
 }
 
-function stateOf(
-  { state, attempt, startedAtMs, deaths }: PendingOperation["row"],
-  isUnderway: boolean,
-  settled: boolean,
-): DroppedOperation["state"] {
+function stateOf({ row, inherited, token, settled }: PendingOperation): DroppedOperation["state"] {
+  const { state, attempt, startedAtMs, deaths } = row;
   if (settled) return "ended";
-  if (isUnderway || startedAtMs > 0 || deaths > 0) return "running";
-  return attempt > 1 || state !== "pending" ? "waiting" : "queued";
+  if (token !== undefined || startedAtMs > 0 || deaths > 0) return "running";
+  if (attempt > 1 || state !== "pending") return "waiting";
+  return inherited ? "running" : "queued";
 }
 
 /**
@@ -30,6 +28,7 @@ export function droppedBy(live: Live, { turn, operations, operationsAborted, exi
   const left = [...live.operations].filter(
     ([number]) => !taken.has(number) && (exit !== undefined || aborted.has(number)),
   );
-  const begun = exit === undefined ? [] : operations.map((row) => ({ row, token: undefined, settled: false }));
+  const begun =
+    exit === undefined ? [] : operations.map((row) => ({ row, inherited: false, token: undefined, settled: false }));
   return [...left.map(([, operation]) => operation), ...begun].map(droppedOperation);
 }

@@ -37,6 +37,8 @@ export function arrived({ input, culprit }: QueuedInput): Input {
 
 export interface PendingOperation {
   row: OperationRow;
+  /** It comes from the store: another node may have begun it. */
+  readonly inherited: boolean;
   /** Of the attempt under way; undefined while none is. */
   token: string | undefined;
   /** Its result has arrived and waits in the queue of inputs. */

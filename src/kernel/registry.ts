@@ -148,7 +148,8 @@ export class Registry {
     live.lastTurn = load.lastTurn;
     live.lastTimeMs = load.lastTimeMs;
     live.lastActiveMs = this.#ports.clock.nowMs();
-    for (const row of load.operations) live.operations.set(row.number, { row, token: undefined, settled: false });
+    for (const row of load.operations)
+      live.operations.set(row.number, { row, inherited: true, token: undefined, settled: false });
     for (const row of load.timers) live.timers.set(row.number, { row, fired: false });
     loadRelations(live, load);
     takeInbox(live, load.inbox);

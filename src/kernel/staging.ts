@@ -41,7 +41,12 @@ export function stageTurn(
 }
 
 function keepInStep(live: Live, effects: TurnEffects): StagedOperations {
-  const begun = effects.operations.map((row): PendingOperation => ({ row, token: undefined, settled: false }));
+  const begun = effects.operations.map((row): PendingOperation => ({
+    row,
+    inherited: false,
+    token: undefined,
+    settled: false,
+  }));
   for (const operation of begun) live.operations.set(operation.row.number, operation);
   const aborted = effects.operationsAborted.flatMap((number) => live.operations.get(number) ?? []);
   for (const number of effects.operationsGone) live.operations.delete(number);

@@ -7,6 +7,7 @@ import { after, before, beforeEach, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { Engine } from "perdure/engine";
 import type { LogEntry, ProcessHandle } from "perdure/engine";
+import { openSqliteStore } from "../../src/store/sqlite/index.ts";
 import type * as app from "../fixtures/cancel/app.ts";
 import type { Shared } from "../fixtures/cancel/host.ts";
 import { storeFile } from "./support/engine.ts";
@@ -188,6 +189,22 @@ describe("operations that nobody waits for any more", () => {
     await handle.send("go on");
     assert.equal(await handle.result(), "CancelledError");
     assert.deepEqual(await droppedBy(handle as ProcessHandle), ["#1 host.ts#lasts: running 1"]);
+  });
+
+  test("are told so by the next node, which cannot know whether they had begun", async (t) => {
+    const file = storeFile(t);
+    const options = { store: file, program, closeTimeoutMs: 0, onLog: () => undefined };
+    const first = await Engine.open<typeof app>(options);
+    await first.start("givesUp", [], { id: "p" });
+    await until("given up");
+    await first.close();
+    const store = await openSqliteStore(file);
+    await store.post("p", { kind: "fatal", reason: "killed", detail: "Killed." }, Date.now());
+    await store.close();
+    await using second = await Engine.open<typeof app>(options);
+    const handle = second.get("p");
+    await assert.rejects(handle.result(), { code: "PROCESS_KILLED" });
+    assert.deepEqual(await droppedBy(handle), ["#1 host.ts#lasts: running 1"]);
   });
 
   test("are told so when their process goes back to a checkpoint before them", async () => {
