@@ -49,7 +49,8 @@ export async function openNode(context: Context, options: NodeOptions): Promise<
     ...(options.onExit === undefined ? {} : { onExit: options.onExit }),
     onNotice: (notice) => {
       if (options.concerns?.(notice) === false) return;
-      terminal.note(`${terminal.err.yellow("perdure:")} process ${notice.pid}: ${notice.message}`);
+      const about = notice.pid === "" ? "" : `process ${notice.pid}: `;
+      terminal.note(`${terminal.err.yellow("perdure:")} ${about}${notice.message}`);
     },
     onFailure: (error) => stopping.resolve({ kind: "failure", error }),
   });

@@ -243,7 +243,8 @@ export class Kernel {
       policy: keep,
       busy: () => !this.#committer.idle || this.#runs.busy,
       writable: () => this.#committer.back(),
-      kept: (pid, why) => events.notice({ kind: "not-pruned", pid, message: `It is not pruned: ${why}` }),
+      kept: (pid, why) =>
+        events.notice({ kind: "not-pruned", pid, message: `${pid === "" ? "Something" : "It"} is not pruned: ${why}` }),
     });
   }
 

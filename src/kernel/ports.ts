@@ -128,6 +128,7 @@ export interface KernelLog {
 
 export interface KernelNotice {
   readonly kind: "broken" | "operation-unavailable" | "operation-quarantined" | "snapshot-damaged" | "not-pruned";
+  /** "" for what is about no process that is still there. */
   readonly pid: Pid;
   readonly message: string;
 }

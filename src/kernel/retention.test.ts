@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import type { ProcessKey, Store } from "../store/port.ts";
+import { PerdureError } from "../base/errors.ts";
+import type { ProcessKey, PruneRequest, Store } from "../store/port.ts";
 import { createMemoryStore } from "../store/memory/index.ts";
 import type { Fault, MemoryStore, StoreCall } from "../store/memory/index.ts";
 import {
@@ -146,6 +147,54 @@ describe("pruning", () => {
     for (let tick = 0; tick < 9; tick++) await kept.tick(nowMs + tick * 20);
     assert.deepEqual(await store.prune({ atMs, processes: [], rows: 10_000 }), { pruned: [], rows: 0, left: false });
     assert.equal((await finishedKeys(store)).length, 199);
+  });
+});
+
+/** The store, whose `call` meets damage whenever `isDamaged` says so. */
+function damaged<Call extends "prune" | "finished">(
+  store: MemoryStore,
+  call: Call,
+  isDamaged: (...args: Parameters<Store[Call]>) => boolean,
+): Store {
+  const real = store[call].bind(store) as (...args: Parameters<Store[Call]>) => unknown;
+  const damage = new PerdureError("STORE_CORRUPT", "A page is damaged.");
+  const answer = (...args: Parameters<Store[Call]>): unknown =>
+    isDamaged(...args) ? Promise.reject(damage) : real(...args);
+  return new Proxy<Store>(store, {
+    get: (target, name) => {
+      if (name === call) return answer;
+      const value: unknown = Reflect.get(target, name);
+      return typeof value === "function" ? (value.bind(target) as unknown) : value;
+    },
+  });
+}
+
+describe("damage that pruning meets does not stop the node:", () => {
+  test("what is left of pruned processes stays until the next owner, others are pruned all the same", async () => {
+    const store = createMemoryStore();
+    await fill(store);
+    const kept: string[] = [];
+    const isDamaged = ({ processes, rows }: PruneRequest): boolean => processes.length === 0 && rows > 0;
+    const handle = damaged(store, "prune", isDamaged);
+    const { processes } = await retention(handle, { kept: (pid, why) => kept.push(pid + why) }).sweep(nowMs);
+    assert.equal(processes, 198);
+    assert.deepEqual(kept, ["A page is damaged."]);
+    await retention(store).sweep(nowMs);
+    assert.equal((await store.prune({ atMs, processes: [], rows: 10_000 })).rows, 0);
+  });
+
+  test("where finished processes cannot be listed, the rest of a sweep is done, again and again", async () => {
+    const store = createMemoryStore();
+    await fill(store);
+    await retention(store, { policy: { ...all, tombstonesMs: Infinity } }).sweep(nowMs);
+    const kept: string[] = [];
+    const stuck = retention(
+      damaged(store, "finished", () => true),
+      { policy: { ...all, tombstonesMs: 1 }, kept: (pid, why) => kept.push(pid + why) },
+    );
+    for (let tick = 0; tick < 500; tick++) await stuck.tick(nowMs + tick * 20);
+    assert.equal(await store.tombstone("p100"), undefined);
+    assert.deepEqual(kept, ["A page is damaged."]);
   });
 });
 

@@ -31,7 +31,7 @@ export interface RetentionPorts {
   busy(): boolean;
   /** Resolves at a moment at which the store may be written: nobody else has a transaction of theirs. */
   writable(): Promise<void>;
-  /** A process that should have been pruned could not be. */
+  /** A process that should have been pruned could not be; "" for what is no process any more, or for all of them. */
   kept(pid: Pid, why: string): void;
 }
 
@@ -58,11 +58,21 @@ const manyKeptRestMs = 60_000;
 
 type Phase = "keys" | "processes" | "tombstones" | "programs" | "rest";
 
+const nextPhase: Readonly<Record<Phase, Phase>> = {
+  rest: "keys",
+  keys: "processes",
+  processes: "tombstones",
+  tombstones: "programs",
+  programs: "rest",
+};
+
 export class Retention {
   readonly #ports: RetentionPorts;
   #phase: Phase = "keys";
   /** Turns and log lines of pruned processes may be left. What the last owner left is deleted whatever the policy is. */
   #isLeft = true;
+  /** Some of that is damaged: all of it stays until the store is opened again. */
+  #isStuck = false;
   #isWorking = false;
   #isStopped = false;
   #lastStepMs = -Infinity;
@@ -74,6 +84,8 @@ export class Retention {
   /** Those that could not be archived or pruned: each is complained of once, and left alone until the store is opened again. */
   readonly #kept = new Set<ProcessKey>();
   #complaint = "";
+  /** Other damage that was met: it is complained of once as well. */
+  readonly #damage = new Set<string>();
   readonly #count: SweepCount = { processes: 0, tombstones: 0, keys: 0, programs: 0 };
 
   constructor(ports: RetentionPorts) {
@@ -118,9 +130,24 @@ export class Retention {
     return !this.#ports.busy() || sinceMs >= busyStepMs;
   }
 
+  /** Damage keeps something from being pruned. That is no reason to stop a node whose programs may never come to it. */
   async #step(nowMs: number): Promise<void> {
+    try {
+      await this.#work(nowMs);
+    } catch (error) {
+      if (!isDamage(error)) throw error;
+      this.#isStuck ||= this.#isLeft;
+      if (!this.#isLeft) this.#next();
+      this.#isLeft = false;
+      const reason = messageOf(error);
+      if (!this.#isStopped && !this.#damage.has(reason)) this.#ports.kept("", reason);
+      this.#damage.add(reason);
+    }
+  }
+
+  async #work(nowMs: number): Promise<void> {
     if (this.#isLeft) return await this.#prune([], nowMs);
-    if (this.#phase === "rest") this.#begin("keys");
+    if (this.#phase === "rest") this.#next();
     switch (this.#phase) {
       case "keys":
         return await this.#keys(nowMs);
@@ -133,8 +160,8 @@ export class Retention {
     }
   }
 
-  #begin(phase: Phase): void {
-    this.#phase = phase;
+  #next(): void {
+    this.#phase = nextPhase[this.#phase];
     this.#at = undefined;
     this.#tombstone = undefined;
   }
@@ -145,12 +172,12 @@ export class Retention {
     await this.#ports.writable();
     const pruned = policy.keysMs === Infinity ? 0 : await store.pruneEdges(nowMs - policy.keysMs, stepKeys);
     this.#count.keys += pruned;
-    if (pruned < stepKeys) this.#begin("processes");
+    if (pruned < stepKeys) this.#next();
   }
 
   async #processes(nowMs: number): Promise<void> {
     const { policy, store } = this.#ports;
-    if (!prunesProcesses(policy)) return this.#begin("tombstones");
+    if (!prunesProcesses(policy)) return this.#next();
     if (this.#at === undefined) {
       this.#sweepMs = nowMs;
       this.#beyond = policy.count < Infinity ? await store.finishedBeyond(policy.count) : undefined;
@@ -162,11 +189,11 @@ export class Retention {
     const archived = due.length === 0 ? due : await this.#archive(due);
     if (this.#isStopped) return;
     // The archive is out of order: another sweep tries again.
-    if (archived === undefined) return this.#begin("tombstones");
+    if (archived === undefined) return this.#next();
     if (archived.length > 0) await this.#pruneEach(archived, nowMs);
     // There may be more of them on this page.
     const last = due.length < stepProcesses ? rows.at(-1) : due.at(-1);
-    if (last === undefined || (last === rows.at(-1) && rows.length < pageProcesses)) this.#begin("tombstones");
+    if (last === undefined || (last === rows.at(-1) && rows.length < pageProcesses)) this.#next();
     else this.#at = last;
   }
 
@@ -207,9 +234,13 @@ export class Retention {
   async #prune(rows: readonly FinishedRow[], nowMs: number): Promise<void> {
     const processes = rows.map(({ key }) => key);
     await this.#ports.writable();
-    const { pruned, left } = await this.#ports.store.prune({ atMs: nowMs, processes, rows: stepRows });
+    const { pruned, left } = await this.#ports.store.prune({
+      atMs: nowMs,
+      processes,
+      rows: this.#isStuck ? 0 : stepRows,
+    });
     this.#count.processes += pruned.length;
-    this.#isLeft = left;
+    this.#isLeft = left && !this.#isStuck;
   }
 
   #keep(row: FinishedRow | undefined, reason: string): void {
@@ -220,12 +251,12 @@ export class Retention {
 
   async #tombstones(nowMs: number): Promise<void> {
     const { policy, store } = this.#ports;
-    if (policy.tombstonesMs === Infinity) return this.#begin("programs");
+    if (policy.tombstonesMs === Infinity) return this.#next();
     const untilMs = nowMs - policy.tombstonesMs;
     await this.#ports.writable();
     const { dropped, next } = await store.pruneTombstones(untilMs, this.#tombstone, stepTombstones);
     this.#count.tombstones += dropped;
-    if (next === undefined) this.#begin("programs");
+    if (next === undefined) this.#next();
     else this.#tombstone = next;
   }
 
@@ -234,7 +265,7 @@ export class Retention {
     const untilMs = policy.ageMs < Infinity ? nowMs - policy.ageMs : nowMs;
     await this.#ports.writable();
     if (prunesProcesses(policy)) this.#count.programs += await store.prunePrograms(untilMs, deployed());
-    this.#begin("rest");
+    this.#next();
   }
 }
 

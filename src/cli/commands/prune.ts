@@ -75,10 +75,12 @@ async function prune(context: Context, policy: KeepPolicy): Promise<number> {
   const store = await openSqliteStore(context.store, { create: false });
   try {
     const { cleanShutdown } = await store.claim(Date.now());
-    const exitCode = await sweep(context, store, policy);
-    // Whoever comes next must learn that the last node crashed: operations of its may have died with it.
-    if (cleanShutdown) await store.release(Date.now());
-    return exitCode;
+    try {
+      return await sweep(context, store, policy);
+    } finally {
+      // Whoever comes next must learn that the last node crashed, but only that: operations of its may have died with it.
+      if (cleanShutdown) await store.release(Date.now());
+    }
   } finally {
     await store.close();
   }
@@ -110,7 +112,8 @@ async function sweep(context: Context, store: Store, policy: KeepPolicy): Promis
   await archive?.close();
   if (json) terminal.print(JSON.stringify({ processes, tombstones, keys, programs, kept }));
   else {
-    for (const { pid, reason } of kept) terminal.note(`perdure: process ${pid} is not pruned: ${reason}`);
+    for (const { pid, reason } of kept)
+      terminal.note(`perdure: ${pid === "" ? "something" : `process ${pid}`} is not pruned: ${reason}`);
     const parts = [
       count(processes, "process was pruned", "processes were pruned"),
       ...(tombstones === 0 ? [] : [count(tombstones, "tombstone was dropped", "tombstones were dropped")]),
