@@ -83,11 +83,20 @@ class Run {
       this.#timeline.step();
       await new Promise(setImmediate);
     }
+    await this.#quiet();
     if (this.problem === undefined) await this.#check();
     const heard: Record<string, number> = {};
     for (const { heard: all } of this.#wishes)
       for (const one of all) heard[kindOf(one)] = (heard[kindOf(one)] ?? 0) + 1;
     return { problem: this.problem, nodes: this.#nodes, heard };
+  }
+
+  /** Time for the node to look through the inbox. */
+  async #quiet(): Promise<void> {
+    for (const untilMs = this.#timeline.nowMs + 1_000; this.#timeline.nowMs < untilMs;) {
+      this.#timeline.step();
+      await new Promise(setImmediate);
+    }
   }
 
   #complain(problem: string): void {
@@ -158,7 +167,10 @@ class Run {
       return dice.pick(["crash-before", "crash-after", "reject-before", "reject-after"] as const);
     }
     if (!dice.chance(this.#stallRate)) return undefined;
-    return new Promise((resolve) => after(dice.int(0, 30), () => resolve()));
+    // Longer than the node takes to look through the inbox again.
+    const isLate = call === "edge" && dice.chance(0.5);
+    const over = new Promise<void>((resolve) => after(dice.int(0, isLate ? 200 : 30), () => resolve()));
+    return isLate ? { late: over } : over;
   }
 
   /** "gone" if the node dies before it has answered. */
@@ -307,6 +319,9 @@ class Run {
       const times = all.filter((input) => input.kind === "message" && input.from === address).length;
       const edge = await this.#commandLine.edge(row.key, request.key);
       const isAsked = heard.some((one) => one !== "refused");
+      const isLeft = waiting.some(({ input }) => input.kind === "message" && input.from === address);
+      if (isLeft && row.state === "running")
+        this.#complain(`${request.about} lies in the inbox, and nobody delivers it`);
       if (times > 1) this.#complain(`${request.about} was delivered ${times} times`);
       if (isAsked && edge === undefined) this.#complain(`${request.about} was heard of, and has no row`);
       if (isAsked && times === 0 && row.state !== "exited") this.#complain(`${request.about} is lost`);
