@@ -274,7 +274,8 @@ function restMs({ ageMs, failuresMs, count, tombstonesMs, keysMs }: KeepPolicy):
   return Math.max(shortestRestMs, Math.min(longestRestMs, Math.min(ageMs, failuresMs, tombstonesMs, keysMs) / 10));
 }
 
-function isDamage(error: unknown): boolean {
+/** Something in the store is not as it was written. */
+export function isDamage(error: unknown): boolean {
   return ["JOURNAL_CORRUPT", "STORE_CORRUPT", "VALUE_CORRUPT"].some((code) => isPerdureError(error, code as ErrorCode));
 }
 

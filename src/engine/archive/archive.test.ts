@@ -1,5 +1,14 @@
 import assert from "node:assert/strict";
-import { appendFileSync, mkdtempSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
+import {
+  appendFileSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { describe, test } from "node:test";
@@ -7,12 +16,14 @@ import type { TestContext } from "node:test";
 import { gunzipSync, gzipSync } from "node:zlib";
 import fc from "fast-check";
 import { arbitraryTurn } from "../../../test/arbitrary-turns.ts";
-import { isPerdureError } from "../../base/errors.ts";
+import { isPerdureError, PerdureError } from "../../base/errors.ts";
 import { encodeValue } from "../../base/value.ts";
 import type { Turn } from "../../journal/types.ts";
 import { createMemoryStore } from "../../store/memory/index.ts";
 import type { MemoryStore } from "../../store/memory/index.ts";
 import { everyInput, exit, process, program, startMs, turn } from "../../store/suite/samples.ts";
+import type { StoreReader } from "../../store/port.ts";
+import { ArchiveFolder } from "./folder.ts";
 import { fromPayload, readLine, toPayload, turnLine } from "./format.ts";
 import type { ArchivedProcess } from "./format.ts";
 import { archiveLines, readArchive } from "./read.ts";
@@ -115,6 +126,43 @@ describe("an archive", () => {
       (await read(file)).map(({ pid }) => pid),
       ["p2", "p3"],
     );
+  });
+
+  test("a folder of archives is made with all folders above it, and whatever is wrong with one process keeps no other out", async (t) => {
+    const folder = path.join(path.dirname(fileFor(t)), "a", "b");
+    const store = await filled();
+    const wrongs = [new PerdureError("STORE_CORRUPT", "A page is damaged."), new RangeError("Invalid string length")];
+    for (const wrong of wrongs) {
+      const broken = new Proxy<StoreReader>(store, {
+        get: (target, name) => {
+          const value = Reflect.get(target, name) as (...args: unknown[]) => unknown;
+          if (typeof value !== "function") return value;
+          return (...args: unknown[]) =>
+            name === "turns" && args[0] === 1 ? Promise.reject(wrong) : value.apply(target, args);
+        },
+      });
+      const archives = new ArchiveFolder(folder, broken, { nowMs: () => atMs, after: () => () => undefined });
+      assert.deepEqual(await archives.add(await store.finished(undefined, Infinity, 9)), [
+        { key: 1, reason: wrong.message },
+      ]);
+      await archives.close();
+    }
+    const files = readdirSync(folder);
+    assert.equal(files.length, wrongs.length);
+    for (const file of files) {
+      assert.deepEqual(
+        (await read(path.join(folder, file))).map(({ pid }) => pid),
+        ["p2", "p3"],
+      );
+    }
+  });
+
+  test("a store that cannot be read is not the process's fault", async (t) => {
+    const store = await filled();
+    const archive = await ArchiveFile.create(fileFor(t));
+    await store.close();
+    await assert.rejects(archive.add(store, 1, atMs), { code: "STORE_FAILED" });
+    await archive.close();
   });
 
   test("a process that is pruned while it is read is not whole", async (t) => {

@@ -1,11 +1,10 @@
 /** Where a node archives what it prunes: a folder of archives, each written by one node and never touched again. */
 import { randomBytes } from "node:crypto";
-import { mkdir } from "node:fs/promises";
 import path from "node:path";
 import type { Clock } from "../../base/ports.ts";
 import type { NotArchived } from "../../kernel/retention.ts";
 import type { FinishedRow, ProcessKey, StoreReader } from "../../store/port.ts";
-import { ArchiveFile, archiveFailed, NotWhole } from "./write.ts";
+import { ArchiveFile, makeFolder, NotWhole } from "./write.ts";
 
 /** Beyond this another file is begun, as on every new day. */
 const fullBytes = 256 << 20;
@@ -60,9 +59,7 @@ export class ArchiveFolder {
     await this.close();
     const name = `${time.replaceAll(":", "-")}-${randomBytes(4).toString("hex")}.jsonl.gz`;
     const file = path.join(this.#folder, name);
-    await mkdir(this.#folder, { recursive: true }).catch((error: unknown) => {
-      throw archiveFailed(file, error);
-    });
+    await makeFolder(this.#folder);
     this.#file = await ArchiveFile.create(file);
     this.#day = day;
     return this.#file;

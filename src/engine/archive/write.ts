@@ -1,11 +1,12 @@
 /** Writing archives: a process is a gzip member of its own, and is in the file as a whole or not at all. */
 import { createHash } from "node:crypto";
-import { open } from "node:fs/promises";
+import { mkdir, open } from "node:fs/promises";
 import type { FileHandle } from "node:fs/promises";
 import path from "node:path";
 import { Readable } from "node:stream";
 import { createGzip } from "node:zlib";
 import { isPerdureError, PerdureError } from "../../base/errors.ts";
+import { isDamage } from "../../kernel/retention.ts";
 import type { ProcessKey, ProcessRow, StoreReader } from "../../store/port.ts";
 import { endLine, headerLine, logLine, turnLine } from "./format.ts";
 import type { ArchivedHeader } from "./format.ts";
@@ -41,7 +42,7 @@ export class ArchiveFile {
     let position = this.sizeBytes;
     try {
       const gzip = createGzip();
-      const lines = Readable.from(linesOf(store, key, nowMs));
+      const lines = Readable.from(readable(linesOf(store, key, nowMs)));
       lines.on("error", (error) => gzip.destroy(error));
       for await (const chunk of lines.pipe(gzip)) {
         await writeAll(this.#handle, chunk as Buffer, position);
@@ -49,10 +50,12 @@ export class ArchiveFile {
       }
       this.sizeBytes = position;
     } catch (error) {
-      await this.#handle.truncate(this.sizeBytes).catch(() => undefined);
-      if (error instanceof NotWhole) throw error;
-      if (isPerdureError(error, "JOURNAL_CORRUPT")) throw new NotWhole(error.message, { cause: error });
-      throw archiveFailed(this.path, error);
+      // What is left of it would come after the next one, if that is shorter.
+      const failure = await this.#handle.truncate(this.sizeBytes).then(
+        () => error,
+        (cause: unknown) => cause,
+      );
+      throw failure instanceof NotWhole ? failure : archiveFailed(this.path, failure);
     }
   }
 
@@ -78,14 +81,29 @@ async function writeAll(handle: FileHandle, chunk: Buffer, position: number): Pr
   }
 }
 
-/** The name of a new file is the folder's to keep. Some systems cannot open folders, and need not. */
+/** What systems say that cannot sync folders, and need not. */
+const cannotSync: ReadonlySet<unknown> = new Set(["EBADF", "EINVAL", "EISDIR", "ENOTSUP", "EPERM"]);
+
+/** The name of a new file is the folder's to keep. Some systems cannot open folders. Throws ARCHIVE_FAILED. */
 export async function syncFolder(folder: string): Promise<void> {
   const handle = await open(folder, "r").catch(() => undefined);
   try {
-    await handle?.sync().catch(() => undefined);
+    await handle?.sync();
+  } catch (error) {
+    if (!cannotSync.has((error as NodeJS.ErrnoException).code)) throw archiveFailed(folder, error);
   } finally {
     await handle?.close();
   }
+}
+
+/** A new folder's name is its parent's to keep, and so on up to one that was there. Throws ARCHIVE_FAILED. */
+export async function makeFolder(folder: string): Promise<void> {
+  const last = path.resolve(folder);
+  const first = await mkdir(last, { recursive: true }).catch((error: unknown) => {
+    throw archiveFailed(folder, error);
+  });
+  if (first === undefined) return;
+  for (let each = last; each.length >= first.length; each = path.dirname(each)) await syncFolder(path.dirname(each));
 }
 
 export function archiveFailed(file: string, cause: unknown): PerdureError {
@@ -96,6 +114,16 @@ export function archiveFailed(file: string, cause: unknown): PerdureError {
     `Cannot write the archive ${file}: ${reason}. What is not archived is not pruned. Make room or give another place.`,
     { cause, details: { file } },
   );
+}
+
+/** What is wrong with one process is not wrong with the archive: it would keep all others from being archived. */
+async function* readable(lines: AsyncGenerator<string>): AsyncGenerator<string> {
+  try {
+    yield* lines;
+  } catch (error) {
+    if (error instanceof NotWhole || (isPerdureError(error) && !isDamage(error))) throw error;
+    throw new NotWhole(error instanceof Error ? error.message : String(error), { cause: error });
+  }
 }
 
 async function* linesOf(store: StoreReader, key: ProcessKey, nowMs: number): AsyncGenerator<string> {
