@@ -368,7 +368,8 @@ export class Kernel {
       if (!this.#isUp) return;
       const nowMs = this.#ports.clock.nowMs();
       this.#awaited.spill();
-      this.#alarm.check(nowMs);
+      // Whoever ran before the names are known would find them free.
+      if (this.#state === "open") this.#alarm.check(nowMs);
       this.#registry.forget(nowMs);
       this.#run(this.#duties(nowMs));
       // Recovery comes first.
@@ -383,7 +384,7 @@ export class Kernel {
       this.#lastRenewMs = nowMs;
       await this.#store.renew(nowMs);
     }
-    if (Math.abs(nowMs - this.#lastPollMs) < pollOthersMs) return;
+    if (this.#state !== "open" || Math.abs(nowMs - this.#lastPollMs) < pollOthersMs) return;
     this.#lastPollMs = nowMs;
     await this.#others.poll();
   }
