@@ -10,6 +10,7 @@ export const ports = [
   "runner.start",
   "runner.proceed",
   "runner.abort",
+  "runner.transact",
   "events.logs",
   "events.exited",
   "events.notice",
@@ -25,6 +26,7 @@ const storeCalls = [
   "claim",
   "recover",
   "commit",
+  "transaction",
   "renew",
   "release",
   "load",
@@ -71,6 +73,7 @@ const others = [
   "operation reported twice or late",
   "operation heard no abort",
   "input posted beside the node",
+  "transaction of user code",
   "message sent again with its key",
 ] as const;
 

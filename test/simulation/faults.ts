@@ -54,7 +54,8 @@ export interface FaultProfile {
   readonly chaosMs: number;
 }
 
-const writes: ReadonlySet<StoreCall> = new Set<StoreCall>([
+const writes: ReadonlySet<StoreCall | "transaction"> = new Set<StoreCall | "transaction">([
+  "transaction",
   "claim",
   "renew",
   "release",
@@ -136,7 +137,7 @@ export class Faults {
   }
 
   /** `wait` gives a promise that is fulfilled after so long. */
-  atStore(call: StoreCall, wait: (ms: number) => Promise<void>): Fault | undefined {
+  atStore(call: StoreCall | "transaction", wait: (ms: number) => Promise<void>): Fault | undefined {
     if (!this.#may || call === "close") return undefined;
     const { storeCrash, storeReject, storeStall, longestStallMs } = this.profile;
     const dice = this.#dice;

@@ -5,12 +5,16 @@
 import { decodeValue, encodeValue } from "../../src/base/value.ts";
 import type { Loan, OperationReport, OperationRequest, OperationRunner } from "../../src/kernel/ports.ts";
 import { idempotencyKey, NonRetryableError, operation, operationContext, signal } from "../../src/operations/host.ts";
+import type { MemoryTransaction, MemoryTransactions } from "../../src/store/memory/index.ts";
+import type { Transactions } from "../../src/store/transactions.ts";
 import { createRunner } from "../../src/operations/runner.ts";
 import type { Runner } from "../../src/operations/runner.ts";
 import type { Dice } from "./dice.ts";
 import type { Faults } from "./faults.ts";
 import type { Deed, Outside } from "./outside.ts";
-import { outcomeValue } from "./program.ts";
+import { factOf } from "./outside.ts";
+import { keyOf, outcomeValue } from "./program.ts";
+import type { HostFunctionName } from "./program.ts";
 import type { Scope, Timeline } from "./timeline.ts";
 
 export interface SimulatedHostPorts {
@@ -23,6 +27,7 @@ export interface SimulatedHostPorts {
   readonly node: number;
   /** Attempts that may run at once. */
   readonly concurrency: number;
+  readonly transactions: MemoryTransactions;
   /** Tells the kernel. False if it did not take it, since it is closing or has failed. */
   report(reports: readonly OperationReport[]): boolean;
   /** Whether the start of the operation is on the disk. */
@@ -39,6 +44,8 @@ export interface SimulatedHostPorts {
 export interface Job {
   readonly request: OperationRequest;
   readonly deed: Deed;
+  /** Since when its function runs; undefined before, and after its end. */
+  runsSinceMs: number | undefined;
 }
 
 const retry = { maxAttempts: Infinity, initialDelay: 30, maxDelay: 400 };
@@ -69,6 +76,8 @@ export class SimulatedHost implements OperationRunner {
       clock: { nowMs: () => timeline.wallMs, after: (delayMs, fn) => timeline.after(delayMs, fn, scope) },
       random: { bytes: (length) => dice.bytes(length) },
       concurrency,
+      // What a job is given is not SQL.
+      transactions: () => ports.transactions as unknown as Transactions,
       report: (reports) => {
         if (!scope.ended) for (const report of reports) this.#say(report);
       },
@@ -88,7 +97,7 @@ export class SimulatedHost implements OperationRunner {
       if (this.#tokens.has(token)) complain(`two attempts have the token ${token}`);
       this.#tokens.add(token);
       const deed = outside.dispatched(request);
-      if (deed !== undefined) this.#jobs.set(token, { request, deed });
+      if (deed !== undefined) this.#jobs.set(token, { request, deed, runsSinceMs: undefined });
     }
     const { timeline, scope, dice } = this.#ports;
     // Kernel and host are in different threads.
@@ -130,11 +139,15 @@ export class SimulatedHost implements OperationRunner {
     const perform: HostFunction = (site, occurrence) => this.#perform(site, occurrence);
     const reconcile = (key: string, site: number, occurrence: number): ReturnType<SimulatedHost["ask"]> =>
       this.ask(key, site, occurrence);
-    const all = {
+    const transact = (tx: unknown, site: number, occurrence: number): string =>
+      this.#transact(tx as MemoryTransaction, site, occurrence);
+    const all: Record<HostFunctionName, unknown> = {
       atLeastOnce: operation({ retry, timeout: timeoutMs }, perform),
       rare: operation({ retry, timeout: timeoutMs }, perform),
       atMostOnce: operation({ mode: "at-most-once", timeout: timeoutMs }, perform),
       reconciled: operation({ retry, timeout: timeoutMs, reconcile }, perform),
+      keyed: operation({ retry, timeout: timeoutMs, key: keyOf }, perform),
+      transactional: operation({ mode: "transactional" }, transact),
     };
     return all as unknown as Readonly<Record<string, (...args: unknown[]) => unknown>>;
   }
@@ -151,13 +164,23 @@ export class SimulatedHost implements OperationRunner {
 
   async #perform(site: number, occurrence: number): Promise<string> {
     const job = this.#caller();
+    if (job === undefined) throw new Error("a host function runs, and nobody asked for it");
+    job.runsSinceMs = this.#ports.timeline.nowMs;
+    try {
+      return await this.#work(job, site, occurrence);
+    } finally {
+      job.runsSinceMs = undefined;
+    }
+  }
+
+  async #work(job: Job, site: number, occurrence: number): Promise<string> {
     const { faults, outside, scope, dice } = this.#ports;
-    const { pid, number, attempt } = operationContext();
-    if (job === undefined) throw new Error(`operation ${number} of ${pid} runs, and nobody asked for it`);
+    const { attempt } = operationContext();
     const { deed, request } = job;
     const { step } = deed;
     this.#checkMayRun(job);
     outside.begins(deed, request.token);
+    if (step.keyed) this.#checkAlone(keyOf(site));
     if (step.killer && !deed.mended && faults.mayKill()) {
       await this.#wait(dice.delay(0, 30), scope);
       if (this.#jobs.has(request.token)) this.#ports.kill();
@@ -185,6 +208,31 @@ export class SimulatedHost implements OperationRunner {
       this.#ports.complain(`operation ${number} of ${pid} was to proceed before its start was on record`);
     if (idempotencyKey() !== deed.idempotencyKey)
       this.#ports.complain(`operation ${number} of ${pid} was called with another key than it was dispatched with`);
+  }
+
+  /** What has been given up does not count. */
+  #checkAlone(key: string): void {
+    const sinceMs = this.#ports.timeline.nowMs - timeoutMs;
+    const running = [...this.#jobs.values()].filter(
+      ({ deed: { step }, runsSinceMs = -Infinity }) => step.keyed && keyOf(step.site) === key && runsSinceMs > sinceMs,
+    );
+    if (running.length > 1) this.#ports.complain(`${running.length} operations with the key ${key} run at once`);
+  }
+
+  /** It may be called again before it is kept, and must find nothing of the time before. */
+  #transact(tx: MemoryTransaction, site: number, occurrence: number): string {
+    const { pid, number } = operationContext();
+    const { outside, complain } = this.#ports;
+    const deed = outside.find(pid, number);
+    const key = factOf(pid, number);
+    if (deed === undefined || deed.step.mode !== "transactional")
+      throw new Error(`operation ${number} of ${pid} is in a transaction, and nobody asked for it`);
+    if (tx.get(key) !== undefined) complain(`the transaction of operation ${number} of ${pid} has been kept before`);
+    tx.put(key, deed.idempotencyKey);
+    const text = outcomeValue(site, occurrence);
+    outside.gives(deed, deed.step.ok, text);
+    if (!deed.step.ok) throw new Error(text);
+    return text;
   }
 
   #fate(
@@ -248,13 +296,14 @@ export class SimulatedHost implements OperationRunner {
     const job = this.#jobs.get(report.token);
     note("report", report);
     // Nobody listens to what was taken back.
-    if (job !== undefined && report.kind !== "begin") {
+    const isOver = report.kind !== "begin" && report.kind !== "enter" && report.kind !== "returned";
+    if (job !== undefined && isOver) {
       this.#jobs.delete(report.token);
       job.deed.running.delete(report.token);
       this.#checkUncertain(job, report);
     }
     this.#send(report, job);
-    if (report.kind === "begin" || !dice.chance(faults.profile.lateReports)) return;
+    if (!isOver || !dice.chance(faults.profile.lateReports)) return;
     faults.count("operation reported twice or late");
     // What must not be believed any more.
     const value = encodeValue("a stale report");

@@ -214,13 +214,18 @@ export class Ledger implements DiskWatcher {
     for (const seq of supersededBy(this.#disk, batch)) this.#supersede(seq);
     const gone = batch.inboxGone ?? [];
     if (gone.length === 0) return;
-    const inputs = new Set<Input>();
-    for (const { turn } of batch.turns ?? []) for (const input of turn.inputs) inputs.add(input);
+    const inputs = new Set<Input | string>();
+    for (const { process, turn } of batch.turns ?? [])
+      for (const input of turn.inputs) inputs.add(input).add(resultKey(process, input));
     const exits = new Set((batch.exits ?? []).map(({ process }) => process));
     for (const seq of gone) {
       const row = this.#disk.inbox.get(seq);
       if (row === undefined) this.#ports.complain(`a commit deletes inbox row ${seq}, which is not there`);
-      else if (!inputs.has(row.input) && !exits.has(row.process)) {
+      else if (
+        !inputs.has(row.input) &&
+        !(row.input.kind === "result" && inputs.has(resultKey(row.process, row.input))) &&
+        !exits.has(row.process)
+      ) {
         this.#ports.complain(
           `a commit deletes inbox row ${seq} (${describeInput(row.input)}), and no turn consumes it`,
         );
@@ -439,6 +444,11 @@ export class Ledger implements DiskWatcher {
 
 function same(numbers: readonly number[], rows: ReadonlyMap<number, unknown>): boolean {
   return numbers.length === rows.size && numbers.every((number) => rows.has(number));
+}
+
+/** What a transaction has put into the inbox the kernel knows by the report alone. */
+function resultKey(process: ProcessKey, input: Input): string {
+  return input.kind === "result" ? `${process}/${input.operation} ${input.value.text}` : "no result";
 }
 
 function messageKey(input: Input): string {

@@ -4,7 +4,8 @@ import { Kernel } from "../../src/kernel/kernel.ts";
 import type { KernelEvents, OperationReport, OperationRequest, OperationRunner } from "../../src/kernel/ports.ts";
 import type { Machine, MachineEvents } from "../../src/machine/port.ts";
 import type { OperationRow, ProcessKey } from "../../src/store/port.ts";
-import { MemoryStore } from "../../src/store/memory/index.ts";
+import { PerdureError } from "../../src/base/errors.ts";
+import { MemoryStore, MemoryTransactions } from "../../src/store/memory/index.ts";
 import type { Fault, StoreCall } from "../../src/store/memory/index.ts";
 import type { FaultKind, Port } from "./counts.ts";
 import type { Dice } from "./dice.ts";
@@ -196,7 +197,7 @@ export class SimulatedNode {
     return this.#world.timeline.after(delayMs, fn, this.scope);
   }
 
-  #atStore(call: StoreCall): Fault | undefined {
+  #atStore(call: StoreCall | "transaction"): Fault | undefined {
     const { faults, complain, note } = this.#world;
     if (call === "commit" && (this.state === "failed" || this.state === "closed"))
       complain(`a kernel that is ${this.state} commits`);
@@ -254,6 +255,25 @@ export class SimulatedNode {
     };
   }
 
+  /** A transaction of user code goes wrong as a commit does. */
+  async #atomically<T>(effect: () => T): Promise<T> {
+    const { faults, note } = this.#world;
+    const fault = this.#atStore("transaction");
+    if (fault instanceof Promise) await fault;
+    if (fault === "crash-before") this.die("before a transaction");
+    if (this.scope.ended) return never;
+    if (fault === "full") throw new PerdureError("STORE_FULL", "The disk is full, as it was told to be.");
+    // Whoever says that it failed has rolled it back.
+    if (fault === "reject-before" || fault === "reject-after")
+      throw new PerdureError("STORE_FAILED", "It was not kept.");
+    const result = effect();
+    note("transaction");
+    faults.count("transaction of user code");
+    if (fault === "crash-after") this.die("after a transaction");
+    if (this.scope.ended) return never;
+    return result;
+  }
+
   /** Only a durable turn takes an operation back; but a kernel that comes to its end drops its attempts. */
   #checkAborted({ pid, process, number }: OperationRequest): void {
     const { ledger, complain } = this.#world;
@@ -275,6 +295,7 @@ export class SimulatedNode {
       note,
       node: this.number,
       concurrency: faults.profile.concurrency,
+      transactions: new MemoryTransactions(this.#world.disk, (effect) => this.#atomically(effect)),
       report: (reports) => {
         if (this.scope.ended) return false;
         const taken = this.state === "open" || this.state === "opening" || this.state === "draining";
@@ -288,7 +309,7 @@ export class SimulatedNode {
     this.#host = host;
     return {
       start: (requests) => this.#livePort("runner.start", () => host.start(requests)),
-      transact: (loan) => host.transact(loan),
+      transact: (loan) => this.#livePort("runner.transact", () => host.transact(loan)),
       proceed: (token) => this.#livePort("runner.proceed", () => host.proceed(token)),
       abort: (token) => this.#port("runner.abort", () => host.abort(token)),
     };

@@ -18,6 +18,8 @@ export interface OutsidePorts {
   readonly timeline: Timeline;
   complain(problem: string): void;
   count(kind: FaultKind): void;
+  /** What transactions have left in the store. */
+  fact(key: string): unknown;
   /** The operation's row as it is on the disk now. */
   row(process: number, number: number): OperationRow | undefined;
 }
@@ -50,6 +52,11 @@ export interface Deed {
   isDone: boolean;
 }
 
+/** What a transactional operation writes to. */
+export function factOf(pid: Pid, number: number): string {
+  return `${pid}/${number}`;
+}
+
 export class Outside {
   readonly #ports: OutsidePorts;
   readonly #deeds = new Map<string, Deed>();
@@ -70,7 +77,13 @@ export class Outside {
   /** Whether it gave that result. Of one that went well it must have happened. */
   gave(pid: Pid, number: number, ok: boolean, text: string): boolean {
     const deed = this.find(pid, number);
-    if (ok && deed?.effects === 0)
+    const isKept = this.#ports.fact(factOf(pid, number)) !== undefined;
+    if (deed?.step.mode === "transactional") {
+      if (isKept !== ok)
+        this.#ports.complain(
+          `operation ${number} of ${pid} ended, and its transaction was ${isKept ? "" : "not "}kept`,
+        );
+    } else if (ok && deed?.effects === 0)
       this.#ports.complain(`operation ${number} of ${pid} is said to have happened, and it has not`);
     return deed?.results.has(`${ok} ${text}`) ?? false;
   }

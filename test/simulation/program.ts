@@ -10,7 +10,9 @@ import type { Dice } from "./dice.ts";
 export interface OperationStep {
   readonly kind: "operation";
   readonly site: number;
-  readonly mode: "at-least-once" | "at-most-once" | "reconciled";
+  readonly mode: "at-least-once" | "at-most-once" | "reconciled" | "transactional";
+  /** Never two with one key, see `keyOf`, at once on a node. */
+  readonly keyed: boolean;
   /** Whoever it is done to knows its key, and does it once however often it is asked to. */
   readonly deduplicates: boolean;
   /** How many attempts throw before one does not. None of an at-most-once operation does. */
@@ -68,21 +70,48 @@ export const seen = {
 };
 
 /** What the process calls it, as a bundled program does. */
-export function operationName({ mode, unavailable }: OperationStep): string {
-  if (unavailable) return "host.ts#rare";
-  const words = { "at-least-once": "atLeastOnce", "at-most-once": "atMostOnce", reconciled: "reconciled" } as const;
-  return `host.ts#${words[mode]}`;
+export function operationName(step: OperationStep): string {
+  return `host.ts#${hostFunctionOf(step)}`;
 }
+
+/** The export of the host's module that does it. */
+export function hostFunctionOf({
+  mode,
+  unavailable,
+  keyed,
+}: Pick<OperationStep, "mode" | "unavailable" | "keyed">): HostFunctionName {
+  if (unavailable) return "rare";
+  if (keyed) return "keyed";
+  const words = {
+    "at-least-once": "atLeastOnce",
+    "at-most-once": "atMostOnce",
+    reconciled: "reconciled",
+    transactional: "transactional",
+  } as const;
+  return words[mode];
+}
+
+export function keyOf(site: number): string {
+  return site % 2 === 0 ? "even" : "odd";
+}
+
+export type HostFunctionName = "atLeastOnce" | "atMostOnce" | "reconciled" | "transactional" | "keyed" | "rare";
 
 /** Operations of all kinds. */
 export function drawOperation(dice: Dice, site: number): OperationStep {
-  const mode = dice.weighted({ "at-least-once": 0.5, "at-most-once": 0.3, reconciled: 0.2 });
+  const mode = dice.weighted({
+    "at-least-once": 0.4,
+    "at-most-once": 0.25,
+    reconciled: 0.2,
+    transactional: 0.15,
+  });
   return {
     kind: "operation",
     site,
     mode,
     deduplicates: dice.chance(0.3),
-    failures: mode !== "at-most-once" && dice.chance(0.3) ? dice.int(1, 3) : 0,
+    keyed: mode === "at-least-once" && dice.chance(0.3),
+    failures: (mode === "at-least-once" || mode === "reconciled") && dice.chance(0.3) ? dice.int(1, 3) : 0,
     ok: dice.chance(0.85),
     unavailable: false,
     killer: false,

@@ -100,6 +100,7 @@ export class Simulation extends SimulatedRun {
     this.#outside = new Outside({
       ...common,
       count: (kind) => this.#faults.count(kind),
+      fact: (key) => this.#disk.facts.get(key),
       step: (pid, site) => this.#programs.get(pid)?.operations.get(site),
       row: (process, number) => ledger.operationRow(process, number),
     });

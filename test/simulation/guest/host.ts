@@ -17,6 +17,14 @@ export async function reconciled(_site: number, _occurrence: number): Promise<st
   return absent();
 }
 
+export async function transactional(_site: number, _occurrence: number): Promise<string> {
+  return absent();
+}
+
+export async function keyed(_site: number, _occurrence: number): Promise<string> {
+  return absent();
+}
+
 export async function rare(_site: number, _occurrence: number): Promise<string> {
   return absent();
 }

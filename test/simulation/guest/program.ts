@@ -4,8 +4,8 @@
  * it: nothing may take a detour through the microtask queue while another fiber could go on.
  */
 import { CancelledError, receive, send, sleep, TimeoutError } from "perdure";
-import { atLeastOnce, atMostOnce, rare, reconciled } from "./host.ts";
-import { seen, textOf } from "../program.ts";
+import { atLeastOnce, atMostOnce, keyed, rare, reconciled, transactional } from "./host.ts";
+import { hostFunctionOf, seen, textOf } from "../program.ts";
 import type { OperationStep, Seen, Step } from "../program.ts";
 import type { ExitValue, Message } from "../process.ts";
 
@@ -16,7 +16,7 @@ export interface Plan {
   readonly cleanup: number;
 }
 
-const functions = { "at-least-once": atLeastOnce, "at-most-once": atMostOnce, reconciled };
+const functions = { atLeastOnce, atMostOnce, reconciled, transactional, keyed, rare };
 
 /** Suspended at what it waits for; gives what it has seen in the end. */
 type Fiber = Generator<Promise<unknown>, Seen[], unknown>;
@@ -119,10 +119,11 @@ class Walk {
 
   // -- operations -----------------------------------------------------------------------------------------------
 
-  #call({ site, mode, unavailable }: OperationStep): { readonly occurrence: number; readonly result: Promise<string> } {
+  #call(step: OperationStep): { readonly occurrence: number; readonly result: Promise<string> } {
+    const { site } = step;
     const occurrence = (this.#occurrences.get(site) ?? 0) + 1;
     this.#occurrences.set(site, occurrence);
-    const call = unavailable ? rare : functions[mode];
+    const call = functions[hostFunctionOf(step)];
     return { occurrence, result: call(site, occurrence) };
   }
 

@@ -67,6 +67,7 @@ export class TreeSimulation extends SimulatedRun {
     this.#outside = new Outside({
       ...common,
       count: (kind) => this.#faults.count(kind),
+      fact: (key) => this.#disk.facts.get(key),
       step: (_, site) => this.#temper.operations.get(site),
       row: (process, number) => ledger.operationRow(process, number),
     });
