@@ -143,7 +143,7 @@ class Draft {
   #operation(): OperationStep {
     const dice = this.#dice;
     const drawn = drawOperation(dice, ++this.#sites);
-    const isPlain = drawn.mode === "at-least-once";
+    const isPlain = drawn.mode === "at-least-once" && !drawn.keyed;
     const step: OperationStep = {
       ...drawn,
       unavailable: isPlain && dice.chance(0.05),

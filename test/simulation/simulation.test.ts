@@ -7,8 +7,8 @@ import type { MachineKind } from "./counts.ts";
 import { runAll } from "./threads.ts";
 
 const firstSeed = 1;
-const seeds = 4_000;
-const treeSeeds = 1_200;
+const seeds = 2_500;
+const treeSeeds = 800;
 const chosenSeed = process.env["PERDURE_SEED"];
 
 function passes(failures: readonly Run[]): void {
@@ -54,8 +54,11 @@ describe("one seed gives one run, alone or beside others", () => {
 describe("the simulator notices", () => {
   const notices = (what: string, commit: (batch: CommitBatch) => CommitBatch, kind: RunKind = "steps"): void => {
     test(what, async () => {
-      const runs = await Promise.all(seedsFrom(1, 100).map((seed) => runSeed(seed, { kind, sabotage: { commit } })));
-      assert.ok(runs.some(({ problem }) => problem !== undefined));
+      for (let first = 1; first < 100; first += 10) {
+        const runs = seedsFrom(first, 10).map((seed) => runSeed(seed, { kind, quickJs: 0, sabotage: { commit } }));
+        if ((await Promise.all(runs)).some(({ problem }) => problem !== undefined)) return;
+      }
+      assert.fail("nobody noticed");
     });
   };
   notices("a commit that never reaches the disk", ({ atMs }) => ({ atMs }));
