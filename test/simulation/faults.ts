@@ -16,6 +16,8 @@ export interface FaultProfile {
   /** Crashes, orderly closings and clock jumps at any time, by number. */
   readonly crashes: number;
   readonly closings: number;
+  /** The node is left in peace when it has died so often. */
+  readonly mostDeaths: number;
   readonly jumps: number;
   /** How often the clock goes ahead by more than the kernel remembers a process at rest, in ms; 0: never. */
   readonly hurryMs: number;
@@ -66,8 +68,9 @@ const writes: ReadonlySet<StoreCall | "transaction"> = new Set<StoreCall | "tran
   "takeDeadLetter",
 ]);
 
-/** A node that dies more often than this is left in peace. */
+/** A node that dies more often than this is left in peace; in a stormy run it is not for long. */
 const maxDeaths = 14;
+const maxDeathsInStorms = 90;
 
 export function drawProfile(dice: Dice): FaultProfile {
   const calm = dice.chance(0.08);
@@ -75,13 +78,16 @@ export function drawProfile(dice: Dice): FaultProfile {
     !calm && dice.chance(share) ? low * (high / low) ** dice.unit() : 0;
   const times = (share: number, most: number): number => (!calm && dice.chance(share) ? dice.int(1, most) : 0);
   const isFar = dice.chance(0.2);
+  // Nodes that hardly live between two deaths.
+  const isStormy = !calm && dice.chance(0.15);
   return {
     storeCrash: sometimes(0.4, 0.002, 0.08),
     storeReject: sometimes(0.3, 0.002, 0.05),
     storeStall: isFar ? 1 : sometimes(0.4, 0.01, 0.3),
     longestStallMs: isFar ? dice.pick([2, 8, 25]) : dice.pick([5, 30, 200, 3_000]),
     portCrash: sometimes(0.3, 0.002, 0.08),
-    crashes: times(0.4, 4),
+    crashes: isStormy ? dice.int(20, 80) : times(0.4, 4),
+    mostDeaths: isStormy ? maxDeathsInStorms : maxDeaths,
     closings: times(0.3, 3),
     jumps: times(0.3, 4),
     hurryMs: !calm && dice.chance(0.08) ? dice.pick([10, 30, 100]) : 0,
@@ -101,8 +107,12 @@ export function drawProfile(dice: Dice): FaultProfile {
     killers: true,
     lateReports: 0.1,
     concurrency: dice.pick([1, 2, 100, 100]),
-    longestAwayMs: dice.pick([0, 50, 1_000, 20_000]),
-    chaosMs: dice.chance(0.02) ? dice.pick([15_000, 15_000, 200_000]) : dice.pick([200, 600, 1_500, 4_000]),
+    longestAwayMs: isStormy ? dice.pick([0, 5, 50]) : dice.pick([0, 50, 1_000, 20_000]),
+    chaosMs: isStormy
+      ? dice.pick([600, 1_500, 4_000])
+      : dice.chance(0.02)
+        ? dice.pick([15_000, 15_000, 200_000])
+        : dice.pick([200, 600, 1_500, 4_000]),
   };
 }
 
@@ -123,7 +133,7 @@ export class Faults {
   }
 
   get #may(): boolean {
-    return !this.over && this.deaths < maxDeaths;
+    return !this.over && this.deaths < this.profile.mostDeaths;
   }
 
   count(kind: FaultKind): void {
@@ -217,7 +227,7 @@ export class Faults {
 
   /** Whether a killer may strike once more. */
   mayKill(): boolean {
-    return this.profile.killers && this.deaths < 3 * maxDeaths;
+    return this.profile.killers && this.deaths < 3 * this.profile.mostDeaths;
   }
 
   turnMs(): number {

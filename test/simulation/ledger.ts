@@ -224,7 +224,8 @@ export class Ledger implements DiskWatcher {
       else if (
         !inputs.has(row.input) &&
         !(row.input.kind === "result" && inputs.has(resultKey(row.process, row.input))) &&
-        !exits.has(row.process)
+        !exits.has(row.process) &&
+        !this.#isGivenUp(row, batch)
       ) {
         this.#ports.complain(
           `a commit deletes inbox row ${seq} (${describeInput(row.input)}), and no turn consumes it`,
@@ -232,6 +233,15 @@ export class Ledger implements DiskWatcher {
       }
       if (row !== undefined) this.#accounts.get(row.process)?.waiting.delete(messageKey(row.input));
     }
+  }
+
+  /** Whether it is the result of a transaction that its process no longer waits for: it was given up while that ran. */
+  #isGivenUp({ process, input }: InboxRow, { turns = [] }: CommitBatch): boolean {
+    if (input.kind !== "result") return false;
+    const gives = (turn: Turn | undefined): boolean =>
+      turn?.commands.some(({ kind, target }) => kind === "abort" && target === String(input.operation)) === true;
+    const now = turns.some((each) => each.process === process && gives(each.turn));
+    return now || this.#disk.record(process).turns.some(gives);
   }
 
   /** What was posted under a key comes with this commit instead. */
