@@ -26,6 +26,7 @@ import { SimulatedProcess } from "./process.ts";
 import { QuickJsCores } from "./quickjs.ts";
 import type { Program } from "./program.ts";
 import { Settlement } from "./settle.ts";
+import type { Timeline } from "./timeline.ts";
 import { Visible } from "./visible.ts";
 
 /** What is done behind the kernel's back. */
@@ -79,17 +80,7 @@ export class Simulation extends SimulatedRun {
     this.#faults = new Faults(withoutClasses(this.#drawn, without), new Dice(seed, "faults"));
     this.#programs = new Map(generatePrograms(this.#plan, canAbort).map((program) => [program.pid, program]));
     this.#rounds = this.#plan.int(0, 1);
-    const complain = (problem: string): void => this.complain(problem);
-    const note = (what: string, ...facts: readonly unknown[]): void => this.note(what, ...facts);
-    const common = {
-      timeline: this.timeline,
-      programs: this.#programs,
-      dice: this.#dice,
-      faults: this.#faults,
-      disk: this.#disk,
-      complain,
-      note,
-    };
+    const common = this.#common();
     this.#ledger = new Ledger(this.#disk, {
       ...common,
       mayBeMissing: (pid, stream, number) => this.#callers.mayBeMissing(pid, stream, number),
@@ -97,6 +88,7 @@ export class Simulation extends SimulatedRun {
       ranAtMs: (pid, turn) => this.#ranAtMs.get(`${pid} ${turn}`) ?? 0,
     });
     const ledger = this.#ledger;
+    const program = machines?.program ?? modelProgram;
     this.#outside = new Outside({
       ...common,
       count: (kind) => this.#faults.count(kind),
@@ -108,7 +100,7 @@ export class Simulation extends SimulatedRun {
       ...common,
       ledger,
       commandLine: new MemoryStore(this.#disk, { decide: () => (this.#faults.isFull ? "full" : undefined) }),
-      program: machines?.program ?? modelProgram,
+      program,
       node: () => this.#nodes.current,
     });
     this.#visible = new Visible({ ...common, ledger, beyondHelp: this.#beyondHelp });
@@ -123,7 +115,7 @@ export class Simulation extends SimulatedRun {
           machines === undefined
             ? new ModelCores((pid, snapshot) => this.#model(pid, snapshot))
             : new QuickJsCores(machines, this.standstill, failed),
-        program: machines?.program ?? modelProgram,
+        program,
         journal: ({ pid, number }: TurnRequest, from: number) => ledger.heap(pid, number, from),
       },
       events: this.#visible,
@@ -138,8 +130,29 @@ export class Simulation extends SimulatedRun {
       world,
     });
     this.#disk.sabotage = sabotage?.commit;
-    this.#deploy(machines?.program ?? modelProgram);
+    this.#deploy(program);
     this.#begin(options.programs);
+  }
+
+  /** What every part of the run is told. */
+  #common(): {
+    timeline: Timeline;
+    programs: ReadonlyMap<Pid, Program>;
+    dice: Dice;
+    faults: Faults;
+    disk: WatchedDisk;
+    complain(problem: string): void;
+    note(what: string, ...facts: readonly unknown[]): void;
+  } {
+    return {
+      timeline: this.timeline,
+      programs: this.#programs,
+      dice: this.#dice,
+      faults: this.#faults,
+      disk: this.#disk,
+      complain: (problem) => this.complain(problem),
+      note: (what, ...facts) => this.note(what, ...facts),
+    };
   }
 
   #model(pid: Pid, snapshot: Uint8Array | undefined): SimulatedProcess | undefined {
