@@ -51,17 +51,21 @@ export function retryAfter(delay: Duration, cause?: unknown): RetryAfterError {
 }
 
 export function isNonRetryable(error: unknown): boolean {
-  return isObject(error) && (error as { [nonRetryableBrand]?: unknown })[nonRetryableBrand] === true;
+  return hasBrand(error, nonRetryableBrand);
 }
 
 /** The delay a RetryAfterError asks for, in ms; undefined for any other error. */
 export function retryAfterMs(error: unknown): number | undefined {
-  if (!isObject(error) || (error as { [retryAfterBrand]?: unknown })[retryAfterBrand] !== true) return undefined;
-  return (error as RetryAfterError).delayMs;
+  return hasBrand(error, retryAfterBrand) ? (error as RetryAfterError).delayMs : undefined;
 }
 
-function isObject(value: unknown): value is object {
-  return typeof value === "object" && value !== null;
+/** Host code may throw anything, a proxy that throws when it is looked at included. */
+function hasBrand(error: unknown, brand: symbol): boolean {
+  try {
+    return typeof error === "object" && error !== null && Reflect.get(error, brand) === true;
+  } catch {
+    return false;
+  }
 }
 
 /** An error on one line for people: name, message and the chain of causes, at most 2,000 characters. */
@@ -74,7 +78,11 @@ export function describeError(error: unknown): string {
 }
 
 function causeOf(error: unknown): unknown {
-  return error instanceof Error ? error.cause : undefined;
+  try {
+    return error instanceof Error ? error.cause : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 function describeOne(error: unknown): string {
@@ -84,7 +92,6 @@ function describeOne(error: unknown): string {
     const name = classNameOf(error) ?? error.name;
     return error.message === "" ? name : `${name}: ${error.message}`;
   } catch {
-    // Host code may throw anything, an object whose `toString` throws included.
     return "an error that cannot be described";
   }
 }
@@ -99,8 +106,8 @@ const maxNamed = 100;
 export function nameByClass(error: unknown): void {
   const found = new Set<unknown>([error]);
   for (const current of found) {
-    if (!(current instanceof Error)) continue;
     try {
+      if (!(current instanceof Error)) continue;
       const name = classNameOf(current);
       if (name !== undefined)
         Object.defineProperty(current, "name", { value: name, configurable: true, writable: true });

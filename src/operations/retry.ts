@@ -2,7 +2,7 @@
 import { durationMs } from "../base/duration.ts";
 import type { Duration } from "../base/duration.ts";
 import { PerdureError } from "../base/errors.ts";
-import { isNonRetryable, retryAfterMs } from "./errors.ts";
+import { describeError, isNonRetryable, retryAfterMs } from "./errors.ts";
 import { checkNumber, checkOptions, invalidOption } from "./options.ts";
 
 /** When an attempt that threw is followed by another one. The wait is durable: it survives the node. */
@@ -76,8 +76,9 @@ export function decide(policy: RetryPolicy, attempt: number, error: unknown, ran
   } catch (thrown) {
     if (isLast) return { kind: "give-up", error, isFinal: false };
     // A broken predicate must be seen, and retrying would only hide it.
-    const details = { predicateError: String(thrown) };
-    const message = `The operation failed, and its retry.nonRetryable function threw ${String(thrown)} when asked about the error. Mend that function.`;
+    const predicateError = describeError(thrown);
+    const details = { predicateError };
+    const message = `The operation failed, and its retry.nonRetryable function threw ${predicateError} when asked about the error. Mend that function.`;
     const broken = new PerdureError("OPERATION_FAILED", message, { cause: error, details });
     return { kind: "give-up", error: broken, isFinal: false };
   }

@@ -247,3 +247,27 @@ test("a rejection after the abort is nobody's unhandled rejection", async (conte
   assert.equal(unhandled.mock.callCount(), 0);
   assert.deepEqual(h.reports(), []);
 });
+
+/** Whatever one asks it, it throws. */
+const unlookable = (): object => {
+  const refuse = (): never => {
+    throw new Error("not you");
+  };
+  return new Proxy({}, { get: refuse, getPrototypeOf: refuse, ownKeys: refuse, has: refuse });
+};
+
+for (const [what, make] of [
+  ["a thing that cannot be looked at", unlookable],
+  ["an error with such a cause", () => new Error("outer", { cause: unlookable() })],
+] as const) {
+  test(`${what} fails the attempt that threw it, and nothing else`, async () => {
+    const throwing = (): never => {
+      throw make();
+    };
+    const h = harness({ throwing, once: operation({ retry: false }, throwing) });
+    const [again, last] = [h.start("throwing", []), h.start("once", [])];
+    await quiet();
+    assert.equal(h.of(again).at(-1)?.kind, "retry");
+    assert.throws(() => outcome(h.of(last)), /outer|cannot be described/);
+  });
+}
