@@ -38,7 +38,7 @@ const report = await storm({
 if (stdout.isTTY) stdout.write("\n");
 tell(report, (performance.now() - startedMs) / 1_000);
 
-function tell({ problems, ended, peer, nodes, folder }: StormReport, seconds: number): void {
+function tell({ problems, ended, peer, nodes, verified, folder }: StormReport, seconds: number): void {
   const say = (text: string): void => void stdout.write(`${text}\n`);
   say(
     `${nodes.kills} kills (${nodes.killsWhileOpening} of them while the node was opening), ${nodes.stops} stops, in ${seconds.toFixed(0)} s`,
@@ -55,6 +55,7 @@ function tell({ problems, ended, peer, nodes, folder }: StormReport, seconds: nu
   const faults = [...peer.faults].map(([fault, times]) => `${times} ${fault}`).join(", ");
   say(`at the bank: ${faults}; ${peer.repeated} payments known by their key and not made again`);
   say(`${nodes.released} operations had been running at five deaths and were let go on`);
+  say(verified);
   for (const problem of problems.slice(0, 20)) say(`WRONG: ${problem}`);
   say(problems.length === 0 ? "The books balance." : `${problems.length} problems. The store is in ${folder}`);
   process.exitCode = problems.length === 0 ? 0 : 1;

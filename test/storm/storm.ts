@@ -1,4 +1,5 @@
 /** Transfers under fire: asked for without end, by somebody who asks again whenever a node dies, until all have ended. */
+import { execFile } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -26,11 +27,14 @@ export interface StormReport {
   readonly ended: readonly Ended[];
   readonly peer: Peer;
   readonly nodes: Nodes;
+  /** What `perdure verify` said of the store in the end. */
+  readonly verified: string;
   /** The store, kept if something is wrong. */
   readonly folder: string;
 }
 
 const program = fileURLToPath(new URL("program/app.ts", import.meta.url));
+const perdure = fileURLToPath(new URL("../../bin/perdure.js", import.meta.url));
 const accounts = 20;
 const centsEach = 50_000;
 /** Transfers under way. */
@@ -74,12 +78,14 @@ export async function storm(options: StormOptions): Promise<StormReport> {
   await nodes.close();
   await peer.close();
   const problems = [...failures, ...nodes.problems, ...checkBooks(store, ended, peer, accounts * centsEach)];
+  const verified = await verify(store);
+  if (!verified.isWhole) problems.push(`perdure verify: ${verified.said}`);
   if (!inTime)
     problems.push(
       `${drawn - ended.length - failures.length} transfers have not ended ${patienceMs / 1_000} s after the storm`,
     );
   if (problems.length === 0) rmSync(folder, { recursive: true, force: true });
-  return { problems, ended, peer, nodes, folder };
+  return { problems, ended, peer, nodes, verified: verified.said, folder };
 }
 
 async function strikeOn(
@@ -92,6 +98,15 @@ async function strikeOn(
     await nodes.strike();
     progress(`${nodes.kills} kills, ${nodes.stops} stops, ${ended.length} transfers`);
   }
+}
+
+/** Every row looked at, and every process replayed against its journal. */
+async function verify(store: string): Promise<{ isWhole: boolean; said: string }> {
+  return await new Promise((resolve) => {
+    execFile(process.execPath, [perdure, "verify", "--store", store], (error, stdout, stderr) =>
+      resolve({ isWhole: error === null, said: `${stdout}${stderr}`.trim() }),
+    );
+  });
 }
 
 function drawTransfer(dice: Dice, number: number): Transfer {
