@@ -147,7 +147,9 @@ export class Callers {
     const { ledger, complain } = this.#ports;
     if (isPerdureError(error, "PROCESS_EXITED") && !ledger.exited(pid))
       complain(`${what} heard of the exit of ${pid}, which is not durable`);
-    if (isPerdureError(error, "PROCESS_NOT_FOUND") && existed)
+    const before = ledger.account(pid);
+    const isPruned = before !== undefined && ledger.isPruned(before);
+    if (isPerdureError(error, "PROCESS_NOT_FOUND") && existed && !isPruned)
       complain(`${what} heard that there is no ${pid}, which was there`);
     if (isPerdureError(error, "KEY_CONFLICT")) complain(`${what} of ${pid} heard that its key is another's`);
     if (isPerdureError(error, "PROCESS_ID_CONFLICT") && ledger.account(pid) === undefined)

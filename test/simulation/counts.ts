@@ -74,6 +74,7 @@ const others = [
   "operation heard no abort",
   "input posted beside the node",
   "transaction of user code",
+  "process pruned",
   "message sent again with its key",
 ] as const;
 

@@ -44,6 +44,8 @@ export interface FaultProfile {
   readonly machineFailure: number;
   /** A host function hangs until it is given up. */
   readonly hang: number;
+  /** How long processes are kept after their end. */
+  readonly keepMs: number;
   /** Operations that take their node down may do so. */
   readonly killers: boolean;
   /** A report comes a second time, or when it is nobody's any more. */
@@ -104,6 +106,7 @@ export function drawProfile(dice: Dice): FaultProfile {
     turnMicros: dice.pick([0, 5_000, 15_000, 60_000]),
     machineFailure: sometimes(0.05, 0.005, 0.03),
     hang: sometimes(0.3, 0.01, 0.2),
+    keepMs: dice.chance(0.3) ? dice.pick([100, 1_000, 5_000]) : Infinity,
     killers: true,
     lateReports: 0.1,
     concurrency: dice.pick([1, 2, 100, 100]),

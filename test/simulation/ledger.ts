@@ -7,7 +7,7 @@ import type { Command, Input, Pid, Turn } from "../../src/journal/types.ts";
 import { MemoryDisk } from "../../src/store/memory/disk.ts";
 import type { ProcessRecord } from "../../src/store/memory/disk.ts";
 import { supersededBy } from "../../src/store/memory/edges.ts";
-import type { CommitBatch, InboxRow, Lease, OperationRow, ProcessKey, TimerRow } from "../../src/store/port.ts";
+import type { CommitBatch, InboxRow, Lease, LogRow, OperationRow, ProcessKey, TimerRow } from "../../src/store/port.ts";
 import { SimulatedProcess } from "./process.ts";
 import type { Message } from "./process.ts";
 import { textOf } from "./program.ts";
@@ -36,6 +36,8 @@ export interface Account {
   readonly key: ProcessKey;
   readonly pid: Pid;
   readonly process: SimulatedProcess;
+  /** Its rows; when it is pruned, as they were at its end. */
+  readonly record: ProcessRecord;
   /** When its row became durable, by the time that passes. */
   readonly durableAtMs: number;
   turns: number;
@@ -70,6 +72,8 @@ export class WatchedDisk extends MemoryDisk {
   gaveUp = false;
   /** Changes commits on their way to the disk, to see whether anybody notices. */
   sabotage: ((batch: CommitBatch) => CommitBatch) | undefined;
+  /** Everything that was ever printed, pruned or not. */
+  readonly printed: LogRow[] = [];
   #applying = false;
 
   override claim(owner: object, nowMs: number): Lease {
@@ -100,6 +104,7 @@ export class WatchedDisk extends MemoryDisk {
     } finally {
       this.#applying = false;
     }
+    for (const row of batch.logs ?? []) this.printed.push({ seq: this.printed.length + 1, ...row });
     this.ledger?.after(batch, seqs);
     return seqs;
   }
@@ -145,8 +150,12 @@ export class Ledger implements DiskWatcher {
     return this.#byPid.get(pid);
   }
 
-  record(account: Account): ProcessRecord {
-    return this.#disk.record(account.key);
+  record({ record }: Account): ProcessRecord {
+    return record;
+  }
+
+  isPruned({ key }: Account): boolean {
+    return !this.#disk.processes.has(key);
   }
 
   exited(pid: Pid): boolean {
@@ -216,7 +225,10 @@ export class Ledger implements DiskWatcher {
     if (gone.length === 0) return;
     const inputs = new Set<Input | string>();
     for (const { process, turn } of batch.turns ?? [])
-      for (const input of turn.inputs) inputs.add(input).add(resultKey(process, input));
+      for (const input of turn.inputs) {
+        inputs.add(input);
+        if (input.kind === "result") inputs.add(resultKey(process, input));
+      }
     const exits = new Set((batch.exits ?? []).map(({ process }) => process));
     for (const seq of gone) {
       const row = this.#disk.inbox.get(seq);
@@ -299,6 +311,7 @@ export class Ledger implements DiskWatcher {
     const account: Account = {
       key,
       pid,
+      record: this.#disk.record(key),
       process: new SimulatedProcess(program, (problem) => this.#ports.complain(`${pid}: ${problem}`)),
       durableAtMs: this.#ports.timeline.nowMs,
       turns: 0,
@@ -458,7 +471,7 @@ function same(numbers: readonly number[], rows: ReadonlyMap<number, unknown>): b
 
 /** What a transaction has put into the inbox the kernel knows by the report alone. */
 function resultKey(process: ProcessKey, input: Input): string {
-  return input.kind === "result" ? `${process}/${input.operation} ${input.value.text}` : "no result";
+  return input.kind === "result" ? `${process}/${input.operation} ${input.value.text}` : "";
 }
 
 function messageKey(input: Input): string {

@@ -1,5 +1,6 @@
 /** A simulated node: a kernel with the ports it is given, each of which may be the last thing it ever calls. */
 import type { Clock } from "../../src/base/ports.ts";
+import { keepForever } from "../../src/kernel/keep.ts";
 import { Kernel } from "../../src/kernel/kernel.ts";
 import type { KernelEvents, OperationReport, OperationRequest, OperationRunner } from "../../src/kernel/ports.ts";
 import type { Machine, MachineEvents } from "../../src/machine/port.ts";
@@ -26,6 +27,8 @@ export interface NodeWorld {
   readonly ledger: { operationRow(process: ProcessKey, number: number): OperationRow | undefined };
   readonly outside: Outside;
   readonly heaps: Heaps;
+  /** How long processes are kept after their end. */
+  readonly keepMs: number;
   readonly unloadable: ReadonlySet<string>;
   /** What the kernel tells the layer above. */
   readonly events: Pick<KernelEvents, "logs" | "exited" | "notice">;
@@ -83,7 +86,7 @@ export class SimulatedNode {
   }
 
   open(): void {
-    const { events, note } = this.#world;
+    const { events, note, heaps, keepMs } = this.#world;
     note("open", this.number);
     const opening = Kernel.open({
       store: this.#store,
@@ -92,6 +95,8 @@ export class SimulatedNode {
       defer: (fn) => void this.#after(0, fn),
       env: () => ({}),
       newest: (program) => program,
+      keep: { ...keepForever, ageMs: keepMs, failuresMs: keepMs },
+      deployed: () => [heaps.program],
       machine: (machineEvents) => this.#newMachine(machineEvents),
       runner: (report) => this.#newHost(report),
       events: {

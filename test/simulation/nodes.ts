@@ -14,6 +14,8 @@ export interface NodesPorts {
   readonly disk: WatchedDisk;
   readonly outside: Outside;
   readonly world: Omit<NodeWorld, "opened" | "failed" | "closed" | "died">;
+  /** Holds the disk as it is now against its rules. */
+  inspect(): void;
   /** Those who ask a node for something. */
   readonly callers: {
     nodeOpened(): void;
@@ -21,6 +23,9 @@ export interface NodesPorts {
     checkAnswered(node: SimulatedNode): void;
   };
 }
+
+/** Of so many deaths one is looked into. */
+const inspectedDeath = 5;
 
 export class Nodes {
   readonly #ports: NodesPorts;
@@ -74,8 +79,9 @@ export class Nodes {
   }
 
   #died(node: SimulatedNode): void {
-    const { faults, outside, callers } = this.#ports;
+    const { faults, outside, callers, inspect } = this.#ports;
     faults.deaths++;
+    if (faults.deaths % inspectedDeath === 0) inspect();
     this.#ending = "crashed";
     this.#markEnd();
     outside.nodeDied();

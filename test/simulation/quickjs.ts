@@ -63,7 +63,8 @@ export class QuickJsCores implements Cores {
   }
 
   spoil(snapshot: Uint8Array): Uint8Array {
-    const spoilt = snapshot.slice();
+    // Not `slice`: a Buffer's shares its memory.
+    const spoilt = new Uint8Array(snapshot);
     const index = snapshot.length >> 1;
     spoilt[index] = (spoilt[index] ?? 0) ^ 0x10;
     return spoilt;

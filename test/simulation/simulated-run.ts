@@ -2,6 +2,9 @@
 import type { Pid } from "../../src/journal/types.ts";
 import type { Counts } from "./counts.ts";
 import type { Dice } from "./dice.ts";
+import type { MemoryDisk } from "../../src/store/memory/disk.ts";
+import { faultsIn } from "./inspect.ts";
+import type { StoreKind } from "./inspect.ts";
 import { Standstill } from "./standstill.ts";
 import { Timeline } from "./timeline.ts";
 import { Trace } from "./trace.ts";
@@ -93,7 +96,18 @@ export abstract class SimulatedRun {
     this.#trace.add(this.timeline.nowMs, this.timeline.steps, what, facts);
   }
 
-  protected finish(): void {
-    this.#over = true;
+  /** The run is over when its store is found to be as it should be. */
+  protected end(disk: MemoryDisk, store: StoreKind): void {
+    this.inspect(disk, store, () => (this.#over = true));
+  }
+
+  /** Holds the store as it is now against its own rules, while time stands still. */
+  protected inspect(disk: MemoryDisk, store: StoreKind, then: () => void = () => undefined): void {
+    const take = this.standstill.await((problem: string | undefined) => {
+      if (problem !== undefined) this.complain(problem);
+      then();
+    });
+    const faults = faultsIn(disk, store).catch((error: unknown) => `its store cannot be read: ${String(error)}`);
+    void faults.then(take);
   }
 }

@@ -18,7 +18,9 @@ import type { FaultClass } from "./classes.ts";
 import { drawProfile, Faults } from "./faults.ts";
 import type { FaultProfile } from "./faults.ts";
 import { generatePrograms, outsideStreams } from "./generate.ts";
+import type { StoreKind } from "./inspect.ts";
 import { Ledger, WatchedDisk } from "./ledger.ts";
+import type { Account } from "./ledger.ts";
 import { Nodes } from "./nodes.ts";
 import { Outside } from "./outside.ts";
 import type { Outcome } from "./outcome.ts";
@@ -58,6 +60,7 @@ export class Simulation extends SimulatedRun {
   readonly #drawn: FaultProfile;
   readonly #faults: Faults;
   readonly #disk = new WatchedDisk("simulated");
+  readonly #program: string;
   readonly #programs: ReadonlyMap<Pid, Program>;
   readonly #ledger: Ledger;
   readonly #outside: Outside;
@@ -110,6 +113,7 @@ export class Simulation extends SimulatedRun {
       ledger,
       outside: this.#outside,
       unloadable: this.#unloadable,
+      keepMs: this.#faults.profile.keepMs,
       heaps: {
         cores: () =>
           machines === undefined
@@ -127,9 +131,11 @@ export class Simulation extends SimulatedRun {
       machineKind: machines === undefined ? "model" : "quickjs",
       outside: this.#outside,
       callers: this.#callers,
+      inspect: () => this.inspect(this.#disk, this.#storeKind),
       world,
     });
     this.#disk.sabotage = sabotage?.commit;
+    this.#program = program;
     this.#deploy(program);
     this.#begin(options.programs);
   }
@@ -316,6 +322,19 @@ export class Simulation extends SimulatedRun {
     return { programs: this.#programs, ends: new Map(ends), deeds: [...this.#outside.deeds] };
   }
 
+  get #storeKind(): StoreKind {
+    const passedOver = this.#program === modelProgram ? (["snapshot"] as const) : [];
+    return { isDamaged: this.#beyondHelp.size > 0, passedOver };
+  }
+
+  #checkPruned(account: Account): void {
+    const { key, pid } = account;
+    if (!this.#ledger.isPruned(account)) return;
+    this.#faults.count("process pruned");
+    if (this.#ledger.record(account).row.state !== "exited") this.complain(`${pid} was pruned, and has not exited`);
+    if (!this.#disk.tombstones.has(pid)) this.complain(`${pid} (${key}) was pruned, and has no tombstone`);
+  }
+
   #finish(): void {
     for (const account of this.#ledger.accounts) {
       const { exit } = this.#ledger.record(account).row;
@@ -324,6 +343,7 @@ export class Simulation extends SimulatedRun {
       const problem = checkExit(program, exit, this.#callers.wishes(account.pid), this.#visible.fatal.has(account.pid));
       if (problem !== undefined) this.complain(problem);
     }
-    this.finish();
+    for (const account of this.#ledger.accounts) this.#checkPruned(account);
+    this.end(this.#disk, this.#storeKind);
   }
 }

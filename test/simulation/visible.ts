@@ -30,9 +30,12 @@ export class Visible implements Pick<KernelEvents, "logs" | "exited" | "notice">
     for (const { pid, text } of logs) {
       const key = ledger.account(pid)?.key;
       let found = this.#printed;
-      while (found < disk.logs.length && (disk.logs[found]?.process !== key || disk.logs[found]?.text !== text))
+      while (
+        found < disk.printed.length &&
+        (disk.printed[found]?.process !== key || disk.printed[found]?.text !== text)
+      )
         found++;
-      if (found === disk.logs.length)
+      if (found === disk.printed.length)
         return complain(`${pid} printed ${text} before it was durable, out of order, or twice`);
       this.#printed = found + 1;
     }
@@ -42,7 +45,7 @@ export class Visible implements Pick<KernelEvents, "logs" | "exited" | "notice">
     const { ledger, disk, complain } = this.#ports;
     for (const { pid, exit } of exits) {
       const account = ledger.account(pid);
-      const durable = account === undefined ? undefined : disk.record(account.key).row.exit;
+      const durable = account === undefined ? undefined : disk.processes.get(account.key)?.row.exit;
       if (durable?.reason !== exit.reason || durable.value.text !== exit.value.text)
         complain(`the exit of ${pid} was told before it was durable`);
       if (this.#ended.has(pid)) complain(`the exit of ${pid} was told twice`);

@@ -299,6 +299,8 @@ export class Reference {
     if (crash === undefined || child?.knownCrashes !== 1 || child.parent !== member.pid) return;
     const name = describe(signalInput(pid, crash, true, crash.culprit));
     if (!member.due.has(name)) count(member.due, name, 1);
+    // That may be another one, of a failure in the same commit which says the same.
+    else if (child.isBlurred) count(member.optional, name, 1);
   }
 
   /** A link that was there at the checkpoint is there again, or has broken. */

@@ -11,6 +11,7 @@ import { Dice } from "../dice.ts";
 import { withoutClasses } from "../classes.ts";
 import { drawProfile, Faults } from "../faults.ts";
 import type { FaultProfile } from "../faults.ts";
+import type { StoreKind } from "../inspect.ts";
 import { WatchedDisk } from "../ledger.ts";
 import { Nodes } from "../nodes.ts";
 import { Outside } from "../outside.ts";
@@ -22,6 +23,12 @@ import type { Account } from "./ledger.ts";
 import { drawTemper } from "./program.ts";
 import type { Temper } from "./program.ts";
 import { checkBeliefs, TreeSettlement } from "./settle.ts";
+
+/** Models of trees number everything with one counter, and have snapshots of their own kind. */
+const storeKind: StoreKind = {
+  isDamaged: false,
+  passedOver: ["snapshot", "journal-result", "operation", "timer", "inbox"],
+};
 
 const maxProcesses = 1_500;
 
@@ -78,6 +85,7 @@ export class TreeSimulation extends SimulatedRun {
       ledger,
       outside: this.#outside,
       unloadable: new Set<Pid>(),
+      keepMs: Infinity,
       heaps: {
         cores: () => new ModelCores((pid, snapshot) => ledger.model(pid, snapshot)),
         program: "program",
@@ -87,7 +95,14 @@ export class TreeSimulation extends SimulatedRun {
       ran: () => undefined,
       saidFatal: () => undefined,
     };
-    this.#nodes = new Nodes({ ...common, machineKind: "model", outside: this.#outside, callers: this.#callers, world });
+    this.#nodes = new Nodes({
+      ...common,
+      machineKind: "model",
+      outside: this.#outside,
+      callers: this.#callers,
+      inspect: () => this.inspect(this.#disk, storeKind),
+      world,
+    });
     this.#disk.sabotage = sabotage?.commit;
     this.#begin(programs);
   }
@@ -213,6 +228,6 @@ export class TreeSimulation extends SimulatedRun {
       if (problem !== undefined) this.complain(problem);
     }
     if ([...this.#ledger.accounts].length > maxProcesses) this.complain("there are too many processes for a run");
-    this.finish();
+    this.end(this.#disk, storeKind);
   }
 }
