@@ -13,7 +13,10 @@ import { requestOf } from "./requests.ts";
 import type { Request } from "./requests.ts";
 
 export interface PeersPorts {
-  readonly registry: Pick<Registry, "activateKey" | "get" | "knownOrDamaged" | "named">;
+  readonly registry: Pick<
+    Registry,
+    "activateKey" | "beginLooking" | "endLooking" | "get" | "hasLeft" | "knownOrDamaged" | "named"
+  >;
   readonly names: Pick<Names, "pidOf">;
 }
 
@@ -62,7 +65,21 @@ export class Peers {
       const key = typeof each === "string" ? keyOf(found) : each;
       if (key === undefined || (await registry.activateKey(key)) === undefined) absent.add(each);
     };
-    for (let next = missing; next.length > 0; next = this.#missing(wanted, absent)) await Promise.all(next.map(look));
+    const again = new Set<Pid>();
+    registry.beginLooking();
+    try {
+      for (let next = missing; next.length > 0; next = this.#missing(wanted, absent)) {
+        await Promise.all(next.map(look));
+        // Born and gone while the store was asked for others: it has to be asked once more.
+        for (const each of absent) {
+          if (typeof each !== "string" || again.has(each) || ended.has(each) || !registry.hasLeft(each)) continue;
+          again.add(each);
+          absent.delete(each);
+        }
+      }
+    } finally {
+      registry.endLooking();
+    }
     // Not after another wait, however short: by then one may have come to its end.
     then(ended);
   }

@@ -59,24 +59,38 @@ export class Registry {
   async find(pid: Pid): Promise<Live | ProcessRow | undefined> {
     const present = this.#byPid.get(pid);
     if (present !== undefined) return present;
-    this.#lookups++;
+    this.beginLooking();
     try {
       const found = (await this.#ports.store.findProcess(pid)) ?? this.#byPid.get(pid);
       if (found !== undefined || !this.#left.has(pid)) return found;
       // It was born and has gone while the store answered.
       return await this.#ports.store.findProcess(pid);
     } finally {
-      if (--this.#lookups === 0) this.#left.clear();
+      this.endLooking();
     }
+  }
+
+  /** From now on it is noted who leaves: what a store has answered of those may be old. `endLooking` must follow. */
+  beginLooking(): void {
+    this.#lookups++;
+  }
+
+  /** Whether the process was in memory and has gone, since somebody who still looks has begun to. */
+  hasLeft(pid: Pid): boolean {
+    return this.#left.has(pid);
+  }
+
+  endLooking(): void {
+    if (--this.#lookups === 0) this.#left.clear();
   }
 
   /** The same, or what was left of it when it was pruned. A damaged tombstone is there, and says no more: JOURNAL_CORRUPT. */
   async known(pid: Pid): Promise<Live | ProcessRow | Tombstone | undefined> {
-    this.#lookups++;
+    this.beginLooking();
     try {
       return (await this.#look(pid)) ?? (this.#left.has(pid) ? await this.#look(pid) : undefined);
     } finally {
-      if (--this.#lookups === 0) this.#left.clear();
+      this.endLooking();
     }
   }
 
