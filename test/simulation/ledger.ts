@@ -8,6 +8,7 @@ import { MemoryDisk } from "../../src/store/memory/disk.ts";
 import type { ProcessRecord } from "../../src/store/memory/disk.ts";
 import { supersededBy } from "../../src/store/memory/edges.ts";
 import type { CommitBatch, InboxRow, Lease, LogRow, OperationRow, ProcessKey, TimerRow } from "../../src/store/port.ts";
+import { describeInput, messageKey, resultKey } from "./inputs.ts";
 import { SimulatedProcess } from "./process.ts";
 import type { Message } from "./process.ts";
 import { textOf } from "./program.ts";
@@ -467,38 +468,4 @@ export class Ledger implements DiskWatcher {
 
 function same(numbers: readonly number[], rows: ReadonlyMap<number, unknown>): boolean {
   return numbers.length === rows.size && numbers.every((number) => rows.has(number));
-}
-
-/** What a transaction has put into the inbox the kernel knows by the report alone. */
-function resultKey(process: ProcessKey, input: Input): string {
-  return input.kind === "result" ? `${process}/${input.operation} ${input.value.text}` : "";
-}
-
-function messageKey(input: Input): string {
-  if (input.kind !== "message") return "";
-  const { stream, number } = decodeValue(input.body) as Message;
-  return `${stream} ${number}`;
-}
-
-export function describeInput(input: Input): string {
-  switch (input.kind) {
-    case "message": {
-      const { stream, number } = decodeValue(input.body) as Partial<Message>;
-      return `"${stream ?? `of ${input.from}`}" ${number}`;
-    }
-    case "exit":
-      return `${input.linked ? "linked " : ""}exit of ${input.from}: ${input.reason}${input.held === "" ? "" : ` held by ${input.held}`}`;
-    case "down":
-      return `down ${input.monitor} of ${input.from}: ${input.reason}`;
-    case "restore":
-      return `restore ${input.life}`;
-    case "result":
-      return `result of ${input.operation}: ${textOf(decodeValue(input.value))}`;
-    case "timer":
-      return `timer ${input.timer}`;
-    case "fatal":
-      return `fatal ${input.reason}`;
-    default:
-      return input.kind;
-  }
 }

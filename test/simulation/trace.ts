@@ -2,7 +2,7 @@
 import type { Input } from "../../src/journal/types.ts";
 import type { LoadRequest } from "../../src/machine/port.ts";
 import type { CommitBatch } from "../../src/store/port.ts";
-import { describeInput } from "./ledger.ts";
+import { describeInput } from "./inputs.ts";
 
 interface Entry {
   readonly atMs: number;
