@@ -69,6 +69,22 @@ async function read(file: string): Promise<ArchivedProcess[]> {
   return all;
 }
 
+/** Reading the turns of process 1 fails. */
+function breaking(store: StoreReader, error: Error): StoreReader {
+  return new Proxy<StoreReader>(store, {
+    get: (target, name) => {
+      const value = Reflect.get(target, name) as unknown;
+      if (typeof value !== "function") return value;
+      return (...args: unknown[]): unknown =>
+        name === "turns" && args[0] === 1 ? Promise.reject(error) : value.apply(target, args);
+    },
+  });
+}
+
+function folderOf(folder: string, store: StoreReader): ArchiveFolder {
+  return new ArchiveFolder(folder, store, { nowMs: () => atMs, after: () => () => undefined });
+}
+
 describe("an archive", () => {
   test("holds everything of the processes that were written", async (t) => {
     const file = fileFor(t);
@@ -133,15 +149,7 @@ describe("an archive", () => {
     const store = await filled();
     const wrongs = [new PerdureError("STORE_CORRUPT", "A page is damaged."), new RangeError("Invalid string length")];
     for (const wrong of wrongs) {
-      const broken = new Proxy<StoreReader>(store, {
-        get: (target, name) => {
-          const value = Reflect.get(target, name) as (...args: unknown[]) => unknown;
-          if (typeof value !== "function") return value;
-          return (...args: unknown[]) =>
-            name === "turns" && args[0] === 1 ? Promise.reject(wrong) : value.apply(target, args);
-        },
-      });
-      const archives = new ArchiveFolder(folder, broken, { nowMs: () => atMs, after: () => () => undefined });
+      const archives = folderOf(folder, breaking(store, wrong));
       assert.deepEqual(await archives.add(await store.finished(undefined, Infinity, 9)), [
         { key: 1, reason: wrong.message },
       ]);
@@ -155,6 +163,15 @@ describe("an archive", () => {
         ["p2", "p3"],
       );
     }
+  });
+
+  test("a folder is not filled with empty files while nothing can be archived", async (t) => {
+    const folder = path.dirname(fileFor(t));
+    const store = await filled();
+    const archives = folderOf(folder, breaking(store, new PerdureError("STORE_FAILED", "An I/O error.")));
+    const rows = await store.finished(undefined, Infinity, 9);
+    for (let i = 0; i < 3; i++) await assert.rejects(archives.add(rows), { code: "STORE_FAILED" });
+    assert.deepEqual(readdirSync(folder), []);
   });
 
   test("a store that cannot be read is not the process's fault", async (t) => {

@@ -1,5 +1,6 @@
 /** Where a node archives what it prunes: a folder of archives, each written by one node and never touched again. */
 import { randomBytes } from "node:crypto";
+import { rm } from "node:fs/promises";
 import path from "node:path";
 import type { Clock } from "../../base/ports.ts";
 import type { NotArchived } from "../../kernel/retention.ts";
@@ -69,5 +70,7 @@ export class ArchiveFolder {
     const file = this.#file;
     this.#file = undefined;
     await file?.close();
+    // One that failed at once is tried again with another name, every second perhaps, for as long as the disk is full.
+    if (file?.sizeBytes === 0) await rm(file.path, { force: true }).catch(() => undefined);
   }
 }
