@@ -2,6 +2,7 @@
 import { PerdureError } from "../base/errors.ts";
 import { encodeError, encodeValue } from "../base/value.ts";
 import type { Input, Pid } from "../journal/types.ts";
+import { previousGeneration } from "../store/generations.ts";
 import type { Crashes } from "./crashes.ts";
 import type { KernelOperation } from "./effects.ts";
 import { notFound } from "./errors.ts";
@@ -88,7 +89,12 @@ export class Answers {
   /** Get or start. What was started by this id before is what it is, whatever its arguments were. */
   #start(live: Live, { id, entry, label, role }: Request, args: KernelOperation["args"], ended: Ended): unknown {
     // Whoever has that pid, or had it: a pid is given once.
-    if (this.#ports.held(id) || ended.has(id)) return { pid: id, created: false };
+    const isKnown = (pid: Pid): boolean => this.#ports.held(pid) || ended.has(pid);
+    if (isKnown(id)) return { pid: id, created: false };
+    // A server follows on one that has ended. Else whoever asks counts on from one that is forgotten, and others began anew.
+    const previous = role === "server" ? previousGeneration(id) : undefined;
+    const follows = previous === undefined || (isKnown(previous) && this.#ports.find(previous) === undefined);
+    if (!follows) return { pid: id, created: false, recount: true };
     this.#ports.give({ pid: id, entry, args, program: live.row.program, parent: "", label, role });
     return { pid: id, created: true };
   }

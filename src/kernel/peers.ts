@@ -3,6 +3,7 @@
  * one step: nothing comes between what it looks at and what it changes.
  */
 import type { Pid } from "../journal/types.ts";
+import { previousGeneration } from "../store/generations.ts";
 import type { ProcessKey, ProcessRow } from "../store/port.ts";
 import type { Act, TurnEffects } from "./effects.ts";
 import type { Live, Relations } from "./live.ts";
@@ -141,8 +142,9 @@ function concerned(act: Act): readonly string[] {
       return isToChildren(act) ? [] : [act.to];
     case "operation": {
       const { pid, id, name } = requestOf(act) as Partial<Request>;
-      // A name must not be anyone's pid.
-      const pids = act.name === "perdure:register" ? [pid, name] : [pid ?? id];
+      // A name must not be anyone's pid, and a server follows on another.
+      const more = act.name === "perdure:register" ? name : id === undefined ? undefined : previousGeneration(id);
+      const pids = [pid ?? id, more];
       return pids.filter((each) => each !== undefined);
     }
     default:

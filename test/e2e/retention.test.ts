@@ -98,6 +98,39 @@ describe("a pruned process", { concurrency: 3 }, () => {
     assert.equal(await engine.at("Cart", "ann").add("cup"), 1);
   });
 
+  test("and forgotten does not leave a key with two servers, however old a reference to it is", async (t) => {
+    const store = storeFile(t);
+    const openShop = (options: EngineOptions) =>
+      // oxlint-disable-next-line typescript/consistent-type-imports
+      Engine.open<typeof import("../fixtures/servers/app.ts")>({
+        store,
+        program: new URL("../fixtures/servers/app.ts", import.meta.url),
+        closeTimeoutMs: 200,
+        ...nothing,
+        ...options,
+      });
+    const first = await openShop({});
+    for (const pid of ["Cart:ann", "Cart:ann~2"]) {
+      assert.deepEqual(await first.at("Clerk", "one").add("tea"), [1, pid]);
+      await first.at("Cart", "ann").leave();
+      await eventually(`${pid} is pruned`, async () => (await first.get(pid).status()).pruned === true);
+    }
+    await first.close();
+    const engine = await openShop({ tombstones: "1ms" });
+    t.after(() => engine.close());
+    const isForgotten = () =>
+      engine
+        .get("Cart:ann")
+        .status()
+        .then(
+          () => false,
+          (error: { code?: string }) => error.code === "PROCESS_NOT_FOUND",
+        );
+    await eventually("the key's tombstones are dropped", isForgotten);
+    assert.equal(await engine.at("Cart", "ann").add("cup"), 1);
+    assert.deepEqual(await engine.at("Clerk", "one").add("tea"), [2, "Cart:ann"]);
+  });
+
   test("whose timers were still to come disturbs nobody when they do", async (t) => {
     const opened = await open(t, nothing);
     const { engine } = opened;

@@ -38,6 +38,13 @@ interface Target {
   lost?(): boolean;
 }
 
+interface Started {
+  readonly pid: Pid;
+  readonly created: boolean;
+  /** It follows on none that has ended: what was left of the chain was dropped, and it may have begun anew. */
+  readonly recount?: boolean;
+}
+
 /** Keyed servers: a chain of processes, each started when the one before has ended. */
 export class KeyedTarget implements Target {
   readonly key: string;
@@ -57,8 +64,9 @@ export class KeyedTarget implements Target {
     while (this.#found === undefined) {
       const id = keyedPid(this.#entry, this.key, this.#generation);
       const options = { id, entry: this.#entry, label: this.key, role: "server" };
-      const { pid, created } = (await askKernel("start", options, [this.key])) as { pid: Pid; created: boolean };
-      if (created || (await isAlive(pid))) this.#found = pid;
+      const { pid, created, recount } = (await askKernel("start", options, [this.key])) as Started;
+      if (recount === true) this.#generation = 1;
+      else if (created || (await isAlive(pid))) this.#found = pid;
       else this.#generation++;
     }
     return this.#found;
