@@ -323,9 +323,12 @@ describe("help", quick, () => {
       "kill",
       "dead-letters",
       "programs",
+      "archive",
+      "prune",
+      "verify",
       "help",
     ]);
-    for (const command of [...commands.slice(0, 3), "tree", "dead-letters"]) {
+    for (const command of [...commands.slice(0, 3), "tree", "dead-letters", "archive", "prune", "verify"]) {
       const { code, stdout } = await shop.run("help", command);
       assert.equal(code, 0);
       assert.match(stdout, /\nExamples:\n {2}\$ perdure /);
