@@ -245,3 +245,14 @@ test("a clock that was set back makes a rest no longer than it was meant to be",
   world.clock.pass(10_000);
   assert.equal((await world.last()).doubt, "rested");
 });
+
+test("a clock that was set forward while it ran, and back again, makes the wait no longer than it was meant to be", async () => {
+  const world = new World();
+  await world.report({ kind: "begin" });
+  world.clock.wallMs += 7_200_000;
+  await world.report({ kind: "retry", delayMs: 100, doubtMs: 10_000, error: "no" });
+  world.clock.wallMs -= 7_200_000;
+  world.reopen();
+  world.clock.pass(10_100);
+  assert.deepEqual([(await world.last()).doubt, world.requests.length], ["rested", 2]);
+});

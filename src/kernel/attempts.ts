@@ -208,8 +208,9 @@ export class Attempts {
   ): Pick<OperationRow, "notBeforeMs" | "startedAtMs"> {
     const nowMs = this.#ports.clock.nowMs();
     if (doubtMs === undefined || row.startedAtMs === 0) return { notBeforeMs: nowMs + delayMs, startedAtMs: 0 };
-    // A clock that was set back says that the start is still to come. It is over, but nobody knows for how long.
-    const startedAtMs = Math.min(row.startedAtMs, nowMs);
+    // A clock that was set back says that the start is still to come. It is over, but nobody knows for how long. By one that was set
+    // forward it was long ago; when it was set back the wait would be as long.
+    const startedAtMs = Math.min(Math.max(row.startedAtMs, nowMs - doubtMs), nowMs);
     return { notBeforeMs: Math.max(nowMs + delayMs, startedAtMs + doubtMs), startedAtMs };
   }
 
