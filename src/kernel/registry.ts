@@ -265,7 +265,9 @@ function takeInbox(live: Live, rows: readonly InboxRow[]): void {
   const early: QueuedInput[] = [];
   for (const { input, atMs, seq } of rows) {
     const queued = queueInput(input, atMs, undefined, seq);
-    if (input.kind === "restore" || input.kind === "discard" || isRelease(live, input)) early.push(queued);
+    // Before all else: a discard may be left from a life before.
+    if (input.kind === "restore") early.unshift(queued);
+    else if (input.kind === "discard" || isRelease(live, input)) early.push(queued);
     else live.inputs.push(queued);
   }
   live.inputs.unshift(...early);
