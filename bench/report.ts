@@ -46,7 +46,9 @@ export async function writeReport(benchmarks: readonly Benchmark[], results: Res
   const comments = readCommentary(existsSync(reportFile) ? readFileSync(reportFile, "utf8") : "");
   const measured = benchmarks.filter(({ name }) => results[name] !== undefined);
   const sections = measured.map((benchmark) => section(benchmark, results[benchmark.name] as Recorded, comments));
-  const text = [head, commentary("summary", comments), summary(measured, results), ...sections].join("\n\n");
+  const text = [head, commentary("summary", comments), summary(measured, results), ...sections, fire(comments)].join(
+    "\n\n",
+  );
   writeFileSync(reportFile, await format(text, { parser: "markdown", printWidth: 120 }));
 }
 
@@ -57,6 +59,11 @@ Every target is a ratio within one run, or a figure beside what the same disk an
 absolute figures say more about the machine than about the engine. Variants that are compared run in turns, A B A B, and
 figures are medians of the rounds. \`npm run bench -- throughput\` runs one of them, \`--quick\` gives a first impression and
 records nothing, \`--long\` adds what takes long.`;
+
+/** What is counted and not measured: it comes from other commands, and is written down by hand. */
+function fire(comments: ReadonlyMap<string, string>): string {
+  return `<a id="under-fire"></a>\n\n## Under fire: crashes, kills, planted bugs\n\n${commentary("fire", comments)}`;
+}
 
 function summary(benchmarks: readonly Benchmark[], results: Results): string {
   const rows = benchmarks.flatMap(({ name }) =>
