@@ -103,7 +103,6 @@ export class Registry {
   async #look(pid: Pid): Promise<Live | ProcessRow | Tombstone | undefined> {
     const found = await this.find(pid);
     if (found !== undefined) return found;
-    // Whoever asks shall not wait for another look at the store when nothing can come of it any more.
     this.#ports.checkOpen();
     return (await this.#ports.store.tombstone(pid)) ?? this.#byPid.get(pid);
   }
@@ -120,11 +119,12 @@ export class Registry {
   /** The process, loaded if need be, dead or alive. Throws PROCESS_NOT_FOUND; PROCESS_EXITED if it has been pruned. */
   async activate(pid: Pid): Promise<Live> {
     const found = await this.find(pid);
+    // Whoever asks shall not wait for another look at the store when nothing can come of it any more.
+    this.#ports.checkOpen();
     const live = found === undefined || "row" in found ? found : await this.#load(found.key);
     if (live !== undefined) return live;
     // One that was found a moment ago has ended for certain: it is pruned now.
     if (found !== undefined) throw exited(pid);
-    this.#ports.checkOpen();
     throw (await this.isPruned(pid)) ? exited(pid) : notFound(pid);
   }
 
