@@ -95,7 +95,8 @@ export class Attempts {
     const { row } = operation;
     const waits = row.notBeforeMs > this.#ports.clock.nowMs();
     const mayHaveRun = afterCrash && !waits && (row.deaths === 0 || isBegun(row));
-    if (row.state === "quarantined") return;
+    // The node that said so may have died before anybody heard.
+    if (row.state === "quarantined") return this.#notice("operation-quarantined", live, operation);
     // Not at once: those whose deaths are put on record first would lose their places to it.
     if (!mayHaveRun) return void this.#ports.committer.stage.effects.push(() => this.begin(live, operation));
     const deaths = row.deaths + 1;

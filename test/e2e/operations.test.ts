@@ -186,6 +186,10 @@ test("an operation that was running at five node deaths is quarantined; the othe
     const { signal } = await node.ended;
     assert.equal(signal, "SIGKILL", `node ${death} outlived its operation. ${node.stderr}`);
   }
+  const quarantining = new EngineProcess(options);
+  await eventually("the notice", () => quarantining.notices[0]);
+  await quarantining.kill();
+  // Whoever opens the store later hears of it, too.
   await using last = new EngineProcess(options);
   const notice = await eventually("the notice", () => last.notices[0]);
   assert.deepEqual([notice.kind, notice.pid], ["operation-quarantined", "doomed"]);
