@@ -81,7 +81,7 @@ export function drawProfile(dice: Dice): FaultProfile {
   const times = (share: number, most: number): number => (!calm && dice.chance(share) ? dice.int(1, most) : 0);
   const isFar = dice.chance(0.2);
   // Nodes that hardly live between two deaths.
-  const isStormy = !calm && dice.chance(0.4);
+  const isStormy = !calm && dice.chance(0.75);
   return {
     storeCrash: sometimes(0.4, 0.002, 0.08),
     storeReject: sometimes(0.3, 0.002, 0.05),

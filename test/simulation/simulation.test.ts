@@ -7,8 +7,8 @@ import type { MachineKind } from "./counts.ts";
 import { runAll } from "./threads.ts";
 
 const firstSeed = 1;
-const seeds = 2_500;
-const treeSeeds = 800;
+const seeds = 2_000;
+const treeSeeds = 600;
 const chosenSeed = process.env["PERDURE_SEED"];
 
 function passes(failures: readonly Run[]): void {
