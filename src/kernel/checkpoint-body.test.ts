@@ -11,7 +11,10 @@ const body: CheckpointBody = {
   monitors: [[5, 6]],
   watchers: [[7, 8]],
   trapsExits: true,
-  ends: [["down", "p1", 9]],
+  ends: [
+    ["down", "p1", 9, ""],
+    ["exit", "p2", 0, "0123456789abcdef"],
+  ],
 };
 
 test("what was encoded is decoded", () => {
@@ -28,7 +31,8 @@ test("anything else is JOURNAL_CORRUPT and says which part of it is wrong", () =
     [{ ...body, monitors: [[1]] }, /its monitors/],
     [{ ...body, watchers: {} }, /its watchers/],
     [{ ...body, trapsExits: 1 }, /its trapsExits/],
-    [{ ...body, ends: [["up", "p1", 1]] }, /its ends/],
+    [{ ...body, ends: [["up", "p1", 1, ""]] }, /its ends/],
+    [{ ...body, ends: [["exit", "p1", 0]] }, /its ends/],
   ];
   for (const [value, message] of cases) {
     assert.throws(

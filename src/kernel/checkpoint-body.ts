@@ -15,7 +15,8 @@ export interface CheckpointBody {
   readonly ends: readonly CheckpointEnd[];
 }
 
-export type CheckpointEnd = readonly [kind: "exit" | "down", from: Pid, monitor: number];
+/** Links with one process may break more than once: `said` is a digest of reason and value, "" where the monitor's number is enough. */
+export type CheckpointEnd = readonly [kind: "exit" | "down", from: Pid, monitor: number, said: string];
 
 export function encodeCheckpoint(body: CheckpointBody): Uint8Array {
   return new TextEncoder().encode(JSON.stringify(body));
@@ -66,9 +67,10 @@ function isTimer(value: unknown): value is Omit<TimerRow, "process"> {
 }
 
 function isEnd(value: unknown): value is CheckpointEnd {
-  if (!Array.isArray(value) || value.length !== 3) return false;
-  const [kind, from, monitor] = value as readonly unknown[];
-  return (kind === "exit" || kind === "down") && typeof from === "string" && isNatural(monitor);
+  if (!Array.isArray(value) || value.length !== 4) return false;
+  const [kind, from, monitor, said] = value as readonly unknown[];
+  const isOfTexts = typeof from === "string" && typeof said === "string";
+  return (kind === "exit" || kind === "down") && isOfTexts && isNatural(monitor);
 }
 
 function refuse(name: string): never {

@@ -7,6 +7,7 @@ import { readEdgeAddress } from "../base/edge-key.ts";
 import { PerdureError } from "../base/errors.ts";
 import type { Clock, Random } from "../base/ports.ts";
 import { encodeError } from "../base/value.ts";
+import { commandDigest } from "../journal/digest.ts";
 import { placeOfMessage } from "../journal/types.ts";
 import type { DroppedOperation, Input } from "../journal/types.ts";
 import type { ProcessKey, ProcessRow, StoreReader, TimerRow } from "../store/port.ts";
@@ -251,10 +252,12 @@ function isHeeded(input: Input, { operations }: CheckpointBody): boolean {
   return input.kind === "exit" || input.kind === "down" || input.kind === "discard";
 }
 
-/** What stands for a notice that a link or a monitor is gone with its other end. */
+/** What stands for a notice that a link or a monitor is gone with its other end. A link made to one that has ended tells of another end. */
 function endOf(input: Input): CheckpointEnd | undefined {
-  if (input.kind === "down") return ["down", input.from, input.monitor];
-  return input.kind === "exit" && input.linked && input.held === "" ? ["exit", input.from, 0] : undefined;
+  if (input.kind === "down") return ["down", input.from, input.monitor, ""];
+  if (input.kind !== "exit" || !input.linked || input.held !== "") return undefined;
+  const { from, reason, value } = input;
+  return ["exit", from, 0, commandDigest({ kind: "exit", reason, value }).digest];
 }
 
 /** A normal exit is nothing to those who trap none. */

@@ -57,6 +57,10 @@ test("a child that goes back does not end with those it was linked to since", as
   assert.equal(await run("losesLaterLink"), true);
 });
 
+test("what a child was yet to be told of an end at its checkpoint it is told again, whatever it linked itself to since", async () => {
+  assert.deepEqual(await run("isToldAgain"), ["as told", "as told"]);
+});
+
 test("a ladder is climbed: twice from the turn before, then (without a checkpoint) fresh, by OTP's count", async () => {
   const { pids, lines } = await run<{ pids: number[]; lines: string[] }>("ladder");
   // The same process survives twice; then each failure makes another.

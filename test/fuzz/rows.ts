@@ -57,7 +57,7 @@ const checkpoint: fc.Arbitrary<CheckpointBody> = fc.record({
   monitors: fc.array(pair, { maxLength: 3 }),
   watchers: fc.array(pair, { maxLength: 3 }),
   trapsExits: fc.boolean(),
-  ends: fc.array(fc.tuple(fc.constantFrom("exit", "down"), fc.string(), natural), { maxLength: 3 }),
+  ends: fc.array(fc.tuple(fc.constantFrom("exit", "down"), fc.string(), natural, fc.string()), { maxLength: 3 }),
 });
 
 export const checkpointBytes: fc.Arbitrary<Buffer> = damagedBytes(checkpoint.map((body) => encodeCheckpoint(body)));
