@@ -260,7 +260,7 @@ export class Reference {
     for (const [name, watcher] of [...member.watchers])
       if (!checkpoint.watchers.includes(name)) this.#fire(member, watcher, ending);
     member.traps = checkpoint.traps;
-    for (const pid of checkpoint.links) this.#linkAgain(member, pid);
+    for (const pid of checkpoint.links) this.#linkAgain(member, pid, checkpoint);
     for (const [number, pid] of checkpoint.monitors) this.#observeAgain(member, number, pid);
     if (!member.traps) this.#heedless(member);
     for (const pid of member.links) this.#askAgain(member, pid);
@@ -304,13 +304,15 @@ export class Reference {
   }
 
   /** A link that was there at the checkpoint is there again, or has broken. */
-  #linkAgain(member: Member, pid: Pid): void {
+  #linkAgain(member: Member, pid: Pid, { ends }: Pending): void {
     if (member.links.has(pid)) return;
     const peer = this.members.get(pid);
     if (peer === undefined) return;
     if (peer.alive) return this.#tie(member, peer);
-    const name = describe(signalInput(pid, peer.ending ?? noProcess, true, ""));
-    if (member.due.has(name) || member.optional.has(name)) return;
+    // It broke once. That need not have been with the peer's end: one that was put back itself says what it had failed with.
+    const isOfPeer = (name: string): boolean => isEnd(name) && name.startsWith(`linked exit of ${pid}:`);
+    const waiting = [...member.due, ...member.optional].filter(([name]) => isOfPeer(name));
+    if (waiting.reduce((sum, [, times]) => sum + times, 0) > ends.filter(isOfPeer).length) return;
     this.#exitSignal(member, pid, peer.ending ?? noProcess, true);
   }
 
@@ -319,8 +321,9 @@ export class Reference {
     const peer = this.members.get(pid);
     if (peer === undefined) return;
     if (peer.alive) return this.#observe(member, number, peer);
-    const name = describe(downInput(number, pid, peer.ending ?? noProcess));
-    if (!member.due.has(name)) count(member.due, name, 1);
+    // It fired once. As a link, it need not have been with the target's end.
+    if ([...member.due.keys()].some((name) => name.startsWith(`down ${number} of ${pid}:`))) return;
+    this.#down(member, number, pid, peer.ending ?? noProcess);
   }
 
   end(member: Member, ending: Ending): void {
