@@ -18,7 +18,7 @@ import type { CheckpointBody, CheckpointEnd } from "./checkpoint-body.ts";
 import { droppedOperation } from "./dropped.ts";
 import type { Edges } from "./edges.ts";
 import { queueInput } from "./live.ts";
-import type { Live } from "./live.ts";
+import type { Live, QueuedInput } from "./live.ts";
 import { gone } from "./registry.ts";
 import { stageMessage } from "./staging.ts";
 import { culpritOf, downInput, hears, noProcess, senderOf, signalInput } from "./ties.ts";
@@ -123,9 +123,9 @@ export class Checkpoints {
     );
     const dropped = this.#dropOperations(live, body);
     const restore: Input = { kind: "restore", life, seed, ...(dropped.length === 0 ? {} : { dropped }) };
-    const again = [
-      ...outcomesAgain(live, body, prepared),
-      ...endsAgain(live, body, prepared),
+    const again = [...outcomesAgain(live, body, prepared), ...endsAgain(live, body, prepared)];
+    // The last that those have to say who are no more: what they said before may still wait.
+    const last = [
       ...this.#links(live, body, prepared, ending),
       ...this.#monitors(live, body, prepared, ending),
       ...this.#children(live),
@@ -139,11 +139,13 @@ export class Checkpoints {
     stage.traps.push({ process, on: body.trapsExits });
     stage.restores.push({ process, life, turn, from: checkpoint.turn });
     live.restores.push({ turn, from: checkpoint.turn });
-    const queued = [restore, ...discardsAgain(checkpoint.turn, prepared, discarded), ...again].map((input) =>
-      queueInput(input, this.#ports.clock.nowMs()),
-    );
-    for (const each of queued) stageMessage(stage, live, each);
-    live.inputs = [...queued, ...live.inputs];
+    const queue = (input: Input): QueuedInput => {
+      const queued = queueInput(input, this.#ports.clock.nowMs());
+      stageMessage(stage, live, queued);
+      return queued;
+    };
+    const first = [restore, ...discardsAgain(checkpoint.turn, prepared, discarded), ...again].map(queue);
+    live.inputs = [...first, ...live.inputs, ...last.map(queue)];
     return true;
   }
 
