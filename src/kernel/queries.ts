@@ -14,6 +14,7 @@ import { broken, exited, toError } from "./errors.ts";
 import type { Live, QueuedInput } from "./live.ts";
 import type { KernelEvents } from "./ports.ts";
 import { describeDivergence, passOver } from "./runs.ts";
+import { gone } from "./registry.ts";
 import type { Runs } from "./runs.ts";
 
 /** A call that may be answered without a turn. */
@@ -234,6 +235,8 @@ export class Queries {
       if (!isPerdureError(error, "JOURNAL_CORRUPT")) throw error;
       return query.reject(unloadable(live, `its journal is damaged: ${error.message}`));
     }
+    // It has ended meanwhile: those who asked know, and the machine has let go of it.
+    if (gone(live)) return;
     if (!wasResident) query.attempts++;
     const outcome = await this.#ports.machine.query(load === undefined ? request : { ...request, load });
     const isUnloaded = outcome.kind === "absent" || outcome.kind === "damaged-snapshot" || outcome.kind === "diverged";
