@@ -226,13 +226,14 @@ export class Checkpoints {
     return [...mine].flatMap(([number, target]) => {
       const peer = peers.get(target);
       if (peer === undefined || live.relations?.monitors.has(number) === true) return [];
+      // It fires once, also if it did because its target was put back and lives on.
+      if (live.inputs.some(({ input }) => input.kind === "down" && input.monitor === number)) return [];
       if (isAlive(peer)) {
         ties.observe(live, number, peer);
         return [];
       }
-      const isComing = live.inputs.some(({ input }) => input.kind === "down" && input.monitor === number);
       const { pid, exit = noProcess } = rowOf(peer);
-      return isComing ? [] : [downInput(number, pid, exit)];
+      return [downInput(number, pid, exit)];
     });
   }
 

@@ -320,9 +320,9 @@ export class Reference {
     if (member.monitors.has(number)) return;
     const peer = this.members.get(pid);
     if (peer === undefined) return;
-    if (peer.alive) return this.#observe(member, number, peer);
-    // It fired once. As a link, it need not have been with the target's end.
+    // It fires once. As a link's, that need not be with the target's end: it may have been put back, and live on.
     if ([...member.due.keys()].some((name) => name.startsWith(`down ${number} of ${pid}:`))) return;
+    if (peer.alive) return this.#observe(member, number, peer);
     this.#down(member, number, pid, peer.ending ?? noProcess);
   }
 
