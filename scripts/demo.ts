@@ -216,7 +216,7 @@ function check({ steps, problems }: Agencies, env: NodeJS.ProcessEnv): boolean {
     "flight booked: LH-2741, total 389 €",
     "hotel booked: ROOM-12, total 629 €",
     "train booked: ICE-597, total 690 €",
-    "six seconds to change one's mind ...",
+    "six seconds to change one's mind: perdure cancel, and all is undone ...",
     "690 € paid for 3 bookings, receipt R-690",
   ];
   const sleptMs = (step("payment")?.firstSeenMs ?? 0) - (step("train")?.answeredMs ?? 0);
