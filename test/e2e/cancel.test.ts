@@ -212,7 +212,9 @@ describe("operations that nobody waits for any more", () => {
     await until("forgotten");
     await handle.send("now");
     const child = engine.get((await handle.result()) as string);
+    // The attempt hears of it with the supervisor's turn; the child's own, which has it in its journal, comes after that.
     await until("forgotten: OperationAbortedError");
+    await eventually("the restored child's turn", async () => (await droppedBy(child)).length > 0);
     const turns = await child.history();
     const [restored] = turns.filter(({ dropped }) => dropped.length > 0);
     assert.equal(restored?.inputs[0]?.kind, "restore");
