@@ -97,6 +97,29 @@ describe("perdure serve", quick, () => {
     );
   });
 
+  test("with --standby a second node waits, and goes on with the tree when the first is killed", async (t) => {
+    const { shop, node } = await serving(t);
+    const second = shop.start("serve", "shop.ts", "--standby");
+    await second.printed("perdure: standing by: The store ");
+    await shop.run("send", "stock", cast(5));
+    await node.printed("stock | 7 left");
+    const third = shop.start("serve", "shop.ts", "--standby");
+    await third.printed("perdure: standing by: ");
+    third.kill("SIGTERM");
+    const ended = await third.ended;
+    assert.equal(ended.code, 143);
+    assert.match(ended.stderr, /perdure: stopped, having stood by: another node owns the store\.\n$/);
+    node.kill("SIGKILL");
+    await second.printed("perdure: this node owns the store now");
+    await second.printed("perdure: serving shop.ts: going on with root, started");
+    await shop.run("send", "stock", cast(3));
+    await second.printed("stock | 4 left");
+    second.kill("SIGTERM");
+    const { code, stderr } = await second.ended;
+    assert.equal(code, 143);
+    assert.match(stderr, /\n {2}perdure serve shop\.ts --standby\n$/);
+  });
+
   test("a root that gives up ends the node with exit code 1 and a report, and the next one is another", async (t) => {
     const { shop, node } = await serving(t);
     for (let failures = 1; failures <= 4; failures++) {

@@ -66,6 +66,7 @@ export const errorCodes = {
   STORE_FULL: "the disk is full",
   STORE_READ_ONLY: "the store cannot be written",
   STORE_FENCED: "this node lost its lease of the store",
+  STORE_UNREACHABLE: "the database cannot be reached",
   STORE_FAILED: "the store failed",
   JOURNAL_CORRUPT: "a journal row is damaged",
   SNAPSHOT_CORRUPT: "a snapshot is damaged",
@@ -75,6 +76,7 @@ export const errorCodes = {
   // Engine
   ENGINE_CLOSED: "the engine is closed",
   ENGINE_FAILED: "the engine stopped because of a failure",
+  NODE_STANDING_BY: "this node stands by: another one owns the store",
   ENGINE_BINARY: "the engine binary is not the one this release was built for",
   NODE_VERSION: "Node is too old",
   CONFIG_INVALID: "the configuration file is invalid",

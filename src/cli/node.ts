@@ -1,6 +1,7 @@
 /** A node in the foreground: what `run` and `resume` have in common. */
 import { PerdureError } from "../base/errors.ts";
 import { Engine } from "../engine/engine.ts";
+import type { NodeView } from "../engine/node-view.ts";
 import type { EngineOptions, LogEntry } from "../engine/options.ts";
 import type { KernelNotice } from "../kernel/ports.ts";
 import { defaultMachineLimits } from "../machine/image.ts";
@@ -29,6 +30,8 @@ export interface NodeOptions extends Pick<EngineOptions, "onLog" | "onExit"> {
   readonly concerns?: (notice: KernelNotice) => boolean;
   readonly program?: string;
   readonly env?: readonly string[];
+  /** Waits for the store if another node owns it. Default false. */
+  readonly standby?: boolean;
 }
 
 /** Long enough that a quick stop needs no words. */
@@ -39,6 +42,8 @@ export async function openNode(context: Context, options: NodeOptions): Promise<
   const stopping = Promise.withResolvers<Stop>();
   // Standard output belongs to the document; what host code prints goes where all else goes.
   if (context.json) terminal.reserveOutput();
+  // Whoever sees that it stands by may stop it.
+  const forget = onStopSignal((signal) => stopping.resolve({ kind: "signal", signal }));
   const engine = await Engine.open({
     ...engineOptions(config, { limits: defaultMachineLimits, pool: defaultPoolLimits }),
     store: context.store,
@@ -52,9 +57,10 @@ export async function openNode(context: Context, options: NodeOptions): Promise<
       const about = notice.pid === "" ? "" : `process ${notice.pid}: `;
       terminal.note(`${terminal.err.yellow("perdure:")} ${about}${notice.message}`);
     },
+    ...(options.standby === undefined ? {} : { standby: options.standby }),
+    ...(options.standby === true ? { onNode: noteNodes(context) } : {}),
     onFailure: (error) => stopping.resolve({ kind: "failure", error }),
   });
-  const forget = onStopSignal((signal) => stopping.resolve({ kind: "signal", signal }));
   process.on("uncaughtException", (error) => hostCodeFailed(context, error));
   return {
     engine,
@@ -71,6 +77,18 @@ export async function openNode(context: Context, options: NodeOptions): Promise<
         forget();
       }
     },
+  };
+}
+
+/** A node that is active from the start has other things to say. */
+function noteNodes({ terminal }: Context): (node: NodeView) => void {
+  const { yellow, dim } = terminal.err;
+  let hasWaited = false;
+  return ({ state, message }) => {
+    if (state === "standing-by") terminal.note(dim(`perdure: standing by: ${message}`));
+    else if (state === "unreachable") terminal.note(`${yellow("perdure:")} waiting for the database: ${message}`);
+    else if (state === "active" && hasWaited) terminal.note(dim("perdure: this node owns the store now"));
+    hasWaited = state !== "active";
   };
 }
 

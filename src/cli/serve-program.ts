@@ -27,32 +27,41 @@ export interface ServeRequest {
   readonly env: readonly string[];
   /** Another tree in the place of the one there is. */
   readonly fresh: boolean;
+  /** Waits while another node owns the store. */
+  readonly standby: boolean;
 }
 
 /** Returns the exit code: a failing one when the root has ended. */
 export async function serveProgram(context: Context, request: ServeRequest): Promise<number> {
-  const root = await findRoot(context, request.id, request.file);
+  // Before anything is opened: a root of another program is no reason to run one.
+  await findRoot(context, request.id, request.file);
   const logs = new LogPrinter(context);
   const node = await openNode(context, {
     program: request.file,
     env: request.env,
     onLog: (log) => logs.print(log),
+    standby: request.standby,
   });
   logs.lookIn(node.engine);
+  let wasActive = true;
   let end: { readonly done: Outcome } | { readonly signal: StopSignal };
   try {
-    end = await untilStopped(node, serve(context, request, node, root));
+    end = await untilStopped(node, serve(context, request, node));
   } finally {
+    wasActive = node.engine.node.state === "active";
     await node.close();
     await logs.printed();
   }
   if ("done" in end) return await reportRoot(context, end.done, lineOf(context, request));
-  await noteStopped(context, request);
+  await noteStopped(context, request, wasActive);
   return exitCodeOf(end.signal);
 }
 
-async function serve(context: Context, request: ServeRequest, node: Node, root: Root): Promise<Outcome> {
+async function serve(context: Context, request: ServeRequest, node: Node): Promise<Outcome> {
   if (!node.engine.entries.includes("default")) throw noSupervisor(request.file);
+  await node.engine.active();
+  // Another node may have served it in the meantime.
+  const root = await findRoot(context, request.id, request.file);
   const { alive, nextPid } = root;
   if (alive !== undefined && request.fresh) await stopTree(context, node, alive.pid);
   const goesOn = alive !== undefined && !request.fresh;
@@ -93,19 +102,21 @@ function announce({ terminal }: Context, { file }: ServeRequest, node: Node, roo
   }
 }
 
-function lineOf(context: Context, { file, id, env }: ServeRequest): string {
+function lineOf(context: Context, { file, id, env, standby }: ServeRequest): string {
   return commandLine([
     "perdure",
     "serve",
     file,
     ...(id === defaultRootId ? [] : ["--id", id]),
     ...env.flatMap((name) => ["--env", name]),
+    ...(standby ? ["--standby"] : []),
     ...context.storeWords,
   ]);
 }
 
-async function noteStopped(context: Context, request: ServeRequest): Promise<void> {
+async function noteStopped(context: Context, request: ServeRequest, wasActive: boolean): Promise<void> {
   const { terminal } = context;
+  if (!wasActive) return terminal.note("perdure: stopped, having stood by: another node owns the store.");
   if (context.store === inMemory)
     return terminal.note("perdure: stopped. The store was in memory, and the processes with it.");
   const going = await withReader(context, countGoing);

@@ -1,4 +1,5 @@
 import type { KernelNotice } from "../kernel/ports.ts";
+import type { NodeView } from "./node-view.ts";
 import type { LogEntry } from "./options.ts";
 
 export const defaultCloseTimeoutMs = 5_000;
@@ -10,4 +11,10 @@ export function printLog({ level, text }: LogEntry): void {
 
 export function printNotice({ pid, message }: KernelNotice): void {
   process.stderr.write(`perdure: process ${pid}: ${message}\n`);
+}
+
+/** A node that is active from the start has nothing to say. */
+export function printNode({ state, message }: NodeView): void {
+  if (state === "standing-by") process.stderr.write(`perdure: this node stands by: ${message}\n`);
+  else if (state === "unreachable") process.stderr.write(`perdure: this node waits for the database: ${message}\n`);
 }

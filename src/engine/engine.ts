@@ -14,7 +14,7 @@ import { openMemoryTransactions, openSqliteTransactions } from "../store/sqlite/
 import { aboutMessage, askedUnder } from "./asked.ts";
 import { Caller, timeoutMsOf } from "./caller.ts";
 import type { DeadLetter, DeadLetterFilter } from "./dead-letters.ts";
-import { defaultCloseTimeoutMs, printLog, printNotice } from "./defaults.ts";
+import { defaultCloseTimeoutMs, printLog, printNode, printNotice } from "./defaults.ts";
 import type { ProcessHandle } from "./handle.ts";
 import { HostFunctions } from "./host-functions.ts";
 import { keepPolicy } from "./keep.ts";
@@ -27,6 +27,8 @@ import type { KeyedServerHandle, ServerHandle, SupervisorHandle } from "./server
 import { environment } from "./service.ts";
 import { StackMapper } from "./stacks.ts";
 import { systemClock, systemRandom } from "./system.ts";
+import type { NodeView } from "./node-view.ts";
+import { Tenure } from "./tenure.ts";
 import type { ProcessTree } from "./tree.ts";
 import type { EntryArgs, EntryName, EntryResult, KeyedName, ServerName, ServerOf } from "./types.ts";
 import type { ProcessView } from "./views.ts";
@@ -45,12 +47,11 @@ export class Engine<P = unknown> implements AsyncDisposable {
   /** A file's path, or "memory:". */
   readonly #store: string;
   readonly #program: Program | undefined;
-  readonly #runner: Runner;
+  readonly #tenure: Tenure;
+  readonly #functions: HostFunctions;
   readonly #stacks: StackMapper;
   readonly #caller: Caller;
-  #kernel!: KernelClient;
   #closing: Promise<void> | undefined;
-  #failure: Error | undefined;
 
   /**
    * Opens the store (creating it if need be), installs the program, and takes up every process the last node left.
@@ -63,31 +64,36 @@ export class Engine<P = unknown> implements AsyncDisposable {
     const file = options.program instanceof URL ? fileURLToPath(options.program) : options.program;
     const program =
       file === undefined ? undefined : await buildProgram(file, { preludeHash: prelude.hash, engineHash });
-    const engine = new Engine<P>(options, program, prelude.sourceMap);
-    await engine.#open();
-    if (program !== undefined) {
-      const { hash, bundle, sourceMap } = program;
-      await engine.#kernel.call("deploy", { hash, file: program.file, bundle, sourceMap, prelude: prelude.text });
-    }
+    const engine = new Engine<P>(options, program, prelude);
+    await engine.#tenure.open();
     return engine;
   }
 
-  private constructor(options: EngineOptions, program: Program | undefined, preludeMap: string) {
+  private constructor(
+    options: EngineOptions,
+    program: Program | undefined,
+    prelude: { readonly text: string; readonly sourceMap: string },
+  ) {
     this.#options = options;
     const { store = "perdure.db" } = options;
     this.#store = store === "memory:" ? store : resolvePath(store);
     this.#program = program;
-    const functions = new HostFunctions(program, (hash) => this.#kernel.call("programFile", hash));
-    this.#runner = createRunner({
-      resolve: (name, hash) => functions.resolve(name, hash),
+    this.#tenure = new Tenure({
       clock: systemClock,
-      random: systemRandom,
-      report: (reports) => this.#kernel.reports(reports),
-      transactions: () => (this.#store === "memory:" ? openMemoryTransactions() : openSqliteTransactions(this.#store)),
-      ...(options.operationConcurrency === undefined ? {} : { concurrency: options.operationConcurrency }),
-      ...(options.fetchPolicy === undefined ? {} : { fetchPolicy: options.fetchPolicy }),
+      standby: options.standby ?? false,
+      newRunner: () => this.#newRunner(),
+      newKernel: (onEvent, onFailed) => this.#newKernel(onEvent, onFailed),
+      prepare: async (kernel) => {
+        if (program === undefined) return;
+        const { hash, file, bundle, sourceMap } = program;
+        await kernel.call("deploy", { hash, file, bundle, sourceMap, prelude: prelude.text });
+      },
+      heard: (event) => this.#heard(event),
+      became: (node) => (options.onNode ?? printNode)(node),
+      failed: (error) => this.#failed(error),
     });
-    this.#stacks = new StackMapper(preludeMap, (hash) => this.#kernel.call("sourceMap", hash));
+    this.#functions = new HostFunctions(program, (hash) => this.#kernel.call("programFile", hash));
+    this.#stacks = new StackMapper(prelude.sourceMap, (hash) => this.#kernel.call("sourceMap", hash));
     this.#caller = new Caller({
       call: (request) => this.#kernel.call("call", request),
       send: (to, body, asked) => this.#kernel.call("send", to, body, asked),
@@ -95,22 +101,40 @@ export class Engine<P = unknown> implements AsyncDisposable {
     });
   }
 
-  async #open(): Promise<void> {
-    const { guestThreads, limits, env, archive } = this.#options;
-    const keep = keepPolicy(this.#options);
-    this.#kernel = new KernelClient(
-      {
-        store: this.#store,
-        ...(guestThreads === undefined ? {} : { guestThreads }),
-        ...(limits === undefined ? {} : { machine: limits }),
-        ...(env === undefined ? {} : { env }),
-        keep,
-        ...(archive === undefined ? {} : { archive: resolvePath(archive) }),
-      },
-      (event) => this.#heard(event),
-      (error) => this.#failed(error),
-    );
-    await this.#kernel.opened();
+  get #kernel(): KernelClient {
+    return this.#tenure.kernel;
+  }
+
+  get #runner(): Runner {
+    return this.#tenure.runner;
+  }
+
+  #newRunner(): Runner {
+    const { operationConcurrency: concurrency, fetchPolicy } = this.#options;
+    const store = this.#store;
+    return createRunner({
+      resolve: (name, hash) => this.#functions.resolve(name, hash),
+      clock: systemClock,
+      random: systemRandom,
+      report: (reports) => this.#kernel.reports(reports),
+      transactions: () => (store === "memory:" ? openMemoryTransactions() : openSqliteTransactions(store)),
+      ...(concurrency === undefined ? {} : { concurrency }),
+      ...(fetchPolicy === undefined ? {} : { fetchPolicy }),
+    });
+  }
+
+  #newKernel(onEvent: (event: KernelEvent) => void, onFailed: (error: Error) => void): KernelClient {
+    const { guestThreads, limits, env, archive, standby } = this.#options;
+    const data = {
+      store: this.#store,
+      keep: keepPolicy(this.#options),
+      ...(guestThreads === undefined ? {} : { guestThreads }),
+      ...(limits === undefined ? {} : { machine: limits }),
+      ...(env === undefined ? {} : { env }),
+      ...(archive === undefined ? {} : { archive: resolvePath(archive) }),
+      ...(standby === undefined ? {} : { standby }),
+    };
+    return new KernelClient(data, onEvent, onFailed);
   }
 
   /** Hash of the program that new processes are started with; undefined without one. */
@@ -125,7 +149,17 @@ export class Engine<P = unknown> implements AsyncDisposable {
 
   /** Why the engine stopped by itself, if it did. */
   get failure(): Error | undefined {
-    return this.#failure;
+    return this.#tenure.failure;
+  }
+
+  /** What this node is at the moment: whether it owns the store, stands by, or has lost the database. */
+  get node(): NodeView {
+    return this.#tenure.node;
+  }
+
+  /** Resolves when this node owns the store: at once, if it was not opened with `standby`. Throws ENGINE_CLOSED. */
+  async active(): Promise<void> {
+    await this.#tenure.active();
   }
 
   /**
@@ -276,9 +310,11 @@ export class Engine<P = unknown> implements AsyncDisposable {
   }
 
   async #close(): Promise<void> {
-    if (this.#failure !== undefined) {
+    await this.#tenure.retire();
+    if (!this.#tenure.isOpen) {
       await this.#runner.close();
-      return await this.#kernel.terminate();
+      await this.#kernel.terminate();
+      return this.#tenure.stopped();
     }
     const timeoutMs = this.#options.closeTimeoutMs ?? defaultCloseTimeoutMs;
     await this.#kernel.call("drain");
@@ -287,15 +323,15 @@ export class Engine<P = unknown> implements AsyncDisposable {
     await this.#runner.close();
     await this.#stacks.inOrderSoFar();
     await this.#kernel.terminate();
+    this.#tenure.stopped();
   }
 
   #handle<Result>(pid: Pid, created: boolean): ProcessHandle<Result> {
-    const kernel = this.#kernel;
     return {
       pid,
       created,
       result: async () => {
-        const exit = await kernel.call("exit", pid);
+        const exit = await this.#tenure.persist((kernel) => kernel.call("exit", pid));
         // What it printed last is on its way here, and comes before its end.
         await this.#stacks.inOrderSoFar();
         const program = exit.reason === "normal" ? undefined : await this.#prepareStacks(pid);
@@ -304,15 +340,15 @@ export class Engine<P = unknown> implements AsyncDisposable {
       send: async (message, { key } = {}) => {
         const body = encodeValue(message);
         const asked = key === undefined ? undefined : askedUnder(key, "sent", { body, about: aboutMessage(message) });
-        await kernel.call("send", pid, body, asked);
+        await this.#kernel.call("send", pid, body, asked);
       },
-      status: async () => await kernel.call("details", pid),
-      history: async (options = {}) => await kernel.call("history", pid, options),
-      cancel: async (reason = "The process was cancelled.") => await kernel.call("cancel", pid, reason),
-      shutdown: async () => await kernel.call("shutdown", pid),
-      kill: async () => await kernel.call("kill", pid),
-      pause: async () => await kernel.call("control", pid, "pause"),
-      resume: async () => await kernel.call("control", pid, "resume"),
+      status: async () => await this.#kernel.call("details", pid),
+      history: async (options = {}) => await this.#kernel.call("history", pid, options),
+      cancel: async (reason = "The process was cancelled.") => await this.#kernel.call("cancel", pid, reason),
+      shutdown: async () => await this.#kernel.call("shutdown", pid),
+      kill: async () => await this.#kernel.call("kill", pid),
+      pause: async () => await this.#kernel.call("control", pid, "pause"),
+      resume: async () => await this.#kernel.call("control", pid, "resume"),
     };
   }
 
@@ -326,7 +362,7 @@ export class Engine<P = unknown> implements AsyncDisposable {
     return program;
   }
 
-  #heard(event: KernelEvent): void {
+  #heard(event: Exclude<KernelEvent, { kind: "node" }>): void {
     switch (event.kind) {
       case "operations":
         return this.#runner.start(event.requests);
@@ -350,11 +386,6 @@ export class Engine<P = unknown> implements AsyncDisposable {
   }
 
   #failed(error: Error): void {
-    this.#failure = error;
-    void this.#runner.drain(0);
-    void this.#runner.close();
-    // Frees the store, for whoever opens it next, and lets Node end.
-    void this.#kernel.terminate();
     if (this.#options.onFailure !== undefined) this.#options.onFailure(error);
     else process.stderr.write(`perdure: ${error.message}\n`);
   }

@@ -28,9 +28,12 @@ async function main(): Promise<void> {
       logs: (logs) => post({ kind: "logs", logs }),
       exited: (exits) => post({ kind: "exited", exits }),
       notice: (notice) => post({ kind: "notice", notice }),
+      node: (node) => post({ kind: "node", node }),
       failed: (error) => post({ kind: "failed", error: toWireError(error) }),
     },
   });
+  if (service.incarnation !== undefined)
+    post({ kind: "node", node: { state: "active", incarnation: service.incarnation, message: "" } });
   port?.on("message", (message: ToKernel) => {
     if (message.kind === "reports") service.reports(message.reports);
     else void answer(service, message);

@@ -2,6 +2,7 @@
 import type { KernelLog, KernelNotice, Loan, OperationReport, OperationRequest } from "../kernel/ports.ts";
 import type { Pid } from "../journal/types.ts";
 import type { ProcessExit } from "../store/port.ts";
+import type { NodeView } from "./node-view.ts";
 import type { EngineService, ServiceOptions } from "./service.ts";
 import type { WireError } from "./wire-error.ts";
 
@@ -46,6 +47,8 @@ export type ToKernel =
 export type FromKernel =
   /** The store is open and recovered; or could not be. */
   | { readonly kind: "opened"; readonly error?: WireError }
+  /** What the node has become. Always after `opened`, or just before it. */
+  | { readonly kind: "node"; readonly node: Omit<NodeView, "sinceMs"> }
   | { readonly kind: "answer"; readonly id: number; readonly value?: unknown; readonly error?: WireError }
   | { readonly kind: "operations"; readonly requests: readonly OperationRequest[] }
   | { readonly kind: "proceed" | "abort"; readonly token: string }

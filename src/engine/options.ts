@@ -4,6 +4,7 @@ import type { KernelNotice } from "../kernel/ports.ts";
 import type { GuestThreadOptions } from "../machine/thread-messages.ts";
 import type { FetchPolicy } from "../operations/fetch-policy.ts";
 import type { Keep } from "./keep.ts";
+import type { NodeView } from "./node-view.ts";
 
 export interface EngineOptions {
   /** Path of the SQLite file, or "memory:" for a store that dies with the engine. Default "perdure.db". */
@@ -18,6 +19,15 @@ export interface EngineOptions {
   readonly onNotice?: (notice: KernelNotice) => void;
   /** A process has ended, durably. */
   readonly onExit?: (exit: { readonly pid: Pid; readonly reason: ExitReason }) => void;
+  /**
+   * Default false: if another engine owns the store, `Engine.open` throws STORE_IN_USE, and an engine that loses the store or its
+   * database has failed. With true this engine is one of several: it opens and stands by, takes over as soon as the owner is gone, and
+   * goes on waiting when it loses the store or cannot reach the database. While it stands by it can be asked for what is in the store, and
+   * what it is asked to send goes there; what takes an owner throws NODE_STANDING_BY.
+   */
+  readonly standby?: boolean;
+  /** This node has become active, stands by, or has lost the database. Default: prints the latter two to stderr. */
+  readonly onNode?: (node: NodeView) => void;
   /** The engine has stopped by itself: the disk is full, the store failed. Default: prints to stderr. */
   readonly onFailure?: (error: Error) => void;
   /** Attempts of operations that may run at once. Default 100. */

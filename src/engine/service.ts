@@ -19,12 +19,17 @@ import type { Asked, ProcessExit, ProcessFilter, ProcessRow, Store, Tombstone } 
 import { createMemoryStore } from "../store/memory/index.ts";
 import { openSqliteStore } from "../store/sqlite/index.ts";
 import { keyedPid } from "../base/ids.ts";
+import { isPerdureError, PerdureError } from "../base/errors.ts";
+import { toError } from "../kernel/errors.ts";
+import { Beside } from "./beside.ts";
+import type { Reach } from "./beside.ts";
 import { Calls } from "./calls.ts";
 import type { CallOutcome, CallRequest } from "./calls.ts";
 import { findDeadLetter, noLetter, readDeadLetters } from "./dead-letters.ts";
 import type { DeadLetterFilter, StoredLetter } from "./dead-letters.ts";
 import { ArchiveFolder } from "./archive/folder.ts";
 import { findEver, isUnfinished, newestGeneration } from "./generations.ts";
+import type { NodeView } from "./node-view.ts";
 import { processTree } from "./tree.ts";
 import type { ProcessTree } from "./tree.ts";
 import { Versions } from "./versions.ts";
@@ -42,6 +47,8 @@ export interface ServiceOptions {
   readonly keep?: KeepPolicy;
   /** A folder's path. */
   readonly archive?: string;
+  /** Waits for the store if another node owns it, in place of STORE_IN_USE. */
+  readonly standby?: boolean;
 }
 
 /** A program on its way into the store. */
@@ -75,18 +82,29 @@ export interface ServicePorts {
   readonly random: Random;
   readonly defer: (fn: () => void) => void;
   /** Answers from guests are for calls that wait in here. */
-  readonly events: Omit<KernelEvents, "answered">;
+  readonly events: Omit<KernelEvents, "answered"> & {
+    /** It stands by, or has become the store's owner after that. */
+    node(view: Omit<NodeView, "sinceMs">): void;
+  };
   /** Operations on their way to the host. */
   readonly runner: OperationRunner;
 }
 
+/** How often a node that stands by asks for the store. */
+const standbyMs = 500;
+
 export class EngineService {
   readonly #store: Store;
+  readonly #beside: Beside;
   readonly #versions = new Versions();
   readonly #resending = new Set<number>();
   readonly #ports: ServicePorts;
-  #kernel!: Kernel;
+  /** Undefined while it stands by. */
+  #kernel: Kernel | undefined;
   #calls!: Calls;
+  /** What it was given while it stood by. */
+  readonly #undeployed: Deployment[] = [];
+  #stopStandingBy: () => Promise<void> = () => Promise.resolve();
   #closeArchive: () => Promise<void> = () => Promise.resolve();
   #report: (reports: readonly OperationReport[]) => void = () => undefined;
 
@@ -105,19 +123,63 @@ export class EngineService {
   private constructor(store: Store, ports: ServicePorts) {
     this.#store = store;
     this.#ports = ports;
+    this.#beside = new Beside(store, ports.clock);
+    this.#calls = new Calls({
+      clock: ports.clock,
+      locate: (to) => this.#active.outside.whereis(to) ?? to,
+      send: (pid, body) => this.#active.outside.send(pid, body),
+      query: (pid, call) => this.#active.outside.query(pid, call),
+      keyed: (pid, request, timeoutMs) => this.#active.outside.call(pid, request, timeoutMs),
+    });
   }
 
   async #open(options: ServiceOptions): Promise<void> {
+    try {
+      await this.#take(options);
+    } catch (error) {
+      if (options.standby !== true || !isPerdureError(error, "STORE_IN_USE")) throw error;
+      this.#standBy(options, error);
+    }
+  }
+
+  /** Asks for the store until it is free. */
+  #standBy(options: ServiceOptions, refused: PerdureError): void {
+    const { clock, events } = this.#ports;
+    let { message } = refused;
+    let stop = (): void => undefined;
+    let asking: Promise<void> = Promise.resolve();
+    const ask = async (): Promise<void> => {
+      try {
+        await this.#take(options);
+        for (const deployment of this.#undeployed.splice(0)) await this.#install(deployment);
+        events.node({ state: "active", incarnation: this.#active.incarnation, message: "" });
+      } catch (error) {
+        if (!isPerdureError(error, "STORE_IN_USE")) return events.failed(toError(error));
+        // Another one has taken it in the meantime.
+        if (error.message !== message) events.node({ state: "standing-by", message: error.message });
+        ({ message } = error);
+        wait();
+      }
+    };
+    const wait = (): void => {
+      stop = clock.after(standbyMs, () => {
+        asking = ask();
+      });
+    };
+    this.#stopStandingBy = async () => {
+      stop();
+      await asking;
+      stop();
+    };
+    events.node({ state: "standing-by", message });
+    wait();
+  }
+
+  /** Becomes the store's owner. Throws STORE_IN_USE. */
+  async #take(options: ServiceOptions): Promise<void> {
     const { clock, random, defer, events, runner } = this.#ports;
     const engine = readEngineBinary();
     for (const program of (await this.#store.programs()).reverse()) this.#versions.add(program);
-    this.#calls = new Calls({
-      clock,
-      locate: (to) => this.#kernel.outside.whereis(to) ?? to,
-      send: (pid, body) => this.#kernel.outside.send(pid, body),
-      query: (pid, call) => this.#kernel.outside.query(pid, call),
-      keyed: (pid, request, timeoutMs) => this.#kernel.outside.call(pid, request, timeoutMs),
-    });
     this.#kernel = await Kernel.open({
       store: this.#store,
       clock,
@@ -172,8 +234,16 @@ export class EngineService {
     this.#report(reports);
   }
 
-  /** Keeps a program, its source map, its prelude and the engine binary: a process needs nothing else to go on. */
+  /**
+   * Keeps a program, its source map, its prelude and the engine binary: a process needs nothing else to go on. A node that stands by
+   * does it when it takes over.
+   */
   async deploy(deployment: Deployment): Promise<void> {
+    if (this.#kernel === undefined) this.#undeployed.push(deployment);
+    else await this.#install(deployment);
+  }
+
+  async #install(deployment: Deployment): Promise<void> {
     this.#versions.add(deployment);
     // Deployed again from elsewhere, it is written again: then it is the newest, and its file the one people know.
     if ((await this.#store.program(deployment.hash))?.file === deployment.file) return;
@@ -198,11 +268,29 @@ export class EngineService {
 
   /** While the kernel is being opened it may run programs already. */
   async #back(): Promise<void> {
-    await (this.#kernel as Kernel | undefined)?.back();
+    await this.#kernel?.back();
+  }
+
+  /** Throws NODE_STANDING_BY. */
+  get #active(): Kernel {
+    if (this.#kernel !== undefined) return this.#kernel;
+    throw new PerdureError(
+      "NODE_STANDING_BY",
+      "This node stands by, and what is asked for takes the node that owns the store. Ask that one, or wait until this one takes over (`engine.active()`).",
+    );
+  }
+
+  /** What can be asked of any node. */
+  get #reach(): Reach {
+    return this.#kernel?.outside ?? this.#beside;
+  }
+
+  get incarnation(): number | undefined {
+    return this.#kernel?.incarnation;
   }
 
   async start(call: StartCall): Promise<{ readonly pid: Pid; readonly created: boolean }> {
-    return await this.#kernel.outside.start({ ...call, argsDigest: argsDigest(call.entry, call.args) });
+    return await this.#active.outside.start({ ...call, argsDigest: argsDigest(call.entry, call.args) });
   }
 
   /** Gets or starts the server of a key: the process that guests find by the same entry and key. */
@@ -236,16 +324,16 @@ export class EngineService {
   }
 
   send(pid: Pid, body: Payload, asked?: Asked): Promise<void> {
-    return this.#kernel.outside.send(pid, body, asked);
+    return this.#reach.send(pid, body, asked);
   }
 
   cancel(pid: Pid, reason: string): Promise<void> {
-    return this.#kernel.outside.cancel(pid, reason);
+    return this.#reach.cancel(pid, reason);
   }
 
   shutdown(pid: Pid): Promise<void> {
     const value = encodeValue(undefined);
-    return this.#kernel.outside.deliver(pid, {
+    return this.#reach.deliver(pid, {
       kind: "exit",
       from: "",
       reason: "shutdown",
@@ -256,15 +344,15 @@ export class EngineService {
   }
 
   kill(pid: Pid): Promise<void> {
-    return this.#kernel.outside.kill(pid);
+    return this.#reach.kill(pid);
   }
 
   control(pid: Pid, kind: "pause" | "resume"): Promise<boolean> {
-    return this.#kernel.outside.control(pid, kind);
+    return this.#reach.control(pid, kind);
   }
 
-  whereis(name: string): Pid | undefined {
-    return this.#kernel.outside.whereis(name);
+  async whereis(name: string): Promise<Pid | undefined> {
+    return await this.#reach.whereis(name);
   }
 
   deadLetters(filter: DeadLetterFilter): Promise<StoredLetter[]> {
@@ -278,7 +366,7 @@ export class EngineService {
     if (this.#resending.has(seq)) throw noLetter(seq);
     this.#resending.add(seq);
     try {
-      await this.#kernel.outside.resend(seq, to ?? pid, { kind: "message", from, body });
+      await this.#active.outside.resend(seq, to ?? pid, { kind: "message", from, body });
     } finally {
       this.#resending.delete(seq);
     }
@@ -286,19 +374,19 @@ export class EngineService {
 
   async dropDeadLetter(seq: number): Promise<void> {
     await findDeadLetter(this.#store, seq);
-    await this.#kernel.outside.dropDeadLetter(seq);
+    await this.#active.outside.dropDeadLetter(seq);
   }
 
   tree(): Promise<ProcessTree[]> {
     return processTree(this.#store);
   }
 
-  retry(pid: Pid, operation: number): Promise<boolean> {
-    return this.#kernel.outside.retry(pid, operation);
+  async retry(pid: Pid, operation: number): Promise<boolean> {
+    return await this.#active.outside.retry(pid, operation);
   }
 
   exit(pid: Pid): Promise<ProcessExit> {
-    return this.#kernel.outside.exit(pid);
+    return this.#reach.exit(pid);
   }
 
   details(pid: Pid): Promise<ProcessDetails> {
@@ -329,12 +417,13 @@ export class EngineService {
     return (await this.#store.program(program))?.file;
   }
 
-  drain(): void {
-    this.#kernel.drain();
+  async drain(): Promise<void> {
+    await this.#stopStandingBy();
+    this.#kernel?.drain();
   }
 
   async close(graceMs: number): Promise<void> {
-    await this.#kernel.close(graceMs);
+    await this.#kernel?.close(graceMs);
     await this.#closeArchive();
     await this.#store.close();
   }

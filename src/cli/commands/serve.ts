@@ -8,6 +8,7 @@ interface ServeOptions {
   readonly id: string;
   readonly env?: readonly string[];
   readonly fresh?: boolean;
+  readonly standby?: boolean;
 }
 
 export function serveCommand(): Command {
@@ -16,6 +17,7 @@ export function serveCommand(): Command {
     "Runs a program whose default export is a supervisor, until it is stopped or the supervisor gives up.",
     [
       "perdure serve shop.ts                     # the first time it starts the tree, later it goes on with it",
+      "perdure serve shop.ts --standby           # waits while another node serves it, and takes over when that one is gone",
       "perdure serve shop.ts --fresh             # stops the old tree in good order and starts another",
       "perdure tree                              # what lives in it, from another terminal",
     ],
@@ -23,10 +25,11 @@ export function serveCommand(): Command {
     .argument("<file>", "the program's entry file")
     .option("--id <id>", "the root's pid", defaultRootId)
     .option("--env <name>", "an environment variable the program may see (repeatable)", collect)
-    .option("--fresh", "stop the tree there is and start one of the program as it is now");
-  return act<ServeOptions>(command, async (context, [file = ""], { id, env = [], fresh = false }) => {
+    .option("--fresh", "stop the tree there is and start one of the program as it is now")
+    .option("--standby", "wait if another node owns the store, and take over when it is gone");
+  return act<ServeOptions>(command, async (context, [file = ""], { id, env = [], fresh = false, standby = false }) => {
     validatePid(id);
     const { serveProgram } = await import("../serve-program.ts");
-    return await serveProgram(context, { file, id, env, fresh });
+    return await serveProgram(context, { file, id, env, fresh, standby });
   });
 }
