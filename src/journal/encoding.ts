@@ -15,6 +15,7 @@
  *              | 11                                            pause
  *              | 12                                            resume
  *              | 13 message                                    discard
+ *              | 14 verdict from operation                     verdict; `verdict` is a byte of `verdicts`
  *     dropped  = number name state attempt                     state is a byte of `droppedStates`
  *     command  = kind target digest                            kind is a byte of `commandKinds`
  *     payload  = key head body
@@ -34,7 +35,16 @@
 import { PerdureError } from "../base/errors.ts";
 import type { Payload } from "../base/value.ts";
 import { Reader, Writer } from "./bytes.ts";
-import type { Command, CommandDigest, DroppedOperation, ExitReason, FatalReason, Input, Turn } from "./types.ts";
+import type {
+  Command,
+  CommandDigest,
+  DroppedOperation,
+  ExitReason,
+  FatalReason,
+  Input,
+  Turn,
+  Verdict,
+} from "./types.ts";
 import { utf8 } from "./utf8.ts";
 
 const version = 1;
@@ -91,6 +101,9 @@ const droppedStates: Readonly<Record<DroppedOperation["state"], number>> = {
   ended: 4,
 };
 
+/** Released numbers stay. */
+const verdicts: Readonly<Record<Verdict, number>> = { previous: 1, checkpoint: 2, release: 3 };
+
 const inputKinds: Readonly<Record<Input["kind"], true>> = {
   start: true,
   message: true,
@@ -104,11 +117,13 @@ const inputKinds: Readonly<Record<Input["kind"], true>> = {
   pause: true,
   resume: true,
   discard: true,
+  verdict: true,
 };
 
 const exitReasonsByNumber = byNumber(exitReasons);
 const commandKindsByNumber = byNumber(commandKinds);
 const droppedStatesByNumber = byNumber(droppedStates);
+const verdictsByNumber = byNumber(verdicts);
 
 function byNumber<K extends string>(numbers: Readonly<Record<K, number>>): readonly (K | undefined)[] {
   const names: K[] = [];
@@ -311,6 +326,12 @@ function writeSignal(input: Signal): void {
       writer.byte(13);
       writer.varint(input.message);
       return;
+    case "verdict":
+      writer.byte(14);
+      writer.byte(numberOf(verdicts, input.verdict));
+      writer.varint(input.from);
+      writer.varint(input.operation);
+      return;
     default:
       throw unknown((input as { kind: unknown }).kind);
   }
@@ -375,6 +396,11 @@ function readSignal(reader: Reader, kind: number, start: number): Input {
       return { kind: "resume" };
     case 13:
       return { kind: "discard", message: reader.varint() };
+    case 14: {
+      const verdict = verdictsByNumber[reader.byte()];
+      if (verdict === undefined) throw reader.corrupt("a verdict is unknown", start + 1);
+      return { kind: "verdict", verdict, from: reader.varint(), operation: reader.varint() };
+    }
     default:
       throw reader.corrupt("an input is of an unknown kind", start);
   }

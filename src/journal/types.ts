@@ -96,7 +96,15 @@ export type Input =
   | { readonly kind: "discard"; readonly message: number }
   /** From an operator: no more turns until `resume`. These two never reach a turn. */
   | { readonly kind: "pause" }
-  | { readonly kind: "resume" };
+  | { readonly kind: "resume" }
+  /**
+   * What a parent on another node decides about a child that is held (`SpawnOptions.held`). The parent's operation `operation` awaits what
+   * came of it; 0: it waits for nothing. Never reaches a turn.
+   */
+  | { readonly kind: "verdict"; readonly verdict: Verdict; readonly from: ProcessKey; readonly operation: number };
+
+/** From which heap a held process goes on; or that it is let go. */
+export type Verdict = "previous" | "checkpoint" | "release";
 
 /** What a spawner says of the new process; JSON in the `spawn` command. All for people, but for `held`. */
 export interface SpawnOptions {

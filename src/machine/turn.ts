@@ -169,6 +169,7 @@ async function deliverSignal(
       return await call(vm, dispatchKind.discard, input.message, "", "");
     case "pause":
     case "resume":
+    case "verdict":
       // The kernel keeps these to itself.
       return undefined;
   }

@@ -12,6 +12,8 @@
  * - Times are milliseconds since the epoch, handed in by the caller: a store has no clock of its own. They are whole numbers,
  *   except for due times and `notBeforeMs`.
  * - Every write but `post` and `takeDeadLetter` needs the lease.
+ * - Several nodes may own a store together if it has `sharing`: see there. Each shard of such a store has one owner at a time, and what is
+ *   said here of the owner holds for each shard's.
  * - A process key is given once: not even that of a pruned process comes again. The same goes for a pid that has a tombstone.
  * - A commit that contradicts what the store holds is refused: it shows that the owner's picture is wrong. A process key or
  *   turn that exists is STORE_FENCED, a pid that exists PROCESS_ID_CONFLICT, a turn after a gap or a program that was not put
@@ -21,9 +23,20 @@
 import type { Payload } from "../base/value.ts";
 import type { ExitReason, Input, LogLevel, Pid, ProcessKey, TimerClock, Turn } from "../journal/types.ts";
 import type { Retainer, RetentionReader } from "./retention.ts";
+import type { AwayBatch, Sharing } from "./sharing.ts";
 
 export type { ProcessKey };
 export { maxTombstoneValueBytes } from "./retention.ts";
+export type {
+  AcquiredShard,
+  AwayBatch,
+  AwayLink,
+  AwayMonitor,
+  Errand,
+  Notified,
+  ShardRow,
+  Sharing,
+} from "./sharing.ts";
 export type { FinishedPlace, FinishedRow, PruneReport, PruneRequest, Tombstone, TombstonePlace } from "./retention.ts";
 
 export interface Lease {
@@ -33,6 +46,8 @@ export interface Lease {
   readonly nextProcessKey: ProcessKey;
   /** Total wall time, in ms, during which the store had no owner: service time = wall time − this. */
   readonly downtimeMs: number;
+  /** Several nodes own the store, a part each: this one owns nothing yet. See `Store.sharing`. */
+  readonly shared?: boolean;
   /** Whether the previous owner released the store in good order. After a crash, operations that ran may have died with it. */
   readonly cleanShutdown: boolean;
 }
@@ -72,6 +87,8 @@ export interface ProcessRow {
   readonly trapsExits: boolean;
   /** From 1; each time it is restored to its checkpoint another one begins. */
   readonly life: number;
+  /** Who owns this shard owns the process. Undefined in a store that has one owner. */
+  readonly shard?: number;
   /** Of an exited process; of a crashed one, the exit it will come to unless it is revived. */
   readonly exit?: ProcessExit;
 }
@@ -134,7 +151,11 @@ export interface NameRow {
   readonly name: string;
   readonly process: ProcessKey;
   readonly pid: Pid;
+  /** Of the process. Undefined in a store that has one owner. */
+  readonly shard?: number;
 }
+
+export type Membership = Pick<NameRow, "name" | "process">;
 
 /** What a process can be restored to. `body` says what was pending then (`kernel/checkpoints.ts`); opaque here. */
 export interface CheckpointRow {
@@ -166,6 +187,8 @@ export interface InboxRow {
   readonly process: ProcessKey;
   readonly input: Input;
   readonly atMs: number;
+  /** It tells that a process which this one was linked to, or watched, is no more: that one's key. Only in a shared store. */
+  readonly tie?: ProcessKey;
 }
 
 export interface LogRow {
@@ -284,9 +307,9 @@ export interface CommitBatch {
   readonly monitorsGone?: readonly { readonly watcher: ProcessKey; readonly number: number }[];
   /** Names are taken away before they are given. A name that another process has is refused: STORE_FENCED. */
   readonly namesGone?: readonly string[];
-  readonly names?: readonly Omit<NameRow, "pid">[];
-  readonly groupsGone?: readonly Omit<NameRow, "pid">[];
-  readonly groups?: readonly Omit<NameRow, "pid">[];
+  readonly names?: readonly Membership[];
+  readonly groupsGone?: readonly Membership[];
+  readonly groups?: readonly Membership[];
   /** Replaces the process's checkpoint. */
   readonly checkpoints?: readonly ({
     readonly process: ProcessKey;
@@ -304,6 +327,8 @@ export interface CommitBatch {
   readonly exits?: readonly { readonly process: ProcessKey; readonly exit: ProcessExit }[];
   /** Keeps the newest two of each process, and the newest that is not after its checkpoint. */
   readonly snapshots?: readonly ({ readonly process: ProcessKey } & SnapshotRow)[];
+  /** Only in a shared store. */
+  readonly away?: AwayBatch;
 }
 
 /** What it takes to bring a process to life. */
@@ -433,6 +458,8 @@ export interface StoreReader extends RetentionReader {
 }
 
 export interface Store extends StoreReader, Retainer {
+  /** Undefined if the store has one owner at a time. */
+  readonly sharing?: Sharing;
   /** Becomes the store's only owner until `release`. Throws STORE_IN_USE. */
   claim(nowMs: number): Promise<Lease>;
   /** Tells the store the owner lives. Throws STORE_FENCED if it is the owner no longer. */
@@ -460,7 +487,8 @@ export interface Store extends StoreReader, Retainer {
   pruneEdges(beforeMs: number, limit: number): Promise<number>;
   /** Throws PROCESS_NOT_FOUND; JOURNAL_CORRUPT if the last turn, an operation or a waiting input is damaged. */
   load(process: ProcessKey): Promise<ProcessLoad>;
-  recover(): Promise<Recovery>;
+  /** `shards`: of a shared store, those that were just acquired. */
+  recover(shards?: readonly number[]): Promise<Recovery>;
   /** Timers of one clock due in (`afterMs`, `untilMs`], earliest first, at most `limit`, but never splitting rows of one due time. */
   dueTimers(clock: TimerClock, afterMs: number, untilMs: number, limit: number): Promise<TimerRow[]>;
   /** Inbox rows with seq > `after`: what others have posted. */

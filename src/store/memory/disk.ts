@@ -23,6 +23,7 @@ import { applyEdges } from "./edges.ts";
 import type { Edges } from "./edges.ts";
 import { applyRelations, cutRelations, newRelations } from "./relations.ts";
 import type { Relations } from "./relations.ts";
+import type { SharedOwners } from "./sharing.ts";
 
 export interface ProcessRecord {
   row: ProcessRow;
@@ -43,6 +44,9 @@ export interface ProcessRecord {
 }
 
 const none: readonly never[] = [];
+
+/** In a shared store each incarnation gives out keys of its own. */
+const keysOfIncarnation = 2 ** 31;
 
 function newRecord(row: ProcessRow): ProcessRecord {
   return {
@@ -89,14 +93,21 @@ export class MemoryDisk {
   readonly remains: Map<ProcessKey, number> = new Map();
   /** The greatest key that was pruned. */
   prunedKey = 0;
+  /** Grows when names or groups change. */
+  namesVersion = 0;
   #inboxSeq = 0;
   #deadLetterSeq = 0;
 
-  constructor(id: string) {
+  /** Undefined if it has one owner. */
+  readonly shared: SharedOwners | undefined;
+
+  constructor(id: string, shared?: SharedOwners) {
     this.id = id;
+    this.shared = shared;
   }
 
   claim(owner: object, nowMs: number): Lease {
+    if (this.shared !== undefined) return this.#join(this.shared, owner, nowMs);
     if (this.owner !== undefined) {
       throw new PerdureError("STORE_IN_USE", `The store ${this.id} is owned by another engine. Stop that one first.`);
     }
@@ -108,6 +119,16 @@ export class MemoryDisk {
     this.aliveAtMs = nowMs;
     const nextProcessKey = Math.max(this.prunedKey, ...this.processes.keys()) + 1;
     return { incarnation: this.incarnation, nextProcessKey, downtimeMs: this.downtimeMs, cleanShutdown };
+  }
+
+  #join(shared: SharedOwners, handle: object, nowMs: number): Lease {
+    if (shared.size === 0) this.downtimeMs += Math.max(0, nowMs - (this.aliveAtMs ?? nowMs));
+    this.aliveAtMs = Math.max(nowMs, this.aliveAtMs ?? nowMs);
+    this.incarnation++;
+    shared.join(this.incarnation, handle, nowMs);
+    const nextProcessKey = this.incarnation * keysOfIncarnation;
+    const { incarnation, downtimeMs } = this;
+    return { incarnation, nextProcessKey, downtimeMs, cleanShutdown: true, shared: true };
   }
 
   /** Atomic: whatever can be wrong is found before anything changes. */
@@ -122,7 +143,10 @@ export class MemoryDisk {
     for (const row of batch.operationsGone ?? none) this.processes.get(row.process)?.operations.delete(row.number);
     for (const row of batch.timers ?? none) this.record(row.process).timers.set(row.number, row);
     for (const row of batch.timersGone ?? none) this.processes.get(row.process)?.timers.delete(row.number);
-    for (const seq of batch.inboxGone ?? none) this.inbox.delete(seq);
+    for (const seq of batch.inboxGone ?? none) {
+      this.inbox.delete(seq);
+      this.shared?.taken(seq);
+    }
     const inboxSeqs = (batch.inbox ?? none).map((row) => this.putInput(row));
     applyEdges(this, batch);
     for (const row of batch.logs ?? none) this.logs.push({ seq: (this.logs.at(-1)?.seq ?? 0) + 1, ...row });
@@ -136,15 +160,24 @@ export class MemoryDisk {
       record.row = { ...record.row, trapsExits: on };
     }
     applyRelations(this, batch);
+    if ([batch.names, batch.namesGone, batch.groups, batch.groupsGone].some((part) => (part?.length ?? 0) > 0))
+      this.namesVersion++;
     this.#applyLives(batch);
-    for (const { process, exit } of batch.exits ?? none) this.#exit(process, exit);
+    if (batch.away !== undefined) this.shared?.apply(this, batch.away);
+    for (const { process, exit } of batch.exits ?? none) {
+      const notified = batch.away?.notified.find((row) => row.process === process);
+      this.shared?.exit(this, process, exit, notified);
+      this.#exit(process, exit);
+    }
     for (const row of batch.snapshots ?? none) this.#putSnapshot(row.process, { turn: row.turn, body: row.body });
     return inboxSeqs;
   }
 
-  putInput(row: Omit<InboxRow, "seq">): number {
+  putInput({ process, input, atMs, tie }: Omit<InboxRow, "seq">): number {
     const seq = ++this.#inboxSeq;
-    this.inbox.set(seq, { seq, process: row.process, input: row.input, atMs: row.atMs });
+    // It may have come to its end on another node. Then it is lost.
+    if (this.shared !== undefined && this.processes.get(process)?.row.state === "exited") return seq;
+    this.inbox.set(seq, { seq, process, input, atMs, ...(tie === undefined ? {} : { tie }) });
     return seq;
   }
 
@@ -192,8 +225,13 @@ export class MemoryDisk {
     record.snapshots = none;
     record.checkpoint = undefined;
     record.ties = none;
+    if (record.relations.names.size + record.relations.groups.size > 0) this.namesVersion++;
     cutRelations(this, process);
-    for (const row of this.inbox.values()) if (row.process === process) this.inbox.delete(row.seq);
+    for (const row of this.inbox.values()) {
+      if (row.process !== process) continue;
+      this.inbox.delete(row.seq);
+      this.shared?.taken(row.seq);
+    }
   }
 
   #putSnapshot(process: ProcessKey, snapshot: SnapshotRow): void {

@@ -1,9 +1,9 @@
 /** What goes wrong, and when: decided from outside, so that a run of the simulator can be repeated from its seed. */
 import { PerdureError } from "../../base/errors.ts";
-import type { Store } from "../port.ts";
+import type { Sharing, Store } from "../port.ts";
 
 /** `transact` is the commit of a batch of transactions. */
-export type StoreCall = Exclude<keyof Store, "id"> | "transact";
+export type StoreCall = Exclude<keyof Store, "id" | "sharing"> | keyof Sharing | "transact";
 
 /**
  * What becomes of one call of a store.

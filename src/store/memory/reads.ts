@@ -26,10 +26,15 @@ export function readLoad(disk: MemoryDisk, process: ProcessKey): ProcessLoad {
   };
 }
 
-export function recover(disk: MemoryDisk): Recovery {
-  const withInbox = new Set([...disk.inbox.values()].map((row) => row.process));
+export function recover(disk: MemoryDisk, shards?: readonly number[]): Recovery {
+  const isMeant = ({ shard }: ProcessRow): boolean =>
+    shards === undefined || (shard !== undefined && shards.includes(shard));
+  const withInbox = new Set(
+    [...disk.inbox.values()].map((row) => row.process).filter((key) => isMeant(disk.record(key).row)),
+  );
+  const records = recordsOf(disk).filter(({ row }) => isMeant(row));
   return {
-    operations: recordsOf(disk).flatMap((record) => [...record.operations.values()].sort(byNumber)),
+    operations: records.flatMap((record) => [...record.operations.values()].sort(byNumber)),
     damaged: [],
     withInbox: [...withInbox].sort((a, b) => a - b),
   };
@@ -41,9 +46,11 @@ export function readDueTimers(
   afterMs: number,
   untilMs: number,
   limit: number,
+  isOwn: (row: ProcessRow) => boolean,
 ): TimerRow[] {
   const due: TimerRow[] = [];
-  for (const { timers } of disk.processes.values()) {
+  for (const { row: process, timers } of disk.processes.values()) {
+    if (timers.size === 0 || !isOwn(process)) continue;
     for (const row of timers.values()) {
       if (row.clock === clock && row.dueMs > afterMs && row.dueMs <= untilMs) due.push(row);
     }

@@ -28,6 +28,7 @@ import type {
   PruneRequest,
   Recovery,
   RestoreRow,
+  Sharing,
   Store,
   TimerRow,
   Tombstone,
@@ -41,16 +42,21 @@ import { MemoryTransactions } from "./transactions.ts";
 import { finished, finishedBeyond, prune, prunePrograms, pruneTombstones } from "./retention.ts";
 import { byNumber, inboxOf, listProcesses, readDueTimers, readLoad, recover } from "./reads.ts";
 import { linksOf, listNames, monitorsOf } from "./relations.ts";
+import { SharedOwners } from "./sharing.ts";
 
 export interface MemoryStoreOptions {
   /** Default: nothing fails. */
   readonly faults?: MemoryFaults;
   /** The store's id. Default "memory". */
   readonly id?: string;
+  /** Several nodes own it together, as so many shards; a node's lease lasts so long without a sign of life. Default: one owner. */
+  readonly shared?: { readonly shards: number; readonly leaseMs: number };
 }
 
 export function createMemoryStore(options: MemoryStoreOptions = {}): MemoryStore {
-  return new MemoryStore(new MemoryDisk(options.id ?? "memory"), options.faults);
+  const { shared } = options;
+  const owners = shared === undefined ? undefined : new SharedOwners(shared.shards, shared.leaseMs);
+  return new MemoryStore(new MemoryDisk(options.id ?? "memory", owners), options.faults);
 }
 
 const never = new Promise<never>(() => {});
@@ -66,12 +72,15 @@ export class MemoryStore implements Store {
   /** Those calls, in order. */
   readonly #waiting: WaitingCall[] = [];
   #ownWriteCount = 0;
+  readonly sharing?: Sharing;
+  #namesVersion = -1;
   #foreignWriteCount: number;
 
   constructor(disk: MemoryDisk, faults: MemoryFaults | undefined) {
     this.#disk = disk;
     this.#faults = faults;
     this.#foreignWriteCount = disk.writeCount;
+    if (disk.shared !== undefined) this.sharing = this.#newSharing(disk.shared);
   }
 
   get id(): string {
@@ -91,7 +100,8 @@ export class MemoryStore implements Store {
 
   /** Takes the lease away from whoever holds it, as a node does that believes the owner dead. */
   usurp(): void {
-    this.#disk.incarnation++;
+    if (this.#disk.shared === undefined) this.#disk.incarnation++;
+    else this.#disk.shared.usurp();
   }
 
   /** Transactions on this disk, as long as this handle lives. Faults of `transact` happen where they commit. */
@@ -129,6 +139,7 @@ export class MemoryStore implements Store {
       try {
         this.#signOfLife(nowMs);
         this.#disk.clean = true;
+        this.#disk.shared?.leave(this.#incarnation);
       } finally {
         this.#disown();
       }
@@ -138,6 +149,7 @@ export class MemoryStore implements Store {
   commit(batch: CommitBatch): ReturnType<Store["commit"]> {
     return this.#call("commit", () => {
       this.#checkLease();
+      this.#disk.shared?.check(this.#disk, batch, this.#incarnation);
       const superseded = supersededBy(this.#disk, batch);
       const inboxSeqs = this.#disk.apply(batch);
       this.#signOfLife(batch.atMs);
@@ -236,17 +248,21 @@ export class MemoryStore implements Store {
     return this.#call("load", () => readLoad(this.#disk, process));
   }
 
-  recover(): Promise<Recovery> {
-    return this.#call("recover", () => recover(this.#disk));
+  recover(shards?: readonly number[]): Promise<Recovery> {
+    return this.#call("recover", () => recover(this.#disk, shards));
   }
 
   dueTimers(clock: TimerClock, afterMs: number, untilMs: number, limit: number): Promise<TimerRow[]> {
-    return this.#call("dueTimers", () => readDueTimers(this.#disk, clock, afterMs, untilMs, limit));
+    return this.#call("dueTimers", () => 
+      readDueTimers(this.#disk, clock, afterMs, untilMs, limit, (row) => this.#isOwn(row)),
+    );
   }
 
   inboxAfter(after: number, limit: number): Promise<InboxRow[]> {
     return this.#call("inboxAfter", () =>
-      [...this.#disk.inbox.values()].filter((row) => row.seq > after).slice(0, limit),
+      [...this.#disk.inbox.values()]
+        .filter((row) => row.seq > after && this.#isOwn(this.#disk.record(row.process).row))
+        .slice(0, limit),
     );
   }
 
@@ -378,7 +394,37 @@ export class MemoryStore implements Store {
     return this.#call("blob", () => this.#disk.blobs.get(hash));
   }
 
+  #isOwn(row: ProcessRow): boolean {
+    return this.#disk.shared?.owns(this.#incarnation, row) ?? true;
+  }
+
+  #newSharing(owners: SharedOwners): Sharing {
+    const owned = <T>(call: StoreCall, effect: () => T): Promise<T> => this.#call(call, () => this.#owned(effect));
+    return {
+      shards: () => this.#call("shards", () => owners.shards()),
+      incarnations: () => this.#call("incarnations", () => owners.incarnations()),
+      reap: (nowMs) => this.#call("reap", () => owners.reap(nowMs)),
+      acquire: (shards) => owned("acquire", () => owners.acquire(shards, this.#incarnation)),
+      claimName: (name, process) =>
+        owned("claimName", () => {
+          const holder = this.#disk.names.get(name);
+          if (holder !== undefined) return holder;
+          this.#disk.apply({ atMs: 0, names: [{ name, process }] });
+          return process;
+        }),
+      reservePid: (pid) => owned("reservePid", () => owners.reserve(this.#disk, pid, this.#incarnation)),
+      namesChanged: () =>
+        this.#call("namesChanged", () => {
+          const before = this.#namesVersion;
+          this.#namesVersion = this.#disk.namesVersion;
+          return before !== this.#namesVersion;
+        }),
+    };
+  }
+
   #checkLease(): void {
+    const { shared } = this.#disk;
+    if (shared !== undefined && shared.isAlive(this.#incarnation, this)) return;
     if (this.#disk.owner === this && this.#disk.incarnation === this.#incarnation) return;
     throw new PerdureError(
       "STORE_FENCED",
@@ -389,6 +435,7 @@ export class MemoryStore implements Store {
   #signOfLife(nowMs: number): void {
     this.#checkLease();
     this.#disk.aliveAtMs = nowMs;
+    this.#disk.shared?.seen(this.#incarnation, nowMs);
     this.#wrote();
   }
 

@@ -1,0 +1,101 @@
+/**
+ * The part of the store port that lets several nodes own a store together.
+ *
+ * Every process belongs to a **shard**, and every shard to one node at a time, or for a while to none. A node's lease is its
+ * incarnation's: whoever finds it expired declares the node dead, which fences it, and its shards are free. Hence:
+ *
+ * - A commit is refused (STORE_FENCED) if the incarnation is not alive, or a process it writes to as its owner is in a shard
+ *   of somebody else. What it writes to others' processes are new processes, rows of the inbox, and ties.
+ * - `recover`, `dueTimers` and `inboxAfter` tell of the incarnation's own shards only.
+ * - Process keys and pids are of one space: `Lease.nextProcessKey` begins a range that is the incarnation's own.
+ *
+ * Ties reach across shards by rows that both sides see. A node's memory knows the ties its own processes made; what others
+ * tied to them it need not know, because an exit looks at the rows: whoever is tied to the process and was not told by the commit
+ * itself (`Notified`) gets a row in its inbox in the same transaction. A link or a monitor is made together with a look at its
+ * target, under a lock that an exit takes too: so it is either seen by that exit, or tells of it.
+ */
+import type { ExitReason, Input, Pid, ProcessKey } from "../journal/types.ts";
+import type { Payload } from "../base/value.ts";
+
+export interface ShardRow {
+  readonly shard: number;
+  /** The incarnation that owns it; 0 for none. */
+  readonly owner: number;
+}
+
+export interface AcquiredShard {
+  readonly shard: number;
+  /** Its last owner gave it up in good order, or it never had one: operations that ran have not died with a node. */
+  readonly clean: boolean;
+}
+
+/** `target` belongs to somebody else. If it has exited, or is not there, the process is told so (`noproc`) instead. */
+export interface AwayLink {
+  readonly process: ProcessKey;
+  readonly target: ProcessKey;
+  readonly pid: Pid;
+}
+
+export interface AwayMonitor {
+  readonly watcher: ProcessKey;
+  readonly number: number;
+  readonly target: ProcessKey;
+  readonly pid: Pid;
+}
+
+/** An input for a process of somebody else. If that has exited, or does so before it takes the input, the other one is put instead. */
+export interface Errand {
+  readonly process: ProcessKey;
+  readonly input: Input;
+  readonly orElse: { readonly process: ProcessKey; readonly input: Input };
+}
+
+/** Whom the commit itself has told of an exit: the others who are tied to the process find it in their inboxes. */
+export interface Notified {
+  readonly process: ProcessKey;
+  readonly links: readonly ProcessKey[];
+  /** Watchers and the numbers of their monitors. */
+  readonly monitors: readonly (readonly [watcher: ProcessKey, number: number])[];
+}
+
+/** Applied behind all else of its commit but the exits, which come last. */
+export interface AwayBatch {
+  readonly atMs: number;
+  readonly links: readonly AwayLink[];
+  readonly monitors: readonly AwayMonitor[];
+  /** Links that the process has cut: what tells it of their end and was not taken yet goes. */
+  readonly cut: readonly { readonly process: ProcessKey; readonly from: ProcessKey }[];
+  readonly errands: readonly Errand[];
+  /** One for each exit of the commit. */
+  readonly notified: readonly Notified[];
+  /** A process changes its shard, and with that perhaps its owner. */
+  readonly moved: readonly { readonly process: ProcessKey; readonly shard: number }[];
+  /** Shards that are given up in good order. */
+  readonly yielded: readonly number[];
+}
+
+/** What those who were tied to a process hear of its end: a result is its waiter's, not everyone's. */
+export interface Notice {
+  readonly from: Pid;
+  readonly reason: ExitReason;
+  readonly value: Payload;
+}
+
+export interface Sharing {
+  shards(): Promise<ShardRow[]>;
+  /** The incarnations whose leases are in force, this one's included. */
+  incarnations(): Promise<number[]>;
+  /** Declares incarnations dead whose leases have run out. Their shards are free from then on. Answers which. */
+  reap(nowMs: number): Promise<number[]>;
+  /** Takes those of the shards that nobody owns. Needs the lease. */
+  acquire(shards: readonly number[], nowMs: number): Promise<AcquiredShard[]>;
+  /** Makes a process the holder of a name if nobody is, at once. Answers who holds it then. Needs the lease. */
+  claimName(name: string, process: ProcessKey): Promise<ProcessKey>;
+  /**
+   * Keeps a pid for this incarnation to start a process by, as long as it lives. False if there is, or was, a process of that pid, or another
+   * incarnation that is alive keeps it. Needs the lease.
+   */
+  reservePid(pid: Pid): Promise<boolean>;
+  /** Whether others may have changed names or groups since the last call. */
+  namesChanged(): Promise<boolean>;
+}
