@@ -208,7 +208,10 @@ export class Checkpoints {
         return [];
       }
       const { pid, exit = noProcess } = rowOf(peer);
-      const isComing = live.inputs.some(({ input }) => input.kind === "exit" && input.linked && input.from === pid);
+      // That it failed and is held is not its end.
+      const isComing = live.inputs.some(
+        ({ input }) => input.kind === "exit" && input.linked && input.held === "" && input.from === pid,
+      );
       return isComing || !hears(live, exit) ? [] : [signalInput(pid, exit, true, "")];
     });
   }
