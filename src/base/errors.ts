@@ -25,6 +25,7 @@ export const errorCodes = {
   PROCESS_NOT_FOUND: "no process has this pid",
   PROCESS_ID_CONFLICT: "a process with this id was started with another entry or other arguments",
   PROCESS_EXITED: "the process has already exited",
+  PROCESS_ELSEWHERE: "the process is on another node",
   PROCESS_FAILED: "the process exited with an error",
   PROCESS_CANCELLED: "the process was cancelled",
   PROCESS_KILLED: "the process was killed",

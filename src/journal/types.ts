@@ -98,13 +98,13 @@ export type Input =
   | { readonly kind: "pause" }
   | { readonly kind: "resume" }
   /**
-   * What a parent on another node decides about a child that is held (`SpawnOptions.held`). The parent's operation `operation` awaits what
-   * came of it; 0: it waits for nothing. Never reaches a turn.
+   * What a process on another node decides about this one: its parent, when it is held (`SpawnOptions.held`), or anyone who stops its turns.
+   * The operation `operation` of process `from` awaits what came of it; 0: nobody waits. Never reaches a turn.
    */
   | { readonly kind: "verdict"; readonly verdict: Verdict; readonly from: ProcessKey; readonly operation: number };
 
-/** From which heap a held process goes on; or that it is let go. */
-export type Verdict = "previous" | "checkpoint" | "release";
+/** From which heap a held process goes on; or that it is let go. Or that a process stops, or goes on. */
+export type Verdict = "previous" | "checkpoint" | "release" | "pause" | "resume";
 
 /** What a spawner says of the new process; JSON in the `spawn` command. All for people, but for `held`. */
 export interface SpawnOptions {

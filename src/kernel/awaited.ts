@@ -52,10 +52,11 @@ export class Awaited {
     }
   }
 
-  /** The end is near: nothing that waits will get a turn any more. */
-  spillAll(): void {
+  /** Nothing of these processes that waits will get a turn any more: default of all. */
+  spillAll(isMeant: (live: Live) => boolean = () => true): void {
     for (const { live, queued } of this.#entries) {
-      if (!queued.consumed && !queued.spilled && !gone(live)) stageSpill(this.#committer.stage, live, queued);
+      if (queued.consumed || queued.spilled || gone(live) || !isMeant(live)) continue;
+      stageSpill(this.#committer.stage, live, queued);
     }
   }
 

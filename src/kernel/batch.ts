@@ -8,10 +8,10 @@ import type {
   CommitBatch,
   DeadLetterRow,
   EdgeEnd,
-  InboxRow,
   LogRow,
   MonitorRow,
   NewEdge,
+  NewInboxRow,
   OperationRow,
   ProcessExit,
   ProcessKey,
@@ -22,10 +22,14 @@ import type {
   TimerRow,
 } from "../store/port.ts";
 import type { Turn } from "../journal/types.ts";
+import { AwayStage } from "./away-stage.ts";
 import { arrived } from "./live.ts";
 import type { QueuedInput } from "./live.ts";
 
 type Mutable<T> = { -readonly [K in keyof T]-?: NonNullable<T[K]> extends readonly (infer R)[] ? R[] : T[K] };
+
+/** What goes with an input to another node. */
+export type Passage = Pick<NewInboxRow, "tie" | "orElse">;
 
 /** What is staged for one commit. */
 export class Stage {
@@ -53,7 +57,9 @@ export class Stage {
   readonly exits: { process: ProcessKey; exit: ProcessExit }[] = [];
   readonly snapshots: ({ process: ProcessKey } & SnapshotRow)[] = [];
   /** Messages to other processes, and inputs too long on their way: rows of the inbox. */
-  readonly inbox: { process: ProcessKey; queued: QueuedInput }[] = [];
+  readonly inbox: ({ process: ProcessKey; queued: QueuedInput } & Passage)[] = [];
+  /** What concerns processes of other nodes. Of links and monitors the last word counts. */
+  readonly away: AwayStage = new AwayStage();
   /** Inputs that the staged turns consume; their inbox rows go, if they have any by then. */
   readonly consumed: QueuedInput[] = [];
   /** Inbox rows that no turn will ever take. */
@@ -79,7 +85,7 @@ export class Stage {
         this.consumed.length +
         this.inboxGone.length +
         this.effects.length ===
-      0
+        0 && this.away.empty
     );
   }
 
@@ -87,11 +93,7 @@ export class Stage {
   toBatch(atMs: number): { batch: CommitBatch; inboxInputs: QueuedInput[] } {
     const exiting = new Set(this.exits.map(({ process }) => process));
     const written = this.inbox.filter(({ process, queued }) => !queued.consumed && !exiting.has(process));
-    const inbox: Omit<InboxRow, "seq">[] = written.map(({ process, queued }) => ({
-      process,
-      input: arrived(queued),
-      atMs,
-    }));
+    const inbox = written.map(({ queued, ...row }): NewInboxRow => ({ ...row, input: arrived(queued), atMs }));
     const inboxGone = this.consumed.flatMap(({ seq }) => (seq === undefined ? [] : [seq])).concat(this.inboxGone);
     const { newProcesses, turns, operations, operationsGone, timers, timersGone, logs, states, exits, snapshots } =
       this;
@@ -112,6 +114,7 @@ export class Stage {
         // An exit takes its process's snapshots with it; those of the same commit are too late.
         snapshots: exiting.size === 0 ? snapshots : snapshots.filter(({ process }) => !exiting.has(process)),
         ...this.#ties(exiting),
+        ...(this.away.empty ? {} : { away: this.away.toBatch(atMs) }),
       },
       inboxInputs: written.map(({ queued }) => queued),
     };

@@ -23,6 +23,8 @@ async function toldAfterwards(waiting: readonly Input[]): Promise<Input[]> {
   const unexpected = (): never => assert.fail("not expected here");
   const ties = new Ties({
     committer,
+    shared: false,
+    looked: unexpected,
     held: () => undefined,
     find: () => undefined,
     deliver: unexpected,
@@ -34,10 +36,11 @@ async function toldAfterwards(waiting: readonly Input[]): Promise<Input[]> {
     attempts: {} as CheckpointsPorts["attempts"],
     edges: {} as CheckpointsPorts["edges"],
     random: { bytes: (count) => new Uint8Array(count) },
-    store: { turns: () => Promise.resolve([]), getProcess: () => Promise.resolve(child) },
+    store: { turns: () => Promise.resolve([]), getProcess: () => Promise.resolve(child), load: unexpected },
+    shared: false,
     clock: { nowMs: () => startMs, after: unexpected },
     held: () => undefined,
-    activate: () => Promise.resolve(undefined),
+    reach: () => Promise.resolve(undefined),
     timersSet: () => undefined,
   });
   await checkpoints.prepare(parent);

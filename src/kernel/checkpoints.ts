@@ -10,14 +10,14 @@ import { encodeError } from "../base/value.ts";
 import { commandDigest } from "../journal/digest.ts";
 import { placeOfMessage } from "../journal/types.ts";
 import type { DroppedOperation, Input } from "../journal/types.ts";
-import type { ProcessKey, ProcessRow, StoreReader, TimerRow } from "../store/port.ts";
+import type { ProcessKey, ProcessRow, Store, TimerRow } from "../store/port.ts";
 import type { Attempts } from "./attempts.ts";
 import type { Committer } from "./batch.ts";
 import { decodeCheckpoint, encodeCheckpoint } from "./checkpoint-body.ts";
 import type { CheckpointBody, CheckpointEnd } from "./checkpoint-body.ts";
 import { droppedOperation } from "./dropped.ts";
 import type { Edges } from "./edges.ts";
-import { queueInput } from "./live.ts";
+import { addRelations, queueInput } from "./live.ts";
 import type { Live, QueuedInput } from "./live.ts";
 import { gone } from "./registry.ts";
 import { stageMessage } from "./staging.ts";
@@ -29,11 +29,13 @@ export interface CheckpointsPorts {
   readonly attempts: Attempts;
   readonly edges: Edges;
   readonly random: Random;
-  readonly store: Pick<StoreReader, "getProcess" | "turns">;
+  readonly store: Pick<Store, "getProcess" | "load" | "turns">;
+  /** Others may have tied themselves to the process that this node knows nothing of. */
+  readonly shared: boolean;
   readonly clock: Clock;
   readonly ties: Ties;
   held(process: ProcessKey): Live | undefined;
-  activate(process: ProcessKey): Promise<Live | undefined>;
+  reach(process: ProcessKey): Promise<Live | undefined>;
   timersSet(rows: readonly TimerRow[]): void;
 }
 
@@ -86,13 +88,14 @@ export class Checkpoints {
       for (const { inputs } of turns) told.push(...inputs.filter((input) => isHeeded(input, body)));
       from = (turns.at(-1)?.number ?? live.lastTurn) + 1;
     }
+    if (this.#ports.shared) addRelations(live, await this.#ports.store.load(live.row.key));
     const peers = new Map<ProcessKey, Live | ProcessRow>();
     const now = live.relations;
     const before = [...body.links, ...body.monitors.map(([, target]) => target)];
     const since = [...(now?.links ?? []), ...(now?.monitors.values() ?? []), ...(now?.watchers.keys() ?? [])];
     for (const key of [...before, ...since]) {
       if (peers.has(key)) continue;
-      const peer = (await this.#ports.activate(key)) ?? this.#ports.held(key);
+      const peer = (await this.#ports.reach(key)) ?? this.#ports.held(key);
       if (peer !== undefined) peer.pins++;
       const found = peer ?? (await this.#ports.store.getProcess(key));
       if (found !== undefined) peers.set(key, found);
@@ -195,16 +198,20 @@ export class Checkpoints {
     const before = new Set(body.links);
     for (const key of live.relations?.links ?? []) {
       if (before.has(key)) continue;
-      const peer = held(key);
+      const peer = held(key) ?? awayOf(peers.get(key));
       if (peer === undefined) continue;
+      if (peer.away) {
+        ties.breakAway(live, peer, ending);
+        continue;
+      }
       ties.untie(live, peer);
-      ties.breakLink(live, key, ending);
+      ties.breakAfter(live, peer, ending);
     }
     return body.links.flatMap((key) => {
       const peer = peers.get(key);
       if (peer === undefined || live.relations?.links.has(key) === true) return [];
       if (isAlive(peer)) {
-        ties.tie(live, peer);
+        ties.tieAgain(live, peer);
         return [];
       }
       const { pid, exit = noProcess } = rowOf(peer);
@@ -224,7 +231,8 @@ export class Checkpoints {
       if (!mine.has(number)) ties.demonitor(live, number);
     }
     for (const [watcher, number] of watchersOf(live)) {
-      if (!theirs.has(String([watcher, number]))) ties.fireOne(live, watcher, number, ending);
+      if (theirs.has(String([watcher, number]))) continue;
+      ties.fireOne(live, watcher, number, ending, awayOf(peers.get(watcher)));
     }
     return [...mine].flatMap(([number, target]) => {
       const peer = peers.get(target);
@@ -305,6 +313,10 @@ function isOfLaterLink(input: Input, { links, ends }: CheckpointBody, { peers }:
 
 function isAlive(peer: Live | ProcessRow): peer is Live {
   return "row" in peer && !gone(peer);
+}
+
+function awayOf(peer: Live | ProcessRow | undefined): Live | undefined {
+  return peer !== undefined && "row" in peer && peer.away ? peer : undefined;
 }
 
 function rowOf(peer: Live | ProcessRow): ProcessRow {

@@ -11,11 +11,13 @@
 import type { Clock, Random } from "../base/ports.ts";
 import type { Payload } from "../base/value.ts";
 import type { Machine, MachineEvents } from "../machine/port.ts";
-import type { Lease, ProcessKey, Store } from "../store/port.ts";
+import type { Pid } from "../journal/types.ts";
+import type { AcquiredShard, Lease, ProcessKey, Store } from "../store/port.ts";
 import { Alarm } from "./alarm.ts";
 import { Attempts } from "./attempts.ts";
 import { Awaited } from "./awaited.ts";
 import { Committer } from "./batch.ts";
+import { Births } from "./births.ts";
 import { Edges } from "./edges.ts";
 import { closed, notOpen, toError } from "./errors.ts";
 import { queueInput, tellDurable } from "./live.ts";
@@ -31,6 +33,7 @@ import { gone, Registry } from "./registry.ts";
 import { Retention } from "./retention.ts";
 import type { Archive } from "./retention.ts";
 import { Runs } from "./runs.ts";
+import { Shards } from "./shards.ts";
 import { Timers } from "./timers.ts";
 import { Turns } from "./turns.ts";
 
@@ -52,6 +55,11 @@ export interface KernelPorts {
   /** Programs that processes may be started with from now on: they are not pruned. Default none. */
   readonly deployed?: () => readonly string[];
   readonly archive?: Archive;
+  /**
+   * Where several nodes own the store: the shard that a new process begins in. Default: that of whoever spawns it, else one of the
+   * node's own.
+   */
+  readonly place?: (birth: { readonly pid: Pid; readonly parent: Pid }) => number | undefined;
 }
 
 const tickMs = 20;
@@ -75,12 +83,15 @@ export class Kernel {
   readonly #names: Names;
   readonly #turns: Turns;
   readonly #retention: Retention;
+  readonly #shards: Shards;
+  readonly #births: Births;
   /** What callers may ask for. */
   readonly outside: Outside;
   #stopTick: () => void = () => undefined;
   #nextKey: ProcessKey;
   #lastRenewMs: number;
   #lastPollMs = 0;
+  #isHinted = false;
   #state: "opening" | "open" | "closing" | "closed" | "failed" = "opening";
   #failure: Error | undefined;
 
@@ -112,6 +123,7 @@ export class Kernel {
       stored: (seq) => this.#others.know(seq),
     });
     this.#awaited = new Awaited(this.#committer);
+    this.#shards = this.#newShards();
     this.#others = this.#newOthers();
     this.#alarm = new Alarm({
       clock,
@@ -125,6 +137,13 @@ export class Kernel {
       failed,
     });
     this.#registry = this.#newRegistry();
+    this.#births = new Births({
+      sharing: store.sharing,
+      registry: this.#registry,
+      shards: this.#shards,
+      clock,
+      place: ports.place,
+    });
     this.#runs = new Runs({
       store,
       clock,
@@ -149,10 +168,11 @@ export class Kernel {
       unwanted: (seq) => this.#forgetRow(seq),
       failed,
     });
-    this.#names = new Names({ store, committer: this.#committer });
+    this.#names = new Names({ store, committer: this.#committer, isMine: this.#shards.isMine });
     this.#turns = this.#newTurns();
     this.#retention = this.#newRetention();
     this.outside = this.#newOutside();
+    store.sharing?.listen(() => this.#hinted());
     this.#tick();
   }
 
@@ -160,11 +180,37 @@ export class Kernel {
     return new Registry({
       store: this.#store,
       clock: this.#ports.clock,
+      isMine: this.#shards.isMine,
       checkOpen: () => this.#checkOpen(),
       drop: (live) => this.#drop(live),
       loaded: (live) => this.#loaded(live),
       damaged: (live, problem) => this.#runs.breaks(live, problem),
     });
+  }
+
+  #newShards(): Shards {
+    const { store, clock } = this.#ports;
+    return new Shards({
+      sharing: store.sharing,
+      clock,
+      committer: this.#committer,
+      lives: () => this.#registry.lives(),
+      adopt: (shards) => this.#adopt(shards),
+      spill: (lives) => this.#awaited.spillAll((live) => lives.includes(live)),
+      left: (lives) => {
+        for (const live of lives) this.#left(live);
+      },
+    });
+  }
+
+  #left(live: Live): void {
+    for (const operation of live.operations.values()) this.#attempts.abort(operation);
+    this.#registry.leave(live);
+    this.#edges.stopped(live.row.key);
+  }
+
+  get #isShared(): boolean {
+    return this.#store.sharing !== undefined;
   }
 
   #newOthers(): Others {
@@ -175,9 +221,11 @@ export class Kernel {
         await this.#edges.decided(process, input);
         await this.#registry.activateKey(process);
       },
-      deliver: ({ process, input, atMs, seq }) => {
+      deliver: ({ process, input, atMs, seq, tie }) => {
         const live = this.#registry.get(process);
-        if (live !== undefined && !gone(live)) this.#enqueue(live, queueInput(input, atMs, undefined, seq));
+        if (live === undefined || gone(live)) return;
+        const queued = queueInput(input, atMs, undefined, seq);
+        if (!this.#isShared || this.#turns.arrived(live, queued, tie)) this.#enqueue(live, queued);
       },
     });
   }
@@ -207,6 +255,10 @@ export class Kernel {
       attempts: this.#attempts,
       edges: this.#edges,
       downtimeMs: this.#lease.downtimeMs,
+      shared: this.#isShared,
+      isMine: this.#shards.isMine,
+      looked: (fn) => this.#others.looked(fn),
+      births: this.#births,
       newKey: () => this.#nextKey++,
       enqueue: (live, queued) => this.#enqueue(live, queued),
       timersSet: (rows) => this.#alarm.add(rows),
@@ -228,6 +280,8 @@ export class Kernel {
       queries: this.#queries,
       edges: this.#edges,
       awaited: this.#awaited,
+      births: this.#births,
+      isMine: this.#shards.isMine,
       checkOpen: () => this.#checkOpen(),
       newKey: () => this.#nextKey++,
       enqueue: (live, queued) => this.#enqueue(live, queued),
@@ -273,6 +327,7 @@ export class Kernel {
     this.#alarm.stop();
     this.#stopTick();
     this.#retention.stop();
+    this.#shards.stop();
     await this.#transacted(graceMs);
     this.#attempts.stop();
     this.#runs.stop();
@@ -304,6 +359,7 @@ export class Kernel {
 
   #loaded(live: Live): void {
     for (const { seq } of live.inputs) if (seq !== undefined) this.#others.know(seq);
+    if (this.#isShared) this.#turns.loaded(live);
     for (const queued of live.inputs) this.#heed(live, queued);
     live.inputs = live.inputs.filter(({ consumed }) => !consumed);
     this.#runs.ready(live);
@@ -311,7 +367,10 @@ export class Kernel {
 
   /** What an operator asks for is done at once, and never reaches a turn. True if it was that. */
   #heed(live: Live, queued: QueuedInput): boolean {
-    const { kind } = queued.input;
+    const { input } = queued;
+    if (input.kind === "verdict") this.#run(this.#turns.decided(live, queued, input));
+    const { kind } = input;
+    if (kind === "verdict") return true;
     if (kind !== "pause" && kind !== "resume") return false;
     queued.consumed = true;
     this.#committer.stage.consumed.push(queued);
@@ -372,9 +431,20 @@ export class Kernel {
       if (this.#state === "open") this.#alarm.check(nowMs);
       this.#registry.forget(nowMs);
       this.#run(this.#duties(nowMs));
+      if (this.#state === "open") this.#run(this.#shards.tick(nowMs));
       // Recovery comes first.
-      if (this.#state === "open") this.#run(this.#retention.tick(nowMs));
+      if (this.#state === "open" && this.#mayPrune) this.#run(this.#retention.tick(nowMs));
       this.#tick();
+    });
+  }
+
+  /** Another node has something for this one, perhaps. Its own exits may have something for it too. */
+  #hinted(): void {
+    if (this.#isHinted || !this.#isUp) return;
+    this.#isHinted = true;
+    this.#ports.clock.after(0, () => {
+      this.#isHinted = false;
+      if (this.#state === "open") this.#run(this.#others.poll());
     });
   }
 
@@ -393,7 +463,28 @@ export class Kernel {
 
   async #recover(): Promise<void> {
     await this.#names.load();
-    const { operations, withInbox, damaged } = await this.#store.recover();
+    const { sharing } = this.#store;
+    if (sharing === undefined) await this.#takeUp(this.#lease.cleanShutdown);
+    else await this.#shards.balance(sharing, this.#ports.clock.nowMs());
+    await this.#alarm.ring();
+  }
+
+  /** Where several nodes own the store, one of them prunes it. */
+  get #mayPrune(): boolean {
+    return !this.#isShared || this.#shards.hasFirst;
+  }
+
+  async #adopt(shards: readonly AcquiredShard[]): Promise<void> {
+    for (const isClean of [true, false]) {
+      const some = shards.filter(({ clean }) => clean === isClean).map(({ shard }) => shard);
+      if (some.length > 0) await this.#takeUp(isClean, some);
+    }
+    await this.#alarm.ringAnew();
+  }
+
+  /** Goes on with what the last owner of these shards has left, or of all there is. */
+  async #takeUp(isClean: boolean, shards?: readonly number[]): Promise<void> {
+    const { operations, withInbox, damaged } = await this.#store.recover(shards);
     for (const key of [...damaged.map(({ process }) => process), ...withInbox]) await this.#registry.activateKey(key);
     // Processes run already and may have begun operations of their own: only those found here are to be recovered.
     // Who asked first is served first, as before.
@@ -401,9 +492,8 @@ export class Kernel {
       const live = await this.#registry.activateKey(process);
       const operation = live?.operations.get(number);
       if (live === undefined || operation === undefined || operation.settled) continue;
-      this.#attempts.recover(live, operation, !this.#lease.cleanShutdown);
+      if (operation.token === undefined) this.#attempts.recover(live, operation, !isClean);
     }
-    await this.#alarm.ring();
   }
 
   // -- the end --------------------------------------------------------------------------------------------------
@@ -431,6 +521,7 @@ export class Kernel {
     this.#alarm.stop();
     this.#stopTick();
     this.#retention.stop();
+    this.#shards.stop();
     this.#attempts.stop();
     this.#runs.stop();
     this.#end("failed", error);

@@ -72,6 +72,12 @@ export interface Relations {
 
 export interface Live {
   row: ProcessRow;
+  /** It is another node's, or nobody's: this is only what the store says of it. What is sent to it becomes a row of its inbox. */
+  readonly away: boolean;
+  /** It is being given up: it takes no more turns here. */
+  leaving: boolean;
+  /** Links to processes of others that it has cut: what they have to say of their end may be on its way. */
+  cut: Set<ProcessKey> | undefined;
   /** Its start, until that is durable. */
   start: QueuedInput | undefined;
   /** The process row has been staged for commit. */
@@ -114,9 +120,12 @@ export interface Live {
 }
 
 /** `start` for a process that is not in the store yet. */
-export function newLive(row: ProcessRow, start?: QueuedInput): Live {
+export function newLive(row: ProcessRow, start?: QueuedInput, away = false): Live {
   return {
     row,
+    away,
+    leaving: false,
+    cut: undefined,
     start,
     rowStaged: start === undefined,
     lastTurn: 0,
@@ -142,9 +151,16 @@ export function newLive(row: ProcessRow, start?: QueuedInput): Live {
   };
 }
 
+/** A process that this node does not own, as the store has it. */
+export function awayLive(row: ProcessRow): Live {
+  return newLive(row, undefined, true);
+}
+
 /** What only the node can give a new process. */
 export interface Cradle {
   readonly key: ProcessKey;
+  /** Undefined where there are none. */
+  readonly shard: number | undefined;
   readonly atMs: number;
   readonly seed: Uint8Array;
   readonly env: Readonly<Record<string, string>>;
@@ -153,7 +169,8 @@ export interface Cradle {
 /** A new process and its first input. Neither is staged. */
 export function bear(
   birth: Birth,
-  { key, atMs, seed, env }: Cradle,
+  { key, shard, atMs, seed, env }: Cradle,
+  isMine: (row: ProcessRow) => boolean,
 ): { readonly child: Live; readonly start: QueuedInput } {
   const { pid, program, entry, args, parent, argsDigest = "" } = birth;
   const { label = "", role = "", restarts = 0, held = false } = birth;
@@ -173,9 +190,10 @@ export function bear(
     held,
     trapsExits: false,
     life: 1,
+    ...(shard === undefined ? {} : { shard }),
   };
   const start = queueInput({ kind: "start", entry, args, seed, env }, atMs);
-  return { child: newLive(row, start), start };
+  return { child: newLive(row, start, !isMine(row)), start };
 }
 
 export function queueInput(
@@ -215,6 +233,14 @@ export function loadRelations(live: Live, { links, monitors, watchers, checkpoin
   const relations = relationsOf(live);
   for (const key of links) relations.links.add(key);
   for (const { number, target } of monitors) relations.monitors.set(number, target);
+  for (const { watcher, number } of watchers) watch(live, watcher, number);
+}
+
+/** Ties that others have made with the process, from other nodes. */
+export function addRelations(live: Live, { links, watchers }: Pick<ProcessLoad, "links" | "watchers">): void {
+  if (links.length + watchers.length === 0) return;
+  const relations = relationsOf(live);
+  for (const key of links) relations.links.add(key);
   for (const { watcher, number } of watchers) watch(live, watcher, number);
 }
 

@@ -1,6 +1,7 @@
 /**
  * Registered names and process groups. All of them are held in memory: they are few beside the processes, and a message to a
- * name must find its way at once.
+ * name must find its way at once. Where several nodes own the store, each knows its own processes' names first, and those of
+ * others as the store has them; who gets a name is decided there.
  */
 import { PerdureError } from "../base/errors.ts";
 import type { Pid } from "../journal/types.ts";
@@ -8,21 +9,25 @@ import type { NameRow, ProcessKey, Store } from "../store/port.ts";
 import type { Committer } from "./batch.ts";
 
 export interface NamesPorts {
-  readonly store: Pick<Store, "names" | "groups">;
+  readonly store: Pick<Store, "names" | "groups" | "sharing">;
   readonly committer: Committer;
+  isMine(process: { readonly shard?: number | undefined }): boolean;
 }
 
 interface Holder {
   readonly key: ProcessKey;
   readonly pid: Pid;
+  readonly shard?: number | undefined;
 }
+
+type Known = Omit<NameRow, "shard"> & Pick<Holder, "shard">;
 
 const maxNameLength = 200;
 
 export class Names {
   readonly #ports: NamesPorts;
   readonly #holders = new Map<string, Holder>();
-  readonly #groups = new Map<string, Map<ProcessKey, Pid>>();
+  readonly #groups = new Map<string, Map<ProcessKey, Holder>>();
   /** What a process holds, so that its end is found without a search. */
   readonly #namesOf = new Map<ProcessKey, Set<string>>();
   readonly #groupsOf = new Map<ProcessKey, Set<string>>();
@@ -37,6 +42,31 @@ export class Names {
     for (const row of groups) this.#enter(row);
   }
 
+  /** What others have done to names and groups is known from then on. */
+  async refresh(): Promise<void> {
+    const { store } = this.#ports;
+    if (store.sharing === undefined || !(await store.sharing.namesChanged())) return;
+    const [names, groups] = await Promise.all([store.names(), store.groups()]);
+    for (const [name, { key, shard }] of this.#holders) if (!this.#ports.isMine({ shard })) this.#release(name, key);
+    for (const [group, members] of this.#groups) {
+      for (const [key, { shard }] of members) if (!this.#ports.isMine({ shard })) this.#part(group, key);
+    }
+    // Of this node's own processes the store may know less, or more, than there is.
+    for (const row of names) if (!this.#ports.isMine(row) && !this.#holders.has(row.name)) this.#hold(row);
+    for (const row of groups) if (!this.#ports.isMine(row)) this.#enter(row);
+  }
+
+  /** Where several nodes own the store: a name that is free becomes the process's at once. `register` then says whose it is. */
+  async claim(name: string, holder: Holder): Promise<void> {
+    const { sharing } = this.#ports.store;
+    if (sharing === undefined || !isName(name)) return;
+    await this.refresh();
+    if (this.#holders.has(name)) return;
+    const key = await sharing.claimName(name, holder.key);
+    if (key === holder.key && !this.#holders.has(name)) this.#hold({ ...holder, name, process: key });
+    else await this.refresh();
+  }
+
   /** Whom `name` stands for. */
   pidOf(name: string): Pid | undefined {
     return this.#holders.get(name)?.pid;
@@ -47,11 +77,11 @@ export class Names {
   }
 
   members(group: string): readonly Pid[] {
-    return [...(this.#groups.get(group)?.values() ?? [])];
+    return [...(this.#groups.get(group)?.values() ?? [])].map(({ pid }) => pid);
   }
 
   /** Throws NAME_TAKEN, ARGUMENT_INVALID. A name that is the process's already stays so. */
-  register(name: string, { key, pid }: Holder): void {
+  register(name: string, { key, pid, shard }: Holder): void {
     checkName(name, "name");
     const holder = this.#holders.get(name);
     if (holder?.key === key) return;
@@ -62,30 +92,28 @@ export class Names {
         { details: { name, pid: holder.pid } },
       );
     }
-    this.#hold({ name, process: key, pid });
+    this.#hold({ name, process: key, pid, shard });
     this.#ports.committer.stage.names.set(name, key);
   }
 
   unregister(name: string): boolean {
     const holder = this.#holders.get(name);
     if (holder === undefined) return false;
-    this.#holders.delete(name);
-    remove(this.#namesOf, holder.key, name);
+    this.#release(name, holder.key);
     this.#ports.committer.stage.names.set(name, undefined);
     return true;
   }
 
   /** A process is in a group once, however often it joins. Throws ARGUMENT_INVALID. */
-  join(group: string, { key, pid }: Holder): void {
+  join(group: string, { key, pid, shard }: Holder): void {
     checkName(group, "group");
     if (this.#groups.get(group)?.has(key) === true) return;
-    this.#enter({ name: group, process: key, pid });
+    this.#enter({ name: group, process: key, pid, shard });
     this.#ports.committer.stage.members.set(`${key}\n${group}`, { name: group, process: key, there: true });
   }
 
   leave(group: string, key: ProcessKey): void {
-    if (!this.#depart(group, key)) return;
-    remove(this.#groupsOf, key, group);
+    if (!this.#part(group, key)) return;
     this.#ports.committer.stage.members.set(`${key}\n${group}`, { name: group, process: key, there: false });
   }
 
@@ -96,14 +124,25 @@ export class Names {
     this.#groupsOf.delete(key);
   }
 
-  #hold({ name, process, pid }: NameRow): void {
-    this.#holders.set(name, { key: process, pid });
+  #hold({ name, process, pid, shard }: Known): void {
+    this.#holders.set(name, { key: process, pid, shard });
     add(this.#namesOf, process, name);
   }
 
-  #enter({ name, process, pid }: NameRow): void {
-    const members = this.#groups.get(name) ?? new Map<ProcessKey, Pid>();
-    this.#groups.set(name, members.set(process, pid));
+  #release(name: string, key: ProcessKey): void {
+    this.#holders.delete(name);
+    remove(this.#namesOf, key, name);
+  }
+
+  #part(group: string, key: ProcessKey): boolean {
+    const isMember = this.#depart(group, key);
+    if (isMember) remove(this.#groupsOf, key, group);
+    return isMember;
+  }
+
+  #enter({ name, process, pid, shard }: Known): void {
+    const members = this.#groups.get(name) ?? new Map<ProcessKey, Holder>();
+    this.#groups.set(name, members.set(process, { key: process, pid, shard }));
     add(this.#groupsOf, process, name);
   }
 
@@ -127,9 +166,13 @@ function remove(sets: Map<ProcessKey, Set<string>>, key: ProcessKey, text: strin
 }
 
 /** What begins with "@" is outside, and what begins with "perdure:" is ours. */
-function checkName(name: string, what: "name" | "group"): void {
+function isName(name: unknown): boolean {
   const fits = typeof name === "string" && name !== "" && name.length <= maxNameLength && name.isWellFormed();
-  if (fits && !name.startsWith("@") && !name.startsWith("perdure:")) return;
+  return fits && !name.startsWith("@") && !name.startsWith("perdure:");
+}
+
+function checkName(name: string, what: "name" | "group"): void {
+  if (isName(name)) return;
   const shown = typeof name === "string" ? JSON.stringify(name.slice(0, 60)) : `a ${typeof name}`;
   throw new PerdureError(
     "ARGUMENT_INVALID",

@@ -24,6 +24,8 @@ export class Others {
   readonly #known = new Set<number>();
   #highest = 0;
   #polling = false;
+  #again = false;
+  #afterwards: (() => void)[] = [];
 
   constructor(ports: OthersPorts) {
     this.#ports = ports;
@@ -37,6 +39,7 @@ export class Others {
   }
 
   async poll(): Promise<void> {
+    this.#again = this.#polling;
     if (this.#polling) return;
     this.#polling = true;
     const highest = this.#highest;
@@ -44,6 +47,15 @@ export class Others {
     if (await this.#ports.store.changedByOthers()) await this.#read();
     else this.#seeUpTo(highest);
     this.#polling = false;
+    for (const fn of this.#afterwards.splice(0)) fn();
+    // Somebody has asked meanwhile, and may know of more.
+    if (this.#again) await this.poll();
+  }
+
+  /** Calls `fn` when no rows are on their way that were read before now. */
+  looked(fn: () => void): void {
+    if (this.#polling) this.#afterwards.push(fn);
+    else fn();
   }
 
   async #read(): Promise<void> {

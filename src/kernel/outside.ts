@@ -6,6 +6,7 @@ import type { Asked, ProcessExit, ProcessKey, ProcessRow, Tombstone } from "../s
 import type { Attempts } from "./attempts.ts";
 import type { Awaited } from "./awaited.ts";
 import type { Committer } from "./batch.ts";
+import type { Births } from "./births.ts";
 import type { Edges, KeyedAnswer, KeyedRequest } from "./edges.ts";
 import { exited, idIsName, startConflict } from "./errors.ts";
 import { bear, durable, queueInput } from "./live.ts";
@@ -15,6 +16,7 @@ import type { StartRequest } from "./ports.ts";
 import type { Queries, QueryAnswer, QueryCall } from "./queries.ts";
 import { gone } from "./registry.ts";
 import type { Registry } from "./registry.ts";
+import { stageMessage } from "./staging.ts";
 import type { Turns } from "./turns.ts";
 
 export interface OutsidePorts {
@@ -28,6 +30,8 @@ export interface OutsidePorts {
   readonly queries: Queries;
   readonly edges: Edges;
   readonly awaited: Awaited;
+  readonly births: Births;
+  isMine(row: ProcessRow): boolean;
   /** Throws if the kernel is not open. */
   checkOpen(): void;
   newKey(): ProcessKey;
@@ -47,22 +51,29 @@ export class Outside {
    */
   async start(request: StartRequest): Promise<{ readonly pid: Pid; readonly created: boolean }> {
     this.#ports.checkOpen();
+    await this.#ports.births.reserve(request.pid);
     // Someone else may have started it while the store answered.
     const known = (await this.#ports.registry.known(request.pid)) ?? this.#ports.registry.named(request.pid);
     this.#ports.checkOpen();
     if (known !== undefined) return { pid: await this.#startedBefore(known, request), created: false };
     if (this.#ports.names.pidOf(request.pid) !== undefined) throw idIsName(request.pid);
-    const { child: live, start } = bear(
-      { ...request, parent: "" },
-      {
-        key: this.#ports.newKey(),
-        atMs: this.#ports.clock.nowMs(),
-        seed: this.#ports.random.bytes(32),
-        env: request.env,
-      },
-    );
-    this.#ports.registry.add(live);
-    await this.#submit(live, start);
+    const birth = { ...request, parent: "" };
+    const { births, clock, random, isMine } = this.#ports;
+    const cradle = {
+      key: this.#ports.newKey(),
+      shard: births.shardOf(birth),
+      atMs: clock.nowMs(),
+      seed: random.bytes(32),
+      env: request.env,
+    };
+    const { child: live, start } = bear(birth, cradle, isMine);
+    if (live.away) {
+      stageMessage(this.#ports.committer.stage, live, start);
+      await this.#ports.awaited.commit();
+    } else {
+      this.#ports.registry.add(live);
+      await this.#submit(live, start);
+    }
     return { pid: request.pid, created: true };
   }
 

@@ -1,6 +1,7 @@
 /**
- * The processes a turn concerns beside its own. All of them are held in memory before the turn is staged, so that staging is
- * one step: nothing comes between what it looks at and what it changes.
+ * The processes a turn concerns beside its own. All of them are in memory before the turn is staged, so that staging is
+ * one step: nothing comes between what it looks at and what it changes. Of those on other nodes it is what the store said of them a moment
+ * ago; where it matters whether that still holds, the commit finds out.
  */
 import type { Pid } from "../journal/types.ts";
 import { previousGeneration } from "../store/generations.ts";
@@ -16,9 +17,10 @@ import type { Request } from "./requests.ts";
 export interface PeersPorts {
   readonly registry: Pick<
     Registry,
-    "activateKey" | "beginLooking" | "endLooking" | "get" | "hasLeft" | "knownOrDamaged" | "named"
+    "beginLooking" | "endLooking" | "get" | "hasLeft" | "knownOrDamaged" | "named" | "reach"
   >;
-  readonly names: Pick<Names, "pidOf">;
+  readonly names: Pick<Names, "pidOf" | "refresh">;
+  isMine(row: ProcessRow): boolean;
 }
 
 /** Whom a text that names a receiver stands for: a registered name goes before a pid. */
@@ -31,10 +33,21 @@ export class Peers {
     this.#ports = ports;
   }
 
+  /** Those of other nodes, while a turn that concerns them is staged. */
+  #away: Away = nobodyAway;
+
   readonly find: Find = (to) => {
-    const live = this.#ports.registry.named(this.#ports.names.pidOf(to) ?? to);
+    const pid = this.#ports.names.pidOf(to) ?? to;
+    const live = this.#ports.registry.named(pid) ?? this.#away.byPid.get(pid);
     return live === undefined || gone(live) ? undefined : live;
   };
+
+  readonly held = (key: ProcessKey): Live | undefined => this.#ports.registry.get(key) ?? this.#away.byKey.get(key);
+
+  /** The turn being staged has given birth to a process on another node. */
+  born(child: Live): void {
+    this.#away = withAway(this.#away, child);
+  }
 
   /**
    * Calls `then` in the very moment in which everyone is in memory, with the pids of those who are not there because they have
@@ -45,8 +58,17 @@ export class Peers {
     const absent = new Set<Pid | ProcessKey>();
     const missing = wanted.pids.length + wanted.keys.length === 0 ? [] : this.#missing(wanted, absent);
     if (missing.length > 0) return this.#load(wanted, absent, missing, then);
-    then(nobodyEnded);
+    this.#stage(nobodyAway, () => then(nobodyEnded));
     return undefined;
+  }
+
+  #stage(away: Away, then: () => void): void {
+    this.#away = away;
+    try {
+      then();
+    } finally {
+      this.#away = nobodyAway;
+    }
   }
 
   /** One may be forgotten while another is loaded: it goes on until none is missing. */
@@ -58,18 +80,22 @@ export class Peers {
   ): Promise<void> {
     const { registry } = this.#ports;
     const ended = new Set<Pid>();
+    const away: Away = { byKey: new Map(), byPid: new Map() };
     const look = async (each: Pid | ProcessKey): Promise<void> => {
       const known = typeof each === "string" ? await registry.knownOrDamaged(each) : undefined;
       const found = known === "damaged" || isTombstone(known) ? undefined : known;
       if (found !== undefined && !("row" in found) && found.state === "exited") ended.add(found.pid);
       if (typeof each === "string" && known !== undefined && found === undefined) ended.add(each);
       const key = typeof each === "string" ? keyOf(found) : each;
-      if (key === undefined || (await registry.activateKey(key)) === undefined) absent.add(each);
+      const live = key === undefined ? undefined : await registry.reach(key);
+      if (live === undefined) absent.add(each);
+      else if (live.away) withAway(away, live);
     };
     const again = new Set<Pid>();
     registry.beginLooking();
     try {
-      for (let next = missing; next.length > 0; next = this.#missing(wanted, absent)) {
+      await this.#ports.names.refresh();
+      for (let next = missing; next.length > 0; next = this.#missing(wanted, absent, away)) {
         await Promise.all(next.map(look));
         // Born and gone while the store was asked for others: it has to be asked once more.
         for (const each of absent) {
@@ -82,16 +108,38 @@ export class Peers {
       registry.endLooking();
     }
     // Not after another wait, however short: by then one may have come to its end.
-    then(ended);
+    this.#stage(away, () => then(ended));
   }
 
-  #missing({ pids, keys }: Wanted, absent: ReadonlySet<Pid | ProcessKey>): (Pid | ProcessKey)[] {
-    const { registry, names } = this.#ports;
+  #missing(
+    { pids, keys }: Wanted,
+    absent: ReadonlySet<Pid | ProcessKey>,
+    away: Away = nobodyAway,
+  ): (Pid | ProcessKey)[] {
+    const { registry, names, isMine } = this.#ports;
+    // One that was another node's may have become this one's in the meantime.
+    const isAway = (live: Live | undefined): boolean => live !== undefined && !isMine(live.row);
+    const isPidHere = (pid: Pid): boolean => registry.named(pid) !== undefined || isAway(away.byPid.get(pid));
+    const isKeyHere = (key: ProcessKey): boolean => registry.get(key) !== undefined || isAway(away.byKey.get(key));
     return [
-      ...pids.map((to) => names.pidOf(to) ?? to).filter((pid) => registry.named(pid) === undefined && !absent.has(pid)),
-      ...keys.filter((key) => registry.get(key) === undefined && !absent.has(key)),
+      ...pids.map((to) => names.pidOf(to) ?? to).filter((pid) => !isPidHere(pid) && !absent.has(pid)),
+      ...keys.filter((key) => !isKeyHere(key) && !absent.has(key)),
     ];
   }
+}
+
+interface Away {
+  readonly byKey: Map<ProcessKey, Live>;
+  readonly byPid: Map<Pid, Live>;
+}
+
+const nobodyAway: Away = { byKey: new Map(), byPid: new Map() };
+
+function withAway(away: Away, live: Live): Away {
+  const { byKey, byPid }: Away = away === nobodyAway ? { byKey: new Map(), byPid: new Map() } : away;
+  byKey.set(live.row.key, live);
+  byPid.set(live.row.pid, live);
+  return { byKey, byPid };
 }
 
 /** Processes that were there once. */

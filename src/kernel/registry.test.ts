@@ -13,6 +13,7 @@ test("a process that was born and has exited while the store looked for it is fo
   const registry = new Registry({
     store: store as unknown as RegistryPorts["store"],
     clock: { nowMs: () => startMs, after: () => () => undefined },
+    isMine: () => true,
     checkOpen: () => undefined,
     drop: () => undefined,
     loaded: () => undefined,

@@ -4,13 +4,15 @@ import type { PerdureError } from "../base/errors.ts";
 import type { Clock } from "../base/ports.ts";
 import type { Input, Pid } from "../journal/types.ts";
 import type { InboxRow, ProcessExit, ProcessKey, ProcessRow, Store, Tombstone } from "../store/port.ts";
-import { broken, exited, notFound, resultPruned } from "./errors.ts";
-import { atRest, loadRelations, newLive, queueInput } from "./live.ts";
+import { broken, elsewhere, exited, notFound, resultPruned } from "./errors.ts";
+import { atRest, awayLive, loadRelations, newLive, queueInput } from "./live.ts";
 import type { Live, QueuedInput } from "./live.ts";
 
 export interface RegistryPorts {
   readonly store: Pick<Store, "findProcess" | "getProcess" | "inbox" | "lastTurn" | "load" | "tombstone">;
   readonly clock: Clock;
+  /** False for a process of another node. */
+  isMine(row: ProcessRow): boolean;
   /** Throws if the kernel is not open. */
   checkOpen(): void;
   /** It has exited, or is at rest: the machine may let go of its heap. */
@@ -113,32 +115,39 @@ export class Registry {
 
   /** The process, loaded if need be, dead or alive. Throws PROCESS_NOT_FOUND; PROCESS_EXITED if it has been pruned. */
   async activate(pid: Pid): Promise<Live> {
-    const known = await this.knownOrDamaged(pid);
+    // A damaged row is an error; a damaged tombstone is one of a process that has ended.
+    const known = (await this.find(pid)) ?? (await this.knownOrDamaged(pid));
     // Whoever asks shall not wait for another look at the store when nothing can come of it any more.
     this.#ports.checkOpen();
     if (known === undefined) throw notFound(pid);
     if (known === "damaged" || isTombstone(known)) throw exited(pid);
+    if (!("row" in known) && !this.#ports.isMine(known)) throw elsewhere(known);
     const live = "row" in known ? known : await this.#load(known.key);
+    if (live?.away === true) throw elsewhere(live.row);
     // One that was found a moment ago has ended for certain: it is pruned now.
     if (live === undefined) throw exited(pid);
     return live;
   }
 
-  /** Undefined if there is no such process or it has exited: what is sent to it is lost, as in OTP. */
-  async activateIfAlive(pid: Pid): Promise<Live | undefined> {
-    const found = await this.find(pid);
+  /**
+   * The process of a pid or key, loaded if need be; of another node's, what the store says of it (`Live.away`). Undefined if there is no
+   * such process or it has exited: what is sent to it is lost, as in OTP.
+   */
+  async reach(to: Pid | ProcessKey): Promise<Live | undefined> {
+    const found = typeof to === "number" ? (this.#byKey.get(to) ?? to) : await this.find(to);
     if (found === undefined) return undefined;
-    const live = "row" in found ? found : await this.#load(found.key);
+    const key = typeof found === "number" ? found : "row" in found ? found : found.key;
+    const live = typeof key === "number" ? await this.#load(key) : key;
     return live === undefined || gone(live) ? undefined : live;
   }
 
-  /** Undefined if it has exited. */
+  /** Undefined if it has exited, or is another node's. */
   async activateKey(key: ProcessKey): Promise<Live | undefined> {
-    const live = this.#byKey.get(key) ?? (await this.#load(key));
-    return live === undefined || gone(live) ? undefined : live;
+    const live = await this.reach(key);
+    return live?.away === true ? undefined : live;
   }
 
-  /** Undefined if it has been pruned. */
+  /** Undefined if it has been pruned. One of another node's is not held. */
   #load(key: ProcessKey): Promise<Live | undefined> {
     const present = this.#byKey.get(key);
     if (present !== undefined) return Promise.resolve(present);
@@ -153,6 +162,7 @@ export class Registry {
     const load = await this.#ports.store.load(key).catch(damageOrAbsence);
     if (load === undefined) return undefined;
     if (load instanceof Error) return await this.#readDamaged(key, load);
+    if (!this.#ports.isMine(load.process)) return awayLive(load.process);
     const live = newLive(load.process);
     if (load.process.state === "exited") return live;
     live.lastTurn = load.lastTurn;
@@ -177,6 +187,7 @@ export class Registry {
     const { store } = this.#ports;
     const row = await store.getProcess(key);
     if (row === undefined) throw error;
+    if (!this.#ports.isMine(row)) return awayLive(row);
     const live = newLive(row);
     live.lastTurn = await store.lastTurn(key);
     // A kill may be waiting for it.
@@ -204,6 +215,7 @@ export class Registry {
       else if (row.state === "exited" && row.exit !== undefined) resolve(row.exit);
       // What is in memory alone is told by `broke`, when it is durable.
       else if (row.state === "broken" && (row === known || (known as Live).uncommitted === 0)) reject(broken(row));
+      else if (row === known && !this.#ports.isMine(row)) reject(elsewhere(row));
       else return;
       waiters.delete(waiter);
       if (waiters.size === 0 && this.#waiters.get(pid) === waiters) this.#waiters.delete(pid);
@@ -231,6 +243,17 @@ export class Registry {
     const waiters = this.#waiters.get(pid) ?? new Set();
     this.#waiters.delete(pid);
     return waiters;
+  }
+
+  /** It is given up: another node goes on with it. */
+  leave(live: Live): void {
+    this.#remove(live);
+    for (const waiter of this.#takeWaiters(live.row.pid)) waiter.reject(elsewhere(live.row));
+  }
+
+  /** All that are in memory. */
+  lives(): Iterable<Live> {
+    return this.#byKey.values();
   }
 
   // -- forgetting -----------------------------------------------------------------------------------------------

@@ -101,6 +101,7 @@ export class Runs {
 
   /** Somebody looks at it, or it is paused, crashed or broken: only a kill gets through, also when it has been queued already. */
   #mustWait(live: Live): boolean {
+    if (live.leaving) return true;
     return (live.row.state !== "running" || this.#ports.looked(live)) && nextKill(live) === undefined;
   }
 

@@ -1,5 +1,5 @@
 /** Puts what happened on the stage for the next commit, and keeps the processes in memory in step with it. */
-import type { Stage } from "./batch.ts";
+import type { Passage, Stage } from "./batch.ts";
 import { droppedBy } from "./dropped.ts";
 import type { TurnEffects } from "./effects.ts";
 import { arrived, tellDurable } from "./live.ts";
@@ -76,10 +76,10 @@ export function stageEdge(stage: Stage, queued: QueuedInput): void {
  * An input that a turn brings about is part of that turn's commit: as a row of the inbox, unless the receiver has taken it by
  * then.
  */
-export function stageMessage(stage: Stage, receiver: Live, queued: QueuedInput): void {
+export function stageMessage(stage: Stage, receiver: Live, queued: QueuedInput, passage?: Passage): void {
   queued.spilled = true;
   stageRow(stage, receiver);
-  stage.inbox.push({ process: receiver.row.key, queued });
+  stage.inbox.push({ process: receiver.row.key, queued, ...passage });
 }
 
 /** An operator stopped the process's turns, or lets them go on. */

@@ -6,7 +6,7 @@ import { encodeValue } from "../base/value.ts";
 import type { Payload } from "../base/value.ts";
 import type { Command, ExitReason, Input, Pid } from "../journal/types.ts";
 import type { ProcessKey, ProcessRow } from "../store/port.ts";
-import type { Committer, Stage } from "./batch.ts";
+import type { Committer, Passage, Stage } from "./batch.ts";
 import { relationsOf, unwatch, watch } from "./live.ts";
 import type { Live } from "./live.ts";
 import type { Find } from "./peers.ts";
@@ -14,10 +14,14 @@ import { gone } from "./registry.ts";
 
 export interface TiesPorts {
   readonly committer: Committer;
+  /** Several nodes own the store: processes may be tied to some that this one knows nothing of. */
+  readonly shared: boolean;
   held(process: ProcessKey): Live | undefined;
   readonly find: Find;
   /** Hands an input to a process, as part of the commit being staged. */
-  deliver(receiver: Live, input: Input): void;
+  deliver(receiver: Live, input: Input, passage?: Passage): void;
+  /** Calls `fn` when no rows of inboxes are on their way that were read before now. */
+  looked(fn: () => void): void;
   /** Nobody will decide about a process that is held: it is let go. */
   abandon(live: Live): void;
 }
@@ -47,7 +51,16 @@ export class Ties {
     const peer = this.#ports.find(to);
     if (peer === live) return;
     if (peer === undefined) return this.#signal(live, to, noProcess, true);
-    this.tie(live, peer);
+    if (peer.away) this.#linkAway(live, peer);
+    else this.tie(live, peer);
+  }
+
+  /** Whether it is still there, the commit finds out. */
+  #linkAway(live: Live, { row: { key, pid } }: Live): void {
+    if (relationsOf(live).links.has(key)) return;
+    relationsOf(live).links.add(key);
+    live.cut?.delete(key);
+    this.#stage.away.link({ process: live.row.key, target: key, pid });
   }
 
   tie(live: Live, peer: Live): void {
@@ -55,6 +68,8 @@ export class Ties {
     if (relationsOf(live).links.has(b)) return;
     relationsOf(live).links.add(b);
     relationsOf(peer).links.add(a);
+    live.cut?.delete(b);
+    peer.cut?.delete(a);
     this.#linkRow(a, b, true);
     this.#pin(peer);
   }
@@ -62,7 +77,9 @@ export class Ties {
   /** After it, no exit comes through the link any more, not even one that was on its way. */
   unlink(live: Live, to: Pid): void {
     const peer = this.#ports.find(to);
-    if (peer !== undefined && live.relations?.links.has(peer.row.key) === true) {
+    // The other end may have been made on another node.
+    const isTied = peer?.away === true || isLinked(live, peer) || isLinked(peer, live);
+    if (peer !== undefined && isTied) {
       this.untie(live, peer);
       if (peer.row.parent === live.row.pid) this.#ports.abandon(peer);
     }
@@ -79,6 +96,13 @@ export class Ties {
     peer.relations?.links.delete(live.row.key);
     this.#linkRow(live.row.key, peer.row.key, false);
     this.#pin(peer);
+    if (!this.#ports.shared) return;
+    // What it has to say of its end may be among the rows that nobody has looked at.
+    const { key } = peer.row;
+    this.#stage.away.unlink(live.row.key, key);
+    const cut = (live.cut ??= new Set());
+    cut.add(key);
+    this.#stage.effects.push(() => this.#ports.looked(() => cut.delete(key)));
   }
 
   /** A monitor on nobody fires at once. */
@@ -89,7 +113,11 @@ export class Ties {
   }
 
   observe(live: Live, number: number, target: Live): void {
-    relationsOf(live).monitors.set(number, target.row.key);
+    const { key, pid } = target.row;
+    relationsOf(live).monitors.set(number, key);
+    // One that is born in this very turn is there.
+    if (target.away && target.start === undefined)
+      return this.#stage.away.monitor({ watcher: live.row.key, number, target: key, pid });
     watch(target, live.row.key, number);
     this.#stage.monitors.push({ watcher: live.row.key, number, target: target.row.key });
     this.#pin(target);
@@ -100,6 +128,7 @@ export class Ties {
     if (target === undefined) return;
     live.relations?.monitors.delete(number);
     this.#stage.monitorsGone.push({ watcher: live.row.key, number });
+    this.#stage.away.demonitor(live.row.key, number);
     const held = this.#ports.held(target);
     if (held === undefined) return;
     unwatch(held, live.row.key, number);
@@ -156,10 +185,14 @@ export class Ties {
   /** The process has come to its end: everyone tied to it hears of it, and nobody is tied to it any more. */
   breakAll(live: Live, ending: Ending): void {
     const { relations } = live;
+    const links: ProcessKey[] = [];
+    const monitors: (readonly [ProcessKey, number])[] = [];
+    // Others may have tied themselves to it that this node does not know of.
+    if (this.#ports.shared) this.#stage.away.notified.push({ process: live.row.key, links, monitors });
     if (relations === undefined) return;
-    for (const key of relations.links) this.breakLink(live, key, ending);
+    for (const key of relations.links) if (this.breakLink(live, key, ending)) links.push(key);
     for (const [watcher, numbers] of relations.watchers) {
-      for (const number of numbers) this.fire(live, watcher, number, ending);
+      for (const number of numbers) if (this.fire(live, watcher, number, ending)) monitors.push([watcher, number]);
     }
     for (const [number, target] of relations.monitors) {
       const held = this.#ports.held(target);
@@ -168,31 +201,70 @@ export class Ties {
     live.relations = undefined;
   }
 
-  /** The row goes with the process. */
-  breakLink(live: Live, key: ProcessKey, ending: Ending): void {
+  /** The row goes with the process. False if the other end has not been told: it is another node's, and will find it in its inbox. */
+  breakLink(live: Live, key: ProcessKey, ending: Ending): boolean {
     const peer = this.#ports.held(key);
-    if (peer === undefined || gone(peer)) return;
+    if (peer === undefined || gone(peer)) return false;
+    if (peer.row.parent === live.row.pid) this.#ports.abandon(peer);
+    if (peer.away || !isLinked(peer, live)) return false;
     peer.relations?.links.delete(live.row.key);
     this.#pin(peer);
+    this.#signal(peer, live.row.pid, ending, true);
+    return true;
+  }
+
+  /** False if the watcher has not been told. */
+  fire(live: Live, watcherKey: ProcessKey, number: number, ending: Ending): boolean {
+    const watcher = this.#ports.held(watcherKey);
+    if (watcher === undefined || gone(watcher)) return false;
+    // It may have been given up in a turn whose commit was still under way when the target was loaded.
+    if (watcher.relations?.monitors.get(number) !== live.row.key) return false;
+    watcher.relations.monitors.delete(number);
+    this.#pin(watcher);
+    this.#down(watcher, number, live.row.pid, ending);
+    return true;
+  }
+
+  /** The link was cut, and it is for the other end as if the process had ended. */
+  breakAfter(live: Live, peer: Live, ending: Ending): void {
+    if (gone(peer)) return;
     if (peer.row.parent === live.row.pid) this.#ports.abandon(peer);
     this.#signal(peer, live.row.pid, ending, true);
   }
 
-  fire(live: Live, watcherKey: ProcessKey, number: number, ending: Ending): void {
-    const watcher = this.#ports.held(watcherKey);
-    if (watcher === undefined || gone(watcher)) return;
-    // It may have been given up in a turn whose commit was still under way when the target was loaded.
-    if (watcher.relations?.monitors.get(number) !== live.row.key) return;
-    watcher.relations.monitors.delete(number);
-    this.#pin(watcher);
-    this.#down(watcher, number, live.row.pid, ending);
+  /** What was linked before is linked again. */
+  tieAgain(live: Live, peer: Live): void {
+    if (peer.away) this.#linkAway(live, peer);
+    else this.tie(live, peer);
+  }
+
+  /** The same, if the other end is on another node. */
+  breakAway(live: Live, peer: Live, ending: Ending): void {
+    this.untie(live, peer);
+    this.#ports.deliver(peer, signalInput(live.row.pid, ending, true, ""), { tie: live.row.key });
+  }
+
+  /**
+   * What came through a tie from another node, as a row of the inbox. False if it is not to be heard: the tie was cut, or it is nothing to the
+   * process.
+   */
+  arrived(live: Live, input: Input, tie: ProcessKey): boolean {
+    if (input.kind === "down") {
+      if (live.relations?.monitors.get(input.monitor) !== tie) return false;
+      return live.relations.monitors.delete(input.monitor);
+    }
+    if (input.kind !== "exit") return true;
+    if (live.cut?.has(tie) === true) return false;
+    live.relations?.links.delete(tie);
+    return hears(live, input);
   }
 
   /** The process lives, but has forgotten that one of its watchers. */
-  fireOne(live: Live, watcher: ProcessKey, number: number, ending: Ending): void {
+  fireOne(live: Live, watcher: ProcessKey, number: number, ending: Ending, away?: Live): void {
     unwatch(live, watcher, number);
     this.#stage.monitorsGone.push({ watcher, number });
-    this.fire(live, watcher, number, ending);
+    if (away !== undefined) this.#ports.deliver(away, downInput(number, live.row.pid, ending), { tie: live.row.key });
+    else this.fire(live, watcher, number, ending);
   }
 
   #signal(receiver: Live, from: Pid, ending: Ending, linked: boolean): void {
@@ -212,6 +284,10 @@ export class Ties {
   #pin(peer: Live): void {
     pin(this.#stage, peer);
   }
+}
+
+function isLinked(live: Live | undefined, to: Live | undefined): boolean {
+  return live !== undefined && to !== undefined && live.relations?.links.has(to.row.key) === true;
 }
 
 /** Keeps a process in memory until what is being staged is committed. */

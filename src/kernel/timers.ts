@@ -70,6 +70,11 @@ class ClockTimers {
     return nextMs === undefined || nextMs > nowMs ? undefined : this.#heap.pop();
   }
 
+  /** There are timers that were nobody's of this node's before: all are read again. */
+  forget(): void {
+    this.#knownUntilMs = -Infinity;
+  }
+
   /** When `lookAhead` should be called again. */
   get refreshMs(): number {
     return this.#knownUntilMs - horizonMs / 2;
@@ -84,6 +89,11 @@ export class Timers {
   constructor(store: Pick<Store, "dueTimers">, downtimeMs: number) {
     this.#clocks = { wall: new ClockTimers("wall", store), service: new ClockTimers("service", store) };
     this.#downtimeMs = downtimeMs;
+  }
+
+  forget(): void {
+    this.#clocks.wall.forget();
+    this.#clocks.service.forget();
   }
 
   /** To be called with every timer that was committed. */

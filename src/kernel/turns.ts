@@ -7,16 +7,17 @@ import type { Clock, Random } from "../base/ports.ts";
 import { encodeValue } from "../base/value.ts";
 import type { Payload } from "../base/value.ts";
 import { commandDigest } from "../journal/digest.ts";
-import type { Command, Input, Pid, SpawnOptions } from "../journal/types.ts";
-import type { ProcessExit, ProcessKey, StoreReader, TimerRow } from "../store/port.ts";
+import type { Command, Input, Pid, SpawnOptions, Verdict } from "../journal/types.ts";
+import type { ProcessExit, ProcessKey, ProcessRow, Store, TimerRow } from "../store/port.ts";
 import { Answers } from "./answers.ts";
 import type { Attempts } from "./attempts.ts";
-import type { Committer } from "./batch.ts";
+import type { Committer, Passage } from "./batch.ts";
 import { Checkpoints } from "./checkpoints.ts";
-import { Crashes } from "./crashes.ts";
+import { answerOf, Crashes } from "./crashes.ts";
 import type { Edges } from "./edges.ts";
 import { turnEffects } from "./effects.ts";
-import type { Act, FinishedTurn, TurnEffects } from "./effects.ts";
+import type { Births } from "./births.ts";
+import type { Act, FinishedTurn, KernelOperation, TurnEffects } from "./effects.ts";
 import { exited } from "./errors.ts";
 import { bear, queueInput, tellDurable } from "./live.ts";
 import type { Birth, Live, QueuedInput } from "./live.ts";
@@ -35,7 +36,11 @@ import { Ties } from "./ties.ts";
 export interface TurnsPorts {
   readonly clock: Clock;
   readonly random: Random;
-  readonly store: Pick<StoreReader, "getProcess" | "turns">;
+  readonly store: Pick<Store, "getProcess" | "load" | "turns">;
+  /** Several nodes own the store. */
+  readonly shared: boolean;
+  isMine(row: ProcessRow): boolean;
+  looked(fn: () => void): void;
   readonly committer: Committer;
   readonly registry: Registry;
   readonly names: Names;
@@ -47,6 +52,7 @@ export interface TurnsPorts {
   env(): Readonly<Record<string, string>>;
   newest(program: string): string;
   newKey(): ProcessKey;
+  readonly births: Births;
   enqueue(live: Live, queued: QueuedInput): void;
   /** New timers are durable. */
   timersSet(rows: readonly TimerRow[]): void;
@@ -68,12 +74,14 @@ export class Turns {
 
   constructor(ports: TurnsPorts) {
     this.#ports = ports;
-    const { committer, registry, names, clock, store, attempts, random } = ports;
-    this.#peers = new Peers({ registry, names });
-    const deliver = (receiver: Live, input: Input): void => this.deliver(receiver, input);
-    const held = (key: ProcessKey): Live | undefined => registry.get(key);
+    const { committer, registry, names, clock, store, attempts, random, shared, isMine, looked } = ports;
+    this.#peers = new Peers({ registry, names, isMine });
+    const deliver = (receiver: Live, input: Input, passage?: Passage): void => this.deliver(receiver, input, passage);
+    const { held } = this.#peers;
     this.ties = new Ties({
       committer,
+      shared,
+      looked,
       held,
       find: this.#peers.find,
       deliver,
@@ -88,7 +96,8 @@ export class Turns {
       clock,
       edges: ports.edges,
       ties: this.ties,
-      activate: (key) => registry.activateKey(key),
+      shared,
+      reach: (key) => registry.reach(key),
       timersSet: ports.timersSet,
     });
     this.#crashes = new Crashes({
@@ -100,7 +109,7 @@ export class Turns {
       checkpoints: this.#checkpoints,
       store,
       find: this.#peers.find,
-      activate: (pid) => registry.activateIfAlive(pid),
+      reach: (pid) => registry.reach(pid),
       ready: ports.ready,
     });
     this.#answers = new Answers({
@@ -109,7 +118,7 @@ export class Turns {
       crashes: this.#crashes,
       held: (pid) => registry.named(pid) !== undefined,
       deliver,
-      give: (birth) => void this.create(birth),
+      give: (birth, parent) => void this.create(birth, parent),
       control: (live, kind) => this.control(live, kind),
     });
   }
@@ -139,6 +148,26 @@ export class Turns {
   }
 
   #conclude(live: Live, effects: TurnEffects, inputs: readonly QueuedInput[]): Promise<undefined> | undefined {
+    const claims = this.#ports.shared ? effects.acts.filter(isClaim) : [];
+    if (claims.length === 0) return this.#gather(live, effects, inputs);
+    return this.#claim(live, claims).then(() => this.#gather(live, effects, inputs));
+  }
+
+  /** What only one process may have in all nodes is asked for first: names, and pids that programs choose. */
+  async #claim(live: Live, claims: readonly KernelOperation[]): Promise<void> {
+    const { names, registry, births } = this.#ports;
+    for (const claim of claims) {
+      const { id, name, pid } = requestOf(claim);
+      if (claim.name === "perdure:start") {
+        await births.reserve(id);
+        continue;
+      }
+      const holder = pid === live.row.pid ? live : await registry.reach(pid);
+      if (holder !== undefined) await names.claim(name, holder.row);
+    }
+  }
+
+  #gather(live: Live, effects: TurnEffects, inputs: readonly QueuedInput[]): Promise<undefined> | undefined {
     const revived = effects.acts.flatMap((act) => revivedFromCheckpoint(act));
     if (revived.length > 0) return this.#prepare(revived, live, effects, inputs);
     const gathered = this.#peers.gather(live, effects, (ended) => this.#stage(live, effects, inputs, ended));
@@ -183,7 +212,7 @@ export class Turns {
         const { pid: parent, program: own } = live.row;
         // A fresh restart is the moment at which a child can change its version.
         const program = (options.restarts ?? 0) > 0 ? this.#ports.newest(own) : own;
-        const child = this.create({ ...options, pid, entry, args, program, parent });
+        const child = this.create({ ...options, pid, entry, args, program, parent }, live);
         if (act.link) this.ties.tie(live, child);
         if (act.monitor > 0) this.ties.observe(live, act.monitor, child);
         return undefined;
@@ -224,25 +253,70 @@ export class Turns {
     if (receiver !== undefined) this.deliver(receiver, { kind: "message", from, body });
   }
 
-  /** Its row goes with the commit being staged; it may run before that, but nothing of it is committed earlier. */
-  create(birth: Birth): Live {
-    const { clock, random, env, newKey } = this.#ports;
-    const { child, start } = bear(birth, { key: newKey(), atMs: clock.nowMs(), seed: random.bytes(32), env: env() });
-    this.#ports.registry.add(child);
+  /**
+   * Its row goes with the commit being staged; it may run before that, but nothing of it is committed earlier. On another node it begins
+   * when that finds its start in the inbox.
+   */
+  create(birth: Birth, parent: Live): Live {
+    const { clock, random, env, newKey, births, isMine } = this.#ports;
+    const cradle = { key: newKey(), shard: births.shardOf(birth, parent), atMs: clock.nowMs(), seed: random.bytes(32), env: env() };
+    const { child, start } = bear(birth, cradle, isMine);
+    if (child.away) this.#peers.born(child);
+    else this.#ports.registry.add(child);
     // The row, and the start with it unless a turn takes it in the same commit.
     stageMessage(this.#ports.committer.stage, child, start);
     this.#ports.committer.stage.effects.push(() => (child.start = undefined));
-    this.#ports.enqueue(child, start);
+    if (!child.away) this.#ports.enqueue(child, start);
     return child;
   }
 
-  deliver(receiver: Live, input: Input): void {
+  deliver(receiver: Live, input: Input, passage?: Passage): void {
     if (gone(receiver)) return;
-    // Whoever should decide about it is gone, or has decided.
-    if (input.kind === "exit" && input.from === receiver.row.parent) this.#crashes.letGo(receiver);
     const queued = queueInput(input, this.#ports.clock.nowMs());
-    stageMessage(this.#ports.committer.stage, receiver, queued);
-    this.#ports.enqueue(receiver, queued);
+    if (!receiver.away) this.#heedParent(receiver, input);
+    stageMessage(this.#ports.committer.stage, receiver, queued, passage);
+    if (!receiver.away) this.#ports.enqueue(receiver, queued);
+  }
+
+  /** Whoever should decide about it is gone, or has decided. */
+  #heedParent(live: Live, input: Input): void {
+    if (input.kind === "exit" && input.from === live.row.parent) this.#crashes.letGo(live);
+  }
+
+  /** A process has come from the store. What its parent's end has to say to it may have been written by another node. */
+  loaded(live: Live): void {
+    for (const { input } of [...live.inputs]) this.#heedParent(live, input);
+  }
+
+  /** What another node has written for the process, or for its kernel. False if no turn is to hear of it. */
+  arrived(live: Live, queued: QueuedInput, tie: ProcessKey | undefined): boolean {
+    const { input } = queued;
+    const isHeard = tie === undefined || this.ties.arrived(live, input, tie);
+    if (isHeard) this.#heedParent(live, input);
+    if (!isHeard) this.#consume(queued);
+    return isHeard;
+  }
+
+  #decide(live: Live, verdict: Verdict): boolean {
+    if (verdict === "release") return this.#crashes.letGo(live);
+    if (verdict === "pause" || verdict === "resume") return this.control(live, verdict);
+    return this.#crashes.revive(live, verdict);
+  }
+
+  #consume(queued: QueuedInput): void {
+    queued.consumed = true;
+    this.#ports.committer.stage.consumed.push(queued);
+  }
+
+  /** A parent on another node has decided about a process that is held. */
+  async decided(live: Live, queued: QueuedInput, verdict: Extract<Input, { kind: "verdict" }>): Promise<void> {
+    if (verdict.verdict === "checkpoint" && live.row.state === "crashed") await this.#checkpoints.prepare(live);
+    const parent = verdict.operation === 0 ? undefined : await this.#ports.registry.reach(verdict.from);
+    if (live.row.state === "exited") return;
+    this.#consume(queued);
+    const isDone = this.#decide(live, verdict.verdict);
+    this.#checkpoints.forget(live.row.key);
+    if (parent !== undefined) this.deliver(parent, answerOf(verdict.operation, isDone));
   }
 
   /** Stops a process's turns, or lets them go on. False if there was nothing to change. */
@@ -292,6 +366,10 @@ export class Turns {
     this.#ports.edges.stopped(live.row.key);
     this.#ports.events.exited([{ pid: live.row.pid, exit }]);
   }
+}
+
+function isClaim(act: Act): act is KernelOperation {
+  return act.kind === "operation" && (act.name === "perdure:register" || act.name === "perdure:start");
 }
 
 function revivedFromCheckpoint(act: Act): Pid[] {

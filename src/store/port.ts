@@ -32,7 +32,6 @@ export type {
   AwayBatch,
   AwayLink,
   AwayMonitor,
-  Errand,
   Notified,
   ShardRow,
   Sharing,
@@ -191,6 +190,11 @@ export interface InboxRow {
   readonly tie?: ProcessKey;
 }
 
+export interface NewInboxRow extends Omit<InboxRow, "seq"> {
+  /** Put instead if the process has exited, or exits before it takes the input. Only in a shared store. */
+  readonly orElse?: { readonly process: ProcessKey; readonly input: Input };
+}
+
 export interface LogRow {
   readonly seq: number;
   readonly process: ProcessKey;
@@ -280,7 +284,7 @@ export interface CommitBatch {
   readonly timers?: readonly TimerRow[];
   readonly timersGone?: readonly { readonly process: ProcessKey; readonly number: number }[];
   readonly inboxGone?: readonly number[];
-  readonly inbox?: readonly Omit<InboxRow, "seq">[];
+  readonly inbox?: readonly NewInboxRow[];
   /**
    * One whose key the process has already stays as it was. If it was posted with the same digest, the input that came with it goes:
    * the one in this commit takes its place.

@@ -14,7 +14,7 @@
  * itself (`Notified`) gets a row in its inbox in the same transaction. A link or a monitor is made together with a look at its
  * target, under a lock that an exit takes too: so it is either seen by that exit, or tells of it.
  */
-import type { ExitReason, Input, Pid, ProcessKey } from "../journal/types.ts";
+import type { ExitReason, Pid, ProcessKey } from "../journal/types.ts";
 import type { Payload } from "../base/value.ts";
 
 export interface ShardRow {
@@ -43,13 +43,6 @@ export interface AwayMonitor {
   readonly pid: Pid;
 }
 
-/** An input for a process of somebody else. If that has exited, or does so before it takes the input, the other one is put instead. */
-export interface Errand {
-  readonly process: ProcessKey;
-  readonly input: Input;
-  readonly orElse: { readonly process: ProcessKey; readonly input: Input };
-}
-
 /** Whom the commit itself has told of an exit: the others who are tied to the process find it in their inboxes. */
 export interface Notified {
   readonly process: ProcessKey;
@@ -65,7 +58,6 @@ export interface AwayBatch {
   readonly monitors: readonly AwayMonitor[];
   /** Links that the process has cut: what tells it of their end and was not taken yet goes. */
   readonly cut: readonly { readonly process: ProcessKey; readonly from: ProcessKey }[];
-  readonly errands: readonly Errand[];
   /** One for each exit of the commit. */
   readonly notified: readonly Notified[];
   /** A process changes its shard, and with that perhaps its owner. */
@@ -96,6 +88,8 @@ export interface Sharing {
    * incarnation that is alive keeps it. Needs the lease.
    */
   reservePid(pid: Pid): Promise<boolean>;
+  /** Calls `fn` when another node may have written for this one's processes. A hint: it may be missing, or come for nothing. */
+  listen(fn: () => void): void;
   /** Whether others may have changed names or groups since the last call. */
   namesChanged(): Promise<boolean>;
 }

@@ -147,7 +147,7 @@ export class MemoryDisk {
       this.inbox.delete(seq);
       this.shared?.taken(seq);
     }
-    const inboxSeqs = (batch.inbox ?? none).map((row) => this.putInput(row));
+    const inboxSeqs = (batch.inbox ?? none).map((row) => this.shared?.put(this, row) ?? this.putInput(row));
     applyEdges(this, batch);
     for (const row of batch.logs ?? none) this.logs.push({ seq: (this.logs.at(-1)?.seq ?? 0) + 1, ...row });
     for (const { process, state, problem, exit } of batch.states ?? none) {
@@ -175,8 +175,6 @@ export class MemoryDisk {
 
   putInput({ process, input, atMs, tie }: Omit<InboxRow, "seq">): number {
     const seq = ++this.#inboxSeq;
-    // It may have come to its end on another node. Then it is lost.
-    if (this.shared !== undefined && this.processes.get(process)?.row.state === "exited") return seq;
     this.inbox.set(seq, { seq, process, input, atMs, ...(tie === undefined ? {} : { tie }) });
     return seq;
   }

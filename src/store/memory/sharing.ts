@@ -7,6 +7,7 @@ import type {
   AwayBatch,
   CommitBatch,
   InboxRow,
+  NewInboxRow,
   Notified,
   ProcessExit,
   ProcessKey,
@@ -36,6 +37,7 @@ export class SharedOwners {
   /** Those whose leases are in force, by incarnation. */
   readonly #nodes = new Map<number, NodeRecord>();
   readonly #shards = new Map<number, { owner: number; clean: boolean }>();
+  readonly #listeners = new Map<object, () => void>();
   readonly #reserved = new Map<Pid, number>();
   /** What is put in place of a row that its process never takes, by seq. */
   readonly #orElse = new Map<number, Omit<InboxRow, "seq">>();
@@ -47,6 +49,19 @@ export class SharedOwners {
 
   get size(): number {
     return this.#nodes.size;
+  }
+
+  listen(handle: object, fn: () => void): void {
+    this.#listeners.set(handle, fn);
+  }
+
+  /** Somebody has written. */
+  hint(): void {
+    for (const fn of this.#listeners.values()) fn();
+  }
+
+  deafen(handle: object): void {
+    this.#listeners.delete(handle);
   }
 
   join(incarnation: number, handle: object, nowMs: number): void {
@@ -130,7 +145,7 @@ export class SharedOwners {
   }
 
   /** To be called when all but the exits is applied. */
-  apply(disk: SharedDisk, { atMs, links, monitors, cut, errands, moved, yielded }: AwayBatch): void {
+  apply(disk: SharedDisk, { atMs, links, monitors, cut, moved, yielded }: AwayBatch): void {
     for (const { process, target, pid } of links) {
       const other = alive(disk, target);
       if (other !== undefined) {
@@ -150,11 +165,6 @@ export class SharedOwners {
       for (const row of disk.inbox.values()) {
         if (row.process === process && row.tie === from && row.input.kind === "exit") disk.inbox.delete(row.seq);
       }
-    }
-    for (const { process, input, orElse } of errands) {
-      const instead = { ...orElse, atMs };
-      if (alive(disk, process) === undefined) put(disk, instead);
-      else this.#orElse.set(disk.putInput({ process, input, atMs }), instead);
     }
     for (const { process, shard } of moved) {
       const record = disk.processes.get(process);
@@ -182,6 +192,18 @@ export class SharedOwners {
       const instead = row.process === process ? this.#orElse.get(row.seq) : undefined;
       if (instead !== undefined) put(disk, instead);
     }
+  }
+
+  /** A row for a process that may be at its end. Answers its seq. */
+  put(disk: SharedDisk, { orElse, ...row }: NewInboxRow): number {
+    const instead = orElse === undefined ? undefined : { ...orElse, atMs: row.atMs };
+    if (alive(disk, row.process) === undefined) {
+      if (instead !== undefined) put(disk, instead);
+      return 0;
+    }
+    const seq = disk.putInput(row);
+    if (instead !== undefined) this.#orElse.set(seq, instead);
+    return seq;
   }
 
   /** The row is gone: it was taken, or its process is no more. */

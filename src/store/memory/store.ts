@@ -152,6 +152,7 @@ export class MemoryStore implements Store {
       this.#disk.shared?.check(this.#disk, batch, this.#incarnation);
       const superseded = supersededBy(this.#disk, batch);
       const inboxSeqs = this.#disk.apply(batch);
+      if ((batch.inbox?.length ?? 0) > 0 || batch.away !== undefined) this.#disk.shared?.hint();
       this.#signOfLife(batch.atMs);
       return { inboxSeqs, superseded };
     });
@@ -231,6 +232,7 @@ export class MemoryStore implements Store {
       );
     }
     this.#wrote();
+    this.#disk.shared?.hint();
     return this.#disk.putInput({ process: key, input, atMs });
   }
 
@@ -268,6 +270,8 @@ export class MemoryStore implements Store {
 
   changedByOthers(): Promise<boolean> {
     return this.#call("changedByOthers", () => {
+      // Its own commits put rows there as well that it has not heard of.
+      if (this.#disk.shared !== undefined) return true;
       const before = this.#foreignWriteCount;
       this.#foreignWriteCount = this.#disk.writeCount - this.#ownWriteCount;
       return this.#foreignWriteCount !== before;
@@ -412,6 +416,7 @@ export class MemoryStore implements Store {
           this.#disk.apply({ atMs: 0, names: [{ name, process }] });
           return process;
         }),
+      listen: (fn) => owners.listen(this, fn),
       reservePid: (pid) => owned("reservePid", () => owners.reserve(this.#disk, pid, this.#incarnation)),
       namesChanged: () =>
         this.#call("namesChanged", () => {
@@ -446,6 +451,7 @@ export class MemoryStore implements Store {
 
   #disown(): void {
     if (this.#disk.owner === this) this.#disk.owner = undefined;
+    this.#disk.shared?.deafen(this);
   }
 
   #die(): void {

@@ -21,8 +21,13 @@ export interface Failure {
 }
 
 /** Undefined if all went as it should. */
-export async function runCase(scenario: Case, machines: Machines, crashes?: Crashes): Promise<Failure | undefined> {
-  const run = new Run(machines, crashes);
+export async function runCase(
+  scenario: Case,
+  machines: Machines,
+  crashes?: Crashes,
+  nodes = 1,
+): Promise<Failure | undefined> {
+  const run = new Run(machines, crashes, nodes);
   try {
     return await run.all(scenario);
   } finally {
@@ -37,8 +42,8 @@ class Run {
   /** What has happened in this step. */
   #actual: { -readonly [K in keyof Outcome<PlainEvent>]: Outcome<PlainEvent>[K] } = { events: [], tree: {} };
 
-  constructor(machines: Machines, crashes: Crashes | undefined) {
-    this.world = new World(machines, crashes);
+  constructor(machines: Machines, crashes: Crashes | undefined, nodes: number) {
+    this.world = new World(machines, crashes, nodes);
   }
 
   async all({ root, start, steps }: Case): Promise<Failure | undefined> {

@@ -1,0 +1,46 @@
+/** Where processes begin their lives, and that no two nodes begin the same one. Nothing of this matters where the store has one owner. */
+import type { Clock } from "../base/ports.ts";
+import type { Pid } from "../journal/types.ts";
+import type { Sharing } from "../store/port.ts";
+import type { Birth, Live } from "./live.ts";
+import type { Registry } from "./registry.ts";
+import type { Shards } from "./shards.ts";
+
+export interface BirthsPorts {
+  readonly sharing: Sharing | undefined;
+  readonly registry: Pick<Registry, "knownOrDamaged">;
+  readonly shards: Shards;
+  readonly clock: Clock;
+  /** A shard other than that of the parent; undefined for that, or for any of this node's. */
+  readonly place: ((birth: Pick<Birth, "pid" | "parent">) => number | undefined) | undefined;
+}
+
+/** How long another node may take to bring a process into the store whose pid it keeps. */
+const patienceMs = 5_000;
+const lookMs = 20;
+
+export class Births {
+  readonly #ports: BirthsPorts;
+
+  constructor(ports: BirthsPorts) {
+    this.#ports = ports;
+  }
+
+  /** Families stay together: what happens between processes of one node is cheaper by far. */
+  shardOf(birth: Birth, parent?: Live): number | undefined {
+    const { sharing, place, shards } = this.#ports;
+    if (sharing === undefined) return undefined;
+    return place?.(birth) ?? parent?.row.shard ?? shards.any(birth.pid);
+  }
+
+  /** Resolves when this node may start a process of that pid, or there is one. */
+  async reserve(pid: Pid): Promise<void> {
+    const { sharing, registry, clock } = this.#ports;
+    if (sharing === undefined) return;
+    for (let waitedMs = 0; waitedMs < patienceMs; waitedMs += lookMs) {
+      if ((await registry.knownOrDamaged(pid)) !== undefined) return;
+      if (await sharing.reservePid(pid)) return;
+      await new Promise<void>((resolve) => void clock.after(lookMs, resolve));
+    }
+  }
+}
