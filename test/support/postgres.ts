@@ -122,11 +122,17 @@ function prepare(installed: string, folder: string, user: User | undefined): Pla
   const data = join(folder, "data");
   mkdirSync(data);
   writeFileSync(join(folder, "password"), password);
-  if (user !== undefined) for (const path of [folder, data, join(folder, "password")]) chownSync(path, user.uid, user.gid);
+  if (user !== undefined)
+    for (const path of [folder, data, join(folder, "password")]) chownSync(path, user.uid, user.gid);
   chmodSync(data, 0o700);
   const paths = `${links}:${join(native, "lib")}`;
   // Nothing of the surroundings: PGPORT and its like would count.
-  const env = { PATH: process.env["PATH"] ?? "", LC_ALL: "C", LD_LIBRARY_PATH: paths, DYLD_FALLBACK_LIBRARY_PATH: paths };
+  const env = {
+    PATH: process.env["PATH"] ?? "",
+    LC_ALL: "C",
+    LD_LIBRARY_PATH: paths,
+    DYLD_FALLBACK_LIBRARY_PATH: paths,
+  };
   return { folder, data, native, env };
 }
 
