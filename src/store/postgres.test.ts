@@ -6,7 +6,10 @@ import { openPostgresStore } from "./postgres/index.ts";
 import type { PostgresStore, PostgresStoreOptions } from "./postgres/index.ts";
 import { byHand } from "./postgres/testing.ts";
 import { testStore } from "./suite.ts";
-import type { StoreFixture } from "./suite.ts";
+import type { StoreFixture, StoreSetup } from "./suite.ts";
+import { testCommits } from "./suite/commits.ts";
+import { testEdges } from "./suite/edges.ts";
+import { testLease } from "./suite/lease.ts";
 
 async function fixture(options: PostgresStoreOptions): Promise<StoreFixture> {
   const { url } = await commonPostgres();
@@ -36,5 +39,10 @@ async function fixture(options: PostgresStoreOptions): Promise<StoreFixture> {
 const unavailable = postgresUnavailable();
 if (unavailable === undefined) {
   testStore("postgres", () => fixture({}));
-  describe("without prepared statements", () => testStore("postgres", () => fixture({ prepare: false, notify: false })));
+  describe("postgres store without prepared statements", () => {
+    const setup: StoreSetup = () => fixture({ prepare: false, notify: false });
+    testCommits(setup);
+    testEdges(setup);
+    testLease(setup);
+  });
 } else test("the store on PostgreSQL", { skip: unavailable });

@@ -46,8 +46,8 @@ export interface PostgresStoreOptions {
 }
 
 const defaults = { leaseMs: 10_000, readers: 3, retryMs: 30_000, statementTimeoutMs: 20_000, connectTimeoutMs: 10_000 };
-/** The server breaks off first. */
-const answerMarginMs = 10_000;
+/** The server breaks off first; a line on which nothing is heard for so long is dead. */
+const answerFactor = 1.5;
 const notFoundAdvice = "Correct the URL, or start a program: that creates the store.";
 
 /**
@@ -91,7 +91,12 @@ export async function isPostgresStoreOwned(url: string, options: PostgresStoreOp
 function lineOptions(url: string, options: PostgresStoreOptions): LineOptions {
   const address = parseAddress(url);
   const schema = options.schema ?? address.schema ?? "perdure";
-  if (schema === "" || schema.includes("\0") || Buffer.byteLength(schema) > 63 || /^pg_|^information_schema$/.test(schema)) {
+  if (
+    schema === "" ||
+    schema.includes("\0") ||
+    Buffer.byteLength(schema) > 63 ||
+    /^pg_|^information_schema$/.test(schema)
+  ) {
     throw new PerdureError(
       "ARGUMENT_INVALID",
       `${JSON.stringify(schema)} is no name for the schema of a store. Take one of 1 to 63 bytes that does not begin with "pg_".`,
@@ -103,7 +108,7 @@ function lineOptions(url: string, options: PostgresStoreOptions): LineOptions {
     throw new PerdureError("ARGUMENT_INVALID", `${name} is ${value}; it must be a whole number from 1.`);
   }
   const prepare = options.prepare ?? address.prepare ?? true;
-  const responseTimeoutMs = statementTimeoutMs + answerMarginMs;
+  const responseTimeoutMs = answerFactor * statementTimeoutMs;
   return { address, schema, prepare, readers, retryMs, statementTimeoutMs, connectTimeoutMs, responseTimeoutMs };
 }
 
@@ -115,13 +120,21 @@ async function prepareStore(line: Line, mayCreate: boolean): Promise<string> {
   try {
     const encoding = session.parameters.get("server_encoding") ?? "UTF8";
     if (encoding !== "UTF8") {
-      throw refuse(line, "STORE_UNREADABLE", `the database's encoding is ${encoding}, and it must be UTF8. Create another database.`);
+      throw refuse(
+        line,
+        "STORE_UNREADABLE",
+        `the database's encoding is ${encoding}, and it must be UTF8. Create another database.`,
+      );
     }
     const run = (steps: readonly Step[]): Promise<readonly Result[]> => session.run(steps);
     const found = await find(line, run);
     if (found.kind === "store" && found.version === schemaVersion) return found.id;
     if (found.kind === "nothing" && !mayCreate) {
-      throw refuse(line, "STORE_NOT_FOUND", `the database has no schema ${line.options.schema} with its tables. ${notFoundAdvice}`);
+      throw refuse(
+        line,
+        "STORE_NOT_FOUND",
+        `the database has no schema ${line.options.schema} with its tables. ${notFoundAdvice}`,
+      );
     }
     return await migrate(line, session);
   } finally {
@@ -134,7 +147,10 @@ type Run = (steps: readonly Step[]) => Promise<readonly Result[]>;
 async function find(line: Line, run: Run): Promise<Found> {
   const { schema } = line.options;
   const [tables] = await run([
-    once("SELECT CAST(table_name AS text) AS name FROM information_schema.tables WHERE table_schema = $1", ["text", schema]),
+    once("SELECT CAST(table_name AS text) AS name FROM information_schema.tables WHERE table_schema = $1", [
+      "text",
+      schema,
+    ]),
   ]);
   const names = new Set((tables?.rows ?? []).map((row) => text(row, "name")));
   if (names.size === 0) return { kind: "nothing" };
@@ -178,7 +194,9 @@ async function migrate(line: Line, session: Session): Promise<string> {
     const from = found.kind === "store" ? found.version : 0;
     const steps = migrations.slice(from).flatMap((each) => each.map((sql) => once(sql)));
     if (found.kind === "nothing") {
-      const [spaces] = await run([once("SELECT 1 AS one FROM pg_catalog.pg_namespace WHERE nspname = $1", ["text", schema])]);
+      const [spaces] = await run([
+        once("SELECT 1 AS one FROM pg_catalog.pg_namespace WHERE nspname = $1", ["text", schema]),
+      ]);
       if (spaces?.rows.length === 0) steps.unshift(once(`CREATE SCHEMA "${schema.replaceAll('"', '""')}"`));
       steps.push(
         once(

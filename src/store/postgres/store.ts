@@ -334,9 +334,7 @@ export class PostgresStore implements Store {
   }
 
   async finishedBeyond(count: number): Promise<FinishedPlace | undefined> {
-    return this.#do("read", async () =>
-      shown(await this.#line.get(queries.finishedBeyond, whole(count)), readPlace),
-    );
+    return this.#do("read", async () => shown(await this.#line.get(queries.finishedBeyond, whole(count)), readPlace));
   }
 
   async audit(report: (fault: StoreFault) => void, done: (done: number, total: number) => void): Promise<void> {
@@ -352,9 +350,7 @@ export class PostgresStore implements Store {
   }
 
   async blob(hash: string): Promise<Uint8Array | undefined> {
-    return this.#do("read", async () =>
-      shown(await this.#line.get(queries.blob, hash), (row) => bytes(row, "bytes")),
-    );
+    return this.#do("read", async () => shown(await this.#line.get(queries.blob, hash), (row) => bytes(row, "bytes")));
   }
 
   /** Without a `release` before it this is what a crash is: the next owner finds no clean shutdown, but need not wait for the lease. */

@@ -69,7 +69,8 @@ export function parseAddress(url: string): Address {
   const authorities = query.get("sslrootcert");
   const schema = query.get("schema");
   const prepare = query.get("prepare");
-  if (prepare !== null && prepare !== "yes" && prepare !== "no") throw invalid(shown, "its parameter prepare must be yes or no");
+  if (prepare !== null && prepare !== "yes" && prepare !== "no")
+    throw invalid(shown, "its parameter prepare must be yes or no");
   return {
     host: query.get("host") ?? (part(parsed.hostname).replace(/^\[(.*)\]$/, "$1") || "localhost"),
     port: parsed.port === "" ? 5432 : Number(parsed.port),

@@ -118,7 +118,7 @@ function logIn(socket: Socket, address: Address): Promise<Line> {
     try {
       stream.push(chunk, take);
     } catch (error) {
-      reject(error as Error);
+      reject(error);
     }
   };
   const listeners = [
