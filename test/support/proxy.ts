@@ -9,14 +9,18 @@ export type Direction = "to-server" | "to-client";
 export interface Trap {
   readonly direction: Direction;
   readonly afterBytes: number;
-  /** `cut`: both ends hear of it. `silence`: neither does, and nothing passes any more. */
-  readonly what: "cut" | "silence";
+  /**
+   * `cut`: both ends hear of it. `silence`: neither does, and nothing passes any more. `late`: the client hears of it, and the
+   * server does not: it gets the whole piece when `arrive` is called.
+   */
+  readonly what: "cut" | "silence" | "late";
 }
 
 interface Pair {
   readonly client: Socket;
   readonly server: Socket;
   isSilent: boolean;
+  isLate: boolean;
 }
 
 export class Proxy {
@@ -25,6 +29,7 @@ export class Proxy {
   readonly #pairs = new Set<Pair>();
   #trap: { direction: Direction; leftBytes: number; what: Trap["what"] } | undefined;
   #refuses = false;
+  #late: { readonly server: Socket; readonly piece: Buffer } | undefined;
   /** Each piece is so late, in either direction. */
   delayMs = 0;
   /** Bytes that have passed, to be compared. */
@@ -64,6 +69,15 @@ export class Proxy {
     this.#trap = undefined;
   }
 
+  /** Lets arrive what was held back by a `late`; resolves when the server has dealt with it. */
+  async arrive(): Promise<void> {
+    const late = this.#late;
+    if (late === undefined) throw new Error("nothing is late");
+    const closed = once(late.server, "close");
+    late.server.end(late.piece);
+    await closed;
+  }
+
   cutAll(): void {
     for (const pair of this.#pairs) this.#end(pair);
   }
@@ -86,14 +100,18 @@ export class Proxy {
       return;
     }
     const server = connect({ port: this.#port, host: "127.0.0.1", noDelay: true });
-    const pair = { client, server, isSilent: false };
+    const pair = { client, server, isSilent: false, isLate: false };
     this.#pairs.add(pair);
     client.on("data", (piece: Buffer) => this.#pass(pair, "to-server", piece));
     server.on("data", (piece: Buffer) => this.#pass(pair, "to-client", piece));
     for (const socket of [client, server]) {
       socket.on("error", () => undefined);
       // The end waits for what is on its way, as the network's would.
-      socket.on("close", () => (this.delayMs > 0 ? setTimeout(() => this.#end(pair), this.delayMs) : this.#end(pair)));
+      socket.on("close", () => {
+        if (pair.isLate) return;
+        if (this.delayMs > 0) setTimeout(() => this.#end(pair), this.delayMs);
+        else this.#end(pair);
+      });
     }
   }
 
@@ -111,6 +129,15 @@ export class Proxy {
     if (trap !== undefined) trap.leftBytes -= piece.length;
     this.passed[direction] += passing.length;
     const to = direction === "to-server" ? pair.server : pair.client;
+    if (caught && trap.what === "late") {
+      this.#trap = undefined;
+      this.#pairs.delete(pair);
+      pair.isLate = true;
+      pair.isSilent = true;
+      this.#late = { server: pair.server.resume(), piece };
+      pair.client.destroy();
+      return;
+    }
     const deliver = (): void => {
       if (passing.length > 0 && !to.destroyed) to.write(passing);
       if (!caught) return;

@@ -159,6 +159,19 @@ function dice(seed: number): (below: number) => number {
   };
 }
 
+test("what an old connection says late does not count, even if it would be accepted by now", { skip }, async (t) => {
+  const at = await place(t);
+  const store = await owner(at);
+  await store.commit(numbered(1));
+  at.proxy.set({ direction: "to-server", afterBytes: 1, what: "late" });
+  // Refused, for now: turn 2 is missing.
+  await assert.rejects(store.commit(numbered(3)), { code: "STORE_FAILED" });
+  const { inboxSeqs } = await store.commit(numbered(2));
+  await at.proxy.arrive();
+  const first = (await store.inbox(1))[0]?.seq ?? 0;
+  await check(at, 2, [[first], inboxSeqs]);
+});
+
 test("what is posted arrives once, whichever byte its connection is cut after", { skip }, async (t) => {
   const at = await place(t);
   const store = await owner(at);
