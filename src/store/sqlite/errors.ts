@@ -3,6 +3,7 @@ import { statfsSync } from "node:fs";
 import { dirname } from "node:path";
 import { isPerdureError, PerdureError } from "../../base/errors.ts";
 import type { ErrorCode } from "../../base/errors.ts";
+import { ColumnDamaged } from "../columns.ts";
 
 const resultCode = {
   sql: 1,
@@ -77,9 +78,6 @@ export function violatedKey(error: unknown): string {
   if (primaryCode(error) !== resultCode.constraint) return "";
   return /^UNIQUE constraint failed: (.*)$/.exec((error as Error).message)?.[1] ?? "";
 }
-
-/** A column held what no release writes there: the file was damaged or edited. */
-export class ColumnDamaged extends Error {}
 
 interface Diagnosis {
   readonly code: ErrorCode;

@@ -3,7 +3,7 @@ import { hostname } from "node:os";
 import { pid } from "node:process";
 import { PerdureError } from "../../base/errors.ts";
 import type { Lease } from "../port.ts";
-import { number } from "./columns.ts";
+import { number } from "../columns.ts";
 import { transaction } from "./connection.ts";
 import type { Connection } from "./connection.ts";
 import { acquireOwnerLock, lockPath } from "./lock.ts";

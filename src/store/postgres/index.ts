@@ -1,0 +1,4 @@
+export { isPostgresStoreOwned, openPostgresStore } from "./open.ts";
+export type { PostgresStoreOptions } from "./open.ts";
+export type { PostgresStore } from "./store.ts";
+export { isPostgresUrl, withoutPassword } from "./wire/address.ts";
