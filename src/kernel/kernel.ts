@@ -26,6 +26,8 @@ import { keepForever } from "./keep.ts";
 import type { KeepPolicy } from "./keep.ts";
 import { Names } from "./names.ts";
 import { Others } from "./others.ts";
+import type { Mail, OthersPorts } from "./others.ts";
+import { Posted } from "./posted.ts";
 import { Outside } from "./outside.ts";
 import type { KernelEvents, OperationReport, OperationRunner } from "./ports.ts";
 import { Queries } from "./queries.ts";
@@ -79,7 +81,7 @@ export class Kernel {
   readonly #queries: Queries;
   readonly #edges: Edges;
   readonly #awaited: Awaited;
-  readonly #others: Others;
+  readonly #others: Mail;
   readonly #names: Names;
   readonly #turns: Turns;
   readonly #retention: Retention;
@@ -213,9 +215,9 @@ export class Kernel {
     return this.#store.sharing !== undefined;
   }
 
-  #newOthers(): Others {
-    return new Others({
-      store: this.#store,
+  #newOthers(): Mail {
+    const { sharing } = this.#store;
+    const ports: Omit<OthersPorts, "store"> = {
       settled: () => this.#committer.current(),
       activate: async ({ process, input }) => {
         await this.#edges.decided(process, input);
@@ -227,7 +229,8 @@ export class Kernel {
         const queued = queueInput(input, atMs, undefined, seq);
         if (!this.#isShared || this.#turns.arrived(live, queued, tie)) this.#enqueue(live, queued);
       },
-    });
+    };
+    return sharing === undefined ? new Others({ ...ports, store: this.#store }) : new Posted({ ...ports, sharing });
   }
 
   #newEdges(): Edges {

@@ -5,6 +5,16 @@
 import { isPerdureError } from "../base/errors.ts";
 import type { InboxRow, Store } from "../store/port.ts";
 
+/** What others have written for this node's processes. */
+export interface Mail {
+  /** To be called with every row the kernel has written or loaded. */
+  know(seq: number): void;
+  /** Looks for rows that the kernel does not know, and delivers them. */
+  poll(): Promise<void>;
+  /** Calls `fn` when no rows are on their way that were read before now. */
+  looked(fn: () => void): void;
+}
+
 export interface OthersPorts {
   readonly store: Pick<Store, "changedByOthers" | "inboxAfter">;
   /** Resolves when the commit under way is through, if there is one: some of the rows just read may be of it. */
@@ -16,7 +26,7 @@ export interface OthersPorts {
 
 const pageRows = 500;
 
-export class Others {
+export class Others implements Mail {
   readonly #ports: OthersPorts;
   /** All rows up to here are known. */
   #seen = 0;
@@ -24,8 +34,6 @@ export class Others {
   readonly #known = new Set<number>();
   #highest = 0;
   #polling = false;
-  #again = false;
-  #afterwards: (() => void)[] = [];
 
   constructor(ports: OthersPorts) {
     this.#ports = ports;
@@ -39,7 +47,6 @@ export class Others {
   }
 
   async poll(): Promise<void> {
-    this.#again = this.#polling;
     if (this.#polling) return;
     this.#polling = true;
     const highest = this.#highest;
@@ -47,15 +54,10 @@ export class Others {
     if (await this.#ports.store.changedByOthers()) await this.#read();
     else this.#seeUpTo(highest);
     this.#polling = false;
-    for (const fn of this.#afterwards.splice(0)) fn();
-    // Somebody has asked meanwhile, and may know of more.
-    if (this.#again) await this.poll();
   }
 
-  /** Calls `fn` when no rows are on their way that were read before now. */
   looked(fn: () => void): void {
-    if (this.#polling) this.#afterwards.push(fn);
-    else fn();
+    fn();
   }
 
   async #read(): Promise<void> {

@@ -6,7 +6,7 @@
  *
  * - A commit is refused (STORE_FENCED) if the incarnation is not alive, or a process it writes to as its owner is in a shard
  *   of somebody else. What it writes to others' processes are new processes, rows of the inbox, and ties.
- * - `recover`, `dueTimers` and `inboxAfter` tell of the incarnation's own shards only.
+ * - `recover`, `dueTimers` and `posted` tell of the incarnation's own shards only. `inboxAfter` is not used.
  * - Process keys and pids are of one space: `Lease.nextProcessKey` begins a range that is the incarnation's own.
  *
  * Ties reach across shards by rows that both sides see. A node's memory knows the ties its own processes made; what others
@@ -16,6 +16,7 @@
  */
 import type { ExitReason, Pid, ProcessKey } from "../journal/types.ts";
 import type { Payload } from "../base/value.ts";
+import type { InboxRow } from "./port.ts";
 
 export interface ShardRow {
   readonly shard: number;
@@ -79,6 +80,13 @@ export interface Sharing {
   incarnations(): Promise<number[]>;
   /** Declares incarnations dead whose leases have run out. Their shards are free from then on. Answers which. */
   reap(nowMs: number): Promise<number[]>;
+  /**
+   * Rows that somebody else has put into the inboxes of this incarnation's processes since it acquired their shards, and those that its
+   * own commits have put there by themselves (notices of exits). In the order in which they became visible for each shard, each
+   * handed out once, at most `limit`; none comes later that was put before. Rows that were consumed meanwhile are left out. A row that fails its
+   * checksum is left out too: its process is found broken when it is loaded.
+   */
+  posted(limit: number): Promise<InboxRow[]>;
   /** Takes those of the shards that nobody owns. Needs the lease. */
   acquire(shards: readonly number[], nowMs: number): Promise<AcquiredShard[]>;
   /** Makes a process the holder of a name if nobody is, at once. Answers who holds it then. Needs the lease. */

@@ -173,6 +173,15 @@ export class MemoryDisk {
     return inboxSeqs;
   }
 
+  get inboxSeq(): number {
+    return this.#inboxSeq;
+  }
+
+  inboxAfter(after: number, limit: number, isMeant: (row: ProcessRow) => boolean): InboxRow[] {
+    const rows = [...this.inbox.values()].filter(({ seq, process }) => seq > after && isMeant(this.record(process).row));
+    return rows.slice(0, limit);
+  }
+
   putInput({ process, input, atMs, tie }: Omit<InboxRow, "seq">): number {
     const seq = ++this.#inboxSeq;
     this.inbox.set(seq, { seq, process, input, atMs, ...(tie === undefined ? {} : { tie }) });

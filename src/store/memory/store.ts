@@ -74,6 +74,7 @@ export class MemoryStore implements Store {
   #ownWriteCount = 0;
   readonly sharing?: Sharing;
   #namesVersion = -1;
+  #postedSeq = 0;
   #foreignWriteCount: number;
 
   constructor(disk: MemoryDisk, faults: MemoryFaults | undefined) {
@@ -262,16 +263,12 @@ export class MemoryStore implements Store {
 
   inboxAfter(after: number, limit: number): Promise<InboxRow[]> {
     return this.#call("inboxAfter", () =>
-      [...this.#disk.inbox.values()]
-        .filter((row) => row.seq > after && this.#isOwn(this.#disk.record(row.process).row))
-        .slice(0, limit),
+      this.#disk.inboxAfter(after, limit, () => true),
     );
   }
 
   changedByOthers(): Promise<boolean> {
     return this.#call("changedByOthers", () => {
-      // Its own commits put rows there as well that it has not heard of.
-      if (this.#disk.shared !== undefined) return true;
       const before = this.#foreignWriteCount;
       this.#foreignWriteCount = this.#disk.writeCount - this.#ownWriteCount;
       return this.#foreignWriteCount !== before;
@@ -415,6 +412,12 @@ export class MemoryStore implements Store {
           if (holder !== undefined) return holder;
           this.#disk.apply({ atMs: 0, names: [{ name, process }] });
           return process;
+        }),
+      posted: (limit) =>
+        this.#call("posted", () => {
+          const rows = this.#disk.inboxAfter(this.#postedSeq, limit, (row) => this.#isOwn(row));
+          this.#postedSeq = rows.length < limit ? this.#disk.inboxSeq : (rows.at(-1)?.seq ?? 0);
+          return rows;
         }),
       listen: (fn) => owners.listen(this, fn),
       reservePid: (pid) => owned("reservePid", () => owners.reserve(this.#disk, pid, this.#incarnation)),
