@@ -84,6 +84,11 @@ export class SharedOwners {
     }
   }
 
+  /** A node's lease runs out at once, as if it had not been heard of for long. */
+  suspect(handle: object): void {
+    for (const node of this.#nodes.values()) if (node.handle === handle) node.seenMs = -Infinity;
+  }
+
   /** All leases are void. */
   usurp(): number[] {
     return this.#kill([...this.#nodes.keys()]);

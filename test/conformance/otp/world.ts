@@ -289,7 +289,10 @@ export class World {
   #die(node: Node | undefined): void {
     if (node === undefined || !this.#nodes.has(node)) return;
     this.#leave(node);
-    this.#timeline.after(this.#crashes?.downtimeMs() ?? 0, () => this.#open());
+    const downtimeMs = this.#crashes?.downtimeMs() ?? 0;
+    // The others live on, and time goes on for them: nobody shall be late because of this.
+    this.#disk.shared?.suspect(node.store);
+    this.#timeline.after(this.#count === 1 ? downtimeMs : Math.min(downtimeMs, 100), () => this.#open());
   }
 
   #leave(node: Node): void {
