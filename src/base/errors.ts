@@ -43,6 +43,7 @@ export const errorCodes = {
   QUERY_FORBIDDEN: "a method that is listed as read-only did more than read",
   QUERY_FAILED: "a read-only method threw, or ran into a limit",
   CALL_FORGOTTEN: "a server went back to before it took the call, and will not answer it",
+  CALL_LOST: "a server moved to another node while it was being called",
   SERVER_GONE: "the process called has ended, or never was",
   TASK_FAILED: "a task ended without a result",
   SAGA_CLOSED: "a step was given to a saga that has ended or is being undone",

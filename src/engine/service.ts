@@ -28,6 +28,7 @@ import type { CallOutcome, CallRequest } from "./calls.ts";
 import { findDeadLetter, noLetter, readDeadLetters } from "./dead-letters.ts";
 import type { DeadLetterFilter, StoredLetter } from "./dead-letters.ts";
 import { ArchiveFolder } from "./archive/folder.ts";
+import { Everywhere } from "./everywhere.ts";
 import { findEver, isUnfinished, newestGeneration } from "./generations.ts";
 import type { NodeView } from "./node-view.ts";
 import { programSource } from "./program-source.ts";
@@ -130,7 +131,7 @@ export class EngineService {
       locate: (to) => this.#active.outside.whereis(to) ?? to,
       send: (pid, body) => this.#active.outside.send(pid, body),
       query: (pid, call) => this.#active.outside.query(pid, call),
-      keyed: (pid, request, timeoutMs) => this.#active.outside.call(pid, request, timeoutMs),
+      keyed: (pid, request, timeoutMs) => this.#reach.call(pid, request, timeoutMs),
     });
   }
 
@@ -220,6 +221,7 @@ export class EngineService {
     return {
       ...events,
       answered: (answer) => this.#calls.answered(answer),
+      left: (pid) => this.#calls.left(pid),
       exited: (exits) => {
         for (const { pid, exit } of exits) this.#calls.exited(pid, exit);
         events.exited(exits);
@@ -283,7 +285,9 @@ export class EngineService {
 
   /** What can be asked of any node. */
   get #reach(): Reach {
-    return this.#kernel?.outside ?? this.#beside;
+    const here = this.#kernel?.outside;
+    if (here === undefined) return this.#beside;
+    return this.#store.sharing === undefined ? here : new Everywhere(here, this.#beside);
   }
 
   get incarnation(): number | undefined {

@@ -102,7 +102,7 @@ const droppedStates: Readonly<Record<DroppedOperation["state"], number>> = {
 };
 
 /** Released numbers stay. */
-const verdicts: Readonly<Record<Verdict, number>> = { previous: 1, checkpoint: 2, release: 3, pause: 4, resume: 5 };
+const verdicts: Readonly<Record<Verdict, number>> = { previous: 1, checkpoint: 2, release: 3, pause: 4, resume: 5, arrive: 6 };
 
 const inputKinds: Readonly<Record<Input["kind"], true>> = {
   start: true,

@@ -103,8 +103,11 @@ export type Input =
    */
   | { readonly kind: "verdict"; readonly verdict: Verdict; readonly from: ProcessKey; readonly operation: number };
 
-/** From which heap a held process goes on; or that it is let go. Or that a process stops, or goes on. */
-export type Verdict = "previous" | "checkpoint" | "release" | "pause" | "resume";
+/**
+ * From which heap a held process goes on; or that it is let go. Or that a process stops, or goes on. Or that it has come here from another
+ * node.
+ */
+export type Verdict = "previous" | "checkpoint" | "release" | "pause" | "resume" | "arrive";
 
 /** What a spawner says of the new process; JSON in the `spawn` command. All for people, but for `held`. */
 export interface SpawnOptions {

@@ -208,6 +208,7 @@ export class Kernel {
   #left(live: Live): void {
     for (const operation of live.operations.values()) this.#attempts.abort(operation);
     this.#registry.leave(live);
+    this.#ports.events.left?.(live.row.pid);
     this.#edges.stopped(live.row.key);
   }
 
@@ -238,6 +239,7 @@ export class Kernel {
       store: this.#store,
       clock: this.#ports.clock,
       committer: this.#committer,
+      shared: this.#isShared,
       activate: (to) => this.outside.find(to),
       submit: (live, queued) => this.outside.submit(live, queued),
     });
@@ -284,6 +286,7 @@ export class Kernel {
       edges: this.#edges,
       awaited: this.#awaited,
       births: this.#births,
+      shards: this.#shards,
       isMine: this.#shards.isMine,
       checkOpen: () => this.#checkOpen(),
       newKey: () => this.#nextKey++,

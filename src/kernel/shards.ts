@@ -102,7 +102,8 @@ export class Shards {
     return await this.#part(
       (each) => each.row.key === key,
       (stage) => {
-        stage.away.moved.push({ process: key, shard });
+        const input = { kind: "verdict", verdict: "arrive", from: key, operation: 0 } as const;
+        stage.away.moved.push({ process: key, shard, input });
         return () => {
           live.row = { ...live.row, shard };
         };

@@ -171,9 +171,10 @@ export class SharedOwners {
         if (row.process === process && row.tie === from && row.input.kind === "exit") disk.inbox.delete(row.seq);
       }
     }
-    for (const { process, shard } of moved) {
+    for (const { process, shard, input } of moved) {
       const record = disk.processes.get(process);
       if (record !== undefined) record.row = { ...record.row, shard };
+      put(disk, { process, input, atMs });
     }
     for (const shard of yielded) Object.assign(this.#shards.get(shard) ?? {}, { owner: 0, clean: true });
   }
