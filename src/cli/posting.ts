@@ -1,4 +1,5 @@
 /** Inputs from the command line: rows in the inbox, which a running node takes at once and any other one when it starts. */
+import { findEver, isPruned } from "../engine/generations.ts";
 import type { Input, Pid } from "../journal/types.ts";
 import { exited } from "../kernel/errors.ts";
 import type { Asked } from "../store/port.ts";
@@ -22,7 +23,7 @@ export async function post(
 ): Promise<void> {
   const { json, terminal } = context;
   const { pid, isNew, goOn } = await withReader(context, async (reader) => {
-    if ((await reader.findProcess(to)) === undefined && (await reader.tombstone(to)) !== undefined) throw exited(to);
+    if (isPruned(await findEver(reader, to))) throw exited(to);
     const row = await locate(reader, to);
     const isNew = await reader.post(row.pid, input, Date.now(), asked);
     return { pid: row.pid, isNew, goOn: await goOnCommand(context, reader) };

@@ -1,6 +1,7 @@
 /** The end of a process, read from the store. */
+import { isPruned } from "../engine/generations.ts";
 import { outcomeOf } from "../engine/outcome.ts";
-import { findProcess } from "../engine/views.ts";
+import { findKnown } from "../engine/views.ts";
 import type { Pid } from "../journal/types.ts";
 import { resultPruned } from "../kernel/errors.ts";
 import type { ProcessRow, StoreReader, Tombstone } from "../store/port.ts";
@@ -13,8 +14,8 @@ import { mapErrorsWithin } from "./stacks.ts";
  * Stacks are in terms of the user's files.
  */
 export async function readOutcome(reader: StoreReader, pid: Pid): Promise<Outcome | undefined> {
-  const tombstone = (await reader.findProcess(pid)) === undefined ? await reader.tombstone(pid) : undefined;
-  const { state, exit, program } = tombstone === undefined ? await findProcess(reader, pid) : endedBy(tombstone);
+  const found = await findKnown(reader, pid);
+  const { state, exit, program } = isPruned(found) ? endedBy(found) : found;
   // A crashed process has an exit too, which it may be spared.
   if (state !== "exited" || exit === undefined) return undefined;
   const outcome = await outcomeFrom(pid, (async () => outcomeOf(pid, exit, () => undefined))());

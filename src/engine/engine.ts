@@ -217,12 +217,13 @@ export class Engine<P = unknown> implements AsyncDisposable {
     const program = this.#requireProgram();
     checkEntry(program, entry);
     const call = { program: program.hash, entry, key, args: encodeValue([key]) };
+    const find = (more: { readonly asked?: string }): Promise<Pid> =>
+      this.#kernel.call("keyed", { ...call, ...more, env: environment(this.#options.env ?? []) });
     let found: Promise<Pid> | undefined;
     const pid = (asked?: string): Promise<Pid> => {
       // Whoever was asked under that key before may have ended, and another have taken its place.
-      if (asked !== undefined)
-        return this.#kernel.call("keyed", { ...call, asked, env: environment(this.#options.env ?? []) });
-      found ??= this.#kernel.call("keyed", { ...call, env: environment(this.#options.env ?? []) });
+      if (asked !== undefined) return find({ asked });
+      found ??= find({});
       found.catch(() => (found = undefined));
       return found;
     };

@@ -12,6 +12,11 @@ export async function findEver(store: StoreReader, pid: Pid): Promise<ProcessRow
   return (await store.findProcess(pid)) ?? (await store.tombstone(pid));
 }
 
+/** Whether only that is left of it. */
+export function isPruned(found: ProcessRow | Tombstone | undefined): found is Tombstone {
+  return found !== undefined && !("key" in found);
+}
+
 /** Whether it is in the store, and not at its end. */
 export function isUnfinished(row: ProcessRow | Tombstone | undefined): row is ProcessRow {
   return row !== undefined && "state" in row && row.state !== "exited";

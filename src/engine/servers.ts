@@ -98,20 +98,16 @@ export function serverHandle(
   members: Readonly<Record<string, unknown>>,
   timeoutMsOf: (timeout: CallTimeout) => number | undefined,
 ): object {
-  const cast = methods({}, (method, args) => reach.cast(method, args));
-  const within = (timeout: CallTimeout): object => {
-    const timeoutMs = timeoutMsOf(timeout);
-    return methods({}, (method, args) => reach.call(method, args, timeoutMs));
-  };
+  const calls = (own: object, timeoutMs: number | undefined, key?: string): object =>
+    methods(own, (method, args) => reach.call(method, args, timeoutMs, key));
+  const casts = (key?: string): object => methods({}, (method, args) => reach.cast(method, args, key));
+  const within = (timeout: CallTimeout): object => calls({}, timeoutMsOf(timeout));
   const withOptions = ({ key, timeout }: CallOptions): object => {
     const timeoutMs = timeout === undefined ? callTimeoutMs : timeoutMsOf(timeout);
     if (key !== undefined) validateEdgeKey(key);
-    const casts = methods({}, (method, args) => reach.cast(method, args, key));
-    return methods({ cast: casts }, (method, args) => reach.call(method, args, timeoutMs, key));
+    return calls({ cast: casts(key) }, timeoutMs, key);
   };
-  return methods({ ...members, cast, within, with: withOptions }, (method, args) =>
-    reach.call(method, args, callTimeoutMs),
-  );
+  return calls({ ...members, cast: casts(), within, with: withOptions }, callTimeoutMs);
 }
 
 /** Every name that `own` does not have is a method. Which of them the class has is for the server to say. */

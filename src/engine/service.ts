@@ -30,6 +30,7 @@ import type { DeadLetterFilter, StoredLetter } from "./dead-letters.ts";
 import { ArchiveFolder } from "./archive/folder.ts";
 import { findEver, isUnfinished, newestGeneration } from "./generations.ts";
 import type { NodeView } from "./node-view.ts";
+import { programSource } from "./program-source.ts";
 import { processTree } from "./tree.ts";
 import type { ProcessTree } from "./tree.ts";
 import { Versions } from "./versions.ts";
@@ -444,22 +445,8 @@ export function environment(names: readonly string[]): Record<string, string> {
 
 /** Programs out of the store. A process runs with what it was started with, whatever has been installed since. */
 function programSources(store: Store, back: () => Promise<void>): ProgramSources {
-  const text = async (hash: string): Promise<string> => {
-    const bytes = await store.blob(hash);
-    if (bytes === undefined) throw new Error(`The store has no blob ${hash}.`);
-    return Buffer.from(bytes).toString("utf8");
-  };
   return {
-    async source(program) {
-      const row = await store.program(program);
-      if (row === undefined) throw new Error(`The store has no program ${program}.`);
-      if (row.engine !== engineHash) {
-        throw new Error(
-          `Its engine binary is ${row.engine}, and this release of Perdure runs ${engineHash}. Use a release that runs both.`,
-        );
-      }
-      return { bundle: await text(row.bundle), prelude: await text(row.prelude) };
-    },
+    source: (program) => programSource(store, program),
     loadImage: (key) => store.blob(`image:${key}`),
     // A cache: if it cannot be written, the image is built again next time.
     saveImage: (key, encoded) =>

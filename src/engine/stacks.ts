@@ -1,4 +1,5 @@
 /** Stack traces of guests in terms of the user's files, wherever they come to light: results, logs, reports. */
+import { relatedErrors } from "../base/related-errors.ts";
 import { mapStack } from "../program/index.ts";
 
 const maxMaps = 8;
@@ -31,9 +32,9 @@ export class StackMapper {
     });
   }
 
-  /** Maps the stack of an error and of its causes, in place. */
+  /** Maps the stack of an error, of its causes and of the errors it collects, in place. */
   mapError(program: string | undefined, error: unknown): void {
-    for (let each: unknown = error, depth = 0; each instanceof Error && depth < 10; each = each.cause, depth++) {
+    for (const each of relatedErrors(error)) {
       // A program may have made anything of it.
       if (typeof each.stack === "string") each.stack = this.mapText(program, each.stack);
     }

@@ -11,7 +11,7 @@ import type {
   Turn,
 } from "../journal/types.ts";
 import type { OperationState, ProcessFilter, ProcessRow, ProcessState, StoreReader, Tombstone } from "../store/port.ts";
-import { findEver } from "./generations.ts";
+import { findEver, isPruned } from "./generations.ts";
 
 export interface ProcessView {
   readonly pid: Pid;
@@ -110,18 +110,22 @@ export function processView(row: ProcessRow, names: NamesByKey): ProcessView {
   return state === "exited" ? { ...view, exit: ending } : { ...view, problem: "", crash: ending };
 }
 
+/** A process, or what is left of it. Throws PROCESS_NOT_FOUND. */
+export async function findKnown(store: StoreReader, pid: Pid): Promise<ProcessRow | Tombstone> {
+  const found = await findEver(store, pid);
+  if (found !== undefined) return found;
+  throw new PerdureError(
+    "PROCESS_NOT_FOUND",
+    `There is no process with the pid ${JSON.stringify(pid)}. \`perdure ps\` lists those there are.`,
+    { details: { pid } },
+  );
+}
+
 /** Throws PROCESS_NOT_FOUND; PROCESS_PRUNED for one of which only a tombstone is left. */
 export async function findProcess(store: StoreReader, pid: Pid): Promise<ProcessRow> {
-  const row = await findEver(store, pid);
-  if (row === undefined) {
-    throw new PerdureError(
-      "PROCESS_NOT_FOUND",
-      `There is no process with the pid ${JSON.stringify(pid)}. \`perdure ps\` lists those there are.`,
-      { details: { pid } },
-    );
-  }
-  if (!("key" in row)) throw pruned(row);
-  return row;
+  const found = await findKnown(store, pid);
+  if (isPruned(found)) throw pruned(found);
+  return found;
 }
 
 function pruned({ pid, exit: { reason, atMs } }: Pick<Tombstone, "pid"> & { readonly exit: Ending }): PerdureError {
@@ -145,9 +149,8 @@ function tombstoneDetails({ pid, entry, program, startedAtMs, exit }: Tombstone)
 
 /** `names`: where they have been read already. */
 export async function processDetails(store: StoreReader, pid: Pid, names?: NamesByKey): Promise<ProcessDetails> {
-  const tombstone = (await store.findProcess(pid)) === undefined ? await store.tombstone(pid) : undefined;
-  if (tombstone !== undefined) return tombstoneDetails(tombstone);
-  const row = await findProcess(store, pid);
+  const row = await findKnown(store, pid);
+  if (isPruned(row)) return tombstoneDetails(row);
   const [operations, timers, inbox, turns, { links, monitors }] = await Promise.all([
     store.operations(row.key),
     store.timers(row.key),

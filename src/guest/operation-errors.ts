@@ -1,6 +1,7 @@
 /** Errors that the host raised about an operation are instances of Perdure's own classes again once they are in the sandbox. */
 import { PerdureError } from "../base/errors.ts";
 import { OperationAbortedError, OperationTimeoutError, UncertainOperationError } from "../base/operation-errors.ts";
+import { relatedErrors } from "../base/related-errors.ts";
 
 const classes: ReadonlyMap<unknown, { readonly prototype: object; readonly code: string | undefined }> = new Map([
   ["UncertainOperationError", { prototype: UncertainOperationError.prototype, code: "OPERATION_UNCERTAIN" }],
@@ -9,20 +10,9 @@ const classes: ReadonlyMap<unknown, { readonly prototype: object; readonly code:
   ["PerdureError", { prototype: PerdureError.prototype, code: undefined }],
 ]);
 
-/** A chain of causes may be as long as it likes, and a circle. */
-const maxErrors = 100;
-
 /** What an operation was rejected with, decoded. Gives it, its causes and the errors it collects their classes back. */
 export function reviveErrors(thrown: unknown): unknown {
-  const found = new Set<unknown>([thrown]);
-  for (const error of found) {
-    if (!(error instanceof Error)) continue;
-    revive(error);
-    const { cause, errors } = error as Error & { readonly errors?: unknown };
-    found.add(cause);
-    if (Array.isArray(errors)) for (const one of errors) if (found.size < maxErrors) found.add(one);
-    if (found.size >= maxErrors) break;
-  }
+  for (const error of relatedErrors(thrown)) revive(error);
   return thrown;
 }
 

@@ -2,9 +2,10 @@
  * A saga: steps that each say how they are undone. Plain `try`, `catch` and `finally` already are one, for a `catch` that is
  * reached is run whatever happens to the machine. What this adds is patience: a compensation that fails is tried again.
  */
-import { durationMs } from "../base/duration.ts";
 import type { Duration } from "../base/duration.ts";
 import { PerdureError } from "../base/errors.ts";
+import { backoffMs, readRetry } from "../base/retry.ts";
+import type { RetryPolicy, RetryTerms } from "../base/retry.ts";
 import { now } from "./prelude/intrinsics.ts";
 import { random } from "./prelude/random.ts";
 import { self } from "./process.ts";
@@ -103,7 +104,7 @@ export class SagaError extends PerdureError {
  * waits until that is done; `kill` does not wait.
  */
 export class Saga {
-  readonly #retry: Retry;
+  readonly #retry: RetryPolicy;
   readonly #compensations: Compensation[] = [];
   /** Steps that run, and may yet have something to undo. Their promises do not reject. */
   readonly #running = new Set<Promise<unknown>>();
@@ -112,7 +113,7 @@ export class Saga {
 
   /** Throws ARGUMENT_INVALID or DURATION_INVALID. */
   constructor(options: SagaOptions = {}) {
-    this.#retry = retryOf(options.retry ?? {});
+    this.#retry = readRetry(options.retry ?? {}, terms);
   }
 
   /**
@@ -221,43 +222,19 @@ export class Saga {
   }
 }
 
-interface Retry {
-  readonly maxAttempts: number;
-  readonly initialDelayMs: number;
-  readonly factor: number;
-  readonly maxDelayMs: number;
-  readonly jitter: number;
-  readonly nonRetryable: ((error: unknown) => boolean) | undefined;
-}
-
-function retryOf(options: SagaRetry | false): Retry {
-  if (options === false) return retryOf({ maxAttempts: 1 });
-  const { maxAttempts = Infinity, initialDelay = "1s", factor = 2, maxDelay, jitter = 0.5, nonRetryable } = options;
-  const initialDelayMs = durationMs(initialDelay);
-  const maxDelayMs = maxDelay === undefined ? Math.max(60_000, initialDelayMs) : durationMs(maxDelay);
-  if (maxAttempts !== Infinity && !(Number.isInteger(maxAttempts) && maxAttempts >= 1)) {
-    throw invalid("maxAttempts", maxAttempts, "a whole number from 1, or Infinity");
-  }
-  if (!(factor >= 1 && factor < Infinity)) throw invalid("factor", factor, "a number from 1");
-  if (!(jitter >= 0 && jitter <= 1)) throw invalid("jitter", jitter, "a number from 0 to 1");
-  if (maxDelayMs < initialDelayMs) {
-    throw invalid("maxDelay", maxDelay, `at least initialDelay (${initialDelayMs} ms)`);
-  }
-  if (nonRetryable !== undefined && typeof nonRetryable !== "function") {
-    throw invalid("nonRetryable", nonRetryable, "a function of the error that returns a boolean");
-  }
-  return { maxAttempts, initialDelayMs, factor, maxDelayMs, jitter, nonRetryable };
-}
-
-function invalid(option: string, value: unknown, expected: string): PerdureError {
-  return new PerdureError(
-    "ARGUMENT_INVALID",
-    `A saga's retry.${option} is ${describeReason(value)}. It must be ${expected}.`,
-  );
-}
+const terms: RetryTerms = {
+  maxAttempts: Infinity,
+  initialDelayMs: 1000,
+  maxDelayMs: 60_000,
+  invalid: (option, value, expected) =>
+    new PerdureError(
+      "ARGUMENT_INVALID",
+      `A saga's retry.${option} is ${describeReason(value)}. It must be ${expected}.`,
+    ),
+};
 
 /** Undefined once it has worked, or the last error. */
-async function persist(run: () => unknown, title: string, retry: Retry): Promise<{ error: unknown } | undefined> {
+async function persist(run: () => unknown, title: string, retry: RetryPolicy): Promise<{ error: unknown } | undefined> {
   for (let attempt = 1; ; attempt++) {
     try {
       await run();
@@ -268,18 +245,12 @@ async function persist(run: () => unknown, title: string, retry: Retry): Promise
         warn(`gives up: ${failure}: ${describeReason(error)}`);
         return { error };
       }
-      const delayMs = delayOf(attempt, retry);
+      const delayMs = backoffMs(retry, attempt, random());
       warn(`tries again in ${delayMs} ms: ${failure}: ${describeReason(error)}`);
       // Not a wait that a cancel could cut short.
       await new Promise<void>((resolve) => startTimer("wall", now() + delayMs, resolve));
     }
   }
-}
-
-function delayOf(attempt: number, { initialDelayMs, factor, maxDelayMs, jitter }: Retry): number {
-  // The power may overflow, and 0 times Infinity is no number.
-  const delayMs = initialDelayMs === 0 ? 0 : Math.min(initialDelayMs * factor ** (attempt - 1), maxDelayMs);
-  return Math.round(delayMs * (1 + jitter * (random() - 0.5)));
 }
 
 /** Errors of operations are known by their codes and names: their classes are the host's. */
@@ -291,7 +262,7 @@ function isUncertain(error: unknown): error is Error {
   return uncertainNames.has(error.name) || uncertainCodes.has(code);
 }
 
-function isFinal(error: unknown, { nonRetryable }: Retry): boolean {
+function isFinal(error: unknown, { nonRetryable }: RetryPolicy): boolean {
   if (error instanceof ExitRequest) return true;
   try {
     if (nonRetryable?.(error) === true) return true;

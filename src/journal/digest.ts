@@ -16,6 +16,11 @@ export function commandDigest(command: Command): CommandDigest {
   return { kind: command.kind, target, digest: hasher.digest() };
 }
 
+/** A command as people are told of it; undefined where there is none. */
+export function describeCommand(command: CommandDigest | undefined): string {
+  return command === undefined ? "no command" : `${command.kind} ${command.target} (${command.digest})`;
+}
+
 /** Feeds all fields to the hasher, in a fixed order, and returns the target. */
 function add(hasher: Hasher, command: Command): string {
   switch (command.kind) {

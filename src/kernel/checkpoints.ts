@@ -21,7 +21,7 @@ import { queueInput } from "./live.ts";
 import type { Live, QueuedInput } from "./live.ts";
 import { gone } from "./registry.ts";
 import { stageMessage } from "./staging.ts";
-import { culpritOf, downInput, hears, noProcess, senderOf, signalInput } from "./ties.ts";
+import { crashOf, downInput, hears, noProcess, signalInput } from "./ties.ts";
 import type { Ending, Ties } from "./ties.ts";
 
 export interface CheckpointsPorts {
@@ -131,9 +131,9 @@ export class Checkpoints {
       ...this.#children(live),
     ];
     this.#timers(live, body);
-    const aside = senderOf(live.row);
+    const { sender } = crashOf(live.row);
     for (const input of prepared.told)
-      if (input.kind === "message" && input.from !== aside) this.#ports.edges.lose(live, input.from, "forgotten");
+      if (input.kind === "message" && input.from !== sender) this.#ports.edges.lose(live, input.from, "forgotten");
     const { stage } = this.#ports.committer;
     const process = live.row.key;
     stage.traps.push({ process, on: body.trapsExits });
@@ -208,7 +208,10 @@ export class Checkpoints {
         return [];
       }
       const { pid, exit = noProcess } = rowOf(peer);
-      const isComing = live.inputs.some(({ input }) => input.kind === "exit" && input.linked && input.from === pid);
+      // That it failed and is held is not its end.
+      const isComing = live.inputs.some(
+        ({ input }) => input.kind === "exit" && input.linked && input.held === "" && input.from === pid,
+      );
       return isComing || !hears(live, exit) ? [] : [signalInput(pid, exit, true, "")];
     });
   }
@@ -243,7 +246,7 @@ export class Checkpoints {
     if (!live.row.trapsExits) ties.abandonChildren(live);
     return ties.heldChildren(live).flatMap(({ row }) => {
       const isComing = live.inputs.some(({ input }) => input.kind === "exit" && input.from === row.pid);
-      return isComing || row.exit === undefined ? [] : [signalInput(row.pid, row.exit, true, culpritOf(row))];
+      return isComing || row.exit === undefined ? [] : [signalInput(row.pid, row.exit, true, crashOf(row).culprit)];
     });
   }
 }

@@ -18,7 +18,7 @@ import type { Find } from "./peers.ts";
 import type { KernelEvents } from "./ports.ts";
 import { gone } from "./registry.ts";
 import { stageControl, stageEdge, stageMessage } from "./staging.ts";
-import { asideOf, problemOf, senderOf } from "./ties.ts";
+import { crashOf, problemOf } from "./ties.ts";
 import type { Ties } from "./ties.ts";
 
 export interface CrashesPorts {
@@ -84,7 +84,8 @@ export class Crashes {
     culprit.input = input;
     culprit.culprit = undefined;
     live.inputs = [...(poison?.number === 0 ? turn.inputs.slice(1) : turn.inputs), ...live.inputs];
-    live.row = { ...live.row, state: "crashed", problem: problemOf(input.kind, poison), exit };
+    const problem = problemOf({ culprit: input.kind, aside: poison?.number, sender: senderOf(poison?.letter) });
+    live.row = { ...live.row, state: "crashed", problem, exit };
     const { stage } = committer;
     stageControl(stage, live);
     if (poison !== undefined) {
@@ -126,8 +127,7 @@ export class Crashes {
     const live = this.#ports.find(pid);
     const exit = live?.row.exit;
     if (live?.row.state !== "crashed" || exit === undefined) return false;
-    const message = asideOf(live.row);
-    const sender = senderOf(live.row);
+    const { aside: message, sender } = crashOf(live.row);
     if (from === "checkpoint") {
       if (!this.#ports.checkpoints.restore(live, exit, message)) return false;
     } else {
@@ -189,6 +189,11 @@ export class Crashes {
 /** Answers that somebody awaits are messages too; without them, the wait would have no end. Both ways to encode a list begin with it. */
 function isTakeable(input: Input): boolean {
   return input.kind === "message" && !/^(j\[|v\[\[1\],\["a",)"perdure:(reply|ack)"/.test(input.body.text);
+}
+
+/** The address outside that asked for it; "" if none did. */
+function senderOf(letter: Input | undefined): Pid {
+  return letter?.kind === "message" && letter.from.startsWith("@") ? letter.from : "";
 }
 
 function lastInput({ inputs, outcome }: CrashedTurn): Input | undefined {

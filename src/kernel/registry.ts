@@ -111,21 +111,18 @@ export class Registry {
     return this.#byPid.get(pid);
   }
 
-  /** Whether there was a process of that pid, started from outside. */
-  async isPruned(pid: Pid): Promise<boolean> {
-    return (await this.#ports.store.tombstone(pid).catch(damage)) !== undefined;
-  }
-
   /** The process, loaded if need be, dead or alive. Throws PROCESS_NOT_FOUND; PROCESS_EXITED if it has been pruned. */
   async activate(pid: Pid): Promise<Live> {
-    const found = await this.find(pid);
+    // A damaged row is an error; a damaged tombstone is one of a process that has ended.
+    const known = (await this.find(pid)) ?? (await this.knownOrDamaged(pid));
     // Whoever asks shall not wait for another look at the store when nothing can come of it any more.
     this.#ports.checkOpen();
-    const live = found === undefined || "row" in found ? found : await this.#load(found.key);
-    if (live !== undefined) return live;
+    if (known === undefined) throw notFound(pid);
+    if (known === "damaged" || isTombstone(known)) throw exited(pid);
+    const live = "row" in known ? known : await this.#load(known.key);
     // One that was found a moment ago has ended for certain: it is pruned now.
-    if (found !== undefined) throw exited(pid);
-    throw (await this.isPruned(pid)) ? exited(pid) : notFound(pid);
+    if (live === undefined) throw exited(pid);
+    return live;
   }
 
   /** Undefined if there is no such process or it has exited: what is sent to it is lost, as in OTP. */
@@ -200,24 +197,20 @@ export class Registry {
     const waiter: Waiter = { resolve, reject };
     const waiters = this.#waiters.get(pid) ?? new Set();
     this.#waiters.set(pid, waiters.add(waiter));
-    const settle = (found: Live | ProcessRow | undefined, tombstone: Tombstone | undefined): void => {
-      const row = found !== undefined && "row" in found ? found.row : found;
-      if (tombstone !== undefined) settleBy(tombstone, resolve, reject);
-      else if (row === undefined) reject(notFound(pid));
+    const settle = (known: Live | ProcessRow | Tombstone | undefined): void => {
+      const row = known !== undefined && "row" in known ? known.row : known;
+      if (row === undefined) reject(notFound(pid));
+      else if (isTombstone(row)) settleBy(row, resolve, reject);
       // A crashed process has an exit too, which it may be spared.
       else if (row.state === "exited" && row.exit !== undefined) resolve(row.exit);
       // What is in memory alone is told by `broke`, when it is durable.
-      else if (row.state === "broken" && (row === found || (found as Live).uncommitted === 0)) reject(broken(row));
+      else if (row.state === "broken" && (row === known || (known as Live).uncommitted === 0)) reject(broken(row));
       else return;
       waiters.delete(waiter);
       if (waiters.size === 0 && this.#waiters.get(pid) === waiters) this.#waiters.delete(pid);
     };
-    const look = async (): Promise<void> => {
-      const found = await this.known(pid);
-      if (isTombstone(found)) settle(undefined, found);
-      // It may have been started while the store answered.
-      else settle(found ?? this.#byPid.get(pid), undefined);
-    };
+    // It may have been started while the store answered.
+    const look = async (): Promise<void> => settle((await this.known(pid)) ?? this.#byPid.get(pid));
     look().catch(reject);
     return promise;
   }

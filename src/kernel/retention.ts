@@ -4,7 +4,7 @@
  * little more than it deletes. Nothing of a sweep is remembered: what a crash leaves undone, the next sweep finds.
  */
 import { isPerdureError } from "../base/errors.ts";
-import type { ErrorCode } from "../base/errors.ts";
+import type { ErrorCode, PerdureError } from "../base/errors.ts";
 import type { Pid } from "../journal/types.ts";
 import type { FinishedPlace, FinishedRow, ProcessKey, Store, TombstonePlace } from "../store/port.ts";
 import { isDue, latestDueMs, prunesProcesses } from "./keep.ts";
@@ -274,9 +274,11 @@ function restMs({ ageMs, failuresMs, count, tombstonesMs, keysMs }: KeepPolicy):
   return Math.max(shortestRestMs, Math.min(longestRestMs, Math.min(ageMs, failuresMs, tombstonesMs, keysMs) / 10));
 }
 
+const damageCodes: ReadonlySet<ErrorCode> = new Set(["JOURNAL_CORRUPT", "STORE_CORRUPT", "VALUE_CORRUPT"]);
+
 /** Something in the store is not as it was written. */
-export function isDamage(error: unknown): boolean {
-  return ["JOURNAL_CORRUPT", "STORE_CORRUPT", "VALUE_CORRUPT"].some((code) => isPerdureError(error, code as ErrorCode));
+export function isDamage(error: unknown): error is PerdureError {
+  return isPerdureError(error) && damageCodes.has(error.code);
 }
 
 function messageOf(error: unknown): string {

@@ -6,7 +6,7 @@ import { isPerdureError } from "../base/errors.ts";
 import type { Clock } from "../base/ports.ts";
 import { encodeValue } from "../base/value.ts";
 import type { Payload } from "../base/value.ts";
-import { commandDigest } from "../journal/digest.ts";
+import { commandDigest, describeCommand } from "../journal/digest.ts";
 import type { Command, Input, Turn } from "../journal/types.ts";
 import type {
   Divergence,
@@ -462,7 +462,5 @@ export function passOver(live: Live, { turn, detail }: Damage, events: Pick<Kern
 type Damage = Extract<TurnOutcome, { kind: "damaged-snapshot" }>;
 
 export function describeDivergence({ turn, index, expected, actual }: Divergence): string {
-  const show = (command: Divergence["expected"]): string =>
-    command === undefined ? "no command" : `${command.kind} ${command.target} (${command.digest})`;
-  return `diverged: replaying turn ${turn} gave, as command ${index + 1}, ${show(actual)} where the journal has ${show(expected)}.`;
+  return `diverged: replaying turn ${turn} gave, as command ${index + 1}, ${describeCommand(actual)} where the journal has ${describeCommand(expected)}.`;
 }

@@ -113,18 +113,23 @@ export class Ties {
     else this.#ports.deliver(peer, signalInput(live.row.pid, { reason, value }, false, ""));
   }
 
+  /** `to` is "" for the children. */
+  cancel(live: Live, { to, reason }: Extract<Command, { kind: "cancel" }>): void {
+    if (to === "") return this.#cancelChildren(live, reason);
+    const peer = this.#ports.find(to);
+    if (peer !== undefined) this.#ports.deliver(peer, { kind: "cancel", reason });
+  }
+
   /**
    * A cancel travels down the tree: children that a process is linked to are asked as well, in the commit in which it heard of it. The
    * links break: from then on each winds up by itself, and neither is cut short by the other's end.
    */
-  cancel(live: Live, { to, reason }: Extract<Command, { kind: "cancel" }>): void {
-    const asked = to === "" ? this.#linkedChildren(live) : [this.#ports.find(to)];
-    for (const peer of asked) {
-      if (peer === undefined) continue;
-      if (to === "") this.untie(live, peer);
+  #cancelChildren(live: Live, reason: string): void {
+    for (const child of this.#linkedChildren(live)) {
+      this.untie(live, child);
       // It might have failed, and wait for a word that will not come.
-      if (to === "") this.#ports.abandon(peer);
-      this.#ports.deliver(peer, { kind: "cancel", reason });
+      this.#ports.abandon(child);
+      this.#ports.deliver(child, { kind: "cancel", reason });
     }
   }
 
@@ -222,36 +227,26 @@ export function hears({ row, running }: Live, { reason }: Ending): boolean {
   return reason !== "normal" || row.trapsExits || running !== undefined;
 }
 
-const culpritWord = "made it fail: ";
-const asideWord = ", and a message was set aside: ";
-const senderWord = ", asked for at ";
-
-/** What the row of a crashed process says of the input that did it, and of what was set aside: its number, and where its answer would go. */
-export function problemOf(
-  culprit: Input["kind"],
-  aside: { readonly number: number; readonly letter: Input } | undefined,
-): string {
-  if (aside === undefined) return culpritWord + culprit;
-  const { number, letter } = aside;
-  const sender = letter.kind === "message" && letter.from.startsWith("@") ? `${senderWord}${letter.from}` : "";
-  return `${culpritWord}${culprit}${asideWord}${number}${sender}`;
+/** What the row of a crashed process says of it, as its problem. */
+export interface Crash {
+  /** The kind of the input that did it. */
+  readonly culprit: Input["kind"];
+  /** The message that was set aside: 0 if it was the culprit and never got into the heap. Undefined if none could be. */
+  readonly aside: number | undefined;
+  /** The address outside that sent the message which was set aside; "" if there is none. */
+  readonly sender: Pid;
 }
 
-export function culpritOf({ problem }: Pick<ProcessRow, "problem">): Input["kind"] {
-  const end = problem.indexOf(asideWord);
-  return problem.slice(culpritWord.length, end === -1 ? undefined : end) as Input["kind"];
+const problemPattern = /^made it fail: ([^,]*)(?:, and a message was set aside: (\d+)(?:, asked for at ([^]*))?)?$/;
+
+export function problemOf({ culprit, aside, sender }: Crash): string {
+  const asker = sender === "" ? "" : `, asked for at ${sender}`;
+  return `made it fail: ${culprit}${aside === undefined ? "" : `, and a message was set aside: ${aside}${asker}`}`;
 }
 
-/** The message that was set aside: 0 if it was the culprit and never got into the heap. Undefined if none could be. */
-export function asideOf({ problem }: Pick<ProcessRow, "problem">): number | undefined {
-  const start = problem.indexOf(asideWord);
-  return start === -1 ? undefined : Number.parseInt(problem.slice(start + asideWord.length), 10);
-}
-
-/** The address outside that sent the message which was set aside; "" if there is none. */
-export function senderOf({ problem }: Pick<ProcessRow, "problem">): string {
-  const start = problem.indexOf(senderWord);
-  return start === -1 ? "" : problem.slice(start + senderWord.length);
+export function crashOf({ problem }: Pick<ProcessRow, "problem">): Crash {
+  const [, culprit = "", aside, sender = ""] = problemPattern.exec(problem) ?? [];
+  return { culprit: culprit as Input["kind"], aside: aside === undefined ? undefined : Number(aside), sender };
 }
 
 export function downInput(monitor: number, from: Pid, { reason, value }: Ending): Input {

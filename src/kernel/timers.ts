@@ -2,6 +2,7 @@
  * Which timers are due next. Timers beyond a horizon stay in the store alone, so that a million sleepers cost memory only
  * when their hour comes near; the horizon moves ahead in steps, each read in pages.
  */
+import { Heap } from "../base/heap.ts";
 import type { TimerClock } from "../journal/types.ts";
 import type { ProcessKey, Store, TimerRow } from "../store/port.ts";
 
@@ -15,59 +16,12 @@ interface Entry {
   readonly number: number;
 }
 
-/** A binary heap, earliest first. Timers that were cleared are found out when they come up. */
-export class TimerHeap {
-  readonly #entries: Entry[] = [];
-
-  get nextMs(): number | undefined {
-    return this.#entries[0]?.dueMs;
-  }
-
-  push(entry: Entry): void {
-    const entries = this.#entries;
-    let index = entries.length;
-    entries.push(entry);
-    while (index > 0) {
-      const parent = (index - 1) >> 1;
-      const above = entries[parent] as Entry;
-      if (above.dueMs <= entry.dueMs) break;
-      entries[index] = above;
-      index = parent;
-    }
-    entries[index] = entry;
-  }
-
-  /** Takes the earliest entry if it is due at `nowMs`. */
-  pop(nowMs: number): Entry | undefined {
-    const entries = this.#entries;
-    const first = entries[0];
-    if (first === undefined || first.dueMs > nowMs) return undefined;
-    const last = entries.pop() as Entry;
-    if (entries.length > 0) this.#sink(last);
-    return first;
-  }
-
-  #sink(entry: Entry): void {
-    const entries = this.#entries;
-    let index = 0;
-    for (;;) {
-      let child = 2 * index + 1;
-      if (child >= entries.length) break;
-      if (child + 1 < entries.length && (entries[child + 1] as Entry).dueMs < (entries[child] as Entry).dueMs) child++;
-      const below = entries[child] as Entry;
-      if (below.dueMs >= entry.dueMs) break;
-      entries[index] = below;
-      index = child;
-    }
-    entries[index] = entry;
-  }
-}
-
 /** The timers of one clock. */
 class ClockTimers {
   readonly #clock: TimerClock;
   readonly #store: Pick<Store, "dueTimers">;
-  readonly heap = new TimerHeap();
+  /** Timers that were cleared are found out when they come up. */
+  readonly #heap = new Heap<Entry>((one, other) => one.dueMs < other.dueMs);
   /** Every stored timer due up to here is in the heap. */
   #knownUntilMs = -Infinity;
   /** Up to where a read under way will reach: a timer committed meanwhile may have come too late for it. */
@@ -80,7 +34,7 @@ class ClockTimers {
   }
 
   add(row: TimerRow): void {
-    if (row.dueMs <= Math.max(this.#knownUntilMs, this.#readingUntilMs)) this.heap.push(row);
+    if (row.dueMs <= Math.max(this.#knownUntilMs, this.#readingUntilMs)) this.#heap.push(row);
   }
 
   /** Reads ahead when half of the horizon is used up. A timer found twice fires once. */
@@ -96,7 +50,7 @@ class ClockTimers {
     for (;;) {
       const after = this.#knownUntilMs;
       const rows = await this.#store.dueTimers(this.#clock, after, untilMs, pageRows);
-      for (const row of rows) this.heap.push(row);
+      for (const row of rows) this.#heap.push(row);
       const last = rows.at(-1);
       if (last === undefined || rows.length < pageRows) {
         this.#knownUntilMs = untilMs;
@@ -104,6 +58,16 @@ class ClockTimers {
       }
       this.#knownUntilMs = last.dueMs;
     }
+  }
+
+  get nextMs(): number | undefined {
+    return this.#heap.peek()?.dueMs;
+  }
+
+  /** Takes the earliest if it is due at `nowMs`. */
+  take(nowMs: number): Entry | undefined {
+    const { nextMs } = this;
+    return nextMs === undefined || nextMs > nowMs ? undefined : this.#heap.pop();
   }
 
   /** When `lookAhead` should be called again. */
@@ -139,12 +103,8 @@ export class Timers {
       ["wall", nowMs],
       ["service", nowMs - this.#downtimeMs],
     ] as const) {
-      for (
-        let entry = this.#clocks[clock].heap.pop(time);
-        entry !== undefined;
-        entry = this.#clocks[clock].heap.pop(time)
-      )
-        found.push(entry);
+      const timers = this.#clocks[clock];
+      for (let entry = timers.take(time); entry !== undefined; entry = timers.take(time)) found.push(entry);
     }
     return found;
   }
@@ -153,9 +113,9 @@ export class Timers {
   get nextMs(): number {
     const { wall, service } = this.#clocks;
     return Math.min(
-      wall.heap.nextMs ?? Infinity,
+      wall.nextMs ?? Infinity,
       wall.refreshMs,
-      (service.heap.nextMs ?? Infinity) + this.#downtimeMs,
+      (service.nextMs ?? Infinity) + this.#downtimeMs,
       service.refreshMs + this.#downtimeMs,
     );
   }

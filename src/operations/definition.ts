@@ -1,13 +1,14 @@
 /** `operation(options, fn)`: how a host function states what it promises and what it needs. */
 import { durationMs } from "../base/duration.ts";
 import type { Duration } from "../base/duration.ts";
+import type { RetryPolicy } from "../base/retry.ts";
 import type { Transaction } from "../store/transactions.ts";
 import { operationCalledOutside } from "./context.ts";
 import { checkOptions, invalidOption } from "./options.ts";
 import { readRate } from "./rate.ts";
 import type { Rate, RateOptions } from "./rate.ts";
 import { retryPolicy } from "./retry.ts";
-import type { RetryOptions, RetryPolicy } from "./retry.ts";
+import type { RetryOptions } from "./retry.ts";
 
 /**
  * - `"at-least-once"`: runs again, with the same idempotency key, if its node dies before the result is durable.

@@ -7,6 +7,7 @@
  */
 import { durationMs } from "../base/duration.ts";
 import type { Duration } from "../base/duration.ts";
+import { relatedErrors } from "../base/related-errors.ts";
 export { OperationAbortedError, OperationTimeoutError, UncertainOperationError } from "../base/operation-errors.ts";
 
 const nonRetryableBrand = Symbol.for("perdure.non-retryable");
@@ -96,24 +97,15 @@ function describeOne(error: unknown): string {
   }
 }
 
-/** More errors than this in one say nothing new, and a chain of causes may be a circle. */
-const maxNamed = 100;
-
 /**
  * Gives an error whose class never set a name the name of its class; likewise its causes, and the errors it collects. In Node
  * `instanceof` tells such classes apart; in the process, where the class does not exist, only the name can.
  */
 export function nameByClass(error: unknown): void {
-  const found = new Set<unknown>([error]);
-  for (const current of found) {
+  for (const each of relatedErrors(error)) {
     try {
-      if (!(current instanceof Error)) continue;
-      const name = classNameOf(current);
-      if (name !== undefined)
-        Object.defineProperty(current, "name", { value: name, configurable: true, writable: true });
-      if (found.size < maxNamed) found.add(current.cause);
-      const { errors } = current as { errors?: unknown };
-      if (Array.isArray(errors)) for (const one of errors) if (found.size < maxNamed) found.add(one);
+      const name = classNameOf(each);
+      if (name !== undefined) Object.defineProperty(each, "name", { value: name, configurable: true, writable: true });
     } catch {
       // A frozen error keeps the name it has, and one that does not want to be looked at is not.
     }

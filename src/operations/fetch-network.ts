@@ -5,6 +5,7 @@
 import { lookup as systemLookup } from "node:dns";
 import type { LookupAddress, LookupOptions } from "node:dns";
 import type { Agent } from "undici";
+import { relatedErrors } from "../base/related-errors.ts";
 import { privateRefusal } from "./fetch-policy.ts";
 import type { FetchGuard } from "./fetch-policy.ts";
 
@@ -49,7 +50,7 @@ export function openNetwork(guard: FetchGuard, lookup: LookupAll = systemLookup)
       try {
         return await opened.fetch(url, { ...init, dispatcher: opened.agent } as unknown as RequestInit);
       } catch (error) {
-        throw causesOf(error).some((cause) => cause instanceof PrivateAddressError) ? privateRefusal(url) : error;
+        throw relatedErrors(error).some((each) => each instanceof PrivateAddressError) ? privateRefusal(url) : error;
       }
     },
     close() {
@@ -77,19 +78,11 @@ function checkedLookup(lookup: LookupAll, allows: (address: string) => boolean):
   };
 }
 
-function causesOf(error: unknown): readonly Error[] {
-  const causes: Error[] = [];
-  for (let cause = error; cause instanceof Error && causes.length < 5; cause = cause.cause) causes.push(cause);
-  return causes;
-}
-
 /** What went wrong, without the addresses that Node's errors name: they are the deployment's, and no business of a program's. */
 export function withoutAddresses(error: unknown): unknown {
-  const [first, cause] = causesOf(error);
-  if (first === undefined || cause === undefined) return error;
-  const code = causesOf(cause)
-    .map((one) => (one as NodeJS.ErrnoException).code)
-    .find((one) => one !== undefined);
+  const [first, ...others] = relatedErrors(error);
+  if (first === undefined || others.length === 0) return error;
+  const code = others.map((one) => (one as NodeJS.ErrnoException).code).find((one) => one !== undefined);
   const told = new TypeError(first.message);
   if (code !== undefined) told.cause = Object.assign(new Error(code), { code });
   return told;

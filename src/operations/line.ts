@@ -1,4 +1,5 @@
 /** What queues are made of: lines that can be left in the middle, and a heap of times. Neither is ever searched. */
+import { Heap } from "../base/heap.ts";
 
 /** Stands in one line at most. */
 export interface Linked<T extends Linked<T>> {
@@ -53,50 +54,21 @@ interface Entry<T> {
 
 /** Gives out the earliest first. */
 export class Schedule<T> {
-  readonly #entries: Entry<T>[] = [];
+  readonly #entries = new Heap<Entry<T>>(isBefore);
   #order = 0;
 
   get nextAtMs(): number | undefined {
-    return this.#entries[0]?.atMs;
+    return this.#entries.peek()?.atMs;
   }
 
   add(atMs: number, item: T): void {
-    const entries = this.#entries;
-    const entry = { atMs, order: this.#order++, item };
-    let at = entries.length;
-    while (at > 0) {
-      const parent = (at - 1) >> 1;
-      const above = entries[parent]!;
-      if (isBefore(above, entry)) break;
-      entries[at] = above;
-      at = parent;
-    }
-    entries[at] = entry;
+    this.#entries.push({ atMs, order: this.#order++, item });
   }
 
   /** The earliest item, if its time has come. */
   take(nowMs: number): T | undefined {
-    const entries = this.#entries;
-    const first = entries[0];
-    if (first === undefined || first.atMs > nowMs) return undefined;
-    const last = entries.pop()!;
-    if (entries.length > 0) this.#sink(last);
-    return first.item;
-  }
-
-  #sink(entry: Entry<T>): void {
-    const entries = this.#entries;
-    let at = 0;
-    for (;;) {
-      let child = 2 * at + 1;
-      if (child >= entries.length) break;
-      if (child + 1 < entries.length && isBefore(entries[child + 1]!, entries[child]!)) child++;
-      const below = entries[child]!;
-      if (isBefore(entry, below)) break;
-      entries[at] = below;
-      at = child;
-    }
-    entries[at] = entry;
+    const { nextAtMs } = this;
+    return nextAtMs === undefined || nextAtMs > nowMs ? undefined : this.#entries.pop()?.item;
   }
 }
 

@@ -2,8 +2,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { PerdureError } from "../base/errors.ts";
+import { backoffMs } from "../base/retry.ts";
 import { NonRetryableError, retryAfter } from "./errors.ts";
-import { backoffMs, decide, retryPolicy } from "./retry.ts";
+import { decide, retryPolicy } from "./retry.ts";
 import type { RetryOptions } from "./retry.ts";
 
 const boom = new Error("boom");

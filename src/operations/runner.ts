@@ -195,7 +195,7 @@ class HostRunner implements Runner {
   #enqueue(job: Job, request: OperationRequest, target: Target): void {
     const { mode, reconcile, timeoutMs = 0 } = target.settings;
     if (request.doubt !== "none" && mode === "at-most-once") {
-      if (reconcile === undefined) return this.#finish(job, uncertain(request, repeatableArgs(request)));
+      if (reconcile === undefined) return this.#finish(job, uncertain(request));
       // Calls of the earlier start may be under way.
       if (request.doubt === "fresh") return this.#finish(job, { token: job.token, kind: "rest", doubtMs: timeoutMs });
       job.asks = true;
@@ -205,7 +205,7 @@ class HostRunner implements Runner {
       row = rowOf(request, target.settings);
     } catch (error) {
       // It is not even known whom to ask for.
-      const report = job.asks ? uncertain(request, repeatableArgs(request), error) : failed(request, error);
+      const report = job.asks ? uncertain(request, error) : failed(request, error);
       return this.#finish(job, report);
     }
     job.target = target;
@@ -331,7 +331,7 @@ class HostRunner implements Runner {
   #answered(job: Job, request: OperationRequest, value: unknown): void {
     const answer = readReconciled(value);
     if (answer === undefined) {
-      return this.#finish(job, uncertain(request, repeatableArgs(request), senseless(request.name, value)));
+      return this.#finish(job, uncertain(request, senseless(request.name, value)));
     }
     if (answer.done) return this.#finish(job, returned(request, answer.value));
     // The store still has it as it was; whoever opens it next asks again.
@@ -357,9 +357,9 @@ class HostRunner implements Runner {
     if (settings.mode === "at-least-once" || (job.state === "beginning" && !job.asks)) {
       this.#finish(job, threw(request, settings, error, random));
     } else if (settings.reconcile !== undefined) {
-      this.#finish(job, leftInDoubt(request, settings, repeatableArgs(request), { error, hasFailed }, random));
+      this.#finish(job, leftInDoubt(request, settings, { error, hasFailed }, random));
     } else if (hasFailed) this.#finish(job, failed(request, error));
-    else this.#finish(job, uncertain(request, repeatableArgs(request), error));
+    else this.#finish(job, uncertain(request, error));
   }
 
   #timeOut(job: Job, timeoutMs: number): void {
@@ -431,13 +431,4 @@ function rowOf(request: OperationRequest, { key }: OperationSettings): string {
 function brokenKey({ name }: OperationRequest, what: string, cause?: unknown): PerdureError {
   const message = `key of operation ${JSON.stringify(name)} must return a string for every call, and ${what}. Mend that function.`;
   return new PerdureError("OPERATION_FAILED", message, { cause, details: { operation: name } });
-}
-
-/** For an error that repeats them: one more failure must not hide it. */
-function repeatableArgs(request: OperationRequest): unknown[] | undefined {
-  try {
-    return decodeArgs(request);
-  } catch {
-    return undefined;
-  }
 }

@@ -4,12 +4,13 @@
  * the kernel has to deal with the row that holds it.
  */
 import type { Clock } from "../base/ports.ts";
+import { backoffMs } from "../base/retry.ts";
 import { encodeValue } from "../base/value.ts";
 import type { Payload } from "../base/value.ts";
 import type { Loan, OperationReport, OperationRequest } from "../kernel/ports.ts";
 import type { Transaction, TransactionJob, TransactionOutcome, Transactions } from "../store/transactions.ts";
 import { describeError } from "./errors.ts";
-import { backoffMs, retryPolicy } from "./retry.ts";
+import { retryPolicy } from "./retry.ts";
 import { failed, uncrossable } from "./verdict.ts";
 
 export interface TransactingPorts {

@@ -1,14 +1,14 @@
 /** From what a host function did to what the kernel hears. */
 import { PerdureError } from "../base/errors.ts";
 import type { Random } from "../base/ports.ts";
-import { encodeError, encodeValue } from "../base/value.ts";
+import { decodeValue, encodeError, encodeValue } from "../base/value.ts";
 import type { OperationReport, OperationRequest } from "../kernel/ports.ts";
 import type { OperationSettings, Reconciled } from "./definition.ts";
 import { describeError, nameByClass, UncertainOperationError } from "./errors.ts";
 import { decide } from "./retry.ts";
 
 type Called = Pick<OperationRequest, "token" | "name" | "attempt">;
-type Keyed = Called & Pick<OperationRequest, "idempotencyKey">;
+type Keyed = Called & Pick<OperationRequest, "idempotencyKey" | "args">;
 
 /** The function returned `value`. If that cannot cross, another attempt would not help: the process gets the reason. */
 export function returned(request: Called, value: unknown): OperationReport {
@@ -33,14 +33,13 @@ export function threw(request: Called, settings: OperationSettings, error: unkno
 export function leftInDoubt(
   request: Keyed,
   settings: OperationSettings,
-  args: readonly unknown[] | undefined,
   failure: { readonly error: unknown; readonly hasFailed: boolean },
   random: Random,
 ): OperationReport {
   const decision = decide(settings.retry, request.attempt, failure.error, randomUnit(random));
   if (decision.kind === "give-up") {
     const isOver = failure.hasFailed && decision.isFinal;
-    return isOver ? failed(request, decision.error) : uncertain(request, args, decision.error);
+    return isOver ? failed(request, decision.error) : uncertain(request, decision.error);
   }
   const { timeoutMs = 0 } = settings;
   const error = describeError(failure.error);
@@ -67,15 +66,25 @@ export function failed(request: Called, error: unknown): OperationReport {
   return { token: request.token, kind: "done", ok: false, value: encodeError(error) };
 }
 
-/** Nobody knows whether an operation happened that must not be repeated. `args` are repeated to the process if they fit. */
-export function uncertain(request: Keyed, args: readonly unknown[] | undefined, cause?: unknown): OperationReport {
+/** Nobody knows whether an operation happened that must not be repeated. Its arguments are repeated to the process if they fit. */
+export function uncertain(request: Keyed, cause?: unknown): OperationReport {
   const { token, name, idempotencyKey } = request;
   nameByClass(cause);
   try {
-    const error = new UncertainOperationError(name, idempotencyKey, args, cause);
+    const error = new UncertainOperationError(name, idempotencyKey, repeatableArgs(request), cause);
     return { token, kind: "done", ok: false, value: encodeValue(error) };
   } catch {
     return failed(request, new UncertainOperationError(name, idempotencyKey, undefined, cause));
+  }
+}
+
+/** One more failure must not hide the error that repeats them. */
+function repeatableArgs(request: Keyed): unknown[] | undefined {
+  try {
+    const args = decodeValue(request.args);
+    return Array.isArray(args) ? args : undefined;
+  } catch {
+    return undefined;
   }
 }
 

@@ -64,6 +64,12 @@ describe("a cancel", () => {
         exits.every((exit) => exit.endsWith(": cancelled")),
         exits.join(),
       );
+      // The end of a cancelled parent asks its children too: each of these was asked before that.
+      for (const exit of exits) {
+        const turns = await engine.get(exit.slice(0, exit.lastIndexOf(":"))).history();
+        const kinds = turns.flatMap(({ inputs }) => inputs.map(({ kind }) => kind));
+        assert.ok(kinds.includes("cancel"), `${exit} after ${kinds.join(", ")}`);
+      }
     });
   }
 

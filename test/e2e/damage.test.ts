@@ -7,11 +7,11 @@ import { DatabaseSync } from "node:sqlite";
 import { after, before, describe, test } from "node:test";
 import { Engine } from "perdure/engine";
 import type { KernelNotice, ProcessHandle } from "perdure/engine";
-import type * as app from "../fixtures/damage/app.ts";
+import type * as app from "../fixtures/adders/app.ts";
 
 type App = typeof app;
 
-const program = new URL("../fixtures/damage/app.ts", import.meta.url);
+const program = new URL("../fixtures/adders/app.ts", import.meta.url);
 let folder = "";
 before(async () => {
   folder = await mkdtemp(path.join(tmpdir(), "perdure-damage-"));

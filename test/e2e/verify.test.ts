@@ -13,7 +13,7 @@ import type { VerifyOptions, VerifyReport } from "../../src/engine/verify/verify
 import { checksum } from "../../src/store/sqlite/checksum.ts";
 import { openSqliteStore } from "../../src/store/sqlite/index.ts";
 
-const adders = new URL("../fixtures/verify/app.ts", import.meta.url);
+const adders = new URL("../fixtures/adders/app.ts", import.meta.url);
 const supervised = new URL("../fixtures/supervision/app.ts", import.meta.url);
 let folder = "";
 let whole = "";

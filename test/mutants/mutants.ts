@@ -298,8 +298,8 @@ const edges: readonly Mutant[] = [
   {
     bug: "a cancel does not reach the children",
     file: "src/kernel/ties.ts",
-    find: 'const asked = to === "" ? this.#linkedChildren(live) : [this.#ports.find(to)];',
-    replace: 'const asked = to === "" ? [] : [this.#ports.find(to)];',
+    find: "for (const child of this.#linkedChildren(live)) {",
+    replace: "for (const child of [] as Live[]) {",
     checks: [tests("test/e2e/cancel.test.ts")],
   },
   {

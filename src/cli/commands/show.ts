@@ -3,6 +3,7 @@ import type { Command } from "commander";
 import { isPerdureError } from "../../base/errors.ts";
 import { decodeValue } from "../../base/value.ts";
 import { readDeadLetters } from "../../engine/dead-letters.ts";
+import { findEver, isPruned } from "../../engine/generations.ts";
 import { processDetails, turnView } from "../../engine/views.ts";
 import type { ProcessDetails, TurnView } from "../../engine/views.ts";
 import type { DroppedOperation, Input } from "../../journal/types.ts";
@@ -57,8 +58,8 @@ export function showCommand(): Command {
 }
 
 async function read(context: Context, reader: StoreReader, word: string): Promise<Shown> {
-  const tombstone = (await reader.findProcess(word)) === undefined ? await reader.tombstone(word) : undefined;
-  if (tombstone !== undefined) return await readPruned(context, reader, tombstone);
+  const found = await findEver(reader, word);
+  if (isPruned(found)) return await readPruned(context, reader, found);
   const row = await locate(reader, word);
   const { pid, exit, state } = row;
   const lastTurns = exit === undefined ? [] : await readLastTurns(reader, row);

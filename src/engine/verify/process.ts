@@ -4,6 +4,7 @@ import { commandDigest } from "../../journal/digest.ts";
 import type { Turn } from "../../journal/types.ts";
 import { decodeCheckpoint } from "../../kernel/checkpoint-body.ts";
 import { kernelOperations } from "../../kernel/effects.ts";
+import { isDamage } from "../../kernel/retention.ts";
 import { snapshotFault } from "../../machine/snapshot.ts";
 import type { ProcessLoad, ProcessRow, Store, StoreReader } from "../../store/port.ts";
 import { JournalAccount } from "./journal.ts";
@@ -49,7 +50,7 @@ async function readable<T>(report: Report, read: () => Promise<T>): Promise<T | 
   try {
     return await read();
   } catch (error) {
-    if (!isPerdureError(error, "JOURNAL_CORRUPT") && !isPerdureError(error, "STORE_CORRUPT")) throw error;
+    if (!isDamage(error)) throw error;
     report("row", firstSentence(error.message));
     return undefined;
   }

@@ -1,6 +1,6 @@
 /** Runs a process's turns again, from its beginning, and holds what it commands and what its heap becomes against the store. */
-import { commandDigest } from "../../journal/digest.ts";
-import type { CommandDigest, Input, Turn } from "../../journal/types.ts";
+import { commandDigest, describeCommand } from "../../journal/digest.ts";
+import type { Input, Turn } from "../../journal/types.ts";
 import type { EngineBinary } from "../../machine/engine-binary.ts";
 import type { MachineLimits } from "../../machine/image.ts";
 import { createLocalMachine } from "../../machine/local.ts";
@@ -182,7 +182,7 @@ function problemOf(outcome: TurnOutcome, { number, commands }: Turn): string | u
       for (let index = 0; index < length; index++) {
         const [expected, actual] = [commands[index], outcome.digests[index]];
         if (expected?.kind !== actual?.kind || expected?.digest !== actual?.digest)
-          return `turn ${number} gives, as command ${index + 1}, ${shown(actual)} where the journal has ${shown(expected)}`;
+          return `turn ${number} gives, as command ${index + 1}, ${describeCommand(actual)} where the journal has ${describeCommand(expected)}`;
       }
       return undefined;
     }
@@ -195,8 +195,4 @@ function problemOf(outcome: TurnOutcome, { number, commands }: Turn): string | u
     case "broken":
       return `turn ${number} cannot be replayed: ${outcome.detail}`;
   }
-}
-
-function shown(command: CommandDigest | undefined): string {
-  return command === undefined ? "no command" : `${command.kind} ${command.target} (${command.digest})`;
 }

@@ -4,6 +4,7 @@ import { isPerdureError } from "../../base/errors.ts";
 import { compileEngine, engineHash, readEngineBinary } from "../../machine/engine-binary.ts";
 import type { MachineLimits } from "../../machine/image.ts";
 import type { ProcessFilter, ProcessKey, ProcessRow, ProgramRow, StoreFault } from "../../store/port.ts";
+import { programSource } from "../program-source.ts";
 import { eachProcess } from "../tree.ts";
 import { checkProcess, firstSentence } from "./process.ts";
 import type { VerifiedStore } from "./process.ts";
@@ -82,7 +83,12 @@ class Verification {
       ? new Replay({
           store: this.#store,
           engine: compileEngine(readEngineBinary()),
-          programs: this.#sources(),
+          programs: {
+            source: (program) => programSource(this.#store, program),
+            // Images are built anew: those in the store are a cache that somebody may have damaged.
+            loadImage: async () => undefined,
+            saveImage: () => undefined,
+          },
           limits,
           step: (turns) => {
             this.#replayedTurns += turns;
@@ -253,24 +259,6 @@ class Verification {
           : `they run on another engine binary (${row.engine.slice(0, 12)})`;
     this.#programs.set(hash, why);
     return why;
-  }
-
-  /** Images are built anew: those in the store are a cache that somebody may have damaged. */
-  #sources(): ConstructorParameters<typeof Replay>[0]["programs"] {
-    const text = async (hash: string): Promise<string> => {
-      const bytes = await this.#store.blob(hash);
-      if (bytes === undefined) throw new Error(`The store has no blob ${hash}.`);
-      return Buffer.from(bytes).toString("utf8");
-    };
-    return {
-      source: async (program) => {
-        const row = await this.#store.program(program);
-        if (row === undefined) throw new Error(`The store has no program ${program}.`);
-        return { bundle: await text(row.bundle), prelude: await text(row.prelude) };
-      },
-      loadImage: async () => undefined,
-      saveImage: () => undefined,
-    };
   }
 }
 

@@ -111,30 +111,15 @@ export class SqliteStore implements Store {
   }
 
   async putProgram(program: ProgramRow, blobs: readonly Blob[]): Promise<void> {
-    this.#write("put a program into", (connection) => {
-      transaction(connection, () => {
-        checkLease(connection, this.#held?.lease);
-        putProgram(connection, program, blobs);
-      });
-    });
+    this.#owned("put a program into", (connection) => putProgram(connection, program, blobs));
   }
 
   async putBlob(hash: string, bytes: Uint8Array): Promise<void> {
-    this.#write("put a blob into", (connection) => {
-      transaction(connection, () => {
-        checkLease(connection, this.#held?.lease);
-        putBlobs(connection, [{ hash, bytes }]);
-      });
-    });
+    this.#owned("put a blob into", (connection) => putBlobs(connection, [{ hash, bytes }]));
   }
 
   async pruneEdges(beforeMs: number, limit: number): Promise<number> {
-    return this.#write("prune keys of", (connection) =>
-      transaction(connection, () => {
-        checkLease(connection, this.#held?.lease);
-        return Number(connection.sql.deleteOldEdges.run(beforeMs, limit).changes);
-      }),
-    );
+    return this.#owned("prune keys of", ({ sql }) => Number(sql.deleteOldEdges.run(beforeMs, limit).changes));
   }
 
   async post(pid: Pid, input: Input, atMs: number, asked?: Asked): Promise<boolean> {
@@ -154,7 +139,7 @@ export class SqliteStore implements Store {
   }
 
   async prune(request: PruneRequest): Promise<PruneReport> {
-    return this.#prune((connection) => prune(connection, request));
+    return this.#owned("prune", (connection) => prune(connection, request));
   }
 
   async pruneTombstones(
@@ -162,20 +147,11 @@ export class SqliteStore implements Store {
     before: TombstonePlace | undefined,
     limit: number,
   ): ReturnType<Store["pruneTombstones"]> {
-    return this.#prune((connection) => pruneTombstones(connection, untilMs, before, limit));
+    return this.#owned("prune", (connection) => pruneTombstones(connection, untilMs, before, limit));
   }
 
   async prunePrograms(untilMs: number, keep: readonly string[]): Promise<number> {
-    return this.#prune((connection) => prunePrograms(connection, untilMs, keep));
-  }
-
-  #prune<T>(work: (connection: Connection) => T): T {
-    return this.#write("prune", (connection) =>
-      transaction(connection, () => {
-        checkLease(connection, this.#held?.lease);
-        return work(connection);
-      }),
-    );
+    return this.#owned("prune", (connection) => prunePrograms(connection, untilMs, keep));
   }
 
   // Reads of the owner
@@ -352,6 +328,16 @@ export class SqliteStore implements Store {
       );
     }
     return this.#do(doing, work);
+  }
+
+  /** One transaction of the owner's, who is still that. */
+  #owned<T>(doing: string, work: (connection: Connection) => T): T {
+    return this.#write(doing, (connection) =>
+      transaction(connection, () => {
+        checkLease(connection, this.#held?.lease);
+        return work(connection);
+      }),
+    );
   }
 
   #readDataVersion(): number {

@@ -7,7 +7,7 @@ import { commandDigest } from "../../../src/journal/digest.ts";
 import type { Command, Input, Pid, Turn } from "../../../src/journal/types.ts";
 import type { TurnRequest } from "../../../src/machine/port.ts";
 import type { CommitBatch, InboxRow, OperationRow, ProcessKey, ProcessRow } from "../../../src/store/port.ts";
-import { asideOf, culpritOf } from "../../../src/kernel/ties.ts";
+import { crashOf } from "../../../src/kernel/ties.ts";
 import type { DiskWatcher, WatchedDisk } from "../ledger.ts";
 import { textOf } from "../program.ts";
 import type { Stamp } from "./acts.ts";
@@ -229,14 +229,10 @@ export class TreeLedger implements DiskWatcher {
       account.turnsStopped = state === "crashed" ? 1 : 0;
       if (state !== "crashed") continue;
       if (exit === undefined) this.complain(`${account.pid} has failed, and its row does not say of what`);
-      else
-        this.#complainOf(
-          this.reference.crashed(account.member, {
-            ...exit,
-            culprit: culpritOf({ problem }),
-            aside: asideOf({ problem }),
-          }),
-        );
+      else {
+        const { culprit, aside } = crashOf({ problem });
+        this.#complainOf(this.reference.crashed(account.member, { ...exit, culprit, aside }));
+      }
     }
   }
 
