@@ -52,6 +52,8 @@ export interface KernelPorts {
   /** Programs that processes may be started with from now on: they are not pruned. Default none. */
   readonly deployed?: () => readonly string[];
   readonly archive?: Archive;
+  /** Of a store that was claimed already. Default: the kernel claims it. */
+  readonly lease?: Lease;
 }
 
 const tickMs = 20;
@@ -86,7 +88,7 @@ export class Kernel {
 
   /** Becomes the store's owner and takes up what the last one left. */
   static async open(ports: KernelPorts): Promise<Kernel> {
-    const lease = await ports.store.claim(ports.clock.nowMs());
+    const lease = ports.lease ?? (await ports.store.claim(ports.clock.nowMs()));
     const kernel = new Kernel(ports, lease);
     await kernel.#recover().catch((error: unknown) => kernel.#fail(toError(error)));
     if (kernel.#failure !== undefined) throw kernel.#failure;

@@ -54,6 +54,8 @@ export function inOrder(a: NodeRow, b: NodeRow): number {
 
 /** An owner as messages name it. */
 export function describeOwner(name: string | undefined, pid: unknown, host: unknown): string {
-  const place = typeof pid === "number" ? ` (process ${pid} on ${String(host)})` : "";
+  // The default name says it already.
+  const isKnown = typeof pid !== "number" || name === `${pid}@${String(host)}`;
+  const place = isKnown ? "" : ` (process ${pid} on ${String(host)})`;
   return `${name === undefined ? "another engine" : `the node ${name}`}${place}`;
 }
