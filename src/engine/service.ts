@@ -29,6 +29,7 @@ import type { DeadLetterFilter, StoredLetter } from "./dead-letters.ts";
 import { ArchiveFolder } from "./archive/folder.ts";
 import { findEver, isUnfinished, newestGeneration } from "./generations.ts";
 import type { NodeView } from "./node-view.ts";
+import { refusalOf, Refusals } from "./refusals.ts";
 import { StandingBy } from "./standing-by.ts";
 import { processTree } from "./tree.ts";
 import type { ProcessTree } from "./tree.ts";
@@ -161,7 +162,12 @@ export class EngineService {
     const { clock, random, defer, events, runner } = this.#ports;
     const engine = readEngineBinary();
     const lease = await this.#store.claim(Math.trunc(clock.nowMs()), this.#node);
-    for (const program of (await this.#store.programs()).reverse()) this.#versions.add(program);
+    const refusals = new Refusals(this.#store);
+    for (const program of (await this.#store.programs()).reverse()) {
+      if (await refusals.admits(program)) this.#versions.add(program);
+    }
+    // What is restarted while it recovers begins with the newest version.
+    for (const deployment of this.#undeployed.splice(0)) await this.#install(deployment);
     this.#kernel = await Kernel.open({
       store: this.#store,
       lease,
@@ -172,6 +178,7 @@ export class EngineService {
       env: () => environment(options.env ?? []),
       newest: (program) => this.#versions.newest(program),
       deployed: () => this.#versions.deployed,
+      refusal: (program) => refusals.why(program),
       ...(options.keep === undefined ? {} : { keep: options.keep }),
       ...this.#archiving(options.archive),
       machine: (machineEvents: MachineEvents) =>
@@ -199,6 +206,7 @@ export class EngineService {
 
   /** Calls that wait for an answer hear of answers and ends first. */
   #overhear(events: ServicePorts["events"]): KernelEvents {
+    const leftAlone = new Set<Pid>();
     return {
       ...events,
       answered: (answer) => this.#calls.answered(answer),
@@ -207,6 +215,8 @@ export class EngineService {
         events.exited(exits);
       },
       notice: (notice) => {
+        if (notice.kind === "left-alone" && leftAlone.has(notice.pid)) return;
+        if (notice.kind === "left-alone") leftAlone.add(notice.pid);
         if (notice.kind === "broken") this.#calls.broke(notice.pid, notice.message);
         events.notice(notice);
       },
@@ -439,12 +449,11 @@ function programSources(store: Store, back: () => Promise<void>): ProgramSources
     async source(program) {
       const row = await store.program(program);
       if (row === undefined) throw new Error(`The store has no program ${program}.`);
-      if (row.engine !== engineHash) {
-        throw new Error(
-          `Its engine binary is ${row.engine}, and this release of Perdure runs ${engineHash}. Use a release that runs both.`,
-        );
-      }
-      return { bundle: await text(row.bundle), prelude: await text(row.prelude) };
+      const prelude = await text(row.prelude);
+      const refusal = refusalOf(row, prelude);
+      if (refusal !== undefined)
+        throw new Error(`Processes of program ${program} ${refusal}: this release does not run them.`);
+      return { bundle: await text(row.bundle), prelude };
     },
     loadImage: (key) => store.blob(`image:${key}`),
     // A cache: if it cannot be written, the image is built again next time.
