@@ -54,8 +54,11 @@ export class StandingBy {
     }
   }
 
-  async #waitOn({ message }: PerdureError): Promise<void> {
+  async #waitOn({ message: refusal, details }: PerdureError): Promise<void> {
     await this.#renew();
+    // Whoever stands by needs no advice how to get the store at once.
+    const { owner } = details;
+    const message = typeof owner === "string" ? `The store is owned by ${owner}.` : refusal;
     if (message !== this.#message) this.#ports.waits({ state: "standing-by", message });
     this.#message = message;
     if (this.#isOver) return;

@@ -438,7 +438,7 @@ export interface StoreReader extends RetentionReader, NodesReader {
 export interface Store extends StoreReader, Retainer, NodesKeeper {
   /**
    * Becomes the store's only owner until `release`; `node`: who that is. Where another one owns it, it says so at once: a node that stands by
-   * asks ten times a second. Throws STORE_IN_USE, with the owner's name; STORE_NEWER if a newer release has owned it since it was opened.
+   * asks ten times a second. Throws STORE_IN_USE, with the owner in words as `details.owner`; STORE_NEWER if a newer release has owned it since it was opened.
    */
   claim(nowMs: number, node?: NodeInfo): Promise<Lease>;
   /** Tells the store the owner lives. Throws STORE_FENCED if it is the owner no longer. */

@@ -103,9 +103,10 @@ export class MemoryDisk {
 
   claim(owner: object, nowMs: number): Lease {
     if (this.owner !== undefined) {
-      const owner = ownerOf(this);
-      const message = `The store ${this.id} is owned by ${describeOwner(owner?.name, owner?.pid, owner?.host)}. Stop that one first.`;
-      throw new PerdureError("STORE_IN_USE", message);
+      const row = ownerOf(this);
+      const owner = describeOwner(row?.name, row?.pid, row?.host);
+      const message = `The store ${this.id} is owned by ${owner}. Stop that one first.`;
+      throw new PerdureError("STORE_IN_USE", message, { details: { owner } });
     }
     const cleanShutdown = this.clean;
     this.owner = owner;

@@ -60,7 +60,7 @@ function inUse(connection: Connection): PerdureError {
   return new PerdureError(
     "STORE_IN_USE",
     `The store ${connection.path} is owned by ${owner}. Stop that one first, or give this one a store of its own. If you are sure that no engine runs, look for who holds ${lockPath(connection.path)} open.`,
-    { details: { path: connection.path, ownerName, ownerPid, ownerHost } },
+    { details: { path: connection.path, owner, ownerPid, ownerHost } },
   );
 }
 
