@@ -55,10 +55,14 @@ function testOwners(setup: StoreSetup): void {
   rule(setup, "STORE_IN_USE names the owner", async ({ open }) => {
     const [first, second] = [await open(), await open()];
     await first.claim(startMs, node("web-1"));
-    await assert.rejects(second.claim(startMs, node("b")), {
-      code: "STORE_IN_USE",
-      message: /is owned by the node web-1 \(process \d+ on .+\)/,
-    });
+    await assert.rejects(
+      second.claim(startMs, node("b")),
+      (error: Error & { code: string; details: { owner: string } }) => {
+        assert.equal(error.code, "STORE_IN_USE");
+        assert.match(error.details.owner, /^the node web-1 \(process \d+ on .+\)$/);
+        return error.message.includes(`is owned by ${error.details.owner}`);
+      },
+    );
     assert.deepEqual(
       (await second.nodes(startMs)).map(({ name }) => name),
       ["web-1"],
