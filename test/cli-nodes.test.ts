@@ -24,9 +24,11 @@ export default supervisor({ children: [{ id: "stock", start: [Stock] }, { id: "r
 `,
   "host.ts": `"use host";
 export async function rest() {
-  await new Promise((resolve) => setTimeout(resolve, 1_500));
+  await new Promise((resolve) => setTimeout(resolve, 60_000).unref());
 }
 `,
+  // So long does a node drain whose operation does not end.
+  "perdure.config.json": `{ "closeTimeout": "3s" }\n`,
   "plain.ts": `import { receive } from "perdure";\nexport default async function waits() {\n  console.log("waits");\n  return await receive();\n}\n`,
 };
 
