@@ -81,6 +81,7 @@ export const errorCodes = {
   NODE_STANDING_BY: "this node stands by: another one owns the store",
   ENGINE_BINARY: "the engine binary is not the one this release was built for",
   NODE_VERSION: "Node is too old",
+  LISTEN_FAILED: "the node cannot listen on this address",
   CONFIG_INVALID: "the configuration file is invalid",
   GUEST_THREAD_FAILED: "a guest thread could not be started or died again and again",
 } as const;

@@ -30,6 +30,7 @@ type Methods = Pick<
   | "sourceMap"
   | "programOf"
   | "programFile"
+  | "ping"
   | "drain"
   | "close"
 >;

@@ -62,6 +62,10 @@ export interface KernelPorts {
    * node's own.
    */
   readonly place?: (birth: { readonly pid: Pid; readonly parent: Pid }) => number | undefined;
+  /** Why processes of a program cannot run here, in a sentence. They are left as they are. Default: all can. */
+  readonly refusal?: (program: string) => string | undefined;
+  /** Of a store that was claimed already. Default: the kernel claims it. */
+  readonly lease?: Lease;
 }
 
 const tickMs = 20;
@@ -99,7 +103,7 @@ export class Kernel {
 
   /** Becomes the store's owner and takes up what the last one left. */
   static async open(ports: KernelPorts): Promise<Kernel> {
-    const lease = await ports.store.claim(ports.clock.nowMs());
+    const lease = ports.lease ?? (await ports.store.claim(ports.clock.nowMs()));
     const kernel = new Kernel(ports, lease);
     await kernel.#recover().catch((error: unknown) => kernel.#fail(toError(error)));
     if (kernel.#failure !== undefined) throw kernel.#failure;
@@ -157,6 +161,7 @@ export class Kernel {
       done: (live, turn) => this.#turns.done(live, turn),
       broke: (live) => this.#broke(live),
       looked: (live) => this.#queries.holds(live),
+      refused: (live) => ports.refusal?.(live.row.program) !== undefined,
     });
     this.#queries = new Queries({ machine: this.#machine, runs: this.#runs, events, failed });
     this.#edges = this.#newEdges();
@@ -364,6 +369,8 @@ export class Kernel {
   // -- inputs ---------------------------------------------------------------------------------------------------
 
   #loaded(live: Live): void {
+    const refusal = gone(live) ? undefined : this.#ports.refusal?.(live.row.program);
+    if (refusal !== undefined) this.#ports.events.notice({ kind: "left-alone", pid: live.row.pid, message: refusal });
     for (const { seq } of live.inputs) if (seq !== undefined) this.#others.know(seq);
     if (this.#isShared) this.#turns.loaded(live);
     for (const queued of live.inputs) this.#heed(live, queued);

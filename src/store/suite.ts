@@ -10,6 +10,7 @@ import type { StoreSetup } from "./suite/fixture.ts";
 import { testInbox } from "./suite/inbox.ts";
 import { testLease } from "./suite/lease.ts";
 import { testLives } from "./suite/lives.ts";
+import { testNodes } from "./suite/nodes.ts";
 import { testModel } from "./suite/property.ts";
 import { testReads } from "./suite/reads.ts";
 import { testRecovery } from "./suite/recovery.ts";
@@ -24,6 +25,7 @@ export type { TransactionsFixture } from "./suite/transactions.ts";
 export function testStore(name: string, setup: StoreSetup): void {
   describe(`${name} store`, () => {
     describe("lease", () => testLease(setup));
+    describe("nodes", () => testNodes(setup));
     describe("commit", () => testCommits(setup));
     describe("inbox", () => testInbox(setup));
     describe("recovery", () => testRecovery(setup));
