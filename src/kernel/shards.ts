@@ -38,7 +38,8 @@ export class Shards {
     this.#ports = ports;
   }
 
-  readonly isMine = ({ shard }: { readonly shard?: number | undefined }): boolean => shard === undefined || this.#owned.has(shard);
+  readonly isMine = ({ shard }: { readonly shard?: number | undefined }): boolean =>
+    shard === undefined || this.#owned.has(shard);
 
   get owned(): ReadonlySet<number> {
     return this.#owned;
@@ -115,10 +116,7 @@ export class Shards {
    * Processes are given up between two turns: none begins any more, attempts that run may end, what has arrived is written, and with the
    * same commit they are another's.
    */
-  async #part(
-    isMeant: (live: Live) => boolean,
-    stageIt: (stage: Committer["stage"]) => () => void,
-  ): Promise<number> {
+  async #part(isMeant: (live: Live) => boolean, stageIt: (stage: Committer["stage"]) => () => void): Promise<number> {
     const { clock, committer, spill, left } = this.#ports;
     const sinceMs = clock.nowMs();
     const leaving = (): Live[] => [...this.#ports.lives()].filter(isMeant);

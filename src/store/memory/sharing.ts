@@ -141,7 +141,15 @@ export class SharedOwners {
   /** What only an owner may write must be an owner's. */
   check(disk: SharedDisk, batch: CommitBatch, incarnation: number): void {
     const born = new Map((batch.newProcesses ?? none).map((row) => [row.key, row]));
-    const written = [batch.turns, batch.operations, batch.timers, batch.states, batch.traps, batch.exits, batch.snapshots];
+    const written = [
+      batch.turns,
+      batch.operations,
+      batch.timers,
+      batch.states,
+      batch.traps,
+      batch.exits,
+      batch.snapshots,
+    ];
     for (const { process } of written.flatMap((part): readonly { process: ProcessKey }[] => part ?? none)) {
       const row = born.get(process) ?? disk.processes.get(process)?.row;
       if (this.owns(incarnation, row)) continue;
@@ -192,7 +200,8 @@ export class SharedOwners {
     }
     for (const { watcher, number } of record.relations.watchers) {
       const input = downNotice(number, pid, ending);
-      if (!toldMonitors.has(String([watcher, number]))) put(disk, { process: watcher, input, atMs: exit.atMs, tie: process });
+      if (!toldMonitors.has(String([watcher, number])))
+        put(disk, { process: watcher, input, atMs: exit.atMs, tie: process });
     }
     for (const row of disk.inbox.values()) {
       const instead = row.process === process ? this.#orElse.get(row.seq) : undefined;

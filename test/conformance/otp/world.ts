@@ -183,7 +183,7 @@ export class World {
       defer: (fn) => void after(0, fn),
       env: () => ({}),
       newest: (program) => program,
-      place: ({ pid }) => 1 + (Number.parseInt(pid.slice(-4), 36) || pid.length) % shardsOf(this.#count),
+      place: ({ pid }) => 1 + ((Number.parseInt(pid.slice(-4), 36) || pid.length) % shardsOf(this.#count)),
       machine: (events) => (node.share = this.#share(scope, events)),
       runner: () => ({
         start: ([request]) => this.#fail(new Error(`${request?.pid} asks the host for ${request?.name}`)),
