@@ -21,7 +21,8 @@ import { Births } from "./births.ts";
 import { Duties } from "./duties.ts";
 import { Edges } from "./edges.ts";
 import { closed, notOpen, toError } from "./errors.ts";
-import { queueInput, tellDurable } from "./live.ts";
+import { Heeds } from "./heeds.ts";
+import { queueInput } from "./live.ts";
 import type { Live, PendingOperation, QueuedInput } from "./live.ts";
 import { keepForever } from "./keep.ts";
 import type { KeepPolicy } from "./keep.ts";
@@ -89,6 +90,7 @@ export class Kernel {
   readonly #retention: Retention;
   readonly #shards: Shards;
   readonly #births: Births;
+  readonly #heeds: Heeds;
   readonly #duties: Duties;
   readonly #recovery: Recovery;
   /** What callers may ask for. */
@@ -173,6 +175,14 @@ export class Kernel {
     this.#recovery = new Recovery({ store, registry: this.#registry, attempts: this.#attempts, alarm: this.#alarm });
     this.#names = new Names({ store, committer: this.#committer, isMine: this.#shards.isMine });
     this.#turns = this.#newTurns();
+    this.#heeds = new Heeds({
+      clock,
+      committer: this.#committer,
+      shards: this.#shards,
+      turns: this.#turns,
+      events,
+      run: (work) => this.#run(work),
+    });
     this.#retention = this.#newRetention();
     this.#duties = this.#newDuties();
     this.outside = this.#newOutside();
@@ -387,27 +397,13 @@ export class Kernel {
     if (refusal !== undefined) this.#ports.events.notice({ kind: "left-alone", pid: live.row.pid, message: refusal });
     for (const { seq } of live.inputs) if (seq !== undefined) this.#others.know(seq);
     if (this.#isShared) this.#turns.loaded(live);
-    for (const queued of live.inputs) this.#heed(live, queued);
+    for (const queued of live.inputs) this.#heeds.heed(live, queued);
     live.inputs = live.inputs.filter(({ consumed }) => !consumed);
     this.#runs.ready(live);
   }
 
-  /** What an operator asks for is done at once, and never reaches a turn. True if it was that. */
-  #heed(live: Live, queued: QueuedInput): boolean {
-    const { input } = queued;
-    if (input.kind === "verdict") this.#run(this.#turns.decided(live, queued, input));
-    const { kind } = input;
-    if (kind === "verdict") return true;
-    if (kind !== "pause" && kind !== "resume") return false;
-    queued.consumed = true;
-    this.#committer.stage.consumed.push(queued);
-    this.#committer.stage.effects.push(() => tellDurable(queued));
-    this.#turns.control(live, kind);
-    return true;
-  }
-
   #enqueue(live: Live, queued: QueuedInput): void {
-    if (this.#heed(live, queued)) return;
+    if (this.#heeds.heed(live, queued)) return;
     live.inputs.push(queued);
     // A kill does not wait for the turn that is running.
     if (queued.input.kind === "fatal" && live.running !== undefined) this.#machine.kill(live.row.key);
@@ -472,7 +468,7 @@ export class Kernel {
     if (this.#isUp || this.#state === "closing") fn();
   }
 
-  #run(work: Promise<void>): void {
+  #run(work: Promise<unknown>): void {
     work.catch((error: unknown) => this.#fail(toError(error)));
   }
 

@@ -112,6 +112,8 @@ export interface KernelEvents {
   /** Somebody outside was sent a message: `to` begins with "@". */
   answered(answer: { readonly to: string; readonly from: Pid; readonly body: Payload }): void;
   exited(exits: readonly { readonly pid: Pid; readonly exit: ProcessExit }[]): void;
+  /** The process has come from another node, having stood still for so long (ms), as far as the clocks of both agree. */
+  arrived?(pid: Pid, stoodStillMs: number): void;
   /** The process is another node's from now on: nothing more is heard of it here. */
   left?(pid: Pid): void;
   /** Something waits for a person: a broken process, one of another release, an operation that is unavailable or quarantined. */

@@ -100,11 +100,11 @@ export class Shards {
   /** One process goes to a shard of another node. Resolves with how long it stood still, in ms, when that is durable. */
   async move(live: Live, shard: number): Promise<number> {
     const { key } = live.row;
+    const sinceMs = this.#ports.clock.nowMs();
     return await this.#part(
       (each) => each.row.key === key,
       (stage) => {
-        const input = { kind: "verdict", verdict: "arrive", from: key, operation: 0 } as const;
-        stage.away.moved.push({ process: key, shard, input });
+        stage.away.moved.push({ process: key, shard, input: { kind: "move", shard, sinceMs: Math.trunc(sinceMs) } });
         return () => {
           live.row = { ...live.row, shard };
         };

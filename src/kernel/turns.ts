@@ -306,17 +306,16 @@ export class Turns {
   #decide(live: Live, verdict: Verdict): boolean {
     if (verdict === "release") return this.#crashes.letGo(live);
     if (verdict === "pause" || verdict === "resume") return this.control(live, verdict);
-    if (verdict === "arrive") return this.#arrive(live);
     return this.#crashes.revive(live, verdict);
   }
 
-  /** It goes on here with what it waited for there. */
-  #arrive(live: Live): boolean {
+  /** A process has come from another node: it goes on here with what it waited for there. */
+  came(live: Live, queued: QueuedInput): void {
+    this.#consume(queued);
     const { attempts } = this.#ports;
     for (const operation of live.operations.values())
       if (operation.token === undefined && !operation.settled) attempts.recover(live, operation, false);
     this.#ports.timersSet([...live.timers.values()].map(({ row }) => row));
-    return true;
   }
 
   #consume(queued: QueuedInput): void {

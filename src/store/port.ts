@@ -24,11 +24,13 @@ import type { Payload } from "../base/value.ts";
 import type { ExitReason, Input, LogLevel, Pid, ProcessKey, TimerClock, Turn } from "../journal/types.ts";
 import type { NodeInfo, NodesKeeper, NodesReader } from "./nodes.ts";
 import type { Retainer, RetentionReader } from "./retention.ts";
-import type { AwayBatch, Sharing } from "./sharing.ts";
+import type { AwayBatch, Sharing, SharingReader } from "./sharing.ts";
 
 export type { ProcessKey };
 export { maxTombstoneValueBytes } from "./retention.ts";
-export type { AcquiredShard, AwayBatch, AwayLink, AwayMonitor, Notified, ShardRow, Sharing } from "./sharing.ts";
+export type { AcquiredShard, AwayBatch, AwayLink, AwayMonitor, Notified, ShardRow, Sharing,
+  SharingReader,
+} from "./sharing.ts";
 export { nodeRenewalMs, nodeSilenceMs } from "./nodes.ts";
 export type { NodeInfo, NodeRow } from "./nodes.ts";
 export type { FinishedPlace, FinishedRow, PruneReport, PruneRequest, Tombstone, TombstonePlace } from "./retention.ts";
@@ -407,6 +409,8 @@ export type StoreRule =
 /** What is read beside a running node too: nothing here needs the lease. */
 export interface StoreReader extends RetentionReader, NodesReader {
   readonly id: string;
+  /** Undefined if the store has one owner at a time. */
+  readonly sharing?: SharingReader;
   findProcess(pid: Pid): Promise<ProcessRow | undefined>;
   getProcess(process: ProcessKey): Promise<ProcessRow | undefined>;
   listProcesses(filter: ProcessFilter): Promise<ProcessRow[]>;
@@ -457,7 +461,6 @@ export interface StoreReader extends RetentionReader, NodesReader {
 }
 
 export interface Store extends StoreReader, Retainer, NodesKeeper {
-  /** Undefined if the store has one owner at a time. */
   readonly sharing?: Sharing;
   /**
    * Becomes the store's only owner until `release`; `node`: who that is. Where another one owns it, it says so at once: a node that stands by

@@ -74,10 +74,14 @@ export interface Notice {
   readonly value: Payload;
 }
 
-export interface Sharing {
+/** What is read beside the nodes too. */
+export interface SharingReader {
   shards(): Promise<ShardRow[]>;
   /** The incarnations whose leases are in force, this one's included. */
   incarnations(): Promise<number[]>;
+}
+
+export interface Sharing extends SharingReader {
   /** Declares incarnations dead whose leases have run out. Their shards are free from then on. Answers which. */
   reap(nowMs: number): Promise<number[]>;
   /**
