@@ -78,6 +78,8 @@ export const errorCodes = {
   // Engine
   ENGINE_CLOSED: "the engine is closed",
   ENGINE_FAILED: "the engine stopped because of a failure",
+  NODE_NOT_FOUND: "there is no such node, or it owns nothing",
+  MOVE_TIMEOUT: "a process has not gone to another node in time",
   NODE_STANDING_BY: "this node stands by: another one owns the store",
   ENGINE_BINARY: "the engine binary is not the one this release was built for",
   NODE_VERSION: "Node is too old",

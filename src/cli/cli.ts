@@ -8,6 +8,7 @@ import { historyCommand } from "./commands/history.ts";
 import { killCommand } from "./commands/kill.ts";
 import { logsCommand } from "./commands/logs.ts";
 import { nodesCommand } from "./commands/nodes.ts";
+import { moveCommand } from "./commands/move.ts";
 import { pauseCommand, unpauseCommand } from "./commands/pause.ts";
 import { programsCommand } from "./commands/programs.ts";
 import { pruneCommand } from "./commands/prune.ts";
@@ -73,6 +74,7 @@ export function createCli(): Command {
     sendCommand(),
     pauseCommand(),
     unpauseCommand(),
+    moveCommand(),
     cancelCommand(),
     killCommand(),
     deadLettersCommand(),

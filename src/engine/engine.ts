@@ -374,6 +374,7 @@ export class Engine<P = unknown> implements AsyncDisposable {
       shutdown: async () => await this.#kernel.call("shutdown", pid),
       kill: async () => await this.#kernel.call("kill", pid),
       pause: async () => await this.#kernel.call("control", pid, "pause"),
+      move: async (node) => await this.#kernel.call("move", pid, node),
       resume: async () => await this.#kernel.call("control", pid, "resume"),
     };
   }

@@ -16,6 +16,7 @@ type Methods = Pick<
   | "kill"
   | "retry"
   | "control"
+  | "move"
   | "whereis"
   | "keyed"
   | "call"

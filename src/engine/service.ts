@@ -29,6 +29,8 @@ import type { DeadLetterFilter, StoredLetter } from "./dead-letters.ts";
 import { ArchiveFolder } from "./archive/folder.ts";
 import { Everywhere } from "./everywhere.ts";
 import { findEver, isUnfinished, newestGeneration } from "./generations.ts";
+import { moveBeside } from "./moving.ts";
+import type { Moved } from "./moving.ts";
 import type { NodeView } from "./node-view.ts";
 import { programSource } from "./program-source.ts";
 import { Refusals } from "./refusals.ts";
@@ -347,6 +349,10 @@ export class EngineService {
 
   control(pid: Pid, kind: "pause" | "resume"): Promise<boolean> {
     return this.#reach.control(pid, kind);
+  }
+
+  async move(pid: Pid, node: string): Promise<Moved> {
+    return await moveBeside(this.#store, (await this.whereis(pid)) ?? pid, node, this.#ports.clock);
   }
 
   async whereis(name: string): Promise<Pid | undefined> {
