@@ -53,6 +53,7 @@ const exitReasons: Readonly<Record<ExitReason, number>> = {
   exit: 9,
   cancelled: 10,
   noproc: 11,
+  noconnection: 12,
 };
 
 const fatalReasons: ReadonlySet<ExitReason> = new Set<FatalReason>([

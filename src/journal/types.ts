@@ -23,6 +23,8 @@ export type ExitReason =
   | "cancelled"
   /** Only in signals: there was no such process to link to or to monitor. */
   | "noproc"
+  /** Only in signals, and in the ends they lead to: the process was exported, and so is out of reach. */
+  | "noconnection"
   /** The engine's own. The value is text for people. */
   | FatalReason;
 

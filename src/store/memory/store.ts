@@ -11,8 +11,10 @@ import type {
   CommitBatch,
   DeadLetterRow,
   EdgeRow,
+  ExportedRow,
   FinishedPlace,
   FinishedRow,
+  ImportedRow,
   InboxRow,
   Lease,
   LogRow,
@@ -33,13 +35,24 @@ import type {
   Tombstone,
   TombstonePlace,
 } from "../port.ts";
+import { processExported } from "../exports.ts";
 import { MemoryDisk } from "./disk.ts";
 import { listEdges, postOnce, pruneEdges, supersededBy } from "./edges.ts";
 import { failure, full } from "./faults.ts";
 import type { MemoryFaults, QueuedFault, StoreCall, WaitingCall } from "./faults.ts";
 import { MemoryTransactions } from "./transactions.ts";
 import { finished, finishedBeyond, prune, prunePrograms, pruneTombstones } from "./retention.ts";
-import { byNumber, inboxOf, listProcesses, readDueTimers, readLoad, recover } from "./reads.ts";
+import {
+  byNumber,
+  countProcesses,
+  findExported,
+  inboxOf,
+  listImports,
+  listProcesses,
+  readDueTimers,
+  readLoad,
+  recover,
+} from "./reads.ts";
 import { linksOf, listNames, monitorsOf } from "./relations.ts";
 
 export interface MemoryStoreOptions {
@@ -209,6 +222,8 @@ export class MemoryStore implements Store {
 
   #post(pid: Pid, input: Input, atMs: number): number {
     const key = this.#disk.keys.get(pid);
+    const exported = this.#disk.exported.get(pid);
+    if (key === undefined && exported !== undefined) throw processExported(exported);
     if (key === undefined && !this.#disk.tombstones.has(pid)) {
       throw new PerdureError("PROCESS_NOT_FOUND", `There is no process ${pid} in the store ${this.id}.`);
     }
@@ -253,8 +268,7 @@ export class MemoryStore implements Store {
   changedByOthers(): Promise<boolean> {
     return this.#call("changedByOthers", () => {
       const before = this.#foreignWriteCount;
-      this.#foreignWriteCount = this.#disk.writeCount - this.#ownWriteCount;
-      return this.#foreignWriteCount !== before;
+      return (this.#foreignWriteCount = this.#disk.writeCount - this.#ownWriteCount) !== before;
     });
   }
 
@@ -271,11 +285,7 @@ export class MemoryStore implements Store {
   }
 
   countProcesses(): Promise<Record<ProcessState, number>> {
-    return this.#call("countProcesses", () => {
-      const counts = { running: 0, paused: 0, crashed: 0, broken: 0, exited: 0 };
-      for (const { row } of this.#disk.processes.values()) counts[row.state]++;
-      return counts;
-    });
+    return this.#call("countProcesses", () => countProcesses(this.#disk));
   }
 
   turns(process: ProcessKey, from: number, limit: number): Promise<Turn[]> {
@@ -351,6 +361,22 @@ export class MemoryStore implements Store {
 
   tombstone(pid: Pid): Promise<Tombstone | undefined> {
     return this.#call("tombstone", () => this.#disk.tombstones.get(pid));
+  }
+
+  exported(of: Pid | ProcessKey): Promise<ExportedRow | undefined> {
+    return this.#call("exported", () => findExported(this.#disk, of));
+  }
+
+  exports(limit: number): Promise<ExportedRow[]> {
+    return this.#call("exports", () => [...this.#disk.exported.values()].reverse().slice(0, limit));
+  }
+
+  imported(file: string): Promise<ImportedRow | undefined> {
+    return this.#call("imported", () => this.#disk.imported.get(file));
+  }
+
+  imports(pid: Pid): Promise<ImportedRow[]> {
+    return this.#call("imports", () => listImports(this.#disk, pid));
   }
 
   finished(after: FinishedPlace | undefined, untilMs: number, limit: number): Promise<FinishedRow[]> {
