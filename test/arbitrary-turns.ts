@@ -20,7 +20,16 @@ export const arbitraryPayload: fc.Arbitrary<Payload> = fc.oneof(
 );
 
 const fatalReasons = ["out_of_fuel", "out_of_memory", "stack_overflow", "trap", "killed"] as const;
-const exitReasons = ["normal", "shutdown", "error", "exit", "cancelled", "noproc", "noconnection", ...fatalReasons] as const;
+const exitReasons = [
+  "normal",
+  "shutdown",
+  "error",
+  "exit",
+  "cancelled",
+  "noproc",
+  "noconnection",
+  ...fatalReasons,
+] as const;
 const reason = fc.constantFrom(...exitReasons);
 const seed = fc.uint8Array({ minLength: 32, maxLength: 32 });
 

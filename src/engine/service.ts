@@ -7,15 +7,17 @@ import type { Clock, Random } from "../base/ports.ts";
 import { encodeValue } from "../base/value.ts";
 import type { Payload } from "../base/value.ts";
 import type { Pid } from "../journal/types.ts";
+import type { ArrivingRows, LastRows } from "../kernel/arrivals.ts";
 import type { KeepPolicy } from "../kernel/keep.ts";
 import { Kernel } from "../kernel/kernel.ts";
 import type { KernelEvents, OperationReport, OperationRunner } from "../kernel/ports.ts";
 import type { Archive } from "../kernel/retention.ts";
+import { noConnection } from "../kernel/ties.ts";
 import { engineHash, readEngineBinary } from "../machine/engine-binary.ts";
 import type { MachineEvents, ProgramSources } from "../machine/port.ts";
 import { createGuestThreads } from "../machine/threads.ts";
 import type { GuestThreadOptions } from "../machine/thread-messages.ts";
-import type { Asked, ProcessExit, ProcessFilter, ProcessRow, Store, Tombstone } from "../store/port.ts";
+import type { Asked, ProcessExit, ProcessFilter, ProcessKey, ProgramRow, Store } from "../store/port.ts";
 import { createMemoryStore } from "../store/memory/index.ts";
 import { openSqliteStore } from "../store/sqlite/index.ts";
 import { keyedPid } from "../base/ids.ts";
@@ -24,7 +26,12 @@ import type { CallOutcome, CallRequest } from "./calls.ts";
 import { findDeadLetter, noLetter, readDeadLetters } from "./dead-letters.ts";
 import type { DeadLetterFilter, StoredLetter } from "./dead-letters.ts";
 import { ArchiveFolder } from "./archive/folder.ts";
+import type { ArrivingProgram, ArrivingRow } from "./files/import.ts";
+import { Moving } from "./files/moving.ts";
+import type { ExportRequest } from "./files/moving.ts";
+import type { FilePart } from "./files/write.ts";
 import { findEver, isUnfinished, newestGeneration } from "./generations.ts";
+import type { Ever } from "./generations.ts";
 import { processTree } from "./tree.ts";
 import type { ProcessTree } from "./tree.ts";
 import { Versions } from "./versions.ts";
@@ -42,6 +49,8 @@ export interface ServiceOptions {
   readonly keep?: KeepPolicy;
   /** A folder's path. */
   readonly archive?: string;
+  /** Nothing runs. Default false. */
+  readonly still?: boolean;
 }
 
 /** A program on its way into the store. */
@@ -75,7 +84,7 @@ export interface ServicePorts {
   readonly random: Random;
   readonly defer: (fn: () => void) => void;
   /** Answers from guests are for calls that wait in here. */
-  readonly events: Omit<KernelEvents, "answered">;
+  readonly events: Omit<KernelEvents, "answered" | "departed">;
   /** Operations on their way to the host. */
   readonly runner: OperationRunner;
 }
@@ -87,6 +96,7 @@ export class EngineService {
   readonly #ports: ServicePorts;
   #kernel!: Kernel;
   #calls!: Calls;
+  #moving!: Moving;
   #closeArchive: () => Promise<void> = () => Promise.resolve();
   #report: (reports: readonly OperationReport[]) => void = () => undefined;
 
@@ -128,6 +138,7 @@ export class EngineService {
       newest: (program) => this.#versions.newest(program),
       deployed: () => this.#versions.deployed,
       ...(options.keep === undefined ? {} : { keep: options.keep }),
+      ...(options.still === undefined ? {} : { still: options.still }),
       ...this.#archiving(options.archive),
       machine: (machineEvents: MachineEvents) =>
         createGuestThreads({
@@ -143,6 +154,13 @@ export class EngineService {
         return runner;
       },
     });
+    this.#moving = this.#newMoving();
+  }
+
+  #newMoving(): Moving {
+    const { clock, random } = this.#ports;
+    const imported = (program: ProgramRow): void => this.#versions.addOther(program);
+    return new Moving({ store: this.#store, kernel: this.#kernel, clock, random, imported });
   }
 
   #archiving(folder: string | undefined): { readonly archive?: Archive } {
@@ -161,6 +179,7 @@ export class EngineService {
         for (const { pid, exit } of exits) this.#calls.exited(pid, exit);
         events.exited(exits);
       },
+      departed: (pid) => this.#calls.exited(pid, { atMs: this.#ports.clock.nowMs(), ...noConnection }),
       notice: (notice) => {
         if (notice.kind === "broken") this.#calls.broke(notice.pid, notice.message);
         events.notice(notice);
@@ -207,7 +226,7 @@ export class EngineService {
 
   /** Gets or starts the server of a key: the process that guests find by the same entry and key. */
   async keyed({ key, asked, ...call }: KeyedCall): Promise<Pid> {
-    const find = (number: number): Promise<ProcessRow | Tombstone | undefined> =>
+    const find = (number: number): Promise<Ever | undefined> =>
       findEver(this.#store, keyedPid(call.entry, key, number));
     const newest = await newestGeneration(find);
     for (let generation = newest?.number ?? 1; ; generation++) {
@@ -327,6 +346,38 @@ export class EngineService {
   /** Path of the entry file the program was deployed from. */
   async programFile(program: string): Promise<string | undefined> {
     return (await this.#store.program(program))?.file;
+  }
+
+  exportBegin(pid: Pid, request: ExportRequest): string {
+    return this.#moving.begin(this.#kernel.outside.whereis(pid) ?? pid, request);
+  }
+
+  exportNext(file: string): Promise<FilePart | undefined> {
+    return this.#moving.next(file);
+  }
+
+  exportEnd(file: string): Promise<void> {
+    return this.#moving.end(file);
+  }
+
+  exportSeal(pid: Pid): Promise<Uint8Array> {
+    return this.#moving.seal(pid);
+  }
+
+  importBegin(file: string, row: ArrivingRow, program: ArrivingProgram): Promise<ProcessKey> {
+    return this.#moving.importBegin(file, row, program);
+  }
+
+  importRows(rows: ArrivingRows): Promise<void> {
+    return this.#moving.importRows(rows);
+  }
+
+  importFinish(file: string, rows: LastRows, serviceMs: number): Promise<void> {
+    return this.#moving.importFinish(file, rows, serviceMs);
+  }
+
+  importCancel(file: string, key: ProcessKey): Promise<void> {
+    return this.#moving.importCancel(file, key);
   }
 
   drain(): void {

@@ -11,7 +11,8 @@ import type {
   Turn,
 } from "../journal/types.ts";
 import type { OperationState, ProcessFilter, ProcessRow, ProcessState, StoreReader, Tombstone } from "../store/port.ts";
-import { findEver } from "./generations.ts";
+import { processExported } from "../store/exports.ts";
+import { findEver, isExported } from "./generations.ts";
 
 export interface ProcessView {
   readonly pid: Pid;
@@ -110,7 +111,7 @@ export function processView(row: ProcessRow, names: NamesByKey): ProcessView {
   return state === "exited" ? { ...view, exit: ending } : { ...view, problem: "", crash: ending };
 }
 
-/** Throws PROCESS_NOT_FOUND; PROCESS_PRUNED for one of which only a tombstone is left. */
+/** Throws PROCESS_NOT_FOUND; PROCESS_EXPORTED; PROCESS_PRUNED for one of which only a tombstone is left. */
 export async function findProcess(store: StoreReader, pid: Pid): Promise<ProcessRow> {
   const row = await findEver(store, pid);
   if (row === undefined) {
@@ -120,6 +121,7 @@ export async function findProcess(store: StoreReader, pid: Pid): Promise<Process
       { details: { pid } },
     );
   }
+  if (isExported(row)) throw processExported(row);
   if (!("key" in row)) throw pruned(row);
   return row;
 }

@@ -96,9 +96,11 @@ export type Input =
     }
   /** Takes a message out of the mailbox that made the process fail when it was taken; see `messageNumber`. */
   | { readonly kind: "discard"; readonly message: number }
-  /** From an operator: no more turns until `resume`. These two never reach a turn. */
+  /** From an operator: no more turns until `resume`. These three never reach a turn. */
   | { readonly kind: "pause" }
-  | { readonly kind: "resume" };
+  | { readonly kind: "resume" }
+  /** A step of an export to a process file. `request` is JSON (`kernel/posted.ts`). */
+  | { readonly kind: "export"; readonly file: string; readonly request: string };
 
 /** What a spawner says of the new process; JSON in the `spawn` command. All for people, but for `held`. */
 export interface SpawnOptions {
