@@ -26,6 +26,7 @@ import type { CallOutcome, CallRequest } from "./calls.ts";
 import { findDeadLetter, noLetter, readDeadLetters } from "./dead-letters.ts";
 import type { DeadLetterFilter, StoredLetter } from "./dead-letters.ts";
 import { ArchiveFolder } from "./archive/folder.ts";
+import { dropFolder } from "./files/drop.ts";
 import type { ArrivingProgram, ArrivingRow } from "./files/import.ts";
 import { Moving } from "./files/moving.ts";
 import type { ExportRequest } from "./files/moving.ts";
@@ -154,13 +155,14 @@ export class EngineService {
         return runner;
       },
     });
-    this.#moving = this.#newMoving();
+    this.#moving = this.#newMoving(options);
   }
 
-  #newMoving(): Moving {
-    const { clock, random } = this.#ports;
+  #newMoving({ store: place, still }: ServiceOptions): Moving {
+    const { clock } = this.#ports;
+    const drop = { dropFolder: place === "memory:" || still === true ? undefined : dropFolder(place) };
     const imported = (program: ProgramRow): void => this.#versions.addOther(program);
-    return new Moving({ store: this.#store, kernel: this.#kernel, clock, random, imported });
+    return new Moving({ store: this.#store, kernel: this.#kernel, clock, imported, ...drop });
   }
 
   #archiving(folder: string | undefined): { readonly archive?: Archive } {
@@ -348,8 +350,8 @@ export class EngineService {
     return (await this.#store.program(program))?.file;
   }
 
-  exportBegin(pid: Pid, request: ExportRequest): string {
-    return this.#moving.begin(this.#kernel.outside.whereis(pid) ?? pid, request);
+  exportBegin(pid: Pid, request: ExportRequest): void {
+    this.#moving.begin(this.#kernel.outside.whereis(pid) ?? pid, request);
   }
 
   exportNext(file: string): Promise<FilePart | undefined> {
@@ -385,6 +387,7 @@ export class EngineService {
   }
 
   async close(graceMs: number): Promise<void> {
+    await this.#moving.stop();
     await this.#kernel.close(graceMs);
     await this.#closeArchive();
     await this.#store.close();

@@ -3,13 +3,17 @@ import { createReadStream } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { durationMs } from "../base/duration.ts";
 import type { Duration } from "../base/duration.ts";
+import { PerdureError } from "../base/errors.ts";
+import { newPid } from "../base/ids.ts";
 import type { Pid, ProcessKey } from "../journal/types.ts";
 import type { MachineLimits } from "../machine/image.ts";
+import { fileId } from "./files/decode.ts";
 import { importProcess } from "./files/import.ts";
 import type { Imported, ImportTarget } from "./files/import.ts";
 import type { ExportRequest } from "./files/moving.ts";
 import { readProcessFile } from "./files/read.ts";
 import { Scratch } from "./files/scratch.ts";
+import { systemRandom } from "./system.ts";
 import type { KernelClient } from "./kernel-client.ts";
 
 export interface ExportOptions {
@@ -25,6 +29,8 @@ export interface ExportOptions {
   readonly force?: boolean;
   /** How long operations under way may take to end. Those that may be begun again are, where the process arrives. Default "30s". */
   readonly wait?: Duration;
+  /** The file's id: 20 lower-case letters and digits, never used before. Default: a new one. */
+  readonly id?: string;
   /** Put the engine binary into the file. Default false. */
   readonly withEngine?: boolean;
   /**
@@ -46,8 +52,15 @@ export type FileSource = string | URL | AsyncIterable<Uint8Array>;
 
 const defaultWait = "30s";
 
-export function exportRequest({ detach, force, wait, withEngine }: ExportOptions): ExportRequest {
+/** Throws ARGUMENT_INVALID, DURATION_INVALID. */
+export function exportRequest({ id, detach, force, wait, withEngine }: ExportOptions): ExportRequest {
+  if (id !== undefined && !fileId.test(id))
+    throw new PerdureError(
+      "ARGUMENT_INVALID",
+      `${JSON.stringify(id)} cannot be the id of a process file. Use 20 lower-case letters and digits, or leave it out.`,
+    );
   return {
+    file: id ?? newPid(systemRandom),
     detach: detach ?? false,
     force: force ?? false,
     waitMs: durationMs(wait ?? defaultWait),
@@ -60,7 +73,9 @@ export async function* exportFrom(
   pid: Pid,
   options: ExportOptions,
 ): AsyncGenerator<Uint8Array, void> {
-  const file = await kernel.call("exportBegin", pid, exportRequest(options));
+  const request = exportRequest(options);
+  const { file } = request;
+  await kernel.call("exportBegin", pid, request);
   try {
     for (;;) {
       const part = await kernel.call("exportNext", file);

@@ -150,7 +150,8 @@ export function letterLine({ seq, atMs, reason, value, input }: DeadLetterRow): 
   return line({ kind: "letter", seq, atMs, reason, value: fromPayload(value), input: fromInput(input) });
 }
 
-export function operationLine({ process: _, args, ...operation }: OperationRow): string {
+export function operationLine(row: OperationRow): string {
+  const { process: _, args, ...operation } = row;
   return line({ kind: "operation", ...operation, args: fromPayload(args) });
 }
 

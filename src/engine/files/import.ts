@@ -64,6 +64,7 @@ class Importer {
   /** Operations whose results wait. */
   readonly #ended = new Set<number>();
   #rows = emptyRows();
+  #begun = false;
   #count = 0;
   #sizeBytes = 0;
 
@@ -73,11 +74,11 @@ class Importer {
   }
 
   async take({ record, sizeBytes }: FileLine): Promise<void> {
-    if (this.#keys.length === 0 && afterProcess(record)) await this.#begin();
+    if (!this.#begun && afterProcess(record)) await this.#begin();
     this.#take(record);
     this.#count++;
     this.#sizeBytes += sizeBytes;
-    if (this.#keys.length > 0 && (this.#count >= pageRows || this.#sizeBytes >= pageBytes)) await this.#flush();
+    if (this.#begun && (this.#count >= pageRows || this.#sizeBytes >= pageBytes)) await this.#flush();
   }
 
   /** Process numbers are filled in for each target: here they are 0. */
@@ -138,6 +139,7 @@ class Importer {
   }
 
   async #begin(): Promise<void> {
+    this.#begun = true;
     const [header, process, program] = [this.#header, this.#process, this.#program];
     if (header === undefined || process === undefined || program === undefined)
       throw new PerdureError(

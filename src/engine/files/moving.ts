@@ -1,17 +1,19 @@
 /** Exports and imports on the kernel's side, a step at a time: bytes and rows cross the threads in pieces. */
 import { PerdureError } from "../../base/errors.ts";
-import { newPid } from "../../base/ids.ts";
-import type { Clock, Random } from "../../base/ports.ts";
+import type { Clock } from "../../base/ports.ts";
 import type { Pid } from "../../journal/types.ts";
 import type { ArrivingRows, LastRows } from "../../kernel/arrivals.ts";
 import type { Kernel } from "../../kernel/kernel.ts";
 import type { ProcessKey, ProgramRow, Store } from "../../store/port.ts";
+import { takeDropped } from "./drop.ts";
 import { onClock } from "./import.ts";
-import type { ArrivingProgram, ArrivingRow } from "./import.ts";
+import type { ArrivingProgram, ArrivingRow, ImportTarget } from "./import.ts";
 import { exportProcess, sealBytes } from "./write.ts";
 import type { FilePart } from "./write.ts";
 
 export interface ExportRequest {
+  /** The file's id. */
+  readonly file: string;
   readonly detach: boolean;
   readonly force: boolean;
   readonly waitMs: number;
@@ -22,24 +24,70 @@ export interface MovingPorts {
   readonly store: Store;
   readonly kernel: Kernel;
   readonly clock: Clock;
-  readonly random: Random;
   /** A program came with a process. */
   imported(program: ProgramRow): void;
+  /** Undefined if nobody can put anything there. */
+  readonly dropFolder: string | undefined;
 }
+
+const lookEveryMs = 500;
 
 export class Moving {
   readonly #ports: MovingPorts;
   readonly #exports = new Map<string, AsyncGenerator<FilePart, void>>();
+  #stopLooking: () => void = () => undefined;
+  #looking: Promise<void> = Promise.resolve();
+  #isStopped = false;
 
   constructor(ports: MovingPorts) {
     this.#ports = ports;
+    this.#look();
   }
 
-  /** Answers the file's id. Nothing happens before the first part is asked for. */
-  begin(pid: Pid, { detach, force, waitMs, withEngine }: ExportRequest): string {
-    const { store, kernel, clock, random } = this.#ports;
+  /** Now and then, whether somebody has put down a file. A failure that is not the file's is tried again. */
+  #look(): void {
+    const { dropFolder, clock } = this.#ports;
+    if (dropFolder === undefined || this.#isStopped) return;
+    this.#stopLooking = clock.after(lookEveryMs, () => {
+      const take = takeDropped(dropFolder, () => this.#target());
+      this.#looking = take.then(
+        () => this.#look(),
+        () => this.#look(),
+      );
+    });
+  }
+
+  #target(): ImportTarget & { cancel(): Promise<void> } {
+    let begun: { file: string; key: ProcessKey } | undefined;
+    return {
+      begin: async (file, row, program) => {
+        const key = await this.importBegin(file, row, program);
+        begun = { file, key };
+        return key;
+      },
+      put: (rows) => this.importRows(rows),
+      finish: async (file, rows, serviceMs) => {
+        await this.importFinish(file, rows, serviceMs);
+        begun = undefined;
+      },
+      cancel: async () => {
+        if (begun !== undefined) await this.importCancel(begun.file, begun.key);
+      },
+    };
+  }
+
+  /** Before the kernel is closed. */
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+    this.#stopLooking();
+    for (const file of this.#exports.keys()) await this.end(file).catch(() => undefined);
+    await this.#looking;
+  }
+
+  /** Nothing happens before the first part is asked for. */
+  begin(pid: Pid, { file, detach, force, waitMs, withEngine }: ExportRequest): void {
+    const { store, kernel, clock } = this.#ports;
     const { moves } = kernel;
-    const file = newPid(random);
     const mover = {
       hold: () => moves.hold(pid, { file, detach, force, waitMs }),
       leave: (body: { sha256: string; inboxSeq: number }) => moves.leave(pid, { file, detach, ...body }),
@@ -47,13 +95,12 @@ export class Moving {
     };
     const options = { file, nowMs: Math.trunc(clock.nowMs()), withEngine };
     this.#exports.set(file, exportProcess(store, pid, mover, options));
-    return file;
   }
 
   /** Undefined at the end. */
   async next(file: string): Promise<FilePart | undefined> {
     const { value, done } = (await this.#exports.get(file)?.next()) ?? { value: undefined, done: true };
-    if (done !== true) return value as FilePart;
+    if (done !== true) return value;
     this.#exports.delete(file);
     return undefined;
   }
