@@ -92,13 +92,15 @@ async function importBeside(context: Context, place: string, { verify, paused = 
   await syncFolder(folder);
   return await withReader(context, async (reader) => {
     for (;;) {
-      if ((await reader.imported(file)) !== undefined && !existsSync(target)) return pid;
+      // The reason is there before the file is put aside.
+      const isTaken = !existsSync(target);
       if (existsSync(reason)) {
         const { code, message } = JSON.parse(await readFile(reason, "utf8")) as { code: ErrorCode; message: string };
         await rm(reason, { force: true });
         await rm(`${target}.refused`, { force: true });
         throw new PerdureError(code, message, { details: { file, pid } });
       }
+      if (isTaken && (await reader.imported(file)) !== undefined) return pid;
       if (!isNodeRunning(context)) return await waitingFor(context, pid);
       await sleep(lookEveryMs);
     }
