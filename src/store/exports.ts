@@ -1,7 +1,7 @@
 /** The part of the store port that is about processes that move to another store: how they leave this one, and how they come. */
 import { PerdureError } from "../base/errors.ts";
 import type { Input, Pid, ProcessKey } from "../journal/types.ts";
-import type { Asked } from "./port.ts";
+import type { Asked } from "./asked.ts";
 
 /** Takes a process out of the store, with all its rows. In place of a process that was exported, its `ExportedRow` stays. */
 export interface Departure {

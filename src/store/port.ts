@@ -21,11 +21,13 @@
  */
 import type { Payload } from "../base/value.ts";
 import type { ExitReason, Input, LogLevel, Pid, ProcessKey, TimerClock, Turn } from "../journal/types.ts";
+import type { Asked } from "./asked.ts";
 import type { Arrival, Departure, ExportsReader } from "./exports.ts";
 import type { Retainer, RetentionReader } from "./retention.ts";
 
 export type { ProcessKey };
 export { maxTombstoneValueBytes } from "./retention.ts";
+export type { Asked } from "./asked.ts";
 export type { Arrival, Departure, ExportedRow, ImportedRow, LateInput } from "./exports.ts";
 export type { FinishedPlace, FinishedRow, PruneReport, PruneRequest, Tombstone, TombstonePlace } from "./retention.ts";
 
@@ -220,17 +222,6 @@ export type EdgeState =
   | "set-aside"
   /** Its server took the call, and then went back to a checkpoint from before. */
   | "forgotten";
-
-/** What is asked of a process, from outside, under a key. */
-export interface Asked {
-  readonly key: string;
-  /** 128 bits over what is asked, hex: whoever asks again must agree with it. */
-  readonly digest: string;
-  /** What is asked, in a line, for people. */
-  readonly about: string;
-  /** `open`: an answer is wanted. */
-  readonly state: "sent" | "open";
-}
 
 /** Stays when its process exits, so that whoever asks again hears the same. */
 export interface EdgeRow extends Omit<Asked, "state"> {
