@@ -64,6 +64,7 @@ export const arbitraryInput: fc.Arbitrary<Input> = fc.oneof(
   record("restore", { life: count, seed, dropped: someDropped }),
   record("discard", { message: count }),
   fc.constantFrom({ kind: "pause" } as const, { kind: "resume" } as const),
+  record("export", { file: text, request: text }),
 );
 
 const digest = fc.string({ unit: fc.constantFrom(..."0123456789abcdef"), minLength: 16, maxLength: 16 });

@@ -62,7 +62,9 @@ export class Registry {
 
   /** As it is in memory, else as it is in the store. */
   async find(pid: Pid): Promise<Live | ProcessRow | undefined> {
-    await this.#reserved.get(pid)?.promise;
+    // Not a moment later than need be: who is first decides much.
+    const reserved = this.#reserved.get(pid);
+    if (reserved !== undefined) await reserved.promise;
     const present = this.#byPid.get(pid);
     if (present !== undefined) return present;
     this.beginLooking();

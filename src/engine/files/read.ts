@@ -10,12 +10,12 @@ import type { FileHeader, FileProcess, FileRecord } from "./format.ts";
 
 /**
  * The records of a process file, in order; the last one is its seal. Throws FILE_DAMAGED for anything that was not written so,
- * FILE_UNSEALED if the seal is missing, FILE_FAILED if it cannot be read.
+ * FILE_UNSEALED if the seal is missing, FILE_FAILED if it cannot be read, and the source's own PerdureErrors.
  */
 export async function* readProcessFile(source: AsyncIterable<Uint8Array>): AsyncGenerator<FileLine, void> {
   const check = new Check();
   try {
-    for await (const line of gunzippedLines(Readable.from(source))) {
+    for await (const line of gunzippedLines(Readable.from(check.heed(source)))) {
       if (check.sealed) throw new Error("something follows on its seal");
       yield { record: check.line(line), sizeBytes: line.length };
     }
@@ -39,7 +39,18 @@ class Check {
   #lines = 0;
   #turns = 0;
   #rank = -1;
+  #failure: { readonly error: unknown } | undefined;
   sealed = false;
+
+  /** What the source throws is not the file's fault. */
+  async *heed(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+    try {
+      yield* source;
+    } catch (error) {
+      this.#failure = { error };
+      throw error;
+    }
+  }
 
   line(line: string): FileRecord {
     if (this.#lines === 0) checkVersion(line);
@@ -107,16 +118,20 @@ class Check {
   }
 
   explain(error: unknown): unknown {
-    if (isPerdureError(error) && (error.code === "FILE_DAMAGED" || error.code === "FILE_FAILED")) return error;
+    if (this.#failure !== undefined) return this.#failed(this.#failure.error);
+    if (isPerdureError(error, "FILE_DAMAGED")) return error;
     const { code, message } = error as Error & { readonly code?: unknown };
     // A file that ends before its end was cut off, or is still being written.
     if (code === "Z_BUF_ERROR" && this.#body !== undefined) return this.unsealed();
-    const isFile = !isPerdureError(error) && typeof code === "string" && /^E[A-Z]+$/.test(code);
-    if (isFile)
-      return new PerdureError("FILE_FAILED", `Cannot read the process file: ${message}. Correct the path.`, {
-        cause: error,
-      });
     return this.#damaged(message, error);
+  }
+
+  #failed(error: unknown): PerdureError {
+    if (isPerdureError(error)) return error;
+    const reason = error instanceof Error ? error.message : String(error);
+    return new PerdureError("FILE_FAILED", `Cannot read the process file: ${reason}. Correct the path.`, {
+      cause: error,
+    });
   }
 
   unsealed(): PerdureError {
