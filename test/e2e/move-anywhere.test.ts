@@ -62,8 +62,10 @@ describe("moved at random moments", { concurrency: 4 }, () => {
     return here;
   }
 
+  /** The first waits for the senders, and the second's end is an error. */
+  const leftOut = ["collector", "lostErrors"];
   const needsNobody = (one: Case): boolean => {
-    if (one.drive !== undefined) return false;
+    if (one.drive !== undefined || leftOut.includes(one.name)) return false;
     let isAlone = true;
     one.args(() => {
       isAlone = false;
@@ -75,7 +77,7 @@ describe("moved at random moments", { concurrency: 4 }, () => {
   for (const one of allCases().filter(needsNobody)) {
     test(
       `${one.name} gives the same result, effects and output as a run that nothing disturbs`,
-      { timeout: 20_000 },
+      { timeout: 60_000 },
       async () => {
         const pid = `${one.name}-moved`;
         const first = engines[random.between(0, 1)] as Engine;
