@@ -138,7 +138,7 @@ export class Arrivals {
       const at = new Date(before.atMs).toISOString();
       throw refused(
         file,
-        `it was imported at ${at}, or has become an earlier part of what was. A file is imported once`,
+        `it was imported at ${at}, or its process came then in a later file. A file is imported once`,
       );
     }
     const known = await registry.known(pid);

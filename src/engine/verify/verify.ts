@@ -3,6 +3,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { isPerdureError } from "../../base/errors.ts";
 import { compileEngine, engineHash, readEngineBinary } from "../../machine/engine-binary.ts";
 import type { MachineLimits } from "../../machine/image.ts";
+import { arrivingPrefix } from "../../store/exports.ts";
 import type { ProcessFilter, ProcessKey, ProcessRow, ProgramRow, StoreFault } from "../../store/port.ts";
 import { eachProcess } from "../tree.ts";
 import { checkProcess, firstSentence } from "./process.ts";
@@ -217,6 +218,8 @@ class Verification {
 
   async #process(given: ProcessRow, replays: Replay | undefined): Promise<void> {
     const { pid, key } = given;
+    // What an import has put so far is not whole before its end.
+    if (given.state === "moving" && pid.startsWith(arrivingPrefix)) return;
     let checked: Awaited<ReturnType<typeof checkProcess>> | undefined;
     const look = async (): Promise<Finding[]> => {
       const found: Finding[] = [];
