@@ -56,6 +56,8 @@ export function describeInput(input: Input, operationNames: ReadonlyMap<number, 
     case "pause":
     case "resume":
       return { what: input.kind, value: "" };
+    case "export":
+      return { what: `export as process file ${input.file}`, value: "" };
   }
 }
 
@@ -172,6 +174,8 @@ export function inputDocument(input: Input): Json {
     case "pause":
     case "resume":
       return { kind: input.kind };
+    case "export":
+      return { kind: "export", file: input.file };
   }
 }
 

@@ -7,8 +7,10 @@ import type { Payload } from "../base/value.ts";
 import type { Input, Pid } from "../journal/types.ts";
 import { broken, exited, notFound, resultPruned } from "../kernel/errors.ts";
 import type { Outside } from "../kernel/outside.ts";
-import type { Asked, ProcessExit, ProcessRow, StoreReader, Tombstone } from "../store/port.ts";
-import { findEver } from "./generations.ts";
+import type { Asked, ProcessExit, ProcessRow, StoreReader } from "../store/port.ts";
+import { processExported } from "../store/exports.ts";
+import { findEver, isExported } from "./generations.ts";
+import type { Ever } from "./generations.ts";
 
 /** What can be asked of a node whether it owns the store or not. */
 export type Reach = Pick<Outside, "send" | "cancel" | "kill" | "control" | "deliver" | "exit"> & {
@@ -75,14 +77,16 @@ export class Beside implements Reach {
     const pid = (await this.whereis(to)) ?? to;
     const found = await findEver(this.#store, pid);
     if (found === undefined) throw notFound(pid);
+    if (isExported(found)) throw processExported(found);
     if (!("key" in found) || found.state === "exited") throw exited(pid);
     return found;
   }
 }
 
 /** Undefined as long as it lives. Throws what keeps it from ever having one. */
-function exitOf(pid: Pid, found: ProcessRow | Tombstone | undefined): ProcessExit | undefined {
+function exitOf(pid: Pid, found: Ever | undefined): ProcessExit | undefined {
   if (found === undefined) throw notFound(pid);
+  if (isExported(found)) throw processExported(found);
   if (!("key" in found)) {
     const { atMs, reason, value } = found.exit;
     if (value === undefined) throw resultPruned(found);

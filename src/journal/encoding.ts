@@ -15,6 +15,7 @@
  *              | 11                                            pause
  *              | 12                                            resume
  *              | 13 message                                    discard
+ *              | 14 file request                               export
  *     dropped  = number name state attempt                     state is a byte of `droppedStates`
  *     command  = kind target digest                            kind is a byte of `commandKinds`
  *     payload  = key head body
@@ -53,6 +54,7 @@ const exitReasons: Readonly<Record<ExitReason, number>> = {
   exit: 9,
   cancelled: 10,
   noproc: 11,
+  noconnection: 12,
 };
 
 const fatalReasons: ReadonlySet<ExitReason> = new Set<FatalReason>([
@@ -104,6 +106,7 @@ const inputKinds: Readonly<Record<Input["kind"], true>> = {
   pause: true,
   resume: true,
   discard: true,
+  export: true,
 };
 
 const exitReasonsByNumber = byNumber(exitReasons);
@@ -311,6 +314,11 @@ function writeSignal(input: Signal): void {
       writer.byte(13);
       writer.varint(input.message);
       return;
+    case "export":
+      writer.byte(14);
+      writer.text(input.file);
+      writer.text(input.request);
+      return;
     default:
       throw unknown((input as { kind: unknown }).kind);
   }
@@ -375,6 +383,8 @@ function readSignal(reader: Reader, kind: number, start: number): Input {
       return { kind: "resume" };
     case 13:
       return { kind: "discard", message: reader.varint() };
+    case 14:
+      return { kind: "export", file: reader.text(), request: reader.text() };
     default:
       throw reader.corrupt("an input is of an unknown kind", start);
   }

@@ -23,6 +23,8 @@ export type ExitReason =
   | "cancelled"
   /** Only in signals: there was no such process to link to or to monitor. */
   | "noproc"
+  /** Only in signals, and in the ends they lead to: the process was exported, and so is out of reach. */
+  | "noconnection"
   /** The engine's own. The value is text for people. */
   | FatalReason;
 
@@ -94,9 +96,11 @@ export type Input =
     }
   /** Takes a message out of the mailbox that made the process fail when it was taken; see `messageNumber`. */
   | { readonly kind: "discard"; readonly message: number }
-  /** From an operator: no more turns until `resume`. These two never reach a turn. */
+  /** From an operator: no more turns until `resume`. These three never reach a turn. */
   | { readonly kind: "pause" }
-  | { readonly kind: "resume" };
+  | { readonly kind: "resume" }
+  /** A step of an export to a process file. `request` is JSON (`kernel/posted.ts`). */
+  | { readonly kind: "export"; readonly file: string; readonly request: string };
 
 /** What a spawner says of the new process; JSON in the `spawn` command. All for people, but for `held`. */
 export interface SpawnOptions {

@@ -34,7 +34,11 @@ async function toldAfterwards(waiting: readonly Input[]): Promise<Input[]> {
     attempts: {} as CheckpointsPorts["attempts"],
     edges: {} as CheckpointsPorts["edges"],
     random: { bytes: (count) => new Uint8Array(count) },
-    store: { turns: () => Promise.resolve([]), getProcess: () => Promise.resolve(child) },
+    store: {
+      turns: () => Promise.resolve([]),
+      getProcess: () => Promise.resolve(child),
+      exported: () => Promise.resolve(undefined),
+    },
     clock: { nowMs: () => startMs, after: unexpected },
     held: () => undefined,
     activate: () => Promise.resolve(undefined),

@@ -75,7 +75,7 @@ export class Crashes {
       live.inputs = [...turn.inputs, ...live.inputs];
       return true;
     }
-    if (live.row.state === "paused") {
+    if (live.row.state === "paused" || live.row.state === "moving") {
       // An operator stopped it while the turn ran: it runs again when it may go on.
       live.inputs = [...turn.inputs, ...live.inputs];
       return true;

@@ -25,6 +25,9 @@ import type { KeepPolicy } from "./keep.ts";
 import { Names } from "./names.ts";
 import { Others } from "./others.ts";
 import { Outside } from "./outside.ts";
+import { Moves } from "./moves.ts";
+import { doPosted } from "./posted.ts";
+import type { PostedPorts } from "./posted.ts";
 import type { KernelEvents, OperationReport, OperationRunner } from "./ports.ts";
 import { Queries } from "./queries.ts";
 import { gone, Registry } from "./registry.ts";
@@ -56,6 +59,8 @@ export interface KernelPorts {
   readonly refusal?: (program: string) => string | undefined;
   /** Of a store that was claimed already. Default: the kernel claims it. */
   readonly lease?: Lease;
+  /** Nothing runs: the store is opened to be looked after. Default false. */
+  readonly still?: boolean;
 }
 
 const tickMs = 20;
@@ -81,6 +86,8 @@ export class Kernel {
   readonly #retention: Retention;
   /** What callers may ask for. */
   readonly outside: Outside;
+  readonly moves: Moves;
+  readonly #posted: PostedPorts;
   #stopTick: () => void = () => undefined;
   #nextKey: ProcessKey;
   #lastRenewMs: number;
@@ -158,6 +165,12 @@ export class Kernel {
     this.#turns = this.#newTurns();
     this.#retention = this.#newRetention();
     this.outside = this.#newOutside();
+    this.moves = this.#newMoves();
+    this.#posted = { moves: this.moves, committer: this.#committer, clock, defer, failed };
+    if (ports.still === true) {
+      this.#runs.stop();
+      this.#attempts.pause();
+    }
     this.#tick();
   }
 
@@ -239,6 +252,27 @@ export class Kernel {
     });
   }
 
+  #newMoves(): Moves {
+    return new Moves({
+      store: this.#store,
+      clock: this.#ports.clock,
+      committer: this.#committer,
+      registry: this.#registry,
+      names: this.#names,
+      attempts: this.#attempts,
+      awaited: this.#awaited,
+      edges: this.#edges,
+      ties: this.#turns.ties,
+      events: this.#ports.events,
+      downtimeMs: this.#lease.downtimeMs,
+      find: (pid) => this.outside.find(pid),
+      control: (live, kind) => this.#turns.control(live, kind),
+      checkOpen: () => this.#checkOpen(),
+      newKey: () => this.#nextKey++,
+      timersSet: (rows) => this.#alarm.add(rows),
+    });
+  }
+
   #newRetention(): Retention {
     const { store, events, keep = keepForever, deployed = () => [], archive } = this.#ports;
     return new Retention({
@@ -251,6 +285,11 @@ export class Kernel {
       kept: (pid, why) =>
         events.notice({ kind: "not-pruned", pid, message: `${pid === "" ? "Something" : "It"} is not pruned: ${why}` }),
     });
+  }
+
+  /** Service time: stands still while nobody owns the store. */
+  get serviceMs(): number {
+    return this.#ports.clock.nowMs() - this.#lease.downtimeMs;
   }
 
   get incarnation(): number {
@@ -318,12 +357,13 @@ export class Kernel {
 
   /** What an operator asks for is done at once, and never reaches a turn. True if it was that. */
   #heed(live: Live, queued: QueuedInput): boolean {
-    const { kind } = queued.input;
-    if (kind !== "pause" && kind !== "resume") return false;
+    const { input } = queued;
+    if (input.kind !== "pause" && input.kind !== "resume" && input.kind !== "export") return false;
     queued.consumed = true;
     this.#committer.stage.consumed.push(queued);
     this.#committer.stage.effects.push(() => tellDurable(queued));
-    this.#turns.control(live, kind);
+    if (input.kind === "export") doPosted(live, input, this.#posted);
+    else this.#turns.control(live, input.kind);
     return true;
   }
 
@@ -407,7 +447,7 @@ export class Kernel {
     for (const { process, number } of operations.toSorted((a, b) => a.createdAtMs - b.createdAtMs)) {
       const live = await this.#registry.activateKey(process);
       const operation = live?.operations.get(number);
-      if (live === undefined || operation === undefined || operation.settled) continue;
+      if (live === undefined || operation === undefined || operation.settled || live.row.state === "moving") continue;
       this.#attempts.recover(live, operation, !this.#lease.cleanShutdown);
     }
     await this.#alarm.ring();

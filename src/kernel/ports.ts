@@ -112,6 +112,8 @@ export interface KernelEvents {
   /** Somebody outside was sent a message: `to` begins with "@". */
   answered(answer: { readonly to: string; readonly from: Pid; readonly body: Payload }): void;
   exited(exits: readonly { readonly pid: Pid; readonly exit: ProcessExit }[]): void;
+  /** It was exported. */
+  departed(pid: Pid): void;
   /** Something waits for a person: a broken process, one of another release, an operation that is unavailable or quarantined. */
   notice(notice: KernelNotice): void;
   /** The kernel has stopped: the store failed, or the lease is lost. Everything committed is safe. */

@@ -8,6 +8,7 @@ import { encodeValue } from "../base/value.ts";
 import type { Payload } from "../base/value.ts";
 import { commandDigest } from "../journal/digest.ts";
 import type { Command, Input, Pid, SpawnOptions } from "../journal/types.ts";
+import { arrivingPrefix } from "../store/exports.ts";
 import type { ProcessExit, ProcessKey, StoreReader, TimerRow } from "../store/port.ts";
 import { Answers } from "./answers.ts";
 import type { Attempts } from "./attempts.ts";
@@ -35,7 +36,7 @@ import { Ties } from "./ties.ts";
 export interface TurnsPorts {
   readonly clock: Clock;
   readonly random: Random;
-  readonly store: Pick<StoreReader, "getProcess" | "turns">;
+  readonly store: Pick<StoreReader, "exported" | "getProcess" | "turns">;
   readonly committer: Committer;
   readonly registry: Registry;
   readonly names: Names;
@@ -107,7 +108,7 @@ export class Turns {
       names,
       find: this.#peers.find,
       crashes: this.#crashes,
-      held: (pid) => registry.named(pid) !== undefined,
+      held: (pid) => registry.named(pid) !== undefined || registry.isReserved(pid),
       deliver,
       give: (birth) => void this.create(birth),
       control: (live, kind) => this.control(live, kind),
@@ -245,12 +246,15 @@ export class Turns {
     this.#ports.enqueue(receiver, queued);
   }
 
-  /** Stops a process's turns, or lets them go on. False if there was nothing to change. */
+  /** Stops a process's turns, or lets them go on; one that is being exported is taken back. False if there was nothing to change. */
   control(live: Live, kind: "pause" | "resume"): boolean {
-    const [from, to] = kind === "pause" ? (["running", "paused"] as const) : (["paused", "running"] as const);
-    if (live.row.state !== from || gone(live)) return false;
-    live.row = { ...live.row, state: to };
+    const { state, pid } = live.row;
+    const isMoving = state === "moving" && !pid.startsWith(arrivingPrefix);
+    const fits = kind === "pause" ? state === "running" : state === "paused" || isMoving;
+    if (!fits || gone(live)) return false;
+    live.row = { ...live.row, state: kind === "pause" ? "paused" : "running", problem: "" };
     stageControl(this.#ports.committer.stage, live);
+    if (isMoving) this.#ports.attempts.resume(live);
     this.#ports.ready(live);
     return true;
   }

@@ -178,6 +178,7 @@ export class World {
         logs: () => undefined,
         exited: () => undefined,
         answered: () => undefined,
+        departed: () => undefined,
         notice: ({ pid, message }) => this.#fail(new Error(`${pid}: ${message}`)),
         failed: (error) => this.#fail(error),
       },
