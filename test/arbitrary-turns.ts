@@ -20,7 +20,16 @@ export const arbitraryPayload: fc.Arbitrary<Payload> = fc.oneof(
 );
 
 const fatalReasons = ["out_of_fuel", "out_of_memory", "stack_overflow", "trap", "killed"] as const;
-const exitReasons = ["normal", "shutdown", "error", "exit", "cancelled", "noproc", ...fatalReasons] as const;
+const exitReasons = [
+  "normal",
+  "shutdown",
+  "error",
+  "exit",
+  "cancelled",
+  "noproc",
+  "noconnection",
+  ...fatalReasons,
+] as const;
 const reason = fc.constantFrom(...exitReasons);
 const seed = fc.uint8Array({ minLength: 32, maxLength: 32 });
 
@@ -55,8 +64,13 @@ export const arbitraryInput: fc.Arbitrary<Input> = fc.oneof(
   record("restore", { life: count, seed, dropped: someDropped }),
   record("discard", { message: count }),
   fc.constantFrom({ kind: "pause" } as const, { kind: "resume" } as const),
-  record("verdict", { verdict: fc.constantFrom("previous", "checkpoint", "release", "pause", "resume"), from: count, operation: count }),
+  record("verdict", {
+    verdict: fc.constantFrom("previous", "checkpoint", "release", "pause", "resume"),
+    by: count,
+    operation: count,
+  }),
   record("move", { shard: count, sinceMs: count }),
+  record("export", { file: text, request: text }),
 );
 
 const digest = fc.string({ unit: fc.constantFrom(..."0123456789abcdef"), minLength: 16, maxLength: 16 });

@@ -324,12 +324,23 @@ describe("help", quick, () => {
       "dead-letters",
       "nodes",
       "programs",
+      "export",
+      "import",
       "archive",
       "prune",
       "verify",
       "help",
     ]);
-    for (const command of [...commands.slice(0, 3), "tree", "dead-letters", "archive", "prune", "verify"]) {
+    for (const command of [
+      ...commands.slice(0, 3),
+      "tree",
+      "dead-letters",
+      "export",
+      "import",
+      "archive",
+      "prune",
+      "verify",
+    ]) {
       const { code, stdout } = await shop.run("help", command);
       assert.equal(code, 0);
       assert.match(stdout, /\nExamples:\n {2}\$ perdure /);

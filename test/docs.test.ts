@@ -19,6 +19,7 @@ const documents = [
   "docs/idempotency.md",
   "docs/retention.md",
   "docs/sagas.md",
+  "docs/process-files.md",
 ];
 
 interface Example {
@@ -99,6 +100,29 @@ describe("the documentation's examples", () => {
     });
     const payday = await engine.start("default", []);
     assert.deepEqual(await payday.result(), { left: 200, refusal: "company has less than 300" });
+  });
+
+  test("docs/process-files.md: the order moves in mid-life, and the reader reads its file", async () => {
+    const { Engine } = await import("perdure/engine");
+    const own = (file: string) => path.join(folder, "process-files", file);
+    const { move } = (await import(own("move.ts"))) as {
+      move: (pid: string, from: unknown, to: unknown, path: string) => Promise<{ result(): Promise<unknown> }>;
+    };
+    const { readFile: read } = (await import(own("reader.ts"))) as {
+      readFile: (path: string) => { process: { pid: string; lastTurn: number }; turns: unknown[]; inbox: unknown[] };
+    };
+    await using here = await Engine.open({ store: "memory:", program: own("app.ts") });
+    await using there = await Engine.open({ store: "memory:" });
+    const order = await here.start("default", ["order-7"], { id: "order-7" });
+    await order.send("one");
+    await order.pause();
+    await order.send("two");
+    const moved = await move("order-7", here, there, own("order-7.perdure"));
+    await there.get("order-7").resume();
+    assert.deepEqual(await moved.result(), ["order-7", "one", "two"]);
+    const { process, turns, inbox } = read(own("order-7.perdure"));
+    assert.deepEqual([process.pid, turns.length], ["order-7", process.lastTurn]);
+    assert.ok(inbox.length >= 1);
   });
 
   test("docs/sagas.md: both orders are undone", async () => {

@@ -26,6 +26,7 @@ export const errorCodes = {
   PROCESS_ID_CONFLICT: "a process with this id was started with another entry or other arguments",
   PROCESS_EXITED: "the process has already exited",
   PROCESS_ELSEWHERE: "the process is on another node",
+  PROCESS_EXPORTED: "the process was exported from this store",
   PROCESS_FAILED: "the process exited with an error",
   PROCESS_CANCELLED: "the process was cancelled",
   PROCESS_KILLED: "the process was killed",
@@ -75,6 +76,12 @@ export const errorCodes = {
   // Archives
   ARCHIVE_FAILED: "an archive cannot be written or read",
   ARCHIVE_DAMAGED: "an archive does not hold what was written",
+  // Process files
+  EXPORT_REFUSED: "the process cannot be exported as it is",
+  IMPORT_REFUSED: "the process file cannot be imported into this store",
+  FILE_FAILED: "a process file cannot be written or read",
+  FILE_DAMAGED: "a process file does not hold what was written",
+  FILE_UNSEALED: "a process file was not completed",
   // Engine
   ENGINE_CLOSED: "the engine is closed",
   ENGINE_FAILED: "the engine stopped because of a failure",

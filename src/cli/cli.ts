@@ -4,7 +4,9 @@ import { Command, CommanderError } from "commander";
 import { archiveCommand } from "./commands/archive.ts";
 import { cancelCommand } from "./commands/cancel.ts";
 import { deadLettersCommand } from "./commands/dead-letters.ts";
+import { exportCommand } from "./commands/export.ts";
 import { historyCommand } from "./commands/history.ts";
+import { importCommand } from "./commands/import.ts";
 import { killCommand } from "./commands/kill.ts";
 import { logsCommand } from "./commands/logs.ts";
 import { nodesCommand } from "./commands/nodes.ts";
@@ -80,6 +82,8 @@ export function createCli(): Command {
     deadLettersCommand(),
     nodesCommand(),
     programsCommand(),
+    exportCommand(),
+    importCommand(),
     archiveCommand(),
     pruneCommand(),
     verifyCommand(),

@@ -4,13 +4,14 @@ import type { ExitReason } from "../journal/types.ts";
 import type { ProcessState } from "../store/port.ts";
 import type { Colors } from "./terminal.ts";
 
-export const processStates: readonly ProcessState[] = ["running", "paused", "crashed", "broken", "exited"];
+export const processStates: readonly ProcessState[] = ["running", "paused", "crashed", "broken", "moving", "exited"];
 export const exitReasons: readonly ExitReason[] = [
   "normal",
   "shutdown",
   "error",
   "exit",
   "noproc",
+  "noconnection",
   "cancelled",
   "killed",
   "out_of_fuel",
@@ -31,6 +32,7 @@ export function paintState(view: Pick<ProcessView, "state" | "exit">, colors: Co
     case "shutdown":
       return colors.green;
     case "paused":
+    case "moving":
     case "cancelled":
     case "killed":
       return colors.yellow;

@@ -60,6 +60,8 @@ export function describeInput(input: Input, operationNames: ReadonlyMap<number, 
     case "pause":
     case "resume":
       return { what: input.kind, value: "" };
+    case "export":
+      return { what: `export as process file ${input.file}`, value: "" };
   }
 }
 
@@ -180,6 +182,8 @@ export function inputDocument(input: Input): Json {
       return { kind: "verdict", verdict: input.verdict };
     case "move":
       return { ...input };
+    case "export":
+      return { kind: "export", file: input.file };
   }
 }
 

@@ -2,7 +2,7 @@
 import { existsSync } from "node:fs";
 import { encodeValue } from "../base/value.ts";
 import type { Pid } from "../journal/types.ts";
-import { argsDigest } from "../engine/service.ts";
+import { argsDigest } from "../engine/start.ts";
 import { eachProcess, livingStates } from "../engine/tree.ts";
 import type { ProcessRow, StoreReader } from "../store/port.ts";
 import { inMemory } from "./context.ts";

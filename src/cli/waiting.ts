@@ -24,6 +24,7 @@ export function waitsFor(
 ): string[] {
   if (state === "crashed") return ["its supervisor"];
   if (state === "paused") return ["perdure unpause"];
+  if (state === "moving") return ["the end of its export or import"];
   if (inbox.length > 0 || turns === 0)
     return nodeRuns ? [] : [`a node, with ${count(Math.max(1, inbox.length), "input")} to take`];
   const parts = operations.map((operation) => describeOperation(operation, nowMs));

@@ -9,8 +9,10 @@ import { broken, exited, notFound, resultPruned } from "../kernel/errors.ts";
 import type { Outside } from "../kernel/outside.ts";
 import { edgeAddress } from "../base/edge-key.ts";
 import type { KeyedAnswer, KeyedRequest } from "../kernel/edges.ts";
-import type { Asked, EdgeRow, ProcessExit, ProcessRow, StoreReader, Tombstone } from "../store/port.ts";
-import { findEver } from "./generations.ts";
+import type { Asked, EdgeRow, ProcessExit, ProcessRow, StoreReader } from "../store/port.ts";
+import { processExported } from "../store/exports.ts";
+import { findEver, isExported } from "./generations.ts";
+import type { Ever } from "./generations.ts";
 
 /** What can be asked of a node whether it owns the store or not. */
 export type Reach = Pick<Outside, "call" | "send" | "cancel" | "kill" | "control" | "deliver" | "exit"> & {
@@ -103,6 +105,7 @@ export class Beside implements Reach {
     const pid = (await this.whereis(to)) ?? to;
     const found = await findEver(this.#store, pid);
     if (found === undefined) throw notFound(pid);
+    if (isExported(found)) throw processExported(found);
     const wasAsked = async (row: ProcessRow): Promise<boolean> =>
       key !== undefined && (await this.#store.edge(row.key, key)) !== undefined;
     if (!("key" in found) || (found.state === "exited" && !(await wasAsked(found)))) throw exited(pid);
@@ -119,8 +122,9 @@ function answerOf(pid: Pid, row: ProcessRow | undefined, edge: EdgeRow | undefin
 }
 
 /** Undefined as long as it lives. Throws what keeps it from ever having one. */
-function exitOf(pid: Pid, found: ProcessRow | Tombstone | undefined): ProcessExit | undefined {
+function exitOf(pid: Pid, found: Ever | undefined): ProcessExit | undefined {
   if (found === undefined) throw notFound(pid);
+  if (isExported(found)) throw processExported(found);
   if (!("key" in found)) {
     const { atMs, reason, value } = found.exit;
     if (value === undefined) throw resultPruned(found);

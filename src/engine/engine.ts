@@ -28,11 +28,13 @@ import { outcomeOf } from "./outcome.ts";
 import { release } from "./release.ts";
 import { serverHandle, supervisorHandle } from "./servers.ts";
 import type { KeyedServerHandle, ServerHandle, SupervisorHandle } from "./servers.ts";
-import { environment } from "./service.ts";
+import { environment } from "./start.ts";
 import { StackMapper } from "./stacks.ts";
 import { systemClock, systemRandom } from "./system.ts";
 import type { NodeView } from "./node-view.ts";
 import { Tenure } from "./tenure.ts";
+import { exportFrom, importInto } from "./transfer.ts";
+import type { ExportOptions, FileSource, ImportOptions } from "./transfer.ts";
 import type { ProcessTree } from "./tree.ts";
 import type { EntryArgs, EntryName, EntryResult, KeyedName, ServerName, ServerOf } from "./types.ts";
 import type { ProcessView } from "./views.ts";
@@ -139,7 +141,7 @@ export class Engine<P = unknown> implements AsyncDisposable {
   }
 
   #newKernel(onEvent: (event: KernelEvent) => void, onFailed: (error: Error) => void): KernelClient {
-    const { guestThreads, limits, env, archive, standby } = this.#options;
+    const { guestThreads, limits, env, archive, standby, still } = this.#options;
     const data = {
       store: this.#store,
       node: { name: this.#name, host: hostname(), pid: process.pid, release },
@@ -149,6 +151,7 @@ export class Engine<P = unknown> implements AsyncDisposable {
       ...(env === undefined ? {} : { env }),
       ...(archive === undefined ? {} : { archive: resolvePath(archive) }),
       ...(standby === undefined ? {} : { standby }),
+      ...(still === undefined ? {} : { still }),
     };
     return new KernelClient(data, onEvent, onFailed);
   }
@@ -319,6 +322,41 @@ export class Engine<P = unknown> implements AsyncDisposable {
   /** Lets an operation that was quarantined, because it was running at several node deaths, go on. False if it is not. */
   async retryOperation(pid: Pid, operation: number): Promise<boolean> {
     return await this.#kernel.call("retry", pid, operation);
+  }
+
+  /**
+   * Takes a process out of this store, as a process file: the bytes of one, to be imported into another store by `import`. The process
+   * stops between two turns and stays stopped while it is written; when all but the last piece was handed out it leaves the store, and
+   * that piece seals the file. Who stops asking before that keeps the process, and has nothing. If a sealed file did not become durable
+   * after all, `seal` gives the last piece again.
+   *
+   *     const file = await open("order-7.perdure", "w");
+   *     for await (const bytes of engine.export("order-7", { written: () => file.sync() })) await file.write(bytes);
+   *     await file.sync();
+   *
+   * Throws PROCESS_NOT_FOUND, PROCESS_EXITED, PROCESS_EXPORTED; EXPORT_REFUSED if others would miss it, or an operation is under way
+   * that must not be begun twice.
+   */
+  export(pid: Pid, options: ExportOptions = {}): AsyncGenerator<Uint8Array, void> {
+    return exportFrom(this.#kernel, pid, options);
+  }
+
+  /** The last piece of an exported process's file. Throws PROCESS_NOT_FOUND if it was not exported from this store. */
+  async seal(pid: Pid): Promise<Uint8Array> {
+    return await this.#kernel.call("exportSeal", pid);
+  }
+
+  /**
+   * Puts the process of a process file into this store, where it goes on. Nothing of it can run before all of it has been checked and
+   * replayed. An import that was interrupted leaves nothing that runs, and is made good by repeating it.
+   *
+   * Throws FILE_FAILED, FILE_DAMAGED, FILE_UNSEALED; IMPORT_REFUSED if the file was imported before; PROCESS_ID_CONFLICT if its pid is
+   * taken; ENGINE_BINARY if this release cannot run it.
+   */
+  async import<Result = unknown>(source: FileSource, options: ImportOptions = {}): Promise<ProcessHandle<Result>> {
+    const limits = this.#options.limits?.limits;
+    const { pid } = await importInto(this.#kernel, source, options, limits);
+    return this.#handle<Result>(pid, true);
   }
 
   /**

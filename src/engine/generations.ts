@@ -1,24 +1,32 @@
 /** Processes that follow each other under one name, numbered from 1 without gaps: a key's servers, the roots of a program. */
 import type { Pid } from "../journal/types.ts";
-import type { ProcessRow, StoreReader, Tombstone } from "../store/port.ts";
+import type { ExportedRow, ProcessRow, StoreReader, Tombstone } from "../store/port.ts";
 
 export interface Generation<Row> {
   readonly number: number;
   readonly row: Row;
 }
 
-/** A process as it is, or what is left of it: a generation counts, pruned or not. */
-export async function findEver(store: StoreReader, pid: Pid): Promise<ProcessRow | Tombstone | undefined> {
-  return (await store.findProcess(pid)) ?? (await store.tombstone(pid));
+/** A process as it is, or what is left of it. */
+export type Ever = ProcessRow | Tombstone | ExportedRow;
+
+/** A generation counts, pruned, exported or not. */
+export async function findEver(store: StoreReader, pid: Pid): Promise<Ever | undefined> {
+  return (await store.findProcess(pid)) ?? (await store.tombstone(pid)) ?? (await store.exported(pid));
+}
+
+/** Only what an export leaves. */
+export function isExported(row: Ever | undefined): row is ExportedRow {
+  return row !== undefined && "file" in row;
 }
 
 /** Whether only that is left of it. */
-export function isPruned(found: ProcessRow | Tombstone | undefined): found is Tombstone {
-  return found !== undefined && !("key" in found);
+export function isPruned(found: Ever | undefined): found is Tombstone {
+  return found !== undefined && !("key" in found) && !isExported(found);
 }
 
 /** Whether it is in the store, and not at its end. */
-export function isUnfinished(row: ProcessRow | Tombstone | undefined): row is ProcessRow {
+export function isUnfinished(row: Ever | undefined): row is ProcessRow {
   return row !== undefined && "state" in row && row.state !== "exited";
 }
 

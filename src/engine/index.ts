@@ -19,6 +19,7 @@ export type {
   ServerHandle,
   SupervisorHandle,
 } from "./servers.ts";
+export type { ExportOptions, FileSource, ImportOptions } from "./transfer.ts";
 export type { ProcessTree } from "./tree.ts";
 export type { AnyServer, EntryArgs, EntryName, EntryResult, KeyedName, ServerName, ServerOf } from "./types.ts";
 export type { Ending, HistoryOptions, LogView, OperationView, ProcessDetails, ProcessView, TurnView } from "./views.ts";

@@ -11,6 +11,10 @@ export interface EngineOptions {
   readonly store?: string;
   /** The program's entry file. Without it the engine only goes on with what the store holds. */
   readonly program?: string | URL;
+  /**
+   * Nothing runs: no process, no operation, no timer. What can be done is looking, and exporting and importing processes. Default false.
+   */
+  readonly still?: boolean;
   /** Names of environment variables that programs may see as `process.env`, read when a process starts. Default none. */
   readonly env?: readonly string[];
   /** Hears each line of console output once, after it is durable. Default: prints to this process's stdout and stderr. */

@@ -13,6 +13,7 @@ const codes: Readonly<Record<Exclude<ExitReason, "normal">, ErrorCode>> = {
   error: "PROCESS_FAILED",
   exit: "PROCESS_FAILED",
   noproc: "PROCESS_FAILED",
+  noconnection: "PROCESS_FAILED",
   cancelled: "PROCESS_CANCELLED",
   killed: "PROCESS_KILLED",
   out_of_fuel: "PROCESS_FAILED",

@@ -1,6 +1,6 @@
 /** Programs out of the store, as the machine loads them. */
 import type { ProgramSources } from "../machine/port.ts";
-import type { StoreReader } from "../store/port.ts";
+import type { Store, StoreReader } from "../store/port.ts";
 import { refusalOf } from "./refusals.ts";
 
 /** Rejects if a part of it is missing, or if this release does not run it. */
@@ -17,4 +17,17 @@ export async function programSource(store: StoreReader, program: string): Return
   if (refusal !== undefined)
     throw new Error(`Processes of program ${program} ${refusal}: this release does not run them.`);
   return { bundle: await text(row.bundle), prelude };
+}
+
+/** Programs out of the store. A process runs with what it was started with, whatever has been installed since. */
+export function programSources(store: Store, back: () => Promise<void>): ProgramSources {
+  return {
+    source: (program) => programSource(store, program),
+    loadImage: (key) => store.blob(`image:${key}`),
+    // A cache: if it cannot be written, the image is built again next time.
+    saveImage: (key, encoded) =>
+      void back()
+        .then(() => store.putBlob(`image:${key}`, encoded))
+        .catch(() => undefined),
+  };
 }

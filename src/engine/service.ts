@@ -7,15 +7,17 @@ import type { Clock, Random } from "../base/ports.ts";
 import { encodeValue } from "../base/value.ts";
 import type { Payload } from "../base/value.ts";
 import type { Pid } from "../journal/types.ts";
+import type { ArrivingRows, LastRows } from "../kernel/arrivals.ts";
 import type { KeepPolicy } from "../kernel/keep.ts";
 import { Kernel } from "../kernel/kernel.ts";
 import type { KernelEvents, OperationReport, OperationRunner } from "../kernel/ports.ts";
 import type { Archive } from "../kernel/retention.ts";
+import { noConnection } from "../kernel/ties.ts";
 import { engineHash, readEngineBinary } from "../machine/engine-binary.ts";
-import type { MachineEvents, ProgramSources } from "../machine/port.ts";
+import type { MachineEvents } from "../machine/port.ts";
 import { createGuestThreads } from "../machine/threads.ts";
 import type { GuestThreadOptions } from "../machine/thread-messages.ts";
-import type { Asked, NodeInfo, ProcessExit, ProcessFilter, ProcessRow, Store, Tombstone } from "../store/port.ts";
+import type { Asked, NodeInfo, ProcessExit, ProcessFilter, ProcessKey, ProgramRow, Store } from "../store/port.ts";
 import { createMemoryStore } from "../store/memory/index.ts";
 import { openSqliteStore } from "../store/sqlite/index.ts";
 import { keyedPid, newPid } from "../base/ids.ts";
@@ -28,13 +30,20 @@ import { findDeadLetter, noLetter, readDeadLetters } from "./dead-letters.ts";
 import type { DeadLetterFilter, StoredLetter } from "./dead-letters.ts";
 import { ArchiveFolder } from "./archive/folder.ts";
 import { Everywhere } from "./everywhere.ts";
+import { dropFolder } from "./files/drop.ts";
+import type { ArrivingProgram, ArrivingRow } from "./files/import.ts";
+import { Moving } from "./files/moving.ts";
+import type { ExportRequest } from "./files/moving.ts";
+import type { FilePart } from "./files/write.ts";
 import { findEver, isUnfinished, newestGeneration } from "./generations.ts";
 import { moveBeside } from "./moving.ts";
 import type { Moved } from "./moving.ts";
 import type { NodeView } from "./node-view.ts";
-import { programSource } from "./program-source.ts";
+import { programSources } from "./program-source.ts";
 import { Refusals } from "./refusals.ts";
 import { StandingBy } from "./standing-by.ts";
+import type { Ever } from "./generations.ts";
+import { argsDigest, environment } from "./start.ts";
 import { processTree } from "./tree.ts";
 import type { ProcessTree } from "./tree.ts";
 import { Versions } from "./versions.ts";
@@ -56,6 +65,8 @@ export interface ServiceOptions {
   readonly archive?: string;
   /** Waits for the store if another node owns it, in place of STORE_IN_USE. */
   readonly standby?: boolean;
+  /** Nothing runs. Default false. */
+  readonly still?: boolean;
 }
 
 /** A program on its way into the store. */
@@ -89,7 +100,7 @@ export interface ServicePorts {
   readonly random: Random;
   readonly defer: (fn: () => void) => void;
   /** Answers from guests are for calls that wait in here. */
-  readonly events: Omit<KernelEvents, "answered"> & {
+  readonly events: Omit<KernelEvents, "answered" | "departed"> & {
     /** It stands by, or has become the store's owner after that. */
     node(view: Omit<NodeView, "sinceMs">): void;
   };
@@ -110,6 +121,7 @@ export class EngineService {
   /** What it was given while it stood by. */
   readonly #undeployed: Deployment[] = [];
   #standingBy: StandingBy | undefined;
+  #moving: Moving | undefined;
   #closeArchive: () => Promise<void> = () => Promise.resolve();
   #report: (reports: readonly OperationReport[]) => void = () => undefined;
 
@@ -184,6 +196,7 @@ export class EngineService {
       deployed: () => this.#versions.deployed,
       refusal: (program) => refusals.why(program),
       ...(options.keep === undefined ? {} : { keep: options.keep }),
+      ...(options.still === undefined ? {} : { still: options.still }),
       ...this.#archiving(options.archive),
       machine: (machineEvents: MachineEvents) =>
         createGuestThreads({
@@ -199,6 +212,14 @@ export class EngineService {
         return runner;
       },
     });
+    this.#moving = this.#newMoving(options);
+  }
+
+  #newMoving({ store: place, still }: ServiceOptions): Moving {
+    const { clock } = this.#ports;
+    const drop = { dropFolder: place === "memory:" || still === true ? undefined : dropFolder(place) };
+    const imported = (program: ProgramRow): void => this.#versions.addOther(program);
+    return new Moving({ store: this.#store, kernel: this.#active, clock, imported, ...drop });
   }
 
   #archiving(folder: string | undefined): { readonly archive?: Archive } {
@@ -219,6 +240,7 @@ export class EngineService {
         for (const { pid, exit } of exits) this.#calls.exited(pid, exit);
         events.exited(exits);
       },
+      departed: (pid) => this.#calls.exited(pid, { atMs: this.#ports.clock.nowMs(), ...noConnection }),
       notice: (notice) => {
         if (notice.kind === "left-alone" && leftAlone.has(notice.pid)) return;
         if (notice.kind === "left-alone") leftAlone.add(notice.pid);
@@ -272,10 +294,7 @@ export class EngineService {
   /** Throws NODE_STANDING_BY. */
   get #active(): Kernel {
     if (this.#kernel !== undefined) return this.#kernel;
-    throw new PerdureError(
-      "NODE_STANDING_BY",
-      "This node stands by, and what is asked for takes the node that owns the store. Ask that one, or wait until this one takes over (`engine.active()`).",
-    );
+    throw standsBy();
   }
 
   /** What can be asked of any node. */
@@ -295,7 +314,7 @@ export class EngineService {
 
   /** Gets or starts the server of a key: the process that guests find by the same entry and key. */
   async keyed({ key, asked, ...call }: KeyedCall): Promise<Pid> {
-    const find = (number: number): Promise<ProcessRow | Tombstone | undefined> =>
+    const find = (number: number): Promise<Ever | undefined> =>
       findEver(this.#store, keyedPid(call.entry, key, number));
     const newest = await newestGeneration(find);
     for (let generation = newest?.number ?? 1; ; generation++) {
@@ -421,6 +440,44 @@ export class EngineService {
     return (await this.#store.program(program))?.file;
   }
 
+  /** Throws NODE_STANDING_BY. */
+  get #movements(): Moving {
+    if (this.#moving !== undefined) return this.#moving;
+    throw standsBy();
+  }
+
+  exportBegin(pid: Pid, request: ExportRequest): void {
+    this.#movements.begin(this.#active.outside.whereis(pid) ?? pid, request);
+  }
+
+  exportNext(file: string): Promise<FilePart | undefined> {
+    return this.#movements.next(file);
+  }
+
+  exportEnd(file: string): Promise<void> {
+    return this.#movements.end(file);
+  }
+
+  exportSeal(pid: Pid): Promise<Uint8Array> {
+    return this.#movements.seal(pid);
+  }
+
+  importBegin(file: string, row: ArrivingRow, program: ArrivingProgram): Promise<ProcessKey> {
+    return this.#movements.importBegin(file, row, program);
+  }
+
+  importRows(rows: ArrivingRows): Promise<void> {
+    return this.#movements.importRows(rows);
+  }
+
+  importFinish(file: string, rows: LastRows, serviceMs: number): Promise<void> {
+    return this.#movements.importFinish(file, rows, serviceMs);
+  }
+
+  importCancel(file: string, key: ProcessKey): Promise<void> {
+    return this.#movements.importCancel(file, key);
+  }
+
   /** That it answers is all there is to it. */
   ping(): void {}
 
@@ -430,34 +487,16 @@ export class EngineService {
   }
 
   async close(graceMs: number): Promise<void> {
+    await this.#moving?.stop();
     await this.#kernel?.close(graceMs);
     await this.#closeArchive();
     await this.#store.close();
   }
 }
 
-export function argsDigest(entry: string, args: Payload): string {
-  const hash = createHash("sha256").update(entry).update("\0").update(args.text);
-  for (const chunk of args.chunks ?? []) hash.update(`\0${chunk.length}\0`).update(chunk);
-  return hash.digest("hex");
-}
-
-/** What the deployment lists, as it is now: read once, when a process starts. */
-export function environment(names: readonly string[]): Record<string, string> {
-  return Object.fromEntries(
-    names.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]])),
+function standsBy(): PerdureError {
+  return new PerdureError(
+    "NODE_STANDING_BY",
+    "This node stands by, and what is asked for takes the node that owns the store. Ask that one, or wait until this one takes over (`engine.active()`).",
   );
-}
-
-/** Programs out of the store. A process runs with what it was started with, whatever has been installed since. */
-function programSources(store: Store, back: () => Promise<void>): ProgramSources {
-  return {
-    source: (program) => programSource(store, program),
-    loadImage: (key) => store.blob(`image:${key}`),
-    // A cache: if it cannot be written, the image is built again next time.
-    saveImage: (key, encoded) =>
-      void back()
-        .then(() => store.putBlob(`image:${key}`, encoded))
-        .catch(() => undefined),
-  };
 }

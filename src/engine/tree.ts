@@ -9,7 +9,7 @@ export interface ProcessTree extends ProcessView {
   readonly children: readonly ProcessTree[];
 }
 
-export const livingStates: readonly ProcessState[] = ["running", "paused", "crashed", "broken"];
+export const livingStates: readonly ProcessState[] = ["running", "paused", "crashed", "broken", "moving"];
 
 const pageRows = 1000;
 

@@ -11,6 +11,12 @@ export class Versions {
     this.#newest.set(file, hash);
   }
 
+  /** It came with a process: the newest only if there is no other of its file. */
+  addOther({ hash, file }: Pick<ProgramRow, "hash" | "file">): void {
+    this.#files.set(hash, file);
+    if (!this.#newest.has(file)) this.#newest.set(file, hash);
+  }
+
   /** The newest of every file. */
   get deployed(): readonly string[] {
     return [...this.#newest.values()];

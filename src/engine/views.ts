@@ -11,7 +11,8 @@ import type {
   Turn,
 } from "../journal/types.ts";
 import type { OperationState, ProcessFilter, ProcessRow, ProcessState, StoreReader, Tombstone } from "../store/port.ts";
-import { findEver, isPruned } from "./generations.ts";
+import { processExported } from "../store/exports.ts";
+import { findEver, isExported, isPruned } from "./generations.ts";
 
 export interface ProcessView {
   readonly pid: Pid;
@@ -127,9 +128,10 @@ export function processView(row: ProcessRow, { names, nodes }: Directory): Proce
   return state === "exited" ? { ...view, exit: ending } : { ...view, problem: "", crash: ending };
 }
 
-/** A process, or what is left of it. Throws PROCESS_NOT_FOUND. */
+/** A process, or what is left of it when it was pruned. Throws PROCESS_NOT_FOUND; PROCESS_EXPORTED. */
 export async function findKnown(store: StoreReader, pid: Pid): Promise<ProcessRow | Tombstone> {
   const found = await findEver(store, pid);
+  if (isExported(found)) throw processExported(found);
   if (found !== undefined) return found;
   throw new PerdureError(
     "PROCESS_NOT_FOUND",
@@ -138,7 +140,7 @@ export async function findKnown(store: StoreReader, pid: Pid): Promise<ProcessRo
   );
 }
 
-/** Throws PROCESS_NOT_FOUND; PROCESS_PRUNED for one of which only a tombstone is left. */
+/** Throws PROCESS_NOT_FOUND; PROCESS_EXPORTED; PROCESS_PRUNED for one of which only a tombstone is left. */
 export async function findProcess(store: StoreReader, pid: Pid): Promise<ProcessRow> {
   const found = await findKnown(store, pid);
   if (isPruned(found)) throw pruned(found);

@@ -3,7 +3,7 @@
  *
  * | in a program                                           | word       | value     |
  * |--------------------------------------------------------|------------|-----------|
- * | `"normal"`, `"killed"`, `"noproc"`, … (`plainWords`)    | the same   | undefined |
+ * | `"normal"`, `"killed"`, `"noproc"`, `"noconnection"`, … (`plainWords`)    | the same   | undefined |
  * | `"shutdown"`                                           | shutdown   | undefined |
  * | `{ shutdown: term }`                                   | shutdown   | term      |
  * | an `Error`                                             | error      | the error |
@@ -19,6 +19,7 @@ const plainWords: ReadonlySet<unknown> = new Set<ExitReason>([
   "shutdown",
   "killed",
   "noproc",
+  "noconnection",
   "cancelled",
   "out_of_fuel",
   "out_of_memory",

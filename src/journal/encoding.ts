@@ -15,8 +15,9 @@
  *              | 11                                            pause
  *              | 12                                            resume
  *              | 13 message                                    discard
- *              | 14 verdict from operation                     verdict; `verdict` is a byte of `verdicts`
- *              | 15 shard since                                move
+ *              | 14 file request                               export
+ *              | 15 verdict by operation                       verdict; `verdict` is a byte of `verdicts`
+ *              | 16 shard since                                move
  *     dropped  = number name state attempt                     state is a byte of `droppedStates`
  *     command  = kind target digest                            kind is a byte of `commandKinds`
  *     payload  = key head body
@@ -64,6 +65,7 @@ const exitReasons: Readonly<Record<ExitReason, number>> = {
   exit: 9,
   cancelled: 10,
   noproc: 11,
+  noconnection: 12,
 };
 
 const fatalReasons: ReadonlySet<ExitReason> = new Set<FatalReason>([
@@ -120,6 +122,7 @@ const inputKinds: Readonly<Record<Input["kind"], true>> = {
   discard: true,
   verdict: true,
   move: true,
+  export: true,
 };
 
 const exitReasonsByNumber = byNumber(exitReasons);
@@ -329,15 +332,20 @@ function writeSignal(input: Signal): void {
       writer.varint(input.message);
       return;
     case "verdict":
-      writer.byte(14);
+      writer.byte(15);
       writer.byte(numberOf(verdicts, input.verdict));
-      writer.varint(input.from);
+      writer.varint(input.by);
       writer.varint(input.operation);
       return;
     case "move":
-      writer.byte(15);
+      writer.byte(16);
       writer.varint(input.shard);
       writer.varint(input.sinceMs);
+      return;
+    case "export":
+      writer.byte(14);
+      writer.text(input.file);
+      writer.text(input.request);
       return;
     default:
       throw unknown((input as { kind: unknown }).kind);
@@ -403,12 +411,14 @@ function readSignal(reader: Reader, kind: number, start: number): Input {
       return { kind: "resume" };
     case 13:
       return { kind: "discard", message: reader.varint() };
-    case 14: {
+    case 14:
+      return { kind: "export", file: reader.text(), request: reader.text() };
+    case 15: {
       const verdict = verdictsByNumber[reader.byte()];
       if (verdict === undefined) throw reader.corrupt("a verdict is unknown", start + 1);
-      return { kind: "verdict", verdict, from: reader.varint(), operation: reader.varint() };
+      return { kind: "verdict", verdict, by: reader.varint(), operation: reader.varint() };
     }
-    case 15:
+    case 16:
       return { kind: "move", shard: reader.varint(), sinceMs: reader.varint() };
     default:
       throw reader.corrupt("an input is of an unknown kind", start);

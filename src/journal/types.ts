@@ -23,6 +23,8 @@ export type ExitReason =
   | "cancelled"
   /** Only in signals: there was no such process to link to or to monitor. */
   | "noproc"
+  /** Only in signals, and in the ends they lead to: the process was exported, and so is out of reach. */
+  | "noconnection"
   /** The engine's own. The value is text for people. */
   | FatalReason;
 
@@ -94,14 +96,16 @@ export type Input =
     }
   /** Takes a message out of the mailbox that made the process fail when it was taken; see `messageNumber`. */
   | { readonly kind: "discard"; readonly message: number }
-  /** From an operator: no more turns until `resume`. These two never reach a turn. */
+  /** From an operator: no more turns until `resume`. These three never reach a turn. */
   | { readonly kind: "pause" }
   | { readonly kind: "resume" }
+  /** A step of an export to a process file. `request` is JSON (`kernel/posted.ts`). */
+  | { readonly kind: "export"; readonly file: string; readonly request: string }
   /**
    * What a process on another node decides about this one: its parent, when it is held (`SpawnOptions.held`), or anyone who stops its turns.
-   * The operation `operation` of process `from` awaits what came of it; 0: nobody waits. Never reaches a turn.
+   * The operation `operation` of process `by` awaits what came of it; 0: nobody waits. Never reaches a turn.
    */
-  | { readonly kind: "verdict"; readonly verdict: Verdict; readonly from: ProcessKey; readonly operation: number }
+  | { readonly kind: "verdict"; readonly verdict: Verdict; readonly by: ProcessKey; readonly operation: number }
   /**
    * The process goes to another shard, and so to the node that owns it. `sinceMs` is 0 as long as that is asked for; then, for its new owner,
    * since when it has stood still. Never reaches a turn.

@@ -2,6 +2,7 @@
 import { PerdureError } from "../base/errors.ts";
 import { encodeError, encodeValue } from "../base/value.ts";
 import type { Input, Pid, Verdict } from "../journal/types.ts";
+import { processExported } from "../store/exports.ts";
 import type { ProcessRow } from "../store/port.ts";
 import { previousGeneration } from "../store/generations.ts";
 import type { Crashes } from "./crashes.ts";
@@ -109,9 +110,11 @@ export class Answers {
   #start(live: Live, { id, entry, label, role }: Request, args: KernelOperation["args"], ended: Ended): unknown {
     // Whoever has that pid, or had it: a pid is given once.
     const isKnown = (pid: Pid): boolean => this.#ports.held(pid) || ended.has(pid);
+    const previous = role === "server" ? previousGeneration(id) : undefined;
+    const moved = ended.get(id) ?? (previous === undefined ? undefined : ended.get(previous));
+    if (moved !== undefined) throw processExported(moved);
     if (isKnown(id)) return { pid: id, created: false };
     // A server follows on one that has ended. Else whoever asks counts on from one that is forgotten, and others began anew.
-    const previous = role === "server" ? previousGeneration(id) : undefined;
     const follows = previous === undefined || (isKnown(previous) && this.#ports.find(previous) === undefined);
     if (!follows) return { pid: id, created: false, recount: true };
     this.#ports.give({ pid: id, entry, args, program: live.row.program, parent: "", label, role }, live);

@@ -111,6 +111,20 @@ export class Attempts {
     this.#save(live, operation, () => this.begin(live, operation));
   }
 
+  /** The process is held: attempts of its operations that are under way come to nothing, and are not counted. */
+  abandon(live: Live): void {
+    for (const operation of live.operations.values()) this.abort(operation);
+  }
+
+  /** The process goes on, here or where it has come: what is pending is taken up again. */
+  resume(live: Live): void {
+    for (const operation of live.operations.values()) {
+      if (operation.row.state === "unavailable") operation.row = { ...operation.row, state: "pending" };
+      if (operation.row.state === "pending" && operation.token === undefined && !operation.settled)
+        this.#ports.committer.stage.effects.push(() => this.begin(live, operation));
+    }
+  }
+
   /** Nobody waits for the operation any more. */
   abort(operation: PendingOperation): void {
     const { token } = operation;
@@ -251,7 +265,7 @@ export class Attempts {
     )
       return;
     const { row } = operation;
-    if (row.state === "quarantined" || live.row.state === "broken") return;
+    if (row.state === "quarantined" || live.row.state === "broken" || live.row.state === "moving") return;
     const token = `${this.#ports.incarnation}.${++this.#tokens}`;
     operation.token = token;
     this.#byToken.set(token, { live, operation });

@@ -4,9 +4,11 @@
  * after the commit that holds them: the output commit rule.
  */
 import type {
+  Arrival,
   CheckpointRow,
   CommitBatch,
   DeadLetterRow,
+  Departure,
   EdgeEnd,
   LogRow,
   MonitorRow,
@@ -56,6 +58,8 @@ export class Stage {
   readonly edgeEnds: EdgeEnd[] = [];
   readonly exits: { process: ProcessKey; exit: ProcessExit }[] = [];
   readonly snapshots: ({ process: ProcessKey } & SnapshotRow)[] = [];
+  readonly departures: Departure[] = [];
+  readonly arrivals: Arrival[] = [];
   /** Messages to other processes, and inputs too long on their way: rows of the inbox. */
   readonly inbox: ({ process: ProcessKey; queued: QueuedInput } & Passage)[] = [];
   /** What concerns processes of other nodes. Of links and monitors the last word counts. */
@@ -113,6 +117,8 @@ export class Stage {
         exits,
         // An exit takes its process's snapshots with it; those of the same commit are too late.
         snapshots: exiting.size === 0 ? snapshots : snapshots.filter(({ process }) => !exiting.has(process)),
+        departures: this.departures,
+        arrivals: this.arrivals,
         ...this.#ties(exiting),
         ...(this.away.empty ? {} : { away: this.away.toBatch(atMs) }),
       },

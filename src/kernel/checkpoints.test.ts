@@ -36,7 +36,12 @@ async function toldAfterwards(waiting: readonly Input[]): Promise<Input[]> {
     attempts: {} as CheckpointsPorts["attempts"],
     edges: {} as CheckpointsPorts["edges"],
     random: { bytes: (count) => new Uint8Array(count) },
-    store: { turns: () => Promise.resolve([]), getProcess: () => Promise.resolve(child), load: unexpected },
+    store: {
+      turns: () => Promise.resolve([]),
+      getProcess: () => Promise.resolve(child),
+      exported: () => Promise.resolve(undefined),
+      load: unexpected,
+    },
     shared: false,
     clock: { nowMs: () => startMs, after: unexpected },
     held: () => undefined,

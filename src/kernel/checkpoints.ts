@@ -21,7 +21,7 @@ import { addRelations, queueInput } from "./live.ts";
 import type { Live, QueuedInput } from "./live.ts";
 import { gone } from "./registry.ts";
 import { stageMessage } from "./staging.ts";
-import { crashOf, downInput, hears, noProcess, signalInput } from "./ties.ts";
+import { crashOf, downInput, hears, noConnection, noProcess, signalInput } from "./ties.ts";
 import type { Ending, Ties } from "./ties.ts";
 
 export interface CheckpointsPorts {
@@ -29,7 +29,7 @@ export interface CheckpointsPorts {
   readonly attempts: Attempts;
   readonly edges: Edges;
   readonly random: Random;
-  readonly store: Pick<Store, "getProcess" | "load" | "turns">;
+  readonly store: Pick<Store, "exported" | "getProcess" | "load" | "turns">;
   /** Others may have tied themselves to the process that this node knows nothing of. */
   readonly shared: boolean;
   readonly clock: Clock;
@@ -44,8 +44,10 @@ interface Prepared {
   /** What it was given since the checkpoint, as far as somebody asks for that: there may be any number of turns. */
   readonly told: readonly Input[];
   /** Everyone it is or was tied to: held in memory until it is put back, or as it ended. */
-  readonly peers: ReadonlyMap<ProcessKey, Live | ProcessRow>;
+  readonly peers: ReadonlyMap<ProcessKey, Live | PeerRow>;
 }
+
+type PeerRow = Pick<ProcessRow, "pid" | "exit">;
 
 const pageTurns = 1_000;
 
@@ -89,7 +91,7 @@ export class Checkpoints {
       from = (turns.at(-1)?.number ?? live.lastTurn) + 1;
     }
     if (this.#ports.shared) addRelations(live, await this.#ports.store.load(live.row.key));
-    const peers = new Map<ProcessKey, Live | ProcessRow>();
+    const peers = new Map<ProcessKey, Live | PeerRow>();
     const now = live.relations;
     const before = [...body.links, ...body.monitors.map(([, target]) => target)];
     const since = [...(now?.links ?? []), ...(now?.monitors.values() ?? []), ...(now?.watchers.keys() ?? [])];
@@ -97,11 +99,17 @@ export class Checkpoints {
       if (peers.has(key)) continue;
       const peer = (await this.#ports.reach(key)) ?? this.#ports.held(key);
       if (peer !== undefined) peer.pins++;
-      const found = peer ?? (await this.#ports.store.getProcess(key));
+      const found = peer ?? (await this.#ports.store.getProcess(key)) ?? (await this.#moved(key));
       if (found !== undefined) peers.set(key, found);
     }
     this.forget(live.row.key);
     this.#prepared.set(live.row.key, { told, peers });
+  }
+
+  /** It was exported: as if it had ended. */
+  async #moved(key: ProcessKey): Promise<PeerRow | undefined> {
+    const row = await this.#ports.store.exported(key);
+    return row === undefined ? undefined : { pid: row.pid, exit: { atMs: row.exportedAtMs, ...noConnection } };
   }
 
   /** The word has been given: what was prepared for it is not needed any more. */
@@ -311,15 +319,15 @@ function isOfLaterLink(input: Input, { links, ends }: CheckpointBody, { peers }:
   return !isOld && !ends.some((each) => String(each) === String(end));
 }
 
-function isAlive(peer: Live | ProcessRow): peer is Live {
+function isAlive(peer: Live | PeerRow): peer is Live {
   return "row" in peer && !gone(peer);
 }
 
-function awayOf(peer: Live | ProcessRow | undefined): Live | undefined {
+function awayOf(peer: Live | PeerRow | undefined): Live | undefined {
   return peer !== undefined && "row" in peer && peer.away ? peer : undefined;
 }
 
-function rowOf(peer: Live | ProcessRow): ProcessRow {
+function rowOf(peer: Live | PeerRow): PeerRow {
   return "row" in peer ? peer.row : peer;
 }
 

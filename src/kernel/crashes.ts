@@ -75,7 +75,7 @@ export class Crashes {
       live.inputs = [...turn.inputs, ...live.inputs];
       return true;
     }
-    if (live.row.state === "paused") {
+    if (live.row.state === "paused" || live.row.state === "moving") {
       // An operator stopped it while the turn ran: it runs again when it may go on.
       live.inputs = [...turn.inputs, ...live.inputs];
       return true;
@@ -172,7 +172,7 @@ export class Crashes {
     verdict: Verdict,
     { process, operation }: { readonly process: ProcessKey; readonly operation: number },
   ): void {
-    const input: Input = { kind: "verdict", verdict, from: process, operation };
+    const input: Input = { kind: "verdict", verdict, by: process, operation };
     const passage = operation === 0 ? {} : { orElse: { process, input: answerOf(operation, false) } };
     stageMessage(this.#ports.committer.stage, live, queueInput(input, this.#ports.clock.nowMs()), passage);
   }

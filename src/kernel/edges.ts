@@ -7,6 +7,7 @@ import { edgeAddress, readEdgeAddress } from "../base/edge-key.ts";
 import type { Clock } from "../base/ports.ts";
 import type { Payload } from "../base/value.ts";
 import type { Input, Pid } from "../journal/types.ts";
+import { processExported } from "../store/exports.ts";
 import { checkKey } from "../store/key-conflict.ts";
 import type { Asked, EdgeRow, NewEdge, ProcessExit, ProcessKey, Store } from "../store/port.ts";
 import type { Committer } from "./batch.ts";
@@ -30,7 +31,7 @@ export type KeyedAnswer =
   | { readonly kind: "timeout" };
 
 export interface EdgesPorts {
-  readonly store: Pick<Store, "edge" | "getProcess">;
+  readonly store: Pick<Store, "edge" | "exported" | "getProcess">;
   readonly clock: Clock;
   readonly committer: Committer;
   /** Several nodes own the store. */
@@ -184,7 +185,11 @@ export class Edges {
   async #look(live: Live, request: KeyedRequest): Promise<KeyedAnswer | undefined> {
     const row = await this.#ports.store.getProcess(live.row.key);
     const edge = await this.#find(live, request);
-    if (row === undefined) return undefined;
+    if (row === undefined) {
+      const moved = await this.#ports.store.exported(live.row.pid);
+      if (moved !== undefined) throw processExported(moved);
+      return undefined;
+    }
     const { pid, state, exit, problem } = row;
     if (edge?.answer !== undefined) return { kind: "answered", pid, body: edge.answer };
     if (edge?.state === "set-aside" || edge?.state === "forgotten") return { kind: "forgotten", pid, why: edge.state };

@@ -4,6 +4,8 @@ import type { Committer } from "./batch.ts";
 import { tellDurable } from "./live.ts";
 import type { Live, QueuedInput } from "./live.ts";
 import type { KernelEvents } from "./ports.ts";
+import { doPosted } from "./posted.ts";
+import type { PostedPorts } from "./posted.ts";
 import type { Shards } from "./shards.ts";
 import type { Turns } from "./turns.ts";
 
@@ -13,6 +15,8 @@ export interface HeedsPorts {
   readonly shards: Shards;
   readonly turns: Turns;
   readonly events: KernelEvents;
+  /** For the steps of an export. */
+  readonly posted: PostedPorts;
   /** The kernel fails if it does. */
   run(work: Promise<unknown>): void;
 }
@@ -28,6 +32,10 @@ export class Heeds {
   heed(live: Live, queued: QueuedInput): boolean {
     const { input } = queued;
     switch (input.kind) {
+      case "export":
+        this.#consume(queued);
+        doPosted(live, input, this.#ports.posted);
+        return true;
       case "pause":
       case "resume":
         this.#control(live, queued, input.kind);
@@ -44,11 +52,15 @@ export class Heeds {
   }
 
   #control(live: Live, queued: QueuedInput, kind: "pause" | "resume"): void {
-    const { committer, turns } = this.#ports;
+    this.#consume(queued);
+    this.#ports.turns.control(live, kind);
+  }
+
+  #consume(queued: QueuedInput): void {
+    const { stage } = this.#ports.committer;
     queued.consumed = true;
-    committer.stage.consumed.push(queued);
-    committer.stage.effects.push(() => tellDurable(queued));
-    turns.control(live, kind);
+    stage.consumed.push(queued);
+    stage.effects.push(() => tellDurable(queued));
   }
 
   /** It has come here from another node, or is asked to go to one. */

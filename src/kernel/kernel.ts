@@ -29,8 +29,9 @@ import type { KeepPolicy } from "./keep.ts";
 import { Names } from "./names.ts";
 import { Others } from "./others.ts";
 import type { Mail, OthersPorts } from "./others.ts";
-import { Posted } from "./posted.ts";
 import { Outside } from "./outside.ts";
+import { PostedMail } from "./mail.ts";
+import { Moves } from "./moves.ts";
 import type { KernelEvents, OperationReport, OperationRunner } from "./ports.ts";
 import { Queries } from "./queries.ts";
 import { Recovery } from "./recovery.ts";
@@ -69,6 +70,8 @@ export interface KernelPorts {
   readonly refusal?: (program: string) => string | undefined;
   /** Of a store that was claimed already. Default: the kernel claims it. */
   readonly lease?: Lease;
+  /** Nothing runs: the store is opened to be looked after. Default false. */
+  readonly still?: boolean;
 }
 
 export class Kernel {
@@ -95,6 +98,7 @@ export class Kernel {
   readonly #recovery: Recovery;
   /** What callers may ask for. */
   readonly outside: Outside;
+  readonly moves: Moves;
   #nextKey: ProcessKey;
   #state: "opening" | "open" | "closing" | "closed" | "failed" = "opening";
   #failure: Error | undefined;
@@ -175,8 +179,10 @@ export class Kernel {
     this.#recovery = new Recovery({ store, registry: this.#registry, attempts: this.#attempts, alarm: this.#alarm });
     this.#names = new Names({ store, committer: this.#committer, isMine: this.#shards.isMine });
     this.#turns = this.#newTurns();
+    this.moves = this.#newMoves();
     this.#heeds = new Heeds({
       clock,
+      posted: { moves: this.moves, committer: this.#committer, clock, defer, failed },
       committer: this.#committer,
       shards: this.#shards,
       turns: this.#turns,
@@ -186,6 +192,10 @@ export class Kernel {
     this.#retention = this.#newRetention();
     this.#duties = this.#newDuties();
     this.outside = this.#newOutside();
+    if (ports.still === true) {
+      this.#runs.stop();
+      this.#attempts.pause();
+    }
     store.sharing?.listen(() => this.#duties.hinted());
     this.#duties.begin();
   }
@@ -260,7 +270,7 @@ export class Kernel {
         if (!this.#isShared || this.#turns.arrived(live, queued, tie)) this.#enqueue(live, queued);
       },
     };
-    return sharing === undefined ? new Others({ ...ports, store: this.#store }) : new Posted({ ...ports, sharing });
+    return sharing === undefined ? new Others({ ...ports, store: this.#store }) : new PostedMail({ ...ports, sharing });
   }
 
   #newEdges(): Edges {
@@ -323,6 +333,27 @@ export class Kernel {
     });
   }
 
+  #newMoves(): Moves {
+    return new Moves({
+      store: this.#store,
+      clock: this.#ports.clock,
+      committer: this.#committer,
+      registry: this.#registry,
+      names: this.#names,
+      attempts: this.#attempts,
+      awaited: this.#awaited,
+      edges: this.#edges,
+      ties: this.#turns.ties,
+      events: this.#ports.events,
+      downtimeMs: this.#lease.downtimeMs,
+      find: (pid) => this.outside.find(pid),
+      control: (live, kind) => this.#turns.control(live, kind),
+      checkOpen: () => this.#checkOpen(),
+      newKey: () => this.#nextKey++,
+      timersSet: (rows) => this.#alarm.add(rows),
+    });
+  }
+
   #newRetention(): Retention {
     const { store, events, keep = keepForever, deployed = () => [], archive } = this.#ports;
     return new Retention({
@@ -335,6 +366,11 @@ export class Kernel {
       kept: (pid, why) =>
         events.notice({ kind: "not-pruned", pid, message: `${pid === "" ? "Something" : "It"} is not pruned: ${why}` }),
     });
+  }
+
+  /** Service time: stands still while nobody owns the store. */
+  get serviceMs(): number {
+    return this.#ports.clock.nowMs() - this.#lease.downtimeMs;
   }
 
   get incarnation(): number {

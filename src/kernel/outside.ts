@@ -2,7 +2,8 @@
 import type { Clock, Random } from "../base/ports.ts";
 import type { Payload } from "../base/value.ts";
 import type { Input, Pid } from "../journal/types.ts";
-import type { Asked, ProcessExit, ProcessKey, ProcessRow, Tombstone } from "../store/port.ts";
+import { processExported } from "../store/exports.ts";
+import type { Asked, ProcessExit, ProcessKey, ProcessRow } from "../store/port.ts";
 import type { Attempts } from "./attempts.ts";
 import type { Awaited } from "./awaited.ts";
 import type { Committer } from "./batch.ts";
@@ -14,8 +15,8 @@ import type { Live, QueuedInput } from "./live.ts";
 import type { Names } from "./names.ts";
 import type { StartRequest } from "./ports.ts";
 import type { Queries, QueryAnswer, QueryCall } from "./queries.ts";
-import { gone } from "./registry.ts";
-import type { Registry } from "./registry.ts";
+import { gone, isExported } from "./registry.ts";
+import type { Known, Registry } from "./registry.ts";
 import type { Shards } from "./shards.ts";
 import { stageMessage } from "./staging.ts";
 import type { Turns } from "./turns.ts";
@@ -55,7 +56,10 @@ export class Outside {
     this.#ports.checkOpen();
     await this.#ports.births.reserve(request.pid);
     // Someone else may have started it while the store answered.
-    const known = (await this.#ports.registry.known(request.pid)) ?? this.#ports.registry.named(request.pid);
+    const { registry } = this.#ports;
+    let known: Known | undefined;
+    do known = (await registry.known(request.pid)) ?? registry.named(request.pid);
+    while (known === undefined && registry.isReserved(request.pid));
     this.#ports.checkOpen();
     if (known !== undefined) return { pid: await this.#startedBefore(known, request), created: false };
     if (this.#ports.names.pidOf(request.pid) !== undefined) throw idIsName(request.pid);
@@ -79,7 +83,8 @@ export class Outside {
     return { pid: request.pid, created: true };
   }
 
-  async #startedBefore(found: Live | ProcessRow | Tombstone, request: StartRequest): Promise<Pid> {
+  async #startedBefore(found: Known, request: StartRequest): Promise<Pid> {
+    if (isExported(found)) throw processExported(found);
     // Its first start may still be on its way to the store; then this caller waits for the same commit.
     const start = "row" in found ? found.start : undefined;
     if (start !== undefined) await durable(start);

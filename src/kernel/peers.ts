@@ -5,11 +5,11 @@
  */
 import type { Pid } from "../journal/types.ts";
 import { previousGeneration } from "../store/generations.ts";
-import type { ProcessKey, ProcessRow } from "../store/port.ts";
+import type { ExportedRow, ProcessKey, ProcessRow } from "../store/port.ts";
 import type { Act, TurnEffects } from "./effects.ts";
 import type { Live, Relations } from "./live.ts";
 import type { Names } from "./names.ts";
-import { gone, isTombstone } from "./registry.ts";
+import { gone, isExported, isTombstone } from "./registry.ts";
 import type { Registry } from "./registry.ts";
 import { requestOf } from "./requests.ts";
 import type { Request } from "./requests.ts";
@@ -79,13 +79,14 @@ export class Peers {
     then: (ended: Ended) => void,
   ): Promise<void> {
     const { registry } = this.#ports;
-    const ended = new Set<Pid>();
+    const ended = new Map<Pid, ExportedRow | undefined>();
     const away: Away = { byKey: new Map(), byPid: new Map() };
     const look = async (each: Pid | ProcessKey): Promise<void> => {
       const known = typeof each === "string" ? await registry.knownOrDamaged(each) : undefined;
-      const found = known === "damaged" || isTombstone(known) ? undefined : known;
-      if (found !== undefined && !("row" in found) && found.state === "exited") ended.add(found.pid);
-      if (typeof each === "string" && known !== undefined && found === undefined) ended.add(each);
+      const found = known === "damaged" || isTombstone(known) || isExported(known) ? undefined : known;
+      if (found !== undefined && !("row" in found) && found.state === "exited") ended.set(found.pid, undefined);
+      if (typeof each === "string" && known !== undefined && found === undefined)
+        ended.set(each, known !== "damaged" && isExported(known) ? known : undefined);
       const key = typeof each === "string" ? keyOf(found) : each;
       const live = key === undefined ? undefined : await registry.reach(key);
       if (live === undefined) absent.add(each);
@@ -142,10 +143,10 @@ function withAway(away: Away, live: Live): Away {
   return { byKey, byPid };
 }
 
-/** Processes that were there once. */
-export type Ended = ReadonlySet<Pid>;
+/** Processes that were there once; of those that were exported, what stayed. */
+export type Ended = ReadonlyMap<Pid, ExportedRow | undefined>;
 
-const nobodyEnded: Ended = new Set();
+const nobodyEnded: Ended = new Map();
 
 function keyOf(found: Live | ProcessRow | undefined): ProcessKey | undefined {
   return found !== undefined && "row" in found ? found.row.key : found?.key;

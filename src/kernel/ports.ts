@@ -116,6 +116,8 @@ export interface KernelEvents {
   arrived?(pid: Pid, stoodStillMs: number): void;
   /** The process is another node's from now on: nothing more is heard of it here. */
   left?(pid: Pid): void;
+  /** It was exported. */
+  departed(pid: Pid): void;
   /** Something waits for a person: a broken process, one of another release, an operation that is unavailable or quarantined. */
   notice(notice: KernelNotice): void;
   /** The kernel has stopped: the store failed, or the lease is lost. Everything committed is safe. */

@@ -1,66 +1,69 @@
 /**
- * Inputs that other nodes, and callers beside them, write for this node's processes, where several nodes own the store. The store
- * hands out each once; but a process that is loaded comes with rows that have not been handed out yet.
+ * Exports that are asked for beside the node: `perdure export` posts its steps to the process, as it posts a pause, and watches what
+ * becomes of it. What is refused is said in the process's log.
  */
-import type { InboxRow, Sharing } from "../store/port.ts";
-import type { Mail, OthersPorts } from "./others.ts";
+import { isPerdureError } from "../base/errors.ts";
+import type { Clock } from "../base/ports.ts";
+import type { Input } from "../journal/types.ts";
+import type { Committer } from "./batch.ts";
+import { toError } from "./errors.ts";
+import type { Live } from "./live.ts";
+import type { HoldRequest, LeaveRequest, Moves } from "./moves.ts";
 
-export interface PostedPorts extends Pick<OthersPorts, "activate" | "deliver" | "settled"> {
-  readonly sharing: Pick<Sharing, "posted">;
+export type PostedStep =
+  | ({ readonly step: "hold" } & Omit<HoldRequest, "file">)
+  | ({ readonly step: "leave" } & Omit<LeaveRequest, "file">)
+  | { readonly step: "back" };
+
+export type ExportInput = Extract<Input, { kind: "export" }>;
+
+export function postedStep(file: string, step: PostedStep): ExportInput {
+  return { kind: "export", file, request: JSON.stringify(step) };
 }
 
-const pageRows = 500;
+/** How the line in the log begins. */
+export function refusalOf(file: string): string {
+  return `Not exported as process file ${file}: `;
+}
 
-export class Posted implements Mail {
-  readonly #ports: PostedPorts;
-  /** Rows that are known, since the look that is under way has begun; and those from before it. */
-  #known = new Set<number>();
-  #before = new Set<number>();
-  #isLooking = false;
-  #isAsked = false;
-  #afterwards: (() => void)[] = [];
+export interface PostedPorts {
+  readonly moves: Moves;
+  readonly committer: Committer;
+  readonly clock: Clock;
+  defer(fn: () => void): void;
+  failed(error: Error): void;
+}
 
-  constructor(ports: PostedPorts) {
-    this.#ports = ports;
-  }
+/** Not at once: the process may just be on its way from the store. */
+export function doPosted(live: Live, input: ExportInput, ports: PostedPorts): void {
+  ports.defer(() => void step(live, input, ports));
+}
 
-  know(seq: number): void {
-    this.#known.add(seq);
-  }
-
-  looked(fn: () => void): void {
-    if (this.#isLooking) this.#afterwards.push(fn);
-    else fn();
-  }
-
-  async poll(): Promise<void> {
-    this.#isAsked = true;
-    if (this.#isLooking) return;
-    this.#isLooking = true;
-    // Whoever asks meanwhile may know of more.
-    while (this.#isAsked) {
-      this.#isAsked = false;
-      await this.#look();
+async function step(live: Live, { file, request }: ExportInput, ports: PostedPorts): Promise<void> {
+  const { moves, committer, clock, failed } = ports;
+  const { pid, key } = live.row;
+  try {
+    const asked = readStep(request);
+    if (asked?.step === "hold") await moves.hold(pid, { ...asked, file });
+    else if (asked?.step === "back") await moves.back(pid, file);
+    else if (asked?.step === "leave") {
+      await moves.leave(pid, { ...asked, file });
+      await moves.sweep();
     }
-    this.#isLooking = false;
-    for (const fn of this.#afterwards.splice(0)) fn();
+  } catch (error) {
+    if (!isPerdureError(error)) return failed(toError(error));
+    if (live.exiting || live.row.state === "exited") return;
+    const text = `${refusalOf(file)}${error.message}`;
+    const atMs = Math.trunc(clock.nowMs());
+    committer.stage.logs.push({ process: key, turn: live.lastTurn, atMs, level: "error", text });
   }
+}
 
-  async #look(): Promise<void> {
-    // What was known before this look and is not handed out by it never will be.
-    this.#before = this.#known;
-    this.#known = new Set();
-    for (;;) {
-      const rows = await this.#ports.sharing.posted(pageRows);
-      if (rows.length > 0) await this.#ports.settled();
-      for (const row of rows) await this.#take(row);
-      if (rows.length < pageRows) return;
-    }
-  }
-
-  async #take(row: InboxRow): Promise<void> {
-    await this.#ports.activate(row);
-    if (this.#known.has(row.seq) || this.#before.has(row.seq)) return;
-    this.#ports.deliver(row);
+/** Undefined for what this release does not post. */
+function readStep(request: string): PostedStep | undefined {
+  try {
+    return JSON.parse(request) as PostedStep;
+  } catch {
+    return undefined;
   }
 }

@@ -37,7 +37,7 @@ export class Recovery {
     for (const { process, number } of operations.toSorted((a, b) => a.createdAtMs - b.createdAtMs)) {
       const live = await registry.activateKey(process);
       const operation = live?.operations.get(number);
-      if (live === undefined || operation === undefined || operation.settled) continue;
+      if (live === undefined || operation === undefined || operation.settled || live.row.state === "moving") continue;
       attempts.recover(live, operation, !isClean);
     }
   }

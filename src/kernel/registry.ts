@@ -3,13 +3,14 @@ import { isPerdureError } from "../base/errors.ts";
 import type { PerdureError } from "../base/errors.ts";
 import type { Clock } from "../base/ports.ts";
 import type { Input, Pid } from "../journal/types.ts";
-import type { InboxRow, ProcessExit, ProcessKey, ProcessRow, Store, Tombstone } from "../store/port.ts";
+import { processExported } from "../store/exports.ts";
+import type { ExportedRow, InboxRow, ProcessExit, ProcessKey, ProcessRow, Store, Tombstone } from "../store/port.ts";
 import { broken, elsewhere, exited, notFound, resultPruned } from "./errors.ts";
 import { atRest, awayLive, loadRelations, newLive, queueInput } from "./live.ts";
 import type { Live, QueuedInput } from "./live.ts";
 
 export interface RegistryPorts {
-  readonly store: Pick<Store, "findProcess" | "getProcess" | "inbox" | "lastTurn" | "load" | "tombstone">;
+  readonly store: Pick<Store, "exported" | "findProcess" | "getProcess" | "inbox" | "lastTurn" | "load" | "tombstone">;
   readonly clock: Clock;
   /** False for a process of another node. */
   isMine(row: ProcessRow): boolean;
@@ -22,6 +23,9 @@ export interface RegistryPorts {
   /** It came from the store, and what it needs to go on is damaged there. */
   damaged(live: Live, problem: string): void;
 }
+
+/** A process as it is in memory or in the store, or what is left of it. */
+export type Known = Live | ProcessRow | Tombstone | ExportedRow;
 
 interface Waiter {
   resolve(exit: ProcessExit): void;
@@ -42,6 +46,7 @@ export class Registry {
   /** Lookups that the store has not answered, and who has left since there are any. */
   #lookups = 0;
   readonly #left = new Set<Pid>();
+  readonly #reserved = new Map<Pid, PromiseWithResolvers<void>>();
   #lastSweepMs = 0;
 
   constructor(ports: RegistryPorts) {
@@ -59,6 +64,9 @@ export class Registry {
 
   /** As it is in memory, else as it is in the store. */
   async find(pid: Pid): Promise<Live | ProcessRow | undefined> {
+    // Not a moment later than need be: who is first decides much.
+    const reserved = this.#reserved.get(pid);
+    if (reserved !== undefined) await reserved.promise;
     const present = this.#byPid.get(pid);
     if (present !== undefined) return present;
     this.beginLooking();
@@ -70,6 +78,20 @@ export class Registry {
     } finally {
       this.endLooking();
     }
+  }
+
+  /** Until `unreserve` the pid is taken, and whoever looks for it waits: its process is on its way to the store. */
+  reserve(pid: Pid): void {
+    this.#reserved.set(pid, Promise.withResolvers());
+  }
+
+  unreserve(pid: Pid): void {
+    this.#reserved.get(pid)?.resolve();
+    this.#reserved.delete(pid);
+  }
+
+  isReserved(pid: Pid): boolean {
+    return this.#reserved.has(pid);
   }
 
   /** From now on it is noted who leaves: what a store has answered of those may be old. `endLooking` must follow. */
@@ -86,8 +108,8 @@ export class Registry {
     if (--this.#lookups === 0) this.#left.clear();
   }
 
-  /** The same, or what was left of it when it was pruned. A damaged tombstone is there, and says no more: JOURNAL_CORRUPT. */
-  async known(pid: Pid): Promise<Live | ProcessRow | Tombstone | undefined> {
+  /** The same, or what was left of it when it was pruned or exported. A damaged tombstone is there, and says no more: JOURNAL_CORRUPT. */
+  async known(pid: Pid): Promise<Known | undefined> {
     this.beginLooking();
     try {
       return (await this.#look(pid)) ?? (this.#left.has(pid) ? await this.#look(pid) : undefined);
@@ -97,23 +119,24 @@ export class Registry {
   }
 
   /** For those who only want to know that there was one. */
-  async knownOrDamaged(pid: Pid): Promise<Live | ProcessRow | Tombstone | "damaged" | undefined> {
+  async knownOrDamaged(pid: Pid): Promise<Known | "damaged" | undefined> {
     const known = await this.known(pid).catch(damage);
     return known instanceof Error ? "damaged" : known;
   }
 
-  async #look(pid: Pid): Promise<Live | ProcessRow | Tombstone | undefined> {
+  async #look(pid: Pid): Promise<Known | undefined> {
     const found = await this.find(pid);
     if (found !== undefined) return found;
     this.#ports.checkOpen();
-    return (await this.#ports.store.tombstone(pid)) ?? this.#byPid.get(pid);
+    const left = (await this.#ports.store.tombstone(pid)) ?? (await this.#ports.store.exported(pid));
+    return left ?? this.#byPid.get(pid);
   }
 
   named(pid: Pid): Live | undefined {
     return this.#byPid.get(pid);
   }
 
-  /** The process, loaded if need be, dead or alive. Throws PROCESS_NOT_FOUND; PROCESS_EXITED if it has been pruned. */
+  /** The process, loaded if need be, dead or alive. Throws PROCESS_NOT_FOUND; PROCESS_EXITED if it has been pruned; PROCESS_EXPORTED. */
   async activate(pid: Pid): Promise<Live> {
     // A damaged row is an error; a damaged tombstone is one of a process that has ended.
     const known = (await this.find(pid)) ?? (await this.knownOrDamaged(pid));
@@ -121,6 +144,7 @@ export class Registry {
     this.#ports.checkOpen();
     if (known === undefined) throw notFound(pid);
     if (known === "damaged" || isTombstone(known)) throw exited(pid);
+    if (isExported(known)) throw processExported(known);
     if (!("row" in known) && !this.#ports.isMine(known)) throw elsewhere(known);
     const live = "row" in known ? known : await this.#load(known.key);
     if (live?.away === true) throw elsewhere(live.row);
@@ -207,10 +231,10 @@ export class Registry {
     const waiter: Waiter = { resolve, reject };
     const waiters = this.#waiters.get(pid) ?? new Set();
     this.#waiters.set(pid, waiters.add(waiter));
-    const settle = (known: Live | ProcessRow | Tombstone | undefined): void => {
+    const settle = (known: Known | undefined): void => {
       const row = known !== undefined && "row" in known ? known.row : known;
       if (row === undefined) reject(notFound(pid));
-      else if (isTombstone(row)) settleBy(row, resolve, reject);
+      else if (isTombstone(row) || isExported(row)) settleBy(row, resolve, reject);
       // A crashed process has an exit too, which it may be spared.
       else if (row.state === "exited" && row.exit !== undefined) resolve(row.exit);
       // What is in memory alone is told by `broke`, when it is durable.
@@ -229,6 +253,20 @@ export class Registry {
   exited(live: Live, exit: ProcessExit): void {
     this.#remove(live);
     for (const waiter of this.#takeWaiters(live.row.pid)) waiter.resolve(exit);
+  }
+
+  /** It has left the store. */
+  departed(live: Live, error: PerdureError): void {
+    this.#remove(live);
+    for (const waiter of this.#takeWaiters(live.row.pid)) waiter.reject(error);
+  }
+
+  /** Forgets a process, whatever it was doing: the store knows better. */
+  discard(key: ProcessKey): void {
+    const live = this.#byKey.get(key);
+    if (live === undefined) return;
+    live.exiting = true;
+    this.#remove(live);
   }
 
   broke(live: Live): void {
@@ -293,10 +331,11 @@ export function isRelease({ row }: Live, input: Input): boolean {
   return input.kind === "exit" && input.held === "exit" && input.from === row.pid;
 }
 
-/** The end of a pruned process, as far as it was kept. */
-function settleBy(tombstone: Tombstone, resolve: Waiter["resolve"], reject: Waiter["reject"]): void {
-  const { atMs, reason, value } = tombstone.exit;
-  if (value === undefined) reject(resultPruned(tombstone));
+/** The end of a pruned process, as far as it was kept. An exported one has none here. */
+function settleBy(left: Tombstone | ExportedRow, resolve: Waiter["resolve"], reject: Waiter["reject"]): void {
+  if (isExported(left)) return reject(processExported(left));
+  const { atMs, reason, value } = left.exit;
+  if (value === undefined) reject(resultPruned(left));
   else resolve({ atMs, reason, value });
 }
 
@@ -312,8 +351,13 @@ function damage(error: unknown): PerdureError {
 }
 
 /** It was pruned: only this is left of it. */
-export function isTombstone(known: Live | ProcessRow | Tombstone | undefined): known is Tombstone {
-  return known !== undefined && !("row" in known) && !("key" in known);
+export function isTombstone(known: Known | undefined): known is Tombstone {
+  return known !== undefined && !("row" in known) && !("key" in known) && !("file" in known);
+}
+
+/** It was exported: only this stayed of it. */
+export function isExported(known: Known | undefined): known is ExportedRow {
+  return known !== undefined && "file" in known;
 }
 
 export function gone(live: Live): boolean {

@@ -34,6 +34,8 @@ export interface Ending {
 
 const nothing: Payload = encodeValue(undefined);
 export const noProcess: Ending = { reason: "noproc", value: nothing };
+/** It was exported: from here it is out of reach. */
+export const noConnection: Ending = { reason: "noconnection", value: nothing };
 
 export class Ties {
   readonly #ports: TiesPorts;

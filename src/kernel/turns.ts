@@ -8,6 +8,7 @@ import { encodeValue } from "../base/value.ts";
 import type { Payload } from "../base/value.ts";
 import { commandDigest } from "../journal/digest.ts";
 import type { Command, Input, Pid, SpawnOptions, Verdict } from "../journal/types.ts";
+import { arrivingPrefix } from "../store/exports.ts";
 import type { ProcessExit, ProcessKey, ProcessRow, Store, TimerRow } from "../store/port.ts";
 import { Answers } from "./answers.ts";
 import type { Attempts } from "./attempts.ts";
@@ -36,7 +37,7 @@ import { Ties } from "./ties.ts";
 export interface TurnsPorts {
   readonly clock: Clock;
   readonly random: Random;
-  readonly store: Pick<Store, "getProcess" | "load" | "turns">;
+  readonly store: Pick<Store, "exported" | "getProcess" | "load" | "turns">;
   /** Several nodes own the store. */
   readonly shared: boolean;
   isMine(row: ProcessRow): boolean;
@@ -116,7 +117,7 @@ export class Turns {
       names,
       find: this.#peers.find,
       crashes: this.#crashes,
-      held: (pid) => registry.named(pid) !== undefined,
+      held: (pid) => registry.named(pid) !== undefined || registry.isReserved(pid),
       deliver,
       give: (birth, parent) => void this.create(birth, parent),
       control: (live, kind) => this.control(live, kind),
@@ -326,7 +327,7 @@ export class Turns {
   /** A parent on another node has decided about a process that is held. */
   async decided(live: Live, queued: QueuedInput, verdict: Extract<Input, { kind: "verdict" }>): Promise<void> {
     if (verdict.verdict === "checkpoint" && live.row.state === "crashed") await this.#checkpoints.prepare(live);
-    const parent = verdict.operation === 0 ? undefined : await this.#ports.registry.reach(verdict.from);
+    const parent = verdict.operation === 0 ? undefined : await this.#ports.registry.reach(verdict.by);
     if (live.row.state === "exited") return;
     this.#consume(queued);
     const isDone = this.#decide(live, verdict.verdict);
@@ -334,12 +335,15 @@ export class Turns {
     if (parent !== undefined) this.deliver(parent, answerOf(verdict.operation, isDone));
   }
 
-  /** Stops a process's turns, or lets them go on. False if there was nothing to change. */
+  /** Stops a process's turns, or lets them go on; one that is being exported is taken back. False if there was nothing to change. */
   control(live: Live, kind: "pause" | "resume"): boolean {
-    const [from, to] = kind === "pause" ? (["running", "paused"] as const) : (["paused", "running"] as const);
-    if (live.row.state !== from || gone(live)) return false;
-    live.row = { ...live.row, state: to };
+    const { state, pid } = live.row;
+    const isMoving = state === "moving" && !pid.startsWith(arrivingPrefix);
+    const fits = kind === "pause" ? state === "running" : state === "paused" || isMoving;
+    if (!fits || gone(live)) return false;
+    live.row = { ...live.row, state: kind === "pause" ? "paused" : "running", problem: "" };
     stageControl(this.#ports.committer.stage, live);
+    if (isMoving) this.#ports.attempts.resume(live);
     this.#ports.ready(live);
     return true;
   }

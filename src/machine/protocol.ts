@@ -69,6 +69,7 @@ const exitReasons: readonly ExitReason[] = [
   "exit",
   "cancelled",
   "noproc",
+  "noconnection",
   "killed",
   "stack_overflow",
   "out_of_memory",

@@ -14,7 +14,8 @@
  * - Several nodes may own a store together if it has `sharing`: see there. Each shard of such a store has one owner at a time, and what is
  *   said here of the owner holds for each shard's.
  * - Every write but `post`, `takeDeadLetter` and `standBy` needs the lease.
- * - A process key is given once: not even that of a pruned process comes again. The same goes for a pid that has a tombstone.
+ * - A process key is given once: not even that of a pruned process comes again. The same goes for a pid that has a tombstone, or
+ *   that was exported.
  * - A commit that contradicts what the store holds is refused: it shows that the owner's picture is wrong. A process key or
  *   turn that exists is STORE_FENCED, a pid that exists PROCESS_ID_CONFLICT, a turn after a gap or a program that was not put
  *   STORE_FAILED, a state, trap, restore or exit of nobody PROCESS_NOT_FOUND, one after the exit PROCESS_EXITED. Removing what is not there,
@@ -23,16 +24,27 @@
 import type { Payload } from "../base/value.ts";
 import type { ExitReason, Input, LogLevel, Pid, ProcessKey, TimerClock, Turn } from "../journal/types.ts";
 import type { NodeInfo, NodesKeeper, NodesReader } from "./nodes.ts";
+import type { Asked } from "./asked.ts";
+import type { Arrival, Departure, ExportsReader } from "./exports.ts";
 import type { Retainer, RetentionReader } from "./retention.ts";
 import type { AwayBatch, Sharing, SharingReader } from "./sharing.ts";
 
 export type { ProcessKey };
 export { maxTombstoneValueBytes } from "./retention.ts";
-export type { AcquiredShard, AwayBatch, AwayLink, AwayMonitor, Notified, ShardRow, Sharing,
+export type {
+  AcquiredShard,
+  AwayBatch,
+  AwayLink,
+  AwayMonitor,
+  Notified,
+  ShardRow,
+  Sharing,
   SharingReader,
 } from "./sharing.ts";
 export { nodeRenewalMs, nodeSilenceMs } from "./nodes.ts";
 export type { NodeInfo, NodeRow } from "./nodes.ts";
+export type { Asked } from "./asked.ts";
+export type { Arrival, Departure, ExportedRow, ImportedRow, LateInput } from "./exports.ts";
 export type { FinishedPlace, FinishedRow, PruneReport, PruneRequest, Tombstone, TombstonePlace } from "./retention.ts";
 
 export interface Lease {
@@ -57,6 +69,11 @@ export type ProcessState =
   | "crashed"
   /** Replay disagreed with the journal, or the journal is damaged: it waits for a person. `problem` says why. */
   | "broken"
+  /**
+   * It is being exported, or imported: `problem` names the file. It takes no turns, and no attempt of its operations begins. Inputs
+   * wait in the inbox.
+   */
+  | "moving"
   | "exited";
 
 export interface ProcessRow {
@@ -237,17 +254,6 @@ export type EdgeState =
   /** Its server took the call, and then went back to a checkpoint from before. */
   | "forgotten";
 
-/** What is asked of a process, from outside, under a key. */
-export interface Asked {
-  readonly key: string;
-  /** 128 bits over what is asked, hex: whoever asks again must agree with it. */
-  readonly digest: string;
-  /** What is asked, in a line, for people. */
-  readonly about: string;
-  /** `open`: an answer is wanted. */
-  readonly state: "sent" | "open";
-}
-
 /** Stays when its process exits, so that whoever asks again hears the same. */
 export interface EdgeRow extends Omit<Asked, "state"> {
   readonly process: ProcessKey;
@@ -330,6 +336,13 @@ export interface CommitBatch {
   readonly snapshots?: readonly ({ readonly process: ProcessKey } & SnapshotRow)[];
   /** Only in a shared store. */
   readonly away?: AwayBatch;
+  /**
+   * From this commit on the process is gone for every reader. Its turns, log lines and edges follow as those of a pruned one do, in
+   * later calls of `prune`. A process that is not there is refused: PROCESS_NOT_FOUND.
+   */
+  readonly departures?: readonly Departure[];
+  /** An `ExportedRow` of that pid goes: the process has come back. A pid that exists or has a tombstone is refused: PROCESS_ID_CONFLICT. */
+  readonly arrivals?: readonly Arrival[];
 }
 
 /** What it takes to bring a process to life. */
@@ -407,7 +420,7 @@ export type StoreRule =
   | "blob";
 
 /** What is read beside a running node too: nothing here needs the lease. */
-export interface StoreReader extends RetentionReader, NodesReader {
+export interface StoreReader extends RetentionReader, NodesReader, ExportsReader {
   readonly id: string;
   /** Undefined if the store has one owner at a time. */
   readonly sharing?: SharingReader;
@@ -447,13 +460,13 @@ export interface StoreReader extends RetentionReader, NodesReader {
   edges(process: ProcessKey, after: string, limit: number): Promise<EdgeRow[]>;
   /**
    * Writes inputs from outside the owner (the CLI beside or without a node). With `asked` the input is written once: false if that was
-   * asked before, of a process that may have exited since. Throws PROCESS_NOT_FOUND, PROCESS_EXITED, KEY_CONFLICT.
+   * asked before, of a process that may have exited since. Throws PROCESS_NOT_FOUND, PROCESS_EXITED, PROCESS_EXPORTED, KEY_CONFLICT.
    */
   post(pid: Pid, input: Input, atMs: number, asked?: Asked): Promise<boolean>;
   /**
    * Takes a dead letter away, and with `to` posts its input to that process, both or neither. Like `post` it needs no lease: what
    * was set aside is nobody's until a person decides. False if there is no letter of that seq. Throws PROCESS_NOT_FOUND,
-   * PROCESS_EXITED.
+   * PROCESS_EXITED, PROCESS_EXPORTED.
    */
   takeDeadLetter(seq: number, to: Pid | undefined, atMs: number): Promise<boolean>;
   /** Frees the handle, and the lease with it, but not in good order: that takes `release` first. May be called twice. */

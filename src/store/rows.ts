@@ -10,6 +10,7 @@ export const processStates: ReadonlySet<ProcessState> = wordSet<ProcessState>({
   paused: true,
   crashed: true,
   broken: true,
+  moving: true,
   exited: true,
 });
 export const exitReasons: ReadonlySet<ExitReason> = wordSet<ExitReason>({
@@ -19,6 +20,7 @@ export const exitReasons: ReadonlySet<ExitReason> = wordSet<ExitReason>({
   exit: true,
   cancelled: true,
   noproc: true,
+  noconnection: true,
   out_of_fuel: true,
   out_of_memory: true,
   stack_overflow: true,

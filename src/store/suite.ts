@@ -6,6 +6,7 @@
 import { describe } from "node:test";
 import { testCommits } from "./suite/commits.ts";
 import { testEdges } from "./suite/edges.ts";
+import { testExports } from "./suite/exports.ts";
 import type { StoreSetup } from "./suite/fixture.ts";
 import { testInbox } from "./suite/inbox.ts";
 import { testLease } from "./suite/lease.ts";
@@ -34,6 +35,7 @@ export function testStore(name: string, setup: StoreSetup): void {
     describe("lives", () => testLives(setup));
     describe("edges", () => testEdges(setup));
     describe("retention", () => testRetention(setup));
+    describe("exports", () => testExports(setup));
     describe("model", () => testModel(setup));
   });
 }

@@ -24,6 +24,7 @@ import {
   threadResults,
   turnBytes,
 } from "./rows.ts";
+import { checkFile, fileBytes } from "./files.ts";
 import { anyPayload, checkShown, checkValue, laughs } from "./values.ts";
 import { anyConfig, anyDuration, anyWord, checkAnyConfig, checkDuration, checkWord } from "./words.ts";
 
@@ -67,12 +68,20 @@ export const words: readonly Target[] = [
   target("a configuration fits, or says what does not", 2_000, anyConfig, checkAnyConfig),
 ];
 
+export const files: readonly Target[] = [
+  {
+    name: "a process file is one, or is refused before a store stumbles over it",
+    cases: 300,
+    run: ({ seed, cases: numRuns }) => fc.assert(fc.asyncProperty(fileBytes, checkFile), { seed, numRuns }),
+  },
+];
+
 /** In a process of its own: a command takes the whole of one. */
 export const commandLines: readonly Target[] = [
   { name: "a command line is answered by one clear line and a code", cases: 100, run: runCommandLines },
 ];
 
-export const targets: readonly Target[] = [...values, ...rows, ...words, ...commandLines];
+export const targets: readonly Target[] = [...values, ...rows, ...words, ...files, ...commandLines];
 
 const script = fileURLToPath(new URL("command-lines.ts", import.meta.url));
 

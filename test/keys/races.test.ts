@@ -50,6 +50,7 @@ class World {
       events: {
         logs: () => undefined,
         answered: () => undefined,
+        departed: () => undefined,
         exited: () => undefined,
         notice: ({ message }) => void this.notices.push(message),
         failed: (error) => void this.notices.push(error.message),

@@ -147,6 +147,7 @@ class Run {
       events: {
         logs: () => undefined,
         answered: () => undefined,
+        departed: () => undefined,
         exited: () => undefined,
         notice: ({ kind, message }) => this.#complain(`${kind}: ${message}`),
         failed: die,

@@ -161,9 +161,9 @@ const recovery: readonly Mutant[] = [
   },
   {
     bug: "operations that were under way when the node died are not taken up again",
-    file: "src/kernel/kernel.ts",
-    find: "operation === undefined || operation.settled) continue;",
-    replace: "operation === undefined || operation.row.attempt > 0) continue;",
+    file: "src/kernel/recovery.ts",
+    find: "operation === undefined || operation.settled || live",
+    replace: "operation === undefined || operation.row.attempt > 0 || live",
     checks: [steps],
   },
 ];
@@ -377,8 +377,8 @@ const retention: readonly Mutant[] = [
   {
     bug: "a start by the id of a process that was pruned begins its work a second time",
     file: "src/kernel/registry.ts",
-    find: "return (await this.#ports.store.tombstone(pid)) ?? this.#byPid.get(pid);",
-    replace: "return this.#byPid.get(pid);",
+    find: "(await this.#ports.store.tombstone(pid)) ?? (await",
+    replace: "undefined ?? (await",
     checks: [tests("src/kernel/retention.test.ts"), tests("test/e2e/retention.test.ts")],
   },
   {

@@ -103,6 +103,7 @@ export class SimulatedNode {
         logs: (logs) => this.#port("events.logs", () => events.logs(logs)),
         exited: (exits) => this.#port("events.exited", () => events.exited(exits)),
         answered: () => undefined,
+        departed: () => undefined,
         notice: (notice) => this.#port("events.notice", () => events.notice(notice)),
         failed: (error) => this.#failed(error, true),
       },

@@ -8,7 +8,8 @@ import { filterOf, selectProcesses, sortKey, sortKeys, withFilters } from "../pr
 import type { FilterOptions, SortKey } from "../process-filter.ts";
 import { lookAt, printProcesses } from "../process-table.ts";
 import { isNodeRunning, noteNoNode, withReader } from "../reader.ts";
-import { count } from "../text.ts";
+import { count, oneLine } from "../text.ts";
+import { formatTime } from "../time.ts";
 
 interface PsOptions extends FilterOptions {
   readonly sort: SortKey;
@@ -47,6 +48,7 @@ async function ps(context: Context, _: readonly string[], options: PsOptions): P
     const processes = await Promise.all(rows.map((row) => lookAt(reader, row, directory)));
     const { terminal } = context;
     if (context.json) return terminal.print(JSON.stringify(processes.map(({ details }) => details)));
+    await noteExported(context, reader);
     if (processes.length === 0) return terminal.note(await nothing(reader));
     // On each level of a tree those who were there first come first, unless asked otherwise.
     const ordered = tree && sort === "started" ? processes.toReversed() : processes;
@@ -55,6 +57,18 @@ async function ps(context: Context, _: readonly string[], options: PsOptions): P
     if (more) terminal.note(terminal.err.dim(`Only the ${which} ${rows.length}; --all shows all.`));
     await noteNoNode(context, reader);
   });
+}
+
+const maxExported = 5;
+
+/** Who is not there any more, and where to look. */
+async function noteExported({ terminal }: Context, reader: StoreReader): Promise<void> {
+  const exported = await reader.exports(maxExported + 1);
+  for (const { pid, file, exportedAtMs } of exported.slice(0, maxExported))
+    terminal.note(
+      terminal.err.dim(`${oneLine(pid)} was exported at ${formatTime(exportedAtMs)}, as process file ${file}.`),
+    );
+  if (exported.length > maxExported) terminal.note(terminal.err.dim("More were exported before."));
 }
 
 async function nothing(reader: StoreReader): Promise<string> {

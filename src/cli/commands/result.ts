@@ -3,9 +3,10 @@ import type { Command } from "commander";
 import { setTimeout as sleep } from "node:timers/promises";
 import { PerdureError } from "../../base/errors.ts";
 import { findEver, isUnfinished } from "../../engine/generations.ts";
+import type { Ever } from "../../engine/generations.ts";
 import { findProcess } from "../../engine/views.ts";
 import type { Pid } from "../../journal/types.ts";
-import type { ProcessRow, StoreReader, Tombstone } from "../../store/port.ts";
+import type { ProcessRow, StoreReader } from "../../store/port.ts";
 import { commandLine } from "../arguments.ts";
 import { act, defineCommand } from "../context.ts";
 import type { Context } from "../context.ts";
@@ -44,7 +45,7 @@ export function resultCommand(): Command {
 }
 
 /** A broken process waits for a person, and nothing else comes of it. */
-function mayEnd(row: ProcessRow | Tombstone | undefined): boolean {
+function mayEnd(row: Ever | undefined): boolean {
   return isUnfinished(row) && row.state !== "broken";
 }
 

@@ -22,9 +22,10 @@
  * and other bytes (`seed`) are base64. Fields are only ever added; a reader passes over lines of a kind it does not know.
  */
 import { PerdureError } from "../../base/errors.ts";
-import type { Payload } from "../../base/value.ts";
-import type { Input, Pid, Turn } from "../../journal/types.ts";
+import type { Pid, Turn } from "../../journal/types.ts";
 import type { LogRow, ProcessExit, ProcessKey, ProcessRow, RestoreRow } from "../../store/port.ts";
+import { fromPayload, line, toPayload, toTurn } from "../lines/json.ts";
+import type { Json } from "../lines/json.ts";
 
 export const archiveVersion = 1;
 
@@ -54,15 +55,9 @@ export type ArchiveRecord =
   | { readonly kind: "log"; readonly log: ArchivedLog }
   | { readonly kind: "end"; readonly pid: Pid; readonly turns: number; readonly logs: number; readonly sha256: string };
 
-type Json = { readonly [key: string]: unknown };
-
 export function headerLine(header: ArchivedHeader): string {
   const exit = { ...header.exit, value: fromPayload(header.exit.value) };
   return line({ kind: "process", archive: archiveVersion, ...header, exit });
-}
-
-export function turnLine(turn: Turn): string {
-  return line({ kind: "turn", ...turn, inputs: turn.inputs.map(fromInput) });
 }
 
 export function logLine({ turn, atMs, level, text }: ArchivedLog): string {
@@ -71,10 +66,6 @@ export function logLine({ turn, atMs, level, text }: ArchivedLog): string {
 
 export function endLine(end: Omit<Extract<ArchiveRecord, { kind: "end" }>, "kind">): string {
   return line({ kind: "end", ...end });
-}
-
-function line(record: Json): string {
-  return `${JSON.stringify(record)}\n`;
 }
 
 /** Undefined for a kind that this release does not know. Throws for what is no line of an archive it can read. */
@@ -93,8 +84,7 @@ export function readLine(text: string): ArchiveRecord | undefined {
       return { kind: "process", process: { ...header, exit: { ...exit, value } } };
     }
     case "turn": {
-      const { kind: _, ...turn } = record as unknown as Turn & { kind: string };
-      return { kind: "turn", turn: { ...turn, inputs: turn.inputs.map((input) => toInput(input as unknown as Json)) } };
+      return { kind: "turn", turn: toTurn(record) };
     }
     case "log": {
       const { kind: _, ...log } = record as unknown as ArchivedLog & { kind: string };
@@ -113,63 +103,4 @@ function newer(version: unknown): PerdureError {
     `The archive's version is ${String(version)}, and this release reads ${archiveVersion}. Read it with the release that wrote it.`,
     { details: { version } },
   );
-}
-
-/** Fields of inputs that hold a payload. */
-const payloadFields: ReadonlySet<string> = new Set(["args", "body", "value"]);
-
-function fromInput(input: Input): Json {
-  return mapped(input, (name, value) => {
-    if (payloadFields.has(name)) return fromPayload(value as Payload);
-    return value instanceof Uint8Array ? toBase64(value) : value;
-  });
-}
-
-function toInput(json: Json): Input {
-  const input = mapped(json, (name, value) => {
-    if (payloadFields.has(name)) return toPayload(value as Json);
-    return name === "seed" ? fromBase64(value as string) : value;
-  });
-  return input as unknown as Input;
-}
-
-function mapped(object: object, map: (name: string, value: unknown) => unknown): Json {
-  return Object.fromEntries(Object.entries(object).map(([name, value]) => [name, map(name, value)]));
-}
-
-export function fromPayload({ text, chunks }: Payload): Json {
-  const bytes = chunks === undefined ? {} : { bytes: chunks.map(toBase64) };
-  if (text === "u" && chunks === undefined) return { undefined: true };
-  const isTree = text.startsWith("j") && chunks === undefined;
-  if (isTree || text.startsWith("v")) {
-    const parsed = parse(text.slice(1));
-    // Byte by byte the same when it is read, or as the text it is.
-    if (JSON.stringify(parsed) === text.slice(1)) return isTree ? { json: parsed } : { graph: parsed, ...bytes };
-  }
-  return { text, ...bytes };
-}
-
-function parse(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-}
-
-export function toPayload(json: Json): Payload {
-  const chunks = json["bytes"] as readonly string[] | undefined;
-  const rest = chunks === undefined ? {} : { chunks: chunks.map(fromBase64) };
-  if ("undefined" in json) return { text: "u" };
-  if ("json" in json) return { text: `j${JSON.stringify(json["json"])}` };
-  if ("graph" in json) return { text: `v${JSON.stringify(json["graph"])}`, ...rest };
-  return { text: json["text"] as string, ...rest };
-}
-
-function toBase64(bytes: Uint8Array): string {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("base64");
-}
-
-function fromBase64(text: string): Uint8Array {
-  return new Uint8Array(Buffer.from(text, "base64"));
 }

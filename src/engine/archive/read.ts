@@ -2,11 +2,9 @@
 import { createHash } from "node:crypto";
 import type { Hash } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { finished } from "node:stream/promises";
-import { StringDecoder } from "node:string_decoder";
-import { constants, createGunzip } from "node:zlib";
 import { PerdureError } from "../../base/errors.ts";
 import type { Turn } from "../../journal/types.ts";
+import { gunzippedLines } from "../lines/gunzip.ts";
 import { readLine } from "./format.ts";
 import type { ArchivedHeader, ArchivedLog, ArchivedProcess, ArchiveRecord } from "./format.ts";
 
@@ -38,7 +36,7 @@ export interface ArchiveLine {
 export async function* archiveLines(file: string): AsyncGenerator<ArchiveLine> {
   const check = new Check(file);
   try {
-    for await (const text of textLines(file)) {
+    for await (const text of gunzippedLines(createReadStream(file))) {
       const record = readLine(text);
       check.line(text, record);
       yield { text, record };
@@ -47,27 +45,6 @@ export async function* archiveLines(file: string): AsyncGenerator<ArchiveLine> {
     throw check.explain(error);
   }
   check.finished();
-}
-
-async function* textLines(file: string): AsyncGenerator<string> {
-  const source = createReadStream(file);
-  // One reads as far as there is anything to read; the other minds whether that was all.
-  const gunzip = createGunzip({ finishFlush: constants.Z_SYNC_FLUSH });
-  const strict = finished(source.pipe(createGunzip()).resume());
-  strict.catch(() => undefined);
-  source.on("error", (error) => gunzip.destroy(error));
-  const decoder = new StringDecoder("utf8");
-  let rest = "";
-  for await (const chunk of source.pipe(gunzip)) {
-    const [first = "", ...more] = decoder.write(chunk as Buffer).split("\n");
-    rest += first;
-    for (const next of more) {
-      yield rest;
-      rest = next;
-    }
-  }
-  if (rest !== "") yield rest;
-  await strict;
 }
 
 /** What must be true of a process's lines together. */

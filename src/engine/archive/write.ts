@@ -8,7 +8,8 @@ import { createGzip } from "node:zlib";
 import { isPerdureError, PerdureError } from "../../base/errors.ts";
 import { isDamage } from "../../kernel/retention.ts";
 import type { ProcessKey, ProcessRow, StoreReader } from "../../store/port.ts";
-import { endLine, headerLine, logLine, turnLine } from "./format.ts";
+import { turnLine } from "../lines/json.ts";
+import { endLine, headerLine, logLine } from "./format.ts";
 import type { ArchivedHeader } from "./format.ts";
 
 const pageTurns = 100;

@@ -3,6 +3,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { isPerdureError } from "../../base/errors.ts";
 import { compileEngine, readEngineBinary } from "../../machine/engine-binary.ts";
 import type { MachineLimits } from "../../machine/image.ts";
+import { arrivingPrefix } from "../../store/exports.ts";
 import type { ProcessFilter, ProcessKey, ProcessRow, ProgramRow, StoreFault } from "../../store/port.ts";
 import { programSource } from "../program-source.ts";
 import { refusalOf } from "../refusals.ts";
@@ -224,6 +225,8 @@ class Verification {
 
   async #process(given: ProcessRow, replays: Replay | undefined): Promise<void> {
     const { pid, key } = given;
+    // What an import has put so far is not whole before its end.
+    if (given.state === "moving" && pid.startsWith(arrivingPrefix)) return;
     let checked: Awaited<ReturnType<typeof checkProcess>> | undefined;
     const look = async (): Promise<Finding[]> => {
       const found: Finding[] = [];

@@ -9,6 +9,7 @@ export interface CheckedDisk {
   readonly processes: ReadonlyMap<ProcessKey, { readonly turns: readonly unknown[] }>;
   readonly keys: ReadonlyMap<string, ProcessKey>;
   readonly tombstones: ReadonlyMap<string, unknown>;
+  readonly exported: ReadonlyMap<string, unknown>;
   readonly names: ReadonlyMap<string, ProcessKey>;
   record(process: ProcessKey): { readonly row: ProcessRow };
 }
@@ -25,6 +26,13 @@ export function checkBatch(disk: CheckedDisk, batch: CommitBatch): void {
     for (const process of [watcher, target]) find(disk, fresh, process);
   }
   checkChanges(disk, batch, fresh);
+  for (const { process } of batch.departures ?? []) find(disk, fresh, process);
+  for (const { process, pid } of batch.arrivals ?? []) {
+    if (find(disk, fresh, process).state !== "moving")
+      throw refuse("PROCESS_NOT_FOUND", `process number ${process} is not moving`);
+    if (disk.keys.has(pid) || disk.tombstones.has(pid))
+      throw refuse("PROCESS_ID_CONFLICT", `a process ${pid} exists already`);
+  }
 }
 
 const hexadecimal = /^(?:[0-9a-f]{2})*$/;
@@ -44,7 +52,8 @@ function checkNewProcesses(disk: CheckedDisk, rows: readonly ProcessRow[] = []):
     if (disk.processes.has(row.key) || fresh.has(row.key)) {
       throw refuse("STORE_FENCED", `process number ${row.key}, meant for ${row.pid}, is taken`);
     }
-    if (disk.keys.has(row.pid) || pids.has(row.pid) || (row.parent === "" && disk.tombstones.has(row.pid))) {
+    const wasTaken = row.parent === "" && (disk.tombstones.has(row.pid) || disk.exported.has(row.pid));
+    if (disk.keys.has(row.pid) || pids.has(row.pid) || wasTaken) {
       throw refuse("PROCESS_ID_CONFLICT", `a process ${row.pid} exists already`);
     }
     if (!hexadecimal.test(row.argsDigest)) {

@@ -2,9 +2,13 @@
 import { PerdureError } from "../../base/errors.ts";
 import type { Pid, Turn } from "../../journal/types.ts";
 import type {
+  Arrival,
   CheckpointRow,
   CommitBatch,
   DeadLetterRow,
+  Departure,
+  ExportedRow,
+  ImportedRow,
   InboxRow,
   Lease,
   LogRow,
@@ -21,6 +25,7 @@ import type {
 import { describeOwner } from "../nodes.ts";
 import type { NodeRow } from "../nodes.ts";
 import { checkBatch } from "./check.ts";
+import { lateInput } from "../exports-encoding.ts";
 import { applyEdges } from "./edges.ts";
 import type { Edges } from "./edges.ts";
 import { ownerOf } from "./nodes.ts";
@@ -94,6 +99,8 @@ export class MemoryDisk {
   /** By seq. */
   readonly deadLetters: Map<number, DeadLetterRow> = new Map();
   readonly tombstones: Map<Pid, Tombstone> = new Map();
+  readonly exported: Map<Pid, ExportedRow> = new Map();
+  readonly imported: Map<string, ImportedRow> = new Map();
   /** Pruned processes of which something is left: how many turns. */
   readonly remains: Map<ProcessKey, number> = new Map();
   /** The greatest key that was pruned. */
@@ -178,6 +185,8 @@ export class MemoryDisk {
       this.#exit(process, exit);
     }
     for (const row of batch.snapshots ?? none) this.#putSnapshot(row.process, { turn: row.turn, body: row.body });
+    for (const row of batch.departures ?? none) this.#depart(row, batch.atMs);
+    for (const row of batch.arrivals ?? none) this.#arrive(row, batch.atMs);
     return inboxSeqs;
   }
 
@@ -249,6 +258,43 @@ export class MemoryDisk {
       this.inbox.delete(row.seq);
       this.shared?.taken(row.seq);
     }
+  }
+
+  #depart({ process, exported }: Departure, atMs: number): void {
+    const { row, edges, turns } = this.record(process);
+    const waiting = [...this.inbox.values()].filter((input) => input.process === process);
+    const letters = [...this.deadLetters.values()].filter((letter) => letter.process === process);
+    if (exported !== undefined) {
+      const { pid, program, entry, argsDigest, startedAtMs } = row;
+      const { file, sha256, serviceMs, inboxSeq } = exported;
+      const late = waiting
+        .filter(({ seq }) => seq > inboxSeq)
+        .map((input) => lateInput(input, (key) => edges.get(key)?.row));
+      const about = { pid, process, program, entry, argsDigest, startedAtMs };
+      const left = { late, letters: letters.map(({ seq }) => seq) };
+      this.exported.set(pid, { ...about, file, sha256, serviceMs, exportedAtMs: atMs, ...left });
+    }
+    cutRelations(this, process);
+    for (const { seq } of waiting) this.inbox.delete(seq);
+    for (const { seq } of letters) this.deadLetters.delete(seq);
+    this.forget(process, row.pid, turns.length);
+  }
+
+  /** Its turns and log lines follow. */
+  forget(process: ProcessKey, pid: Pid, turns: number): void {
+    this.processes.delete(process);
+    this.keys.delete(pid);
+    this.prunedKey = Math.max(this.prunedKey, process);
+    this.remains.set(process, turns);
+  }
+
+  #arrive({ process, pid, state, files }: Arrival, atMs: number): void {
+    const record = this.record(process);
+    this.exported.delete(pid);
+    this.keys.delete(record.row.pid);
+    this.keys.set(pid, process);
+    record.row = { ...record.row, pid, state, problem: "" };
+    for (const file of files) if (!this.imported.has(file)) this.imported.set(file, { file, pid, atMs });
   }
 
   #putSnapshot(process: ProcessKey, snapshot: SnapshotRow): void {

@@ -1,8 +1,19 @@
 /** What the memory store shows of a disk, where that takes more than a look. */
-import type { TimerClock } from "../../journal/types.ts";
-import type { InboxRow, ProcessFilter, ProcessKey, ProcessLoad, ProcessRow, Recovery, TimerRow } from "../port.ts";
+import type { Pid, TimerClock } from "../../journal/types.ts";
+import type {
+  ExportedRow,
+  ImportedRow,
+  InboxRow,
+  ProcessFilter,
+  ProcessKey,
+  ProcessLoad,
+  ProcessRow,
+  ProcessState,
+  Recovery,
+  TimerRow,
+} from "../port.ts";
 import type { MemoryDisk, ProcessRecord } from "./disk.ts";
-import { linksOf, monitorsOf, watchersOf } from "./relations.ts";
+import { compareTexts, linksOf, monitorsOf, watchersOf } from "./relations.ts";
 
 type Numbered = { readonly number: number };
 
@@ -77,6 +88,12 @@ export function listProcesses(disk: MemoryDisk, filter: ProcessFilter): ProcessR
     .slice(0, filter.limit);
 }
 
+export function countProcesses(disk: MemoryDisk): Record<ProcessState, number> {
+  const counts = { running: 0, paused: 0, crashed: 0, broken: 0, moving: 0, exited: 0 };
+  for (const { row } of disk.processes.values()) counts[row.state]++;
+  return counts;
+}
+
 /** In order of their keys. */
 function recordsOf(disk: MemoryDisk): ProcessRecord[] {
   return [...disk.processes.values()].sort((a, b) => a.row.key - b.row.key);
@@ -84,4 +101,13 @@ function recordsOf(disk: MemoryDisk): ProcessRecord[] {
 
 export function inboxOf(disk: MemoryDisk, process: ProcessKey): InboxRow[] {
   return [...disk.inbox.values()].filter((row) => row.process === process);
+}
+
+export function findExported(disk: MemoryDisk, of: Pid | ProcessKey): ExportedRow | undefined {
+  if (typeof of === "string") return disk.exported.get(of);
+  return [...disk.exported.values()].find(({ process }) => process === of);
+}
+
+export function listImports(disk: MemoryDisk, pid: Pid): ImportedRow[] {
+  return [...disk.imported.values()].filter((row) => row.pid === pid).sort((a, b) => compareTexts(a.file, b.file));
 }

@@ -66,10 +66,7 @@ function pruneProcess(disk: MemoryDisk, process: ProcessKey, atMs: number): bool
     disk.tombstones.set(pid, { ...about, prunedAtMs: atMs, exit: ending, valueBytes });
   }
   for (const input of disk.inbox.values()) if (input.process === process) disk.inbox.delete(input.seq);
-  disk.processes.delete(process);
-  disk.keys.delete(pid);
-  disk.prunedKey = Math.max(disk.prunedKey, process);
-  disk.remains.set(process, record.turns.length);
+  disk.forget(process, pid, record.turns.length);
   return true;
 }
 

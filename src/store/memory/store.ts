@@ -11,8 +11,10 @@ import type {
   CommitBatch,
   DeadLetterRow,
   EdgeRow,
+  ExportedRow,
   FinishedPlace,
   FinishedRow,
+  ImportedRow,
   InboxRow,
   Lease,
   LogRow,
@@ -36,14 +38,25 @@ import type {
   Tombstone,
   TombstonePlace,
 } from "../port.ts";
+import { processExported } from "../exports.ts";
+import { Calls } from "./calls.ts";
 import { MemoryDisk } from "./disk.ts";
 import { listEdges, postOnce, pruneEdges, supersededBy } from "./edges.ts";
-import { failure, full } from "./faults.ts";
-import type { MemoryFaults, QueuedFault, StoreCall, WaitingCall } from "./faults.ts";
+import type { MemoryFaults, StoreCall } from "./faults.ts";
 import { listNodes, recordOwner, recordStandby } from "./nodes.ts";
 import { MemoryTransactions } from "./transactions.ts";
 import { finished, finishedBeyond, prune, prunePrograms, pruneTombstones } from "./retention.ts";
-import { byNumber, inboxOf, listProcesses, readDueTimers, readLoad, recover } from "./reads.ts";
+import {
+  byNumber,
+  countProcesses,
+  findExported,
+  inboxOf,
+  listImports,
+  listProcesses,
+  readDueTimers,
+  readLoad,
+  recover,
+} from "./reads.ts";
 import { listNames, relationsOf } from "./relations.ts";
 import { SharedOwners } from "./sharing.ts";
 
@@ -62,20 +75,14 @@ export function createMemoryStore(options: MemoryStoreOptions = {}): MemoryStore
   return new MemoryStore(new MemoryDisk(options.id ?? "memory", owners), options.faults);
 }
 
-const never = new Promise<never>(() => {});
-
 export class MemoryStore implements Store {
   readonly #disk: MemoryDisk;
   readonly #faults: MemoryFaults | undefined;
+  readonly #calls: Calls;
   #incarnation = 0;
   /** Whose row it has put. */
   #node = "";
-  #dead = false;
   #closed = false;
-  /** Settles when the last of the calls that wait for a stalled one has. */
-  #tail: Promise<unknown> | undefined;
-  /** Those calls, in order. */
-  readonly #waiting: WaitingCall[] = [];
   #ownWriteCount = 0;
   readonly sharing?: Sharing;
   #namesVersion = -1;
@@ -85,6 +92,7 @@ export class MemoryStore implements Store {
   constructor(disk: MemoryDisk, faults: MemoryFaults | undefined) {
     this.#disk = disk;
     this.#faults = faults;
+    this.#calls = new Calls({ faults, id: disk.id, isClosed: () => this.#closed, died: () => this.#disown() });
     this.#foreignWriteCount = disk.writeCount;
     if (disk.shared !== undefined) this.sharing = this.#newSharing(disk.shared);
   }
@@ -100,7 +108,7 @@ export class MemoryStore implements Store {
 
   /** Kills this handle and all of its calls that have not taken effect; gives another one over what was durable. */
   crash(faults: MemoryFaults | undefined = this.#faults): MemoryStore {
-    if (!this.#dead) this.#die();
+    this.#calls.die();
     return this.open(faults);
   }
 
@@ -243,6 +251,8 @@ export class MemoryStore implements Store {
 
   #post(pid: Pid, input: Input, atMs: number): number {
     const key = this.#disk.keys.get(pid);
+    const exported = this.#disk.exported.get(pid);
+    if (key === undefined && exported !== undefined) throw processExported(exported);
     if (key === undefined && !this.#disk.tombstones.has(pid)) {
       throw new PerdureError("PROCESS_NOT_FOUND", `There is no process ${pid} in the store ${this.id}.`);
     }
@@ -289,8 +299,7 @@ export class MemoryStore implements Store {
   changedByOthers(): Promise<boolean> {
     return this.#call("changedByOthers", () => {
       const before = this.#foreignWriteCount;
-      this.#foreignWriteCount = this.#disk.writeCount - this.#ownWriteCount;
-      return this.#foreignWriteCount !== before;
+      return (this.#foreignWriteCount = this.#disk.writeCount - this.#ownWriteCount) !== before;
     });
   }
 
@@ -307,11 +316,7 @@ export class MemoryStore implements Store {
   }
 
   countProcesses(): Promise<Record<ProcessState, number>> {
-    return this.#call("countProcesses", () => {
-      const counts = { running: 0, paused: 0, crashed: 0, broken: 0, exited: 0 };
-      for (const { row } of this.#disk.processes.values()) counts[row.state]++;
-      return counts;
-    });
+    return this.#call("countProcesses", () => countProcesses(this.#disk));
   }
 
   turns(process: ProcessKey, from: number, limit: number): Promise<Turn[]> {
@@ -379,6 +384,22 @@ export class MemoryStore implements Store {
 
   tombstone(pid: Pid): Promise<Tombstone | undefined> {
     return this.#call("tombstone", () => this.#disk.tombstones.get(pid));
+  }
+
+  exported(of: Pid | ProcessKey): Promise<ExportedRow | undefined> {
+    return this.#call("exported", () => findExported(this.#disk, of));
+  }
+
+  exports(limit: number): Promise<ExportedRow[]> {
+    return this.#call("exports", () => [...this.#disk.exported.values()].reverse().slice(0, limit));
+  }
+
+  imported(file: string): Promise<ImportedRow | undefined> {
+    return this.#call("imported", () => this.#disk.imported.get(file));
+  }
+
+  imports(pid: Pid): Promise<ImportedRow[]> {
+    return this.#call("imports", () => listImports(this.#disk, pid));
   }
 
   finished(after: FinishedPlace | undefined, untilMs: number, limit: number): Promise<FinishedRow[]> {
@@ -468,74 +489,8 @@ export class MemoryStore implements Store {
     this.#disk.shared?.deafen(this);
   }
 
-  #die(): void {
-    this.#land();
-    this.#dead = true;
-    this.#disown();
-    this.#faults?.crashed?.();
-  }
-
-  /** What was on its way to the disk may have arrived, in order. Nobody will ever hear of it. */
-  #land(): void {
-    const waiting = this.#waiting.splice(0);
-    if (waiting.length === 0) return;
-    const count = this.#faults?.landed?.(waiting.map(({ call }) => call)) ?? 0;
-    for (const { effect } of waiting.slice(0, count)) {
-      try {
-        effect();
-      } catch {
-        // It was refused.
-      }
-    }
-  }
-
   /** Every call goes through here. */
   #call<T>(call: StoreCall, effect: () => T): Promise<T> {
-    const fault = this.#faults?.decide(call);
-    if (typeof fault !== "object" || !("late" in fault)) return this.#queue(call, fault, effect);
-    return this.#queue(call, undefined, effect).then(async (result) => {
-      await fault.late;
-      return this.#dead ? never : result;
-    });
-  }
-
-  /** Without faults it takes effect at once; behind a stalled one it waits its turn. */
-  #queue<T>(call: StoreCall, fault: QueuedFault | undefined, effect: () => T): Promise<T> {
-    if (this.#tail === undefined && !(fault instanceof Promise)) return this.#perform(fault, effect);
-    const waiting: WaitingCall = { call, effect };
-    this.#waiting.push(waiting);
-    const result = Promise.all([this.#tail, fault]).then(() => {
-      const index = this.#waiting.indexOf(waiting);
-      if (index !== -1) this.#waiting.splice(index, 1);
-      return this.#perform(fault, effect);
-    });
-    const ended: Promise<void> = result.then(noop, noop).then(() => {
-      if (this.#tail === ended) this.#tail = undefined;
-    });
-    this.#tail = ended;
-    return result;
-  }
-
-  #perform<T>(fault: QueuedFault | undefined, effect: () => T): Promise<T> {
-    if (fault === "crash-before" && !this.#dead) this.#die();
-    if (this.#dead) return never;
-    if (this.#closed) {
-      return Promise.reject(new PerdureError("STORE_FAILED", `The store ${this.id} was closed. Open it again.`));
-    }
-    if (fault === "reject-before") return Promise.reject(failure(this.id, "was not kept"));
-    if (fault === "full") return Promise.reject(full(this.id));
-    let result: T;
-    try {
-      result = effect();
-    } catch (error) {
-      return Promise.reject(error);
-    }
-    if (fault === "crash-after") {
-      this.#die();
-      return never;
-    }
-    return fault === "reject-after" ? Promise.reject(failure(this.id, "may have been kept")) : Promise.resolve(result);
+    return this.#calls.make(call, effect);
   }
 }
-
-function noop(): void {}

@@ -11,6 +11,7 @@ import { checksum } from "../checksum.ts";
 import { bytes, number, text } from "../columns.ts";
 import type { Connection } from "./connection.ts";
 import { isStoreOwned } from "./ownership.ts";
+import { findExported } from "./exports.ts";
 import { findTombstone } from "./retention.ts";
 
 type Report = (fault: StoreFault) => void;
@@ -44,7 +45,8 @@ export async function audit(connection: Connection, report: Report, step: Step):
           owners(connection, report, { table, column, alive: true }),
     ),
     () => blobs(connection, report),
-    () => tombstones(connection, report),
+    () => tombstones(connection, report, "tombstone", findTombstone),
+    () => tombstones(connection, report, "exported", findExported),
   ];
   const rows = countOf(connection);
   const total = parts.length * pageRows + rows;
@@ -201,16 +203,21 @@ async function byIndex(db: Connection["db"], inTable: Map<ProcessKey, number>, f
     fault("journal-index", process, `the index shows none of the ${there} turns that the table holds`);
 }
 
-// -- what is left of pruned processes ---------------------------------------------------------------------------
+// -- what is left of pruned and exported processes ---------------------------------------------------------------------------
 
-async function tombstones(connection: Connection, report: Report): Promise<void> {
-  const page = connection.db.prepare("SELECT pid FROM tombstone WHERE pid > ? ORDER BY pid LIMIT ?");
+async function tombstones(
+  connection: Connection,
+  report: Report,
+  table: "tombstone" | "exported",
+  read: (connection: Connection, pid: string) => unknown,
+): Promise<void> {
+  const page = connection.db.prepare(`SELECT pid FROM ${table} WHERE pid > ? ORDER BY pid LIMIT ?`);
   for (let after = ""; ;) {
     const rows = page.all(after, pageRows);
     for (const row of rows) {
       after = text(row, "pid");
       try {
-        findTombstone(connection, after);
+        read(connection, after);
       } catch (error) {
         const detail = error instanceof Error ? error.message : String(error);
         report({ rule: "tombstone", process: undefined, detail: detail.replace(/\. Its id stays taken[^]*$/, "") });

@@ -6,6 +6,7 @@ import { notAlive, pidOf, programId } from "./connection.ts";
 import type { Connection } from "./connection.ts";
 import { violatedKey } from "./errors.ts";
 import { applyEdges } from "./edges.ts";
+import { applyMoves } from "./exports.ts";
 import { putInput } from "./inbox.ts";
 import { putTurn } from "./journal.ts";
 import { applyLives } from "./lives.ts";
@@ -42,6 +43,7 @@ export function applyBatch(connection: Connection, batch: CommitBatch): Committe
     sql.putSnapshot.run(row.process, row.turn, row.body);
     sql.deleteOldSnapshots.run({ process: row.process });
   }
+  applyMoves(connection, batch);
   return { inboxSeqs, superseded };
 }
 
@@ -55,7 +57,7 @@ function putProcess(connection: Connection, row: ProcessRow): void {
     );
   }
   // The others' pids are made of their parents', and never come twice.
-  if (row.parent === "" && connection.sql.hasTombstone.get(row.pid) !== undefined) throw pidTaken(connection, row);
+  if (row.parent === "" && connection.sql.isPidTaken.get(row.pid) !== undefined) throw pidTaken(connection, row);
   const digest = Buffer.from(row.argsDigest, "hex");
   if (digest.toString("hex") !== row.argsDigest) {
     throw new PerdureError(

@@ -2,6 +2,8 @@
 import { PerdureError } from "../../base/errors.ts";
 import { decodeInput, encodeInput } from "../../journal/encoding.ts";
 import type { Input, Pid } from "../../journal/types.ts";
+import { decodeExported } from "../exports-encoding.ts";
+import { processExported } from "../exports.ts";
 import type { InboxRow, ProcessKey } from "../port.ts";
 import { checksum } from "../checksum.ts";
 import { verified } from "./checksum.ts";
@@ -19,13 +21,18 @@ export function putInput({ sql }: Connection, process: ProcessKey, input: Input,
 /** Returns its seq. From outside the owner: whether the process still takes inputs is decided in the same transaction. */
 export function postInput(connection: Connection, pid: Pid, input: Input, atMs: number): number {
   const row = connection.sql.stateOf.get(pid);
-  if (row === undefined && connection.sql.hasTombstone.get(pid) === undefined) throw processNotFound(connection, pid);
+  if (row === undefined && connection.sql.hasTombstone.get(pid) === undefined) throw absent(connection, pid);
   if (row === undefined || text(row, "state") === "exited") {
     throw new PerdureError("PROCESS_EXITED", `Process ${pid} has exited and takes no more inputs. Start another one.`, {
       details: { path: connection.path, pid },
     });
   }
   return putInput(connection, number(row, "key"), input, atMs);
+}
+
+function absent(connection: Connection, pid: Pid): PerdureError {
+  const body = connection.sql.exported.get(pid)?.["body"];
+  return body instanceof Uint8Array ? processExported(decodeExported(body)) : processNotFound(connection, pid);
 }
 
 export function readInboxOf(connection: Connection, process: ProcessKey): InboxRow[] {

@@ -64,7 +64,7 @@ export function listProcesses(connection: Connection, filter: ProcessFilter): Pr
 }
 
 export function countProcesses({ sql }: Connection): Record<ProcessState, number> {
-  const counts: Record<ProcessState, number> = { running: 0, paused: 0, crashed: 0, broken: 0, exited: 0 };
+  const counts: Record<ProcessState, number> = { running: 0, paused: 0, crashed: 0, broken: 0, moving: 0, exited: 0 };
   for (const row of sql.countByState.all()) counts[word(row, "state", processStates)] = number(row, "count");
   return counts;
 }

@@ -21,7 +21,9 @@
  * - `edge`       what callers outside asked under keys of their own, and the answers, so that asking again does it once.
  * - `checkpoint_tie` whom the process was tied to at its checkpoint: to go back there it has to find them, dead or alive.
  * - `tombstone`  what is left of a pruned process that was started from outside: a repeated start finds it.
- * - `remains`    pruned processes whose turns, log lines and edges are still being deleted, a slice at a time.
+ * - `exported`   what is left of a process that was exported: which file it is in, and what that file is still to be completed by.
+ * - `imported`   files that processes came in, so that none is imported twice.
+ * - `remains`    pruned and exported processes whose turns, log lines and edges are still being deleted, a slice at a time.
  * - `program`    what processes are pinned to, by hash; `blob` holds the bytes it consists of, by hash.
  *
  * ## The flow
@@ -35,6 +37,10 @@
  * the key in `remains`; from then on the process is gone for every reader. Rows of `journal`, `log` and `edge` without a process are those
  * of `remains`, and no others. They go in slices, by whoever owns the store, and the note goes with the last of them. The last row
  * of `log` stays for a while: its `seq` must not come again, since readers remember where they were.
+ *
+ * A process that is exported or imported is `moving` meanwhile, which to the scheduler is nothing at all. It leaves in one commit,
+ * which takes all its rows as pruning does and puts `exported`. It comes in many, under the pid `@import:<file>`; the last one
+ * gives it its own pid and state, and puts `imported`.
  *
  * A process whose turn failed may be `crashed` for a while: then `exited_at_ms` and what follows it say how it will end,
  * unless its parent lets it go on. If that is from its checkpoint, `restore` holds the turn its new life begins with and the
@@ -53,7 +59,7 @@
  *   transaction), and put their own row of `node`. The owner notices by `PRAGMA data_version`.
  * - Inputs are all that a process's state derives from, and what an operation is (name, options, arguments, whether it was
  *   begun) is what it does to the world; so rows
- *   of `journal`, `inbox`, `operation`, `checkpoint`, `restore`, `dead_letter`, `edge` and `tombstone` carry a CRC-32 over what they hold and whose
+ *   of `journal`, `inbox`, `operation`, `checkpoint`, `restore`, `dead_letter`, `edge`, `tombstone` and `exported` carry a CRC-32 over what they hold and whose
  *   it is. A row that fails it is never handed out.
  * - A name belongs to one process at a time. A `process.key` is given once: `meta.pruned_key` remembers those that are gone.
  *
@@ -71,7 +77,7 @@
  *
  * `sqlite3 store.db` and then `SELECT * FROM v_process;`. The views show pids instead of keys and times one can read:
  * `v_process`, `v_turn`, `v_operation`, `v_timer`, `v_inbox`, `v_log`, `v_link`, `v_monitor`, `v_name`, `v_group`,
- * `v_dead_letter`, `v_edge`, `v_tombstone`, `v_node`. Reading is safe beside a running node; writing is not.
+ * `v_dead_letter`, `v_edge`, `v_tombstone`, `v_exported`, `v_node`. Reading is safe beside a running node; writing is not.
  */
 
 /** "Perd" in the header's application id: `file store.db` shows it, and no other program's database is taken for ours. */
@@ -112,8 +118,8 @@ CREATE TABLE process (
   program       INTEGER NOT NULL,   -- program.id
   entry         TEXT    NOT NULL,
   args_digest   BLOB    NOT NULL,   -- SHA-256 over entry and arguments
-  state         TEXT    NOT NULL,   -- running, paused, crashed, broken, exited
-  problem       TEXT    NOT NULL,   -- why it is broken
+  state         TEXT    NOT NULL,   -- running, paused, crashed, broken, moving, exited
+  problem       TEXT    NOT NULL,   -- why it is broken; where it is moving
   started_at_ms INTEGER NOT NULL,
   parent        TEXT,               -- pid of who spawned it; NULL when it was started from outside
   label         TEXT    NOT NULL,   -- what its parent calls it
@@ -286,6 +292,23 @@ CREATE TABLE tombstone (
 ) STRICT;
 CREATE INDEX tombstone_by_end ON tombstone (exited_at_ms, pid);
 
+CREATE TABLE exported (
+  id      INTEGER PRIMARY KEY,
+  pid     TEXT    NOT NULL UNIQUE,
+  process INTEGER NOT NULL,         -- the key it had
+  at_ms   INTEGER NOT NULL,
+  crc     INTEGER NOT NULL,
+  body    BLOB    NOT NULL          -- JSON, see store/exports-encoding.ts
+) STRICT;
+CREATE INDEX exported_by_process ON exported (process);
+
+CREATE TABLE imported (
+  file  TEXT    PRIMARY KEY,
+  pid   TEXT    NOT NULL,
+  at_ms INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX imported_by_pid ON imported (pid);
+
 CREATE TABLE remains (
   process INTEGER PRIMARY KEY
 ) STRICT;
@@ -380,6 +403,9 @@ CREATE VIEW v_node AS
   SELECT name, state, node.incarnation, release, host, node.pid, ${readable("since_ms")} AS since,
          ${readable("CASE state WHEN 'active' THEN max(seen_ms, alive_at_ms) ELSE seen_ms END")} AS seen
   FROM node JOIN meta WHERE state <> 'active' OR node.incarnation = meta.incarnation;
+CREATE VIEW v_exported AS
+  SELECT pid, ${readable("at_ms")} AS exported_at, CAST(body AS TEXT) ->> 'file' AS file
+  FROM exported;
 `;
 
 /** Makes an empty database a Perdure store. Run it in one transaction; then insert the row of `meta`. */

@@ -153,6 +153,8 @@ const statements = {
                    crc, exit_value) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
   tombstone: "SELECT * FROM tombstone WHERE pid = ?",
   hasTombstone: "SELECT 1 FROM tombstone WHERE pid = ?",
+  // Once and for all: whoever had it is pruned, or was exported.
+  isPidTaken: "SELECT 1 FROM tombstone WHERE pid = ?1 UNION ALL SELECT 1 FROM exported WHERE pid = ?1",
   tombstonesBefore: `SELECT pid, exited_at_ms FROM tombstone WHERE exited_at_ms <= ? AND (exited_at_ms, pid) < (?, ?)
                      ORDER BY exited_at_ms DESC, pid DESC LIMIT ?`,
   isNeeded: `SELECT 1 WHERE EXISTS (SELECT 1 FROM process WHERE parent = ?1) OR EXISTS (SELECT 1 FROM process WHERE pid = ?2)
@@ -165,6 +167,20 @@ const statements = {
   deleteStrayBlobs: `DELETE FROM blob WHERE hash NOT IN
                        (SELECT bundle FROM program UNION SELECT source_map FROM program UNION SELECT prelude FROM program
                         UNION SELECT engine FROM program)`,
+
+  // Processes that move
+  inboxOfAfter: "SELECT seq, process, at_ms, crc, input FROM inbox WHERE process = ? AND seq > ? ORDER BY seq",
+  deadLetterSeqs: "SELECT seq FROM dead_letter WHERE process = ? ORDER BY seq",
+  deleteDeadLettersOf: "DELETE FROM dead_letter WHERE process = ?",
+  putExported: "INSERT INTO exported (pid, process, at_ms, crc, body) VALUES (?, ?, ?, ?, ?)",
+  deleteExported: "DELETE FROM exported WHERE pid = ?",
+  exported: "SELECT pid, process, crc, body FROM exported WHERE pid = ?",
+  exportedKey: "SELECT pid, process, crc, body FROM exported WHERE process = ?",
+  exports: "SELECT pid, process, crc, body FROM exported ORDER BY id DESC LIMIT ?",
+  arrive: "UPDATE process SET pid = ?, state = ?, problem = '' WHERE key = ? AND state = 'moving'",
+  putImported: "INSERT INTO imported (file, pid, at_ms) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+  imported: "SELECT file, pid, at_ms FROM imported WHERE file = ?",
+  imports: "SELECT file, pid, at_ms FROM imported WHERE pid = ? ORDER BY file",
 
   // Programs
   putProgram: `INSERT INTO program (hash, file, created_at_ms, bundle, source_map, prelude, engine) VALUES (?, ?, ?, ?, ?, ?, ?)

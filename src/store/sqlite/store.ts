@@ -6,8 +6,10 @@ import type {
   CommitBatch,
   DeadLetterRow,
   EdgeRow,
+  ExportedRow,
   FinishedPlace,
   FinishedRow,
+  ImportedRow,
   InboxRow,
   Lease,
   LogRow,
@@ -38,6 +40,7 @@ import { atOnce, transaction } from "./connection.ts";
 import type { Connection } from "./connection.ts";
 import { findEdge, postOnce, readEdgesOf } from "./edges.ts";
 import { storeError } from "./errors.ts";
+import { findExported, findImported, readExports, readImports } from "./exports.ts";
 import { postInput, readInboxOf } from "./inbox.ts";
 import { lastTurnNumber, readTurns } from "./journal.ts";
 import { checkLease, claim, release, signOfLife } from "./lease.ts";
@@ -273,6 +276,22 @@ export class SqliteStore implements Store {
 
   async tombstone(pid: Pid): Promise<Tombstone | undefined> {
     return this.#do("read", (connection) => findTombstone(connection, pid));
+  }
+
+  async exported(of: Pid | ProcessKey): Promise<ExportedRow | undefined> {
+    return this.#do("read", (connection) => findExported(connection, of));
+  }
+
+  async exports(limit: number): Promise<ExportedRow[]> {
+    return this.#do("read", (connection) => readExports(connection, limit));
+  }
+
+  async imported(file: string): Promise<ImportedRow | undefined> {
+    return this.#do("read", (connection) => findImported(connection, file));
+  }
+
+  async imports(pid: Pid): Promise<ImportedRow[]> {
+    return this.#do("read", (connection) => readImports(connection, pid));
   }
 
   async finished(after: FinishedPlace | undefined, untilMs: number, limit: number): Promise<FinishedRow[]> {

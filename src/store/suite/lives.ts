@@ -66,7 +66,7 @@ function testCrashed(setup: StoreSetup): void {
 
   ownerRule(setup, "a process may end for any reason", async (store) => {
     const reasons = [
-      ...(["normal", "shutdown", "error", "exit", "cancelled", "noproc"] as const),
+      ...(["normal", "shutdown", "error", "exit", "cancelled", "noproc", "noconnection"] as const),
       ...(["out_of_fuel", "out_of_memory", "stack_overflow", "trap", "killed"] as const),
     ];
     const exits = reasons.map((reason, i) => ({ process: i + 1, exit: { ...exit, reason } }));

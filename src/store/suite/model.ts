@@ -189,7 +189,7 @@ export class Model {
   observe(): unknown {
     const { processes, turns, operations, timers, inbox, logs, names, groups, monitors, deadLetters } = this.#content;
     const keys = processes.map((row) => row.key).toSorted((a, b) => b - a);
-    const counts = { running: 0, paused: 0, crashed: 0, broken: 0, exited: 0 };
+    const counts = { running: 0, paused: 0, crashed: 0, broken: 0, moving: 0, exited: 0 };
     for (const { state } of processes) counts[state]++;
     const due = (clock: string): TimerRow[] =>
       timers.filter((row) => row.clock === clock).toSorted((a, b) => a.dueMs - b.dueMs || byNumber(a, b));

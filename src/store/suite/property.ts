@@ -42,7 +42,7 @@ const batchPlan = fc.record({
   inboxGone: fc.array(small, { maxLength: 2 }),
   inbox: fc.array(small, { maxLength: 2 }),
   logs: fc.array(small, { maxLength: 2 }),
-  states: rarely(fc.tuple(small, fc.constantFrom("running", "paused", "crashed", "broken"))),
+  states: rarely(fc.tuple(small, fc.constantFrom("running", "paused", "crashed", "broken", "moving"))),
   traps: rarely(fc.tuple(small, fc.boolean())),
   links: fc.array(fc.tuple(small, small), { maxLength: 3 }),
   linksGone: rarely(fc.tuple(small, small)),

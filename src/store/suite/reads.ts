@@ -60,9 +60,23 @@ function testFinding(setup: StoreSetup): void {
   });
 
   ownerRule(setup, "counts are by state, with zeros", async (store) => {
-    assert.deepEqual(await store.countProcesses(), { running: 0, paused: 0, crashed: 0, broken: 0, exited: 0 });
+    assert.deepEqual(await store.countProcesses(), {
+      running: 0,
+      paused: 0,
+      crashed: 0,
+      broken: 0,
+      moving: 0,
+      exited: 0,
+    });
     await putProcesses(store);
-    assert.deepEqual(await store.countProcesses(), { running: 2, paused: 1, crashed: 1, broken: 1, exited: 2 });
+    assert.deepEqual(await store.countProcesses(), {
+      running: 2,
+      paused: 1,
+      crashed: 1,
+      broken: 1,
+      moving: 0,
+      exited: 2,
+    });
   });
 }
 

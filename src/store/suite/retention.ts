@@ -166,7 +166,7 @@ async function pruneAsListed(store: Store, processes: readonly number[]): Promis
 
 function testPassedOver(setup: StoreSetup): void {
   ownerRule(setup, "what lives is passed over, whatever its state", async (store) => {
-    const states = ["running", "paused", "crashed", "broken"] as const;
+    const states = ["running", "paused", "crashed", "broken", "moving"] as const;
     await store.commit({
       atMs,
       newProcesses: states.map((state, i) =>
@@ -174,9 +174,9 @@ function testPassedOver(setup: StoreSetup): void {
       ),
       turns: [{ process: 1, turn: turn(1) }],
     });
-    const report = await store.prune({ atMs, processes: [1, 2, 3, 4], rows: enough });
+    const report = await store.prune({ atMs, processes: [1, 2, 3, 4, 5], rows: enough });
     assert.deepEqual(report, { pruned: [], rows: 0, left: false });
-    assert.equal((await store.listProcesses({ limit: 9 })).length, 4);
+    assert.equal((await store.listProcesses({ limit: 9 })).length, 5);
     assert.equal((await store.turns(1, 1, 9)).length, 1);
   });
 

@@ -82,6 +82,7 @@ export const everyInput: readonly Input[] = [
   { kind: "restore", life: 2, seed: new Uint8Array(32).fill(9) },
   { kind: "pause" },
   { kind: "resume" },
+  { kind: "export", file: "f1", request: "{}" },
 ];
 
 export function operation(process: ProcessKey, number: number, other: Partial<OperationRow> = {}): OperationRow {

@@ -111,7 +111,7 @@ export class World {
   /** Where several nodes own the store, processes go from one to another while whatever was begun goes on. */
   #moveSome(): void {
     for (const { row } of this.#disk.processes.values()) {
-      const choice = ++this.#moves % (2 * shardsOf(this.#count)) + 1;
+      const choice = (++this.#moves % (2 * shardsOf(this.#count))) + 1;
       if (row.state === "exited" || choice > shardsOf(this.#count)) continue;
       for (const { kernel } of this.#nodes) {
         const ignored = ["PROCESS_ELSEWHERE", "PROCESS_EXITED", "ENGINE_CLOSED"] as const;
@@ -211,6 +211,7 @@ export class World {
         logs: () => undefined,
         exited: () => undefined,
         answered: () => undefined,
+        departed: () => undefined,
         notice: ({ pid, message }) => this.#fail(new Error(`${pid}: ${message}`)),
         failed: (error) => this.#fail(error),
       },

@@ -1,0 +1,66 @@
+/**
+ * Inputs that other nodes, and callers beside them, write for this node's processes, where several nodes own the store. The store
+ * hands out each once; but a process that is loaded comes with rows that have not been handed out yet.
+ */
+import type { InboxRow, Sharing } from "../store/port.ts";
+import type { Mail, OthersPorts } from "./others.ts";
+
+export interface MailPorts extends Pick<OthersPorts, "activate" | "deliver" | "settled"> {
+  readonly sharing: Pick<Sharing, "posted">;
+}
+
+const pageRows = 500;
+
+export class PostedMail implements Mail {
+  readonly #ports: MailPorts;
+  /** Rows that are known, since the look that is under way has begun; and those from before it. */
+  #known = new Set<number>();
+  #before = new Set<number>();
+  #isLooking = false;
+  #isAsked = false;
+  #afterwards: (() => void)[] = [];
+
+  constructor(ports: MailPorts) {
+    this.#ports = ports;
+  }
+
+  know(seq: number): void {
+    this.#known.add(seq);
+  }
+
+  looked(fn: () => void): void {
+    if (this.#isLooking) this.#afterwards.push(fn);
+    else fn();
+  }
+
+  async poll(): Promise<void> {
+    this.#isAsked = true;
+    if (this.#isLooking) return;
+    this.#isLooking = true;
+    // Whoever asks meanwhile may know of more.
+    while (this.#isAsked) {
+      this.#isAsked = false;
+      await this.#look();
+    }
+    this.#isLooking = false;
+    for (const fn of this.#afterwards.splice(0)) fn();
+  }
+
+  async #look(): Promise<void> {
+    // What was known before this look and is not handed out by it never will be.
+    this.#before = this.#known;
+    this.#known = new Set();
+    for (;;) {
+      const rows = await this.#ports.sharing.posted(pageRows);
+      if (rows.length > 0) await this.#ports.settled();
+      for (const row of rows) await this.#take(row);
+      if (rows.length < pageRows) return;
+    }
+  }
+
+  async #take(row: InboxRow): Promise<void> {
+    await this.#ports.activate(row);
+    if (this.#known.has(row.seq) || this.#before.has(row.seq)) return;
+    this.#ports.deliver(row);
+  }
+}

@@ -1,0 +1,4 @@
+import { quickly } from "./quickly.ts";
+import { files } from "./targets.ts";
+
+quickly(files);
