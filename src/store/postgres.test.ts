@@ -4,7 +4,7 @@ import { commonPostgres, postgresUnavailable } from "../../test/support/postgres
 import type { StoreReader } from "./port.ts";
 import { openPostgresStore } from "./postgres/index.ts";
 import type { PostgresStore, PostgresStoreOptions } from "./postgres/index.ts";
-import { byHand } from "./postgres/testing.ts";
+import { byHand } from "../../test/support/postgres-place.ts";
 import { testStore } from "./suite.ts";
 import type { StoreFixture, StoreSetup } from "./suite.ts";
 import { testCommits } from "./suite/commits.ts";

@@ -1,53 +1,15 @@
 /** Connections that are cut, slow or silent, at any moment: no write is lost, done twice, or out of its order. */
 import assert from "node:assert/strict";
-import { randomInt, randomUUID } from "node:crypto";
+import { randomInt } from "node:crypto";
 import { test } from "node:test";
-import type { TestContext } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { commonPostgres, postgresUnavailable } from "../../../test/support/postgres.ts";
-import { Proxy } from "../../../test/support/proxy.ts";
 import type { CommitBatch } from "../port.ts";
 import { deadLetter, edge, message, process, program, startMs, turn } from "../suite/samples.ts";
-import { openPostgresStore } from "./index.ts";
 import type { PostgresStore, PostgresStoreOptions } from "./index.ts";
-import { byHand } from "./testing.ts";
+import { place, skip } from "../../../test/support/postgres-place.ts";
+import type { Place } from "../../../test/support/postgres-place.ts";
 
 const atMs = startMs;
-const unavailable = postgresUnavailable();
-const skip = unavailable ?? false;
-
-interface Place {
-  readonly proxy: Proxy;
-  /** By the proxy. */
-  open(options?: PostgresStoreOptions): Promise<PostgresStore>;
-  /** Past it. */
-  direct(): Promise<PostgresStore>;
-  byHand(sql: string): Promise<void>;
-}
-
-async function place(t: TestContext): Promise<Place> {
-  const { url } = await commonPostgres();
-  const proxy = await Proxy.open(Number(new URL(url).port));
-  const schema = `test_${randomUUID().replaceAll("-", "")}`;
-  const handles: PostgresStore[] = [];
-  const open = async (at: string, options: PostgresStoreOptions = {}): Promise<PostgresStore> => {
-    const store = await openPostgresStore(at, { schema, leaseMs: 60_000, ...options });
-    handles.push(store);
-    return store;
-  };
-  t.after(async () => {
-    for (const handle of handles) handle.destroy();
-    await proxy.close();
-    await byHand(url, `DROP SCHEMA "${schema}" CASCADE`);
-  });
-  return {
-    proxy,
-    open: (options) => open(proxy.through(url), options),
-    direct: () => open(url),
-    byHand: (sql) => byHand(url, sql.replaceAll("~", `"${schema}"`)),
-  };
-}
-
 async function owner({ open }: Place, options?: PostgresStoreOptions): Promise<PostgresStore> {
   const store = await open(options);
   await store.claim(atMs);
@@ -119,7 +81,7 @@ test(
     t.diagnostic(`PERDURE_TEST_SEED=${seed}`);
     const random = dice(seed);
     const at = await place(t);
-    const store = await owner(at, { statementTimeoutMs: 300 });
+    const store = await owner(at, { statementTimeoutMs: 2_000 });
     const commits: Promise<readonly number[]>[] = [];
     const count = 400;
     const refusedAt: number[] = [];
@@ -132,7 +94,7 @@ test(
         refused.push(assert.rejects(store.commit({ ...numbered(n), inbox: [] })));
       }
       if (random(20) === 0) {
-        const what = random(4) === 0 ? "silence" : "cut";
+        const what = random(8) === 0 ? "silence" : "cut";
         at.proxy.set({ direction: random(2) === 0 ? "to-server" : "to-client", afterBytes: random(6_000), what });
       }
       if (random(30) === 0) at.proxy.delayMs = random(3) * 5;

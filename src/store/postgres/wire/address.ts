@@ -31,11 +31,11 @@ export function isPostgresUrl(place: string): boolean {
 
 /** The URL without password and parameters. Never throws: it is for messages. */
 export function withoutPassword(url: string): string {
-  return url.replace(
-    /^(\w+:\/\/)(?:([^@/?#:]*)(?::[^/?#]*)?@)?([^?#]*)[^]*$/,
-    (_, scheme: string, user?: string, rest = "") =>
-      user === undefined || user === "" ? `${scheme}${rest}` : `${scheme}${user}@${rest}`,
-  );
+  // A password that was not encoded may hold anything: up to the last "@" everything may be part of it.
+  const [, scheme = "", user = "", place = ""] = /^(\w+:\/\/)(?:([^:@/?#]*)[^]*@)?([^@?#]*)/.exec(url) ?? [];
+  // Without an "@", what should be a port may be one.
+  const shown = place.replace(/:(?!\d+(?:\/|$))[^/]*/, "");
+  return user === "" ? `${scheme}${shown}` : `${scheme}${user}@${shown}`;
 }
 
 /** Throws ARGUMENT_INVALID, in words that do not show the password. */
