@@ -27,15 +27,7 @@ import type { AwayBatch, Sharing } from "./sharing.ts";
 
 export type { ProcessKey };
 export { maxTombstoneValueBytes } from "./retention.ts";
-export type {
-  AcquiredShard,
-  AwayBatch,
-  AwayLink,
-  AwayMonitor,
-  Notified,
-  ShardRow,
-  Sharing,
-} from "./sharing.ts";
+export type { AcquiredShard, AwayBatch, AwayLink, AwayMonitor, Notified, ShardRow, Sharing } from "./sharing.ts";
 export type { FinishedPlace, FinishedRow, PruneReport, PruneRequest, Tombstone, TombstonePlace } from "./retention.ts";
 
 export interface Lease {

@@ -4,22 +4,34 @@ import { test } from "node:test";
 import { eventually } from "../../../test/e2e/support/wait.ts";
 import { byHand, place, skip } from "../../../test/support/postgres-place.ts";
 import type { Place } from "../../../test/support/postgres-place.ts";
-import type { StoreFault } from "../port.ts";
-import { message, operation, process, program, startMs, turn } from "../suite/samples.ts";
+import type { Lease, ProcessKey, ProcessRow, StoreFault } from "../port.ts";
+import { message, operation, process as anyProcess, program, startMs, turn } from "../suite/samples.ts";
 import { isPostgresStoreOwned, openPostgresStore } from "./index.ts";
 import type { PostgresStore, PostgresStoreOptions } from "./index.ts";
+import { queries } from "./queries.ts";
 import { schemaVersion } from "./schema.ts";
 import { withoutPassword } from "./wire/address.ts";
+import type { Statement } from "./wire/session.ts";
 
 const atMs = startMs;
 
 async function owner(at: Place, options?: PostgresStoreOptions): Promise<PostgresStore> {
   const store = await at.open(options);
-  await store.claim(atMs);
+  await claimAll(store);
   await store.putProgram(program, []);
   await store.commit({ atMs, newProcesses: [process(1), process(2)] });
   return store;
 }
+
+async function claimAll(store: PostgresStore): Promise<Lease> {
+  const lease = await store.claim(atMs);
+  await store.sharing.reap(atMs);
+  const shards = await store.sharing.shards();
+  await store.sharing.acquire(shards.map(({ shard }) => shard));
+  return lease;
+}
+
+const process = (key: ProcessKey): ProcessRow => anyProcess(key, { shard: 1 });
 
 // -- opening ----------------------------------------------------------------------------------------------------
 
@@ -119,23 +131,6 @@ for (const prepare of [true, false]) {
   });
 }
 
-test("processes know the incarnation that created them", { skip }, async (t) => {
-  const at = await place(t);
-  const store = await owner(at);
-  await store.release(atMs);
-  await store.claim(atMs);
-  await store.commit({ atMs, newProcesses: [process(3)] });
-  const rows = await at.byHand("SELECT key, owner FROM ~.process ORDER BY key");
-  assert.deepEqual(
-    rows.map((row) => ({ ...row })),
-    [
-      { key: 1, owner: 1 },
-      { key: 2, owner: 1 },
-      { key: 3, owner: 2 },
-    ],
-  );
-});
-
 test("receipts and dead nodes do not pile up", { skip }, async (t) => {
   const at = await place(t);
   const store = await owner(at, { leaseMs: 1 });
@@ -146,61 +141,112 @@ test("receipts and dead nodes do not pile up", { skip }, async (t) => {
 
 // -- the lease --------------------------------------------------------------------------------------------------
 
-test("a lease runs out by the database's clock, and its owner then writes no more", { skip }, async (t) => {
-  const at = await place(t);
-  const store = await owner(at, { leaseMs: 400 });
-  const next = await at.direct();
-  await assert.rejects(next.claim(atMs), { code: "STORE_IN_USE", message: /process \d+ on / });
-  assert.equal(await isPostgresStoreOwned(at.url, { schema: at.schema }), true);
-  const lease = await eventually("the lease runs out", () => next.claim(atMs + 1).catch(() => undefined));
-  assert.deepEqual([lease.incarnation, lease.cleanShutdown], [2, false]);
-  await assert.rejects(store.commit({ atMs }), { code: "STORE_FENCED" });
-  await assert.rejects(store.renew(atMs), { code: "STORE_FENCED" });
-  await next.release(atMs);
-  assert.equal(await isPostgresStoreOwned(at.url, { schema: at.schema }), false);
-});
+test(
+  "a lease runs out by the database's clock, and its owner writes no more when another one has found that",
+  { skip },
+  async (t) => {
+    const at = await place(t);
+    const store = await owner(at, { leaseMs: 400 });
+    const next = await at.direct();
+    await next.claim(atMs);
+    assert.deepEqual(await next.sharing.reap(atMs), []);
+    assert.equal(await isPostgresStoreOwned(at.url, { schema: at.schema }), true);
+    const dead = await eventually("the lease runs out", async () => {
+      const found = await next.sharing.reap(atMs);
+      return found.length > 0 ? found : undefined;
+    });
+    assert.deepEqual(dead, [1]);
+    await assert.rejects(store.commit({ atMs }), { code: "STORE_FENCED" });
+    await assert.rejects(store.renew(atMs), { code: "STORE_FENCED" });
+    await next.release(atMs);
+    assert.equal(await isPostgresStoreOwned(at.url, { schema: at.schema }), false);
+  },
+);
 
 test("renewals and commits keep a lease alive", { skip }, async (t) => {
   const at = await place(t);
   const store = await owner(at, { leaseMs: 1_000 });
   const next = await at.direct();
+  await next.claim(atMs);
   const untilMs = Date.now() + 2_500;
   for (let n = 0; Date.now() < untilMs; n++) {
     await (n % 2 === 0 ? store.renew(atMs) : store.commit({ atMs }));
-    await assert.rejects(next.claim(atMs), { code: "STORE_IN_USE" });
+    assert.deepEqual(await next.sharing.reap(atMs), []);
   }
 });
 
-test("of several who claim at once one gets the store", { skip }, async (t) => {
+test("many may join at once", { skip }, async (t) => {
   const at = await place(t);
   const stores = await Promise.all(Array.from({ length: 6 }, () => at.direct()));
-  const outcomes = await Promise.allSettled(stores.map((store) => store.claim(atMs)));
-  assert.equal(outcomes.filter(({ status }) => status === "fulfilled").length, 1);
-  for (const outcome of outcomes) {
-    if (outcome.status === "rejected") assert.equal((outcome.reason as { code: string }).code, "STORE_IN_USE");
+  const leases = await Promise.all(stores.map((store) => store.claim(atMs)));
+  assert.deepEqual(leases.map(({ incarnation }) => incarnation).toSorted(), [1, 2, 3, 4, 5, 6]);
+});
+
+test("a store has as many shards as it was made with", { skip }, async (t) => {
+  const at = await place(t);
+  const numbers = async (store: PostgresStore): Promise<number[]> =>
+    (await store.sharing.shards()).map(({ shard }) => shard);
+  assert.deepEqual(await numbers(await at.direct({ shards: 3 })), [1, 2, 3]);
+  assert.deepEqual(await numbers(await at.direct({ shards: 5 })), [1, 2, 3]);
+  await assert.rejects(at.direct({ shards: 0 }), { code: "ARGUMENT_INVALID" });
+  assert.equal((await numbers(await (await place(t)).direct())).length, 16);
+});
+
+test("an idle node's look for what has become its own takes index lookups only", { skip }, async (t) => {
+  const at = await place(t);
+  const store = await owner(at);
+  // A hundred thousand sleepers, and as many inputs that wait for them.
+  await at.byHand(`INSERT INTO ~.timer (process, number, shard, clock, due_ms)
+    SELECT 1, n, n % 16 + 1, 'wall', 1e15 + n FROM generate_series(1, 100000) AS n`);
+  await at.byHand(`INSERT INTO ~.inbox (process, at_ms, crc, input, shard, posted)
+    SELECT 1, 0, 0, '', n % 16 + 1, n FROM generate_series(1, 100000) AS n`);
+  await at.byHand("UPDATE ~.shard SET posted = 100000");
+  await at.byHand("ANALYZE ~.timer");
+  await at.byHand("ANALYZE ~.inbox");
+  const shards = (await store.sharing.shards()).map(({ shard }) => shard);
+  const looks: readonly (readonly [Statement, ...(string | number | readonly number[])[]])[] = [
+    [queries.posted, 1, shards, shards.map(() => 100_000), 500],
+    [queries.timersDue, 1, "wall", 0, atMs, 5_000],
+  ];
+  for (const [{ sql, types }, ...values] of looks) {
+    const literal = (i: number): string =>
+      `CAST('${Array.isArray(values[i]) ? `{${values[i].join()}}` : String(values[i])}' AS ${types[i]})`;
+    const filled = sql.replaceAll(/\$(\d)/g, (_, n) => literal(Number(n) - 1));
+    const lines = await at.byHand(`EXPLAIN (ANALYZE, TIMING OFF, COSTS OFF) ${filled}`);
+    const plan = lines.map((row) => String(row["QUERY PLAN"])).join("\n");
+    assert.match(plan, /Index (?:Only )?Scan using (?:timer_by_due|inbox_by_number)/);
+    assert.doesNotMatch(plan, /Seq Scan on (?:timer|inbox|process)|Rows Removed by Filter/, plan);
   }
 });
 
 // -- hints ------------------------------------------------------------------------------------------------------
 
-test("whoever wants to poll is told at once of what others post, and not of its own", { skip }, async (t) => {
-  const at = await place(t);
-  const store = await owner(at);
-  let hints = 0;
-  store.onHint(() => hints++);
-  // The first one says that it listens.
-  await eventually("it listens", () => hints === 1);
-  await store.commit({ atMs, inbox: [{ process: 1, input: message, atMs }] });
-  const other = await at.direct({ mode: "reader" });
-  await other.post("p1", message, atMs);
-  await eventually("a hint", () => hints === 2);
-  // Its line may break.
-  at.proxy.cutAll();
-  await eventually("it listens again", () => hints === 3);
-  await other.post("p1", message, atMs);
-  await eventually("another hint", () => hints === 4);
-  assert.equal(await store.changedByOthers(), true);
-});
+test(
+  "whoever wants to poll is told at once of what others post for its shards, and of nothing else",
+  { skip },
+  async (t) => {
+    const at = await place(t);
+    const store = await owner(at);
+    let hints = 0;
+    store.sharing.listen(() => hints++);
+    // The first one says that it listens.
+    await eventually("it listens", () => hints === 1);
+    await store.commit({ atMs, newProcesses: [anyProcess(3, { shard: 2 })] });
+    await store.commit({ atMs, inbox: [{ process: 1, input: message, atMs }] });
+    const other = await at.direct({ mode: "reader" });
+    const away = { atMs, links: [], monitors: [], cut: [], notified: [], moved: [], yielded: [2] };
+    await store.commit({ atMs, away });
+    await other.post("p3", message, atMs);
+    await other.post("p1", message, atMs);
+    await eventually("a hint", () => hints === 2);
+    // Its line may break.
+    at.proxy.cutAll();
+    await eventually("it listens again", () => hints === 3);
+    await other.post("p1", message, atMs);
+    await eventually("another hint", () => hints === 4);
+    assert.equal((await store.sharing.posted(9)).length, 2);
+  },
+);
 
 // -- damage -----------------------------------------------------------------------------------------------------
 
@@ -240,7 +286,7 @@ test("an audit finds nothing in a whole store, and what was damaged in another",
   assert.deepEqual(await audit(), []);
   await at.byHand("DELETE FROM ~.journal WHERE turn = 2");
   await at.byHand("UPDATE ~.journal SET crc = 1 WHERE turn = 1");
-  await at.byHand("INSERT INTO ~.timer VALUES (9, 1, 'wall', 0)");
+  await at.byHand("INSERT INTO ~.timer VALUES (9, 1, 1, 'wall', 0)");
   assert.deepEqual((await audit()).toSorted(), ["journal-gap 1", "journal-row 1", "owner"]);
   await byHand(at.url, `DROP TABLE "${at.schema}".timer`);
   await assert.rejects(audit(), { code: "STORE_CORRUPT" });
