@@ -10,7 +10,7 @@ import type { SharedFixture, SharedSetup } from "./suite.ts";
 import { testCommits } from "./suite/commits.ts";
 import { testEdges } from "./suite/edges.ts";
 import { testLease } from "./suite/lease.ts";
-import { testSharing } from "./suite/sharing.ts";
+import { testTies } from "./suite/ties.ts";
 import { usedByOne } from "./suite/sole.ts";
 
 async function fixture(options: PostgresStoreOptions): Promise<SharedFixture> {
@@ -53,6 +53,6 @@ if (unavailable === undefined) {
     testCommits(setup);
     testEdges(setup);
     testLease(setup);
-    testSharing(shared);
+    testTies(shared);
   });
 } else test("the store on PostgreSQL", { skip: unavailable });

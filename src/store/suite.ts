@@ -10,12 +10,15 @@ import type { SharedSetup, StoreSetup } from "./suite/fixture.ts";
 import { testInbox, testNoticing } from "./suite/inbox.ts";
 import { testLease, testSoleOwnership } from "./suite/lease.ts";
 import { testLives } from "./suite/lives.ts";
+import { testPosted } from "./suite/posted.ts";
 import { testModel } from "./suite/property.ts";
+import { testRaces } from "./suite/races.ts";
 import { testReads } from "./suite/reads.ts";
 import { testRecovery } from "./suite/recovery.ts";
 import { testRetention } from "./suite/retention.ts";
 import { testRelations } from "./suite/relations.ts";
 import { testSharing } from "./suite/sharing.ts";
+import { testTies } from "./suite/ties.ts";
 import { usedByOne } from "./suite/sole.ts";
 
 export type { SharedFixture, SharedSetup, StoreFixture, StoreSetup } from "./suite/fixture.ts";
@@ -35,6 +38,9 @@ export function testStore(name: string, setup: StoreSetup): void {
 export function testSharedStore(name: string, setup: SharedSetup): void {
   describe(`${name} store`, () => {
     describe("sharing", () => testSharing(setup));
+    describe("posted inputs", () => testPosted(setup));
+    describe("ties across nodes", () => testTies(setup));
+    describe("races", () => testRaces(setup));
     testOwned(usedByOne(setup));
   });
 }

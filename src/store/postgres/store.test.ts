@@ -179,7 +179,7 @@ test("many may join at once", { skip }, async (t) => {
   const at = await place(t);
   const stores = await Promise.all(Array.from({ length: 6 }, () => at.direct()));
   const leases = await Promise.all(stores.map((store) => store.claim(atMs)));
-  assert.deepEqual(leases.map(({ incarnation }) => incarnation).toSorted(), [1, 2, 3, 4, 5, 6]);
+  assert.deepEqual(new Set(leases.map(({ incarnation }) => incarnation)), new Set([1, 2, 3, 4, 5, 6]));
 });
 
 test("a store has as many shards as it was made with", { skip }, async (t) => {

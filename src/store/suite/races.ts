@@ -3,8 +3,8 @@ import assert from "node:assert/strict";
 import type { InboxRow, ProcessKey, Store } from "../port.ts";
 import type { SharedFixture, SharedSetup } from "./fixture.ts";
 import { exit, process, program, startMs, turn } from "./samples.ts";
-import { away, join, sharedRule, text } from "./sharing.ts";
-import type { Node } from "./sharing.ts";
+import { away, join, sharedRule, text } from "./shared.ts";
+import type { Node } from "./shared.ts";
 
 const atMs = startMs;
 const rounds = 150;
@@ -41,6 +41,14 @@ async function assertWhole(store: Store): Promise<void> {
   assert.deepEqual(faults, []);
 }
 
+/** Whether the work is under way; its failure is for whoever awaits it. */
+function watched(work: Promise<unknown>): { readonly is: boolean } {
+  const state = { is: true };
+  const end = (): void => void (state.is = false);
+  work.then(end, end);
+  return state;
+}
+
 /** What each process was told, in order. */
 function byProcess(rows: readonly InboxRow[]): Map<ProcessKey, string[]> {
   const told = new Map<ProcessKey, string[]>();
@@ -52,12 +60,15 @@ function byProcess(rows: readonly InboxRow[]): Map<ProcessKey, string[]> {
 }
 
 export function testRaces(setup: SharedSetup): void {
+  testTying(setup);
   testEnds(setup);
+  testCrossing(setup);
   testPosts(setup);
+  testHandovers(setup);
   testDeaths(setup);
 }
 
-function testEnds(setup: SharedSetup): void {
+function testTying(setup: SharedSetup): void {
   sharedRule(setup, "a link or a monitor made while its target exits tells of that exactly once", async (fixture) => {
     const [one, two] = await duo(fixture);
     const three = await join(fixture, [3]);
@@ -88,7 +99,9 @@ function testEnds(setup: SharedSetup): void {
     }
     await assertWhole(one.store);
   });
+}
 
+function testEnds(setup: SharedSetup): void {
   sharedRule(
     setup,
     "processes tied to each other that exit on their nodes at once leave nothing behind",
@@ -142,7 +155,9 @@ function testEnds(setup: SharedSetup): void {
       await assertWhole(one.store);
     },
   );
+}
 
+function testCrossing(setup: SharedSetup): void {
   sharedRule(setup, "commits that concern the same processes of both nodes all come through", async (fixture) => {
     const [one, two] = await duo(fixture, 6);
     const [mine, theirs] = [range(1_001, 6), range(2_001, 6)];
@@ -188,12 +203,8 @@ function testPosts(setup: SharedSetup): void {
       })(),
     ]);
     const rows: InboxRow[] = [];
-    let isDone = false;
-    void posting.then(
-      () => (isDone = true),
-      () => (isDone = true),
-    );
-    while (!isDone) {
+    const underway = watched(posting);
+    while (underway.is) {
       rows.push(...(await one.sharing.posted(7)));
       await new Promise((resolve) => setImmediate(resolve));
     }
@@ -209,7 +220,9 @@ function testPosts(setup: SharedSetup): void {
       last.set(who, Number(i));
     }
   });
+}
 
+function testHandovers(setup: SharedSetup): void {
   sharedRule(
     setup,
     "what is posted while a shard goes from hand to hand is found by recovery or handed out, not both",
@@ -222,12 +235,8 @@ function testPosts(setup: SharedSetup): void {
         const reader = await fixture.openReader();
         for (let i = 0; i < 80; i++) await reader.post("p1001", text(`${i}`), atMs);
       })();
-      let isDone = false;
-      void posting.then(
-        () => (isDone = true),
-        () => (isDone = true),
-      );
-      while (!isDone) {
+      const underway = watched(posting);
+      while (underway.is) {
         handed.push(...(await owner.sharing.posted(100)).map(({ seq }) => seq));
         const next = owner === one ? two : one;
         await owner.store.commit(away({ yielded: [1] }));

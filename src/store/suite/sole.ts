@@ -25,8 +25,12 @@ export function usedByOne(setup: StoreSetup): StoreSetup {
 
 type Rows = readonly { readonly shard?: number }[];
 
-const bare = <T extends { readonly shard?: number }>({ shard: _, ...row }: T): Omit<T, "shard"> => row;
-const allBare = (rows: Rows): Rows => rows.map(bare);
+function bare<T extends { readonly shard?: number }>(row: T): Omit<T, "shard"> {
+  const { shard, ...others } = row;
+  return shard === undefined ? row : others;
+}
+
+const allBare = (rows: Rows): Rows => rows.map((row) => bare(row));
 
 function soleOwner(store: Store): Store {
   const { sharing } = store;
