@@ -11,6 +11,9 @@ import { buildProgram, checkEntry, loadPrelude } from "../program/index.ts";
 import type { Program } from "../program/index.ts";
 import type { ProcessFilter } from "../store/port.ts";
 import { openMemoryTransactions, openSqliteTransactions } from "../store/sqlite/index.ts";
+import { noTransactions } from "../store/no-transactions.ts";
+import { inMemory, isPostgresUrl, resolvePlace } from "../store/place.ts";
+import type { Transactions } from "../store/transactions.ts";
 import { aboutMessage, askedUnder } from "./asked.ts";
 import { Caller, timeoutMsOf } from "./caller.ts";
 import type { DeadLetter, DeadLetterFilter } from "./dead-letters.ts";
@@ -42,7 +45,7 @@ import type { ProcessView } from "./views.ts";
  */
 export class Engine<P = unknown> implements AsyncDisposable {
   readonly #options: EngineOptions;
-  /** A file's path, or "memory:". */
+  /** A file's path, "memory:", or a `postgres://` URL. */
   readonly #store: string;
   readonly #program: Program | undefined;
   readonly #runner: Runner;
@@ -75,7 +78,7 @@ export class Engine<P = unknown> implements AsyncDisposable {
   private constructor(options: EngineOptions, program: Program | undefined, preludeMap: string) {
     this.#options = options;
     const { store = "perdure.db" } = options;
-    this.#store = store === "memory:" ? store : resolvePath(store);
+    this.#store = resolvePlace(store, process.cwd());
     this.#program = program;
     const functions = new HostFunctions(program, (hash) => this.#kernel.call("programFile", hash));
     this.#runner = createRunner({
@@ -83,7 +86,7 @@ export class Engine<P = unknown> implements AsyncDisposable {
       clock: systemClock,
       random: systemRandom,
       report: (reports) => this.#kernel.reports(reports),
-      transactions: () => (this.#store === "memory:" ? openMemoryTransactions() : openSqliteTransactions(this.#store)),
+      transactions: () => this.#transactions(),
       ...(options.operationConcurrency === undefined ? {} : { concurrency: options.operationConcurrency }),
       ...(options.fetchPolicy === undefined ? {} : { fetchPolicy: options.fetchPolicy }),
     });
@@ -93,6 +96,11 @@ export class Engine<P = unknown> implements AsyncDisposable {
       send: (to, body, asked) => this.#kernel.call("send", to, body, asked),
       mapError: (pid, error) => this.#mapError(pid, error),
     });
+  }
+
+  #transactions(): Transactions {
+    if (this.#store === inMemory) return openMemoryTransactions();
+    return isPostgresUrl(this.#store) ? noTransactions : openSqliteTransactions(this.#store);
   }
 
   async #open(): Promise<void> {

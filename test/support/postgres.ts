@@ -25,7 +25,7 @@ export interface PostgresServer {
 export interface PostgresSettings {
   /** Whether commits reach the disk. Default false: tests kill clients, not the server. */
   readonly fsync?: boolean;
-  /** Where its folder is made. Default: in memory where the platform has such a place. */
+  /** Where its folder is made, if an unprivileged user can reach it. Default: in memory where the platform has such a place. */
   readonly parent?: string;
   /** Further settings, as in `postgresql.conf`. */
   readonly settings?: Readonly<Record<string, string>>;
@@ -60,7 +60,8 @@ export async function startPostgres(options: PostgresSettings = {}): Promise<Pos
   if (given !== undefined) return { url: given, stop: () => Promise.resolve() };
   const native = nativeFolder();
   if (native === undefined) throw new Error(postgresUnavailable());
-  const parent = options.parent ?? (existsSync("/dev/shm") ? "/dev/shm" : tmpdir());
+  const wanted = options.parent ?? (existsSync("/dev/shm") ? "/dev/shm" : tmpdir());
+  const parent = unprivilegedUser() === undefined || isOpenToAll(wanted) ? wanted : tmpdir();
   const folder = mkdtempSync(join(parent, "perdure-postgres-"));
   try {
     const user = unprivilegedUser();

@@ -57,6 +57,7 @@ export function giveBack(incarnation: number, session: number): Step {
 const newest = statement(
   `SELECT incarnation, token, state, host, os_pid, first_key,
      CASE WHEN state = 'live' AND expires_at > clock_timestamp() THEN 1 ELSE 0 END AS in_force,
+     CAST(extract(epoch FROM expires_at) AS double precision) AS ends_s,
      (SELECT downtime_ms FROM ~.meta) AS downtime_ms
    FROM ~.node ORDER BY incarnation DESC LIMIT 1`,
 );
@@ -162,7 +163,7 @@ function inUse(line: Line, row: Row): PerdureError {
   return new PerdureError(
     "STORE_IN_USE",
     `The store ${path} is owned by another engine (process ${ownerPid} on ${ownerHost}). Stop that one first, or give this one a store of its own. If that engine is dead, its lease runs out by itself: try again in a few seconds.`,
-    { details: { path, ownerPid, ownerHost } },
+    { details: { path, ownerPid, ownerHost, leaseEndsMs: number(row, "ends_s") * 1000 } },
   );
 }
 

@@ -26,6 +26,11 @@ export interface PostgresStoreOptions {
   readonly schema?: string;
   /** How long a claim lasts without a sign of life of its owner; then another may take over. Default 10,000. */
   readonly leaseMs?: number;
+  /**
+   * Whether a claim waits for a lease that is not renewed any more, as after a crash. One that is renewed is STORE_IN_USE all the same.
+   * Default false.
+   */
+  readonly waitForLease?: boolean;
   /** Connections for reading. There is one more for writing. Default 3. */
   readonly readers?: number;
   /** How long reads and writes wait for a database that is away before they fail with STORE_FAILED. Default 30,000. */
@@ -69,7 +74,8 @@ export async function openPostgresStore(url: string, options: PostgresStoreOptio
     });
     const changes = number((await line.get(queries.changes)) ?? {}, "count");
     const leaseMs = options.leaseMs ?? defaults.leaseMs;
-    return new PostgresStore(line, { id: storeId, mode, leaseMs, hints, changes, listen });
+    const { waitForLease = false } = options;
+    return new PostgresStore(line, { id: storeId, mode, leaseMs, waitForLease, hints, changes, listen });
   } catch (error) {
     line.close();
     throw line.error("open", error);

@@ -33,8 +33,9 @@
  * - common table expressions, also ones that change data
  * - `FOR SHARE`, `FOR UPDATE`
  * - identity columns, `LIMIT` and `OFFSET`, comparisons of rows, partial indexes, `IS DISTINCT FROM`
- * - the collation `"C"` (by code points), `string_agg`, `octet_length`, `clock_timestamp()`, `set_config(…, true)`
- * - `pg_advisory_xact_lock` while a store is made, `pg_notify` and `LISTEN` (can be switched off)
+ * - the collation `"C"` (by code points), `string_agg`, `octet_length`, `greatest`, `clock_timestamp()`, `extract(epoch …)`,
+ *   `set_config(…, true)`
+ * - `pg_advisory_xact_lock` and `pg_namespace` while a store is made, `pg_notify` and `LISTEN` (can be switched off)
  *
  * No functions, triggers, extensions, enumerations, temporary tables or settings of the session.
  */

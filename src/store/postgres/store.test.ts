@@ -9,7 +9,7 @@ import { message, operation, process, program, startMs, turn } from "../suite/sa
 import { isPostgresStoreOwned, openPostgresStore } from "./index.ts";
 import type { PostgresStore, PostgresStoreOptions } from "./index.ts";
 import { schemaVersion } from "./schema.ts";
-import { withoutPassword } from "./wire/address.ts";
+import { withoutPassword } from "../place.ts";
 
 const atMs = startMs;
 
@@ -244,4 +244,19 @@ test("an audit finds nothing in a whole store, and what was damaged in another",
   assert.deepEqual((await audit()).toSorted(), ["journal-gap 1", "journal-row 1", "owner"]);
   await byHand(at.url, `DROP TABLE "${at.schema}".timer`);
   await assert.rejects(audit(), { code: "STORE_CORRUPT" });
+});
+
+test("whoever waits for the lease gets it when it runs out, and not while it is renewed", { skip }, async (t) => {
+  const at = await place(t);
+  const store = await owner(at, { leaseMs: 600 });
+  const next = await at.direct({ waitForLease: true });
+  const renewals = setInterval(() => void store.renew(atMs), 100);
+  t.after(() => clearInterval(renewals));
+  await assert.rejects(next.claim(atMs), { code: "STORE_IN_USE" });
+  clearInterval(renewals);
+  store.destroy();
+  const { incarnation, downtimeMs } = await next.claim(atMs);
+  assert.equal(incarnation, 2);
+  // It has passed while it waited.
+  assert.ok(downtimeMs > 0 && downtimeMs < 60_000, String(downtimeMs));
 });

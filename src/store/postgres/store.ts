@@ -1,6 +1,7 @@
 /** The store port on PostgreSQL. Its owner writes over one connection; reads go over a few others. */
 import { randomUUID } from "node:crypto";
-import { PerdureError } from "../../base/errors.ts";
+import { setTimeout as sleep } from "node:timers/promises";
+import { isPerdureError, PerdureError } from "../../base/errors.ts";
 import type { Input, Pid, TimerClock, Turn } from "../../journal/types.ts";
 import { number, text, word } from "../columns.ts";
 import type { Row } from "../columns.ts";
@@ -65,6 +66,7 @@ export interface StoreParts {
   readonly id: string;
   readonly mode: StoreMode;
   readonly leaseMs: number;
+  readonly waitForLease: boolean;
   readonly hints: Hints;
   /** What `change` had counted when the handle was opened. */
   readonly changes: number;
@@ -84,6 +86,8 @@ const pruneOldEdges = statement(
    INSERT INTO ~.receipt (incarnation, number, put) SELECT $1, $2, CAST(count(*) AS text) FROM old RETURNING put, gone`,
   ...(["int8", "int8", "int8", "int8"] as const),
 );
+
+const lookEveryMs = 200;
 
 export class PostgresStore implements Store {
   readonly id: string;
@@ -109,20 +113,23 @@ export class PostgresStore implements Store {
     return this.#do("claim", async () => {
       this.#checkOwner("claim");
       const token = randomUUID();
-      const { leaseMs } = this.#parts;
-      return this.#line.retrying("claim", async () => {
-        const session = await this.#line.open();
-        try {
-          const lease = await claim(this.#line, session, { nowMs, leaseMs, token });
-          this.#writer?.end();
-          this.#writer = new Writer(this.#line, session, lease.incarnation, leaseMs);
-          return lease;
-        } catch (error) {
-          session.close();
-          throw error;
-        }
-      });
+      const claiming = (atMs: number): Promise<Lease> => this.#line.retrying("claim", () => this.#claim(atMs, token));
+      return this.#parts.waitForLease ? await afterLease(nowMs, claiming) : await claiming(nowMs);
     });
+  }
+
+  async #claim(nowMs: number, token: string): Promise<Lease> {
+    const { leaseMs } = this.#parts;
+    const session = await this.#line.open();
+    try {
+      const lease = await claim(this.#line, session, { nowMs, leaseMs, token });
+      this.#writer?.end();
+      this.#writer = new Writer(this.#line, session, lease.incarnation, leaseMs);
+      return lease;
+    } catch (error) {
+      session.close();
+      throw error;
+    }
   }
 
   async renew(nowMs: number): Promise<void> {
@@ -400,6 +407,23 @@ export class PostgresStore implements Store {
       "ARGUMENT_INVALID",
       `Cannot ${doing} the store ${this.#line.place.path}: it was opened with mode "reader". Open it with mode "owner".`,
     );
+  }
+}
+
+/** Waits until the lease that is in the way has run out. If it lasts longer by then, its owner lives: STORE_IN_USE. */
+async function afterLease(nowMs: number, claiming: (nowMs: number) => Promise<Lease>): Promise<Lease> {
+  const startMs = performance.now();
+  let endsMs: unknown;
+  for (let waitedMs = 0; ; waitedMs = Math.round(performance.now() - startMs)) {
+    try {
+      return await claiming(nowMs + waitedMs);
+    } catch (error) {
+      if (!isPerdureError(error, "STORE_IN_USE")) throw error;
+      const { leaseEndsMs } = error.details;
+      if (endsMs !== undefined && endsMs !== leaseEndsMs) throw error;
+      endsMs = leaseEndsMs;
+    }
+    await sleep(lookEveryMs);
   }
 }
 
