@@ -23,7 +23,7 @@ export function withoutPassword(url: string): string {
   // A password that was not encoded may hold anything: up to the last "@" everything may be part of it.
   const [, scheme = "", user = "", place = ""] = /^(\w+:\/\/)(?:([^:@/?#]*)[^]*@)?([^@?#]*)/.exec(url) ?? [];
   // Without an "@", what should be a port may be one.
-  const shown = place.replace(/^(\[[^\]]*\]|[^:/]*):(?!\d+(?:\/|$))[^/]*/, "$1");
+  const shown = place.replace(/^(\[[^\]]*\]|[^:/[]*):(?!\d+(?:\/|$))[^/]*/, "$1");
   return user === "" ? `${scheme}${shown}` : `${scheme}${user}@${shown}`;
 }
 
