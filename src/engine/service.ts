@@ -16,8 +16,7 @@ import type { MachineEvents, ProgramSources } from "../machine/port.ts";
 import { createGuestThreads } from "../machine/threads.ts";
 import type { GuestThreadOptions } from "../machine/thread-messages.ts";
 import type { Asked, ProcessExit, ProcessFilter, ProcessRow, Store, Tombstone } from "../store/port.ts";
-import { createMemoryStore } from "../store/memory/index.ts";
-import { openSqliteStore } from "../store/sqlite/index.ts";
+import { openStore } from "../store/open.ts";
 import { keyedPid } from "../base/ids.ts";
 import { isPerdureError, PerdureError } from "../base/errors.ts";
 import { toError } from "../kernel/errors.ts";
@@ -38,7 +37,7 @@ import { history, listProcesses, processDetails } from "./views.ts";
 import type { HistoryOptions, ProcessDetails, ProcessView, TurnView } from "./views.ts";
 
 export interface ServiceOptions {
-  /** A file's path, or "memory:". */
+  /** A file's path, "memory:", or a `postgres://` URL. */
   readonly store: string;
   /** Default 1. */
   readonly guestThreads?: number;
@@ -110,7 +109,7 @@ export class EngineService {
   #report: (reports: readonly OperationReport[]) => void = () => undefined;
 
   static async open(options: ServiceOptions, ports: ServicePorts): Promise<EngineService> {
-    const store = options.store === "memory:" ? createMemoryStore() : await openSqliteStore(options.store);
+    const store = await openStore(options.store);
     try {
       const service = new EngineService(store, ports);
       await service.#open(options);

@@ -140,6 +140,28 @@ test("what an old connection says late does not count, even if it would be accep
   await check(at, 2, []);
 });
 
+test(
+  "a server that ends its connections, as it does when it restarts, loses and doubles nothing",
+  { skip },
+  async (t) => {
+    const at = await place(t);
+    const store = await owner(at);
+    const commits: Promise<readonly number[]>[] = [];
+    const count = 120;
+    for (let n = 1; n <= count; n++) {
+      commits.push(store.commit(numbered(n)).then(({ inboxSeqs }) => inboxSeqs));
+      if (n % 20 === 0) {
+        const reading = store.countProcesses();
+        await at.byHand(
+          "SELECT count(pg_terminate_backend(pid)) AS count FROM pg_stat_activity WHERE pid <> pg_backend_pid()",
+        );
+        assert.equal((await reading).running, 2);
+      }
+    }
+    await check(at, count, await Promise.all(commits));
+  },
+);
+
 test("what is posted arrives once, whichever byte its connection is cut after", { skip }, async (t) => {
   const at = await place(t);
   const store = await owner(at);

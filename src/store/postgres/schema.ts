@@ -52,8 +52,9 @@
  * - `FOR SHARE`, `FOR UPDATE`
  * - identity columns, `LIMIT` and `OFFSET`, comparisons of rows, partial indexes, `IS DISTINCT FROM`
  * - `sha256` and the casts that make a number of its first bytes
- * - the collation `"C"` (by code points), `string_agg`, `octet_length`, `clock_timestamp()`, `set_config(…, true)`
- * - `pg_advisory_xact_lock` while a store is made, `pg_notify` and `LISTEN` (can be switched off)
+ * - the collation `"C"` (by code points), `string_agg`, `octet_length`, `greatest`, `clock_timestamp()`, `extract(epoch …)`,
+ *   `set_config(…, true)`
+ * - `pg_advisory_xact_lock` and `pg_namespace` while a store is made, `pg_notify` and `LISTEN` (can be switched off)
  *
  * No functions, triggers, extensions, enumerations, temporary tables or settings of the session.
  */

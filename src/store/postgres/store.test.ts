@@ -10,8 +10,8 @@ import { isPostgresStoreOwned, openPostgresStore } from "./index.ts";
 import type { PostgresStore, PostgresStoreOptions } from "./index.ts";
 import { queries } from "./queries.ts";
 import { schemaVersion } from "./schema.ts";
-import { withoutPassword } from "./wire/address.ts";
 import type { Statement } from "./wire/session.ts";
+import { withoutPassword } from "../place.ts";
 
 const atMs = startMs;
 

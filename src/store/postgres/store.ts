@@ -113,24 +113,26 @@ export class PostgresStore implements Store {
     return this.#do("claim", async () => {
       this.#checkOwner("claim");
       const token = randomUUID();
-      const { leaseMs } = this.#parts;
-      return this.#line.retrying("claim", async () => {
-        const session = await this.#line.open();
-        try {
-          const lease = await join(this.#line, session, { nowMs, leaseMs, token });
-          const before = this.#writer;
-          this.#writer = undefined;
-          if (before !== undefined) await this.#leave(before);
-          this.sharing.forget();
-          this.#incarnation = lease.incarnation;
-          this.#writer = new Writer(this.#line, session, lease.incarnation, leaseMs);
-          return lease;
-        } catch (error) {
-          session.close();
-          throw error;
-        }
-      });
+      return this.#line.retrying("claim", () => this.#claim(nowMs, token));
     });
+  }
+
+  async #claim(nowMs: number, token: string): Promise<Lease> {
+    const { leaseMs } = this.#parts;
+    const session = await this.#line.open();
+    try {
+      const lease = await join(this.#line, session, { nowMs, leaseMs, token });
+      const before = this.#writer;
+      this.#writer = undefined;
+      if (before !== undefined) await this.#leave(before);
+      this.sharing.forget();
+      this.#incarnation = lease.incarnation;
+      this.#writer = new Writer(this.#line, session, lease.incarnation, leaseMs);
+      return lease;
+    } catch (error) {
+      session.close();
+      throw error;
+    }
   }
 
   async renew(nowMs: number): Promise<void> {
