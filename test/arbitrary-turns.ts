@@ -55,7 +55,12 @@ export const arbitraryInput: fc.Arbitrary<Input> = fc.oneof(
   record("restore", { life: count, seed, dropped: someDropped }),
   record("discard", { message: count }),
   fc.constantFrom({ kind: "pause" } as const, { kind: "resume" } as const),
-  record("verdict", { verdict: fc.constantFrom("previous", "checkpoint", "release", "pause", "resume"), from: count, operation: count }),
+  record("verdict", {
+    verdict: fc.constantFrom("previous", "checkpoint", "release", "pause", "resume"),
+    from: count,
+    operation: count,
+  }),
+  record("move", { shard: count, sinceMs: count }),
 );
 
 const digest = fc.string({ unit: fc.constantFrom(..."0123456789abcdef"), minLength: 16, maxLength: 16 });

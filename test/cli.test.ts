@@ -322,6 +322,7 @@ describe("help", quick, () => {
       "cancel",
       "kill",
       "dead-letters",
+      "nodes",
       "programs",
       "archive",
       "prune",

@@ -43,6 +43,7 @@ export const errorCodes = {
   QUERY_FORBIDDEN: "a method that is listed as read-only did more than read",
   QUERY_FAILED: "a read-only method threw, or ran into a limit",
   CALL_FORGOTTEN: "a server went back to before it took the call, and will not answer it",
+  CALL_LOST: "a server moved to another node while it was being called",
   SERVER_GONE: "the process called has ended, or never was",
   TASK_FAILED: "a task ended without a result",
   SAGA_CLOSED: "a step was given to a saga that has ended or is being undone",
@@ -78,9 +79,12 @@ export const errorCodes = {
   // Engine
   ENGINE_CLOSED: "the engine is closed",
   ENGINE_FAILED: "the engine stopped because of a failure",
+  NODE_NOT_FOUND: "there is no such node, or it owns nothing",
+  MOVE_TIMEOUT: "a process has not gone to another node in time",
   NODE_STANDING_BY: "this node stands by: another one owns the store",
   ENGINE_BINARY: "the engine binary is not the one this release was built for",
   NODE_VERSION: "Node is too old",
+  LISTEN_FAILED: "the node cannot listen on this address",
   CONFIG_INVALID: "the configuration file is invalid",
   GUEST_THREAD_FAILED: "a guest thread could not be started or died again and again",
 } as const;

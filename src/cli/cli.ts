@@ -1,5 +1,5 @@
 /** The command line: all commands under one roof, and what happens to words that are none. */
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { archiveCommand } from "./commands/archive.ts";
 import { cancelCommand } from "./commands/cancel.ts";
@@ -7,6 +7,8 @@ import { deadLettersCommand } from "./commands/dead-letters.ts";
 import { historyCommand } from "./commands/history.ts";
 import { killCommand } from "./commands/kill.ts";
 import { logsCommand } from "./commands/logs.ts";
+import { nodesCommand } from "./commands/nodes.ts";
+import { moveCommand } from "./commands/move.ts";
 import { pauseCommand, unpauseCommand } from "./commands/pause.ts";
 import { programsCommand } from "./commands/programs.ts";
 import { pruneCommand } from "./commands/prune.ts";
@@ -19,6 +21,7 @@ import { serveCommand } from "./commands/serve.ts";
 import { showCommand } from "./commands/show.ts";
 import { treeCommand } from "./commands/tree.ts";
 import { verifyCommand } from "./commands/verify.ts";
+import { release } from "../engine/release.ts";
 import { withCommonOptions } from "./context.ts";
 import { reportFailure, usageError } from "./failure.ts";
 import { createTerminal } from "./terminal.ts";
@@ -55,7 +58,7 @@ export function createCli(): Command {
   const cli = withCommonOptions(new Command("perdure"))
     .description(description)
     .usage("<command> [options]")
-    .version(ownVersion(), "--version", "print the version")
+    .version(release, "--version", "print the version")
     .helpCommand("help [command]", "show the help of a command")
     .addHelpText("after", after);
   const commands = [
@@ -71,9 +74,11 @@ export function createCli(): Command {
     sendCommand(),
     pauseCommand(),
     unpauseCommand(),
+    moveCommand(),
     cancelCommand(),
     killCommand(),
     deadLettersCommand(),
+    nodesCommand(),
     programsCommand(),
     archiveCommand(),
     pruneCommand(),
@@ -96,13 +101,6 @@ function termOf(command: Command): string {
     return argument.required ? `<${name}>` : `[${name}]`;
   });
   return [command.name(), ...words].join(" ");
-}
-
-function ownVersion(): string {
-  const manifest = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
-    version: string;
-  };
-  return manifest.version;
 }
 
 /** Commander throws for everything that is no command, `--help` included. */

@@ -1,15 +1,19 @@
 /** A node in the foreground: what `run` and `resume` have in common. */
 import { PerdureError } from "../base/errors.ts";
+import { nodeName } from "../engine/defaults.ts";
 import { Engine } from "../engine/engine.ts";
+import { openingHealth } from "../engine/health.ts";
 import type { NodeView } from "../engine/node-view.ts";
 import type { EngineOptions, LogEntry } from "../engine/options.ts";
 import type { KernelNotice } from "../kernel/ports.ts";
+import { serveHealth } from "../http/health.ts";
 import { defaultMachineLimits } from "../machine/image.ts";
 import { defaultPoolLimits } from "../machine/pool.ts";
 import { engineOptions } from "./config.ts";
 import type { Context } from "./context.ts";
 import { failureOf, NodeFailure, printFailure } from "./failure.ts";
 import { formatGuestError } from "./guest-error.ts";
+import type { NodeFlags } from "./node-options.ts";
 import { onStopSignal } from "./signals.ts";
 import type { StopSignal } from "./signals.ts";
 
@@ -30,6 +34,7 @@ export interface NodeOptions extends Pick<EngineOptions, "onLog" | "onExit"> {
   readonly concerns?: (notice: KernelNotice) => boolean;
   readonly program?: string;
   readonly env?: readonly string[];
+  readonly flags: NodeFlags;
   /** Waits for the store if another node owns it. Default false. */
   readonly standby?: boolean;
 }
@@ -44,6 +49,8 @@ export async function openNode(context: Context, options: NodeOptions): Promise<
   if (context.json) terminal.reserveOutput();
   // Whoever sees that it stands by may stop it.
   const forget = onStopSignal((signal) => stopping.resolve({ kind: "signal", signal }));
+  let opened: Engine | undefined;
+  await answerProbes(context, options.flags, () => opened);
   const engine = await Engine.open({
     ...engineOptions(config, { limits: defaultMachineLimits, pool: defaultPoolLimits }),
     store: context.store,
@@ -57,10 +64,12 @@ export async function openNode(context: Context, options: NodeOptions): Promise<
       const about = notice.pid === "" ? "" : `process ${notice.pid}: `;
       terminal.note(`${terminal.err.yellow("perdure:")} ${about}${notice.message}`);
     },
+    ...(options.flags.name === undefined ? {} : { nodeName: options.flags.name }),
     ...(options.standby === undefined ? {} : { standby: options.standby }),
     ...(options.standby === true ? { onNode: noteNodes(context) } : {}),
     onFailure: (error) => stopping.resolve({ kind: "failure", error }),
   });
+  opened = engine;
   process.on("uncaughtException", (error) => hostCodeFailed(context, error));
   return {
     engine,
@@ -78,6 +87,18 @@ export async function openNode(context: Context, options: NodeOptions): Promise<
       }
     },
   };
+}
+
+/** Before the node is opened, and until this process has ended. */
+async function answerProbes(
+  { terminal }: Context,
+  { name, health }: NodeFlags,
+  engine: () => Engine | undefined,
+): Promise<void> {
+  if (health === undefined) return;
+  const opening = openingHealth(nodeName(name), Date.now());
+  const { url } = await serveHealth({ ...health, health: () => engine()?.health() ?? opening });
+  terminal.note(terminal.err.dim(`perdure: health at ${url}/livez and ${url}/readyz`));
 }
 
 /** A node that is active from the start has other things to say. */

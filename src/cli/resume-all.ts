@@ -6,6 +6,7 @@ import type { StoreReader } from "../store/port.ts";
 import type { Context } from "./context.ts";
 import { usageError } from "./failure.ts";
 import { openNode, untilStopped } from "./node.ts";
+import type { NodeFlags } from "./node-options.ts";
 import { countGoing, resumeCommand, withReader } from "./reader.ts";
 import { ResumeWork } from "./resume-work.ts";
 import { exitCodeOf } from "./signals.ts";
@@ -19,6 +20,7 @@ export interface ResumeRequest {
   readonly file: string | undefined;
   /** Empty: all. */
   readonly pids: readonly Pid[];
+  readonly node: NodeFlags;
 }
 
 /** Returns the exit code: 0 when all that was waited for ended normally. */
@@ -57,6 +59,7 @@ async function runNode(
   const program = request.file ?? (await chooseProgram(context, reader, request.pids));
   const node = await openNode(context, {
     ...(program === undefined ? {} : { program }),
+    flags: request.node,
     onLog: (log) => work.printLog(log),
     onExit: ({ pid }) => work.ended(pid),
   });
@@ -77,7 +80,7 @@ async function runNode(
 async function noteStopped(
   context: Context,
   reader: StoreReader,
-  { file, pids }: ResumeRequest,
+  { file, pids, node }: ResumeRequest,
   signal: StopSignal,
 ): Promise<number> {
   const going = await countGoing(reader);
@@ -86,6 +89,7 @@ async function noteStopped(
       context,
       ...(file === undefined ? [] : [file]),
       ...pids.flatMap((pid) => ["--pid", pid]),
+      ...node.words,
     );
     context.terminal.note(
       `perdure: stopped. ${count(going, "process is", "processes are")} not finished. Go on with:\n  ${line}`,

@@ -12,6 +12,7 @@ import { inMemory } from "../store/place.ts";
 import type { Context } from "./context.ts";
 import { openNode, printLog, untilStopped } from "./node.ts";
 import type { Node } from "./node.ts";
+import type { NodeFlags } from "./node-options.ts";
 import { outcomeFrom, printOutcome } from "./outcome.ts";
 import type { Outcome } from "./outcome.ts";
 import { resumeCommand, withReader } from "./reader.ts";
@@ -35,6 +36,7 @@ export interface RunRequest {
   readonly words: readonly string[];
   readonly id: string | undefined;
   readonly env: readonly string[];
+  readonly node: NodeFlags;
 }
 
 /** Returns the exit code. `goesOn`: the unfinished process to resume instead of starting one. */
@@ -48,6 +50,7 @@ export async function runProgram(
   const node = await openNode(context, {
     program: request.file,
     env: request.env,
+    flags: request.node,
     // Host functions that other processes lack are no concern of this one: `ps` shows them.
     concerns: (notice) => notice.pid === pid || notice.kind !== "operation-unavailable",
     onLog: (log) => (log.pid === pid ? printLog(log) : printOther(context, log)),
@@ -133,14 +136,22 @@ async function printEnd(context: Context, outcome: Outcome): Promise<number> {
 }
 
 /** How to go on after the node was stopped; the process may have ended in the very moment. */
-async function noteStopped(context: Context, { file, words, id }: RunRequest, pid: Pid): Promise<void> {
+async function noteStopped(context: Context, { file, words, id, node }: RunRequest, pid: Pid): Promise<void> {
   const { terminal } = context;
   if (context.store === inMemory)
     return terminal.note("perdure: stopped. The store was in memory, and the process with it.");
   const isOver = await withReader(context, async (reader) => (await reader.findProcess(pid))?.state === "exited");
   const line = isOver
     ? commandLine(["perdure", "result", pid, ...context.storeWords])
-    : commandLine(["perdure", "run", file, ...words, ...(id === undefined ? [] : ["--id", id]), ...context.storeWords]);
+    : commandLine([
+        "perdure",
+        "run",
+        file,
+        ...words,
+        ...(id === undefined ? [] : ["--id", id]),
+        ...node.words,
+        ...context.storeWords,
+      ]);
   const what = isOver ? "has ended. See how with" : "is not finished. Go on with";
   terminal.note(`perdure: stopped. Process ${pid} ${what}:\n  ${line}`);
 }

@@ -7,6 +7,7 @@ import { inMemory } from "../store/place.ts";
 import type { Context } from "./context.ts";
 import { openNode, untilStopped } from "./node.ts";
 import type { Node } from "./node.ts";
+import type { NodeFlags } from "./node-options.ts";
 import { outcomeFrom } from "./outcome.ts";
 import type { Outcome } from "./outcome.ts";
 import { countGoing, withReader } from "./reader.ts";
@@ -29,6 +30,7 @@ export interface ServeRequest {
   readonly fresh: boolean;
   /** Waits while another node owns the store. */
   readonly standby: boolean;
+  readonly node: NodeFlags;
 }
 
 /** Returns the exit code: a failing one when the root has ended. */
@@ -41,6 +43,7 @@ export async function serveProgram(context: Context, request: ServeRequest): Pro
     env: request.env,
     onLog: (log) => logs.print(log),
     standby: request.standby,
+    flags: request.node,
   });
   logs.lookIn(node.engine);
   let wasActive = true;
@@ -102,7 +105,7 @@ function announce({ terminal }: Context, { file }: ServeRequest, node: Node, roo
   }
 }
 
-function lineOf(context: Context, { file, id, env, standby }: ServeRequest): string {
+function lineOf(context: Context, { file, id, env, standby, node }: ServeRequest): string {
   return commandLine([
     "perdure",
     "serve",
@@ -110,6 +113,7 @@ function lineOf(context: Context, { file, id, env, standby }: ServeRequest): str
     ...(id === defaultRootId ? [] : ["--id", id]),
     ...env.flatMap((name) => ["--env", name]),
     ...(standby ? ["--standby"] : []),
+    ...node.words,
     ...context.storeWords,
   ]);
 }

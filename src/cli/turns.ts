@@ -53,6 +53,8 @@ export function describeInput(input: Input, operationNames: ReadonlyMap<number, 
       return { what: `restored to its checkpoint, life ${input.life}`, value: "" };
     case "verdict":
       return { what: `its parent's verdict: ${input.verdict}`, value: "" };
+    case "move":
+      return { what: "to another node", value: "" };
     case "discard":
       return { what: "message set aside", value: `of turn ${placeOfMessage(input.message).turn}` };
     case "pause":
@@ -176,6 +178,8 @@ export function inputDocument(input: Input): Json {
       return { kind: input.kind };
     case "verdict":
       return { kind: "verdict", verdict: input.verdict };
+    case "move":
+      return { ...input };
   }
 }
 

@@ -1,3 +1,4 @@
+import { hostname } from "node:os";
 import { resolve as resolvePath } from "node:path";
 import { fileURLToPath } from "node:url";
 import { PerdureError } from "../base/errors.ts";
@@ -17,14 +18,17 @@ import type { Transactions } from "../store/transactions.ts";
 import { aboutMessage, askedUnder } from "./asked.ts";
 import { Caller, timeoutMsOf } from "./caller.ts";
 import type { DeadLetter, DeadLetterFilter } from "./dead-letters.ts";
-import { defaultCloseTimeoutMs, printLog, printNode, printNotice } from "./defaults.ts";
+import { defaultCloseTimeoutMs, nodeName, printLog, printNode, printNotice } from "./defaults.ts";
 import type { ProcessHandle } from "./handle.ts";
+import { HealthCheck } from "./health.ts";
+import type { Health } from "./health.ts";
 import { HostFunctions } from "./host-functions.ts";
 import { keepPolicy } from "./keep.ts";
 import { KernelClient } from "./kernel-client.ts";
 import type { KernelEvent } from "./kernel-client.ts";
 import type { EngineOptions, StartOptions } from "./options.ts";
 import { outcomeOf } from "./outcome.ts";
+import { release } from "./release.ts";
 import { serverHandle, supervisorHandle } from "./servers.ts";
 import type { KeyedServerHandle, ServerHandle, SupervisorHandle } from "./servers.ts";
 import { environment } from "./service.ts";
@@ -54,6 +58,8 @@ export class Engine<P = unknown> implements AsyncDisposable {
   readonly #functions: HostFunctions;
   readonly #stacks: StackMapper;
   readonly #caller: Caller;
+  readonly #name: string;
+  readonly #health: HealthCheck;
   #closing: Promise<void> | undefined;
 
   /**
@@ -78,6 +84,7 @@ export class Engine<P = unknown> implements AsyncDisposable {
     prelude: { readonly text: string; readonly sourceMap: string },
   ) {
     this.#options = options;
+    this.#name = nodeName(options.nodeName);
     const { store = "perdure.db" } = options;
     this.#store = resolvePlace(store, process.cwd());
     this.#program = program;
@@ -101,6 +108,14 @@ export class Engine<P = unknown> implements AsyncDisposable {
       call: (request) => this.#kernel.call("call", request),
       send: (to, body, asked) => this.#kernel.call("send", to, body, asked),
       mapError: (pid, error) => this.#mapError(pid, error),
+    });
+    this.#health = new HealthCheck({
+      clock: systemClock,
+      name: this.#name,
+      node: () => this.#tenure.node,
+      failure: () => this.#tenure.failure,
+      isOpen: () => this.#tenure.isOpen,
+      ping: () => this.#kernel.call("ping"),
     });
   }
 
@@ -129,6 +144,7 @@ export class Engine<P = unknown> implements AsyncDisposable {
     const { guestThreads, limits, env, archive, standby } = this.#options;
     const data = {
       store: this.#store,
+      node: { name: this.#name, host: hostname(), pid: process.pid, release },
       keep: keepPolicy(this.#options),
       ...(guestThreads === undefined ? {} : { guestThreads }),
       ...(limits === undefined ? {} : { machine: limits }),
@@ -162,6 +178,14 @@ export class Engine<P = unknown> implements AsyncDisposable {
   /** What this node is at the moment: whether it owns the store, stands by, or has lost the database. */
   get node(): NodeView {
     return this.#tenure.node;
+  }
+
+  /**
+   * Whether this node's threads answer, and whether it is of use: for the probes of an orchestrator. The command line serves it over HTTP
+   * (`--health`). Never throws.
+   */
+  health(): Promise<Health> {
+    return this.#health.look();
   }
 
   /** Resolves when this node owns the store: at once, if it was not opened with `standby`. Throws ENGINE_CLOSED. */
@@ -309,6 +333,7 @@ export class Engine<P = unknown> implements AsyncDisposable {
    * `closeTimeoutMs`; what takes longer is aborted and run again later), commits all that is known, releases the store.
    */
   close(): Promise<void> {
+    this.#health.closing();
     this.#closing ??= this.#close();
     return this.#closing;
   }
@@ -356,6 +381,7 @@ export class Engine<P = unknown> implements AsyncDisposable {
       shutdown: async () => await this.#kernel.call("shutdown", pid),
       kill: async () => await this.#kernel.call("kill", pid),
       pause: async () => await this.#kernel.call("control", pid, "pause"),
+      move: async (node) => await this.#kernel.call("move", pid, node),
       resume: async () => await this.#kernel.call("control", pid, "resume"),
     };
   }

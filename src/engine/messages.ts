@@ -16,6 +16,7 @@ type Methods = Pick<
   | "kill"
   | "retry"
   | "control"
+  | "move"
   | "whereis"
   | "keyed"
   | "call"
@@ -30,6 +31,7 @@ type Methods = Pick<
   | "sourceMap"
   | "programOf"
   | "programFile"
+  | "ping"
   | "drain"
   | "close"
 >;

@@ -29,6 +29,11 @@ export interface EngineOptions {
    * what it is asked to send goes there; what takes an owner throws NODE_STANDING_BY.
    */
   readonly standby?: boolean;
+  /**
+   * What this node is called where people see it: in `perdure nodes`, in STORE_IN_USE, in `engine.health()`. 1 to 100 printable characters.
+   * Default: the operating system's process id and the host's name, "4711@web-1".
+   */
+  readonly nodeName?: string;
   /** This node has become active, stands by, or has lost the database. Default: prints the latter two to stderr. */
   readonly onNode?: (node: NodeView) => void;
   /** The engine has stopped by itself: the disk is full, the store failed. Default: prints to stderr. */

@@ -15,11 +15,10 @@ import { engineHash, readEngineBinary } from "../machine/engine-binary.ts";
 import type { MachineEvents, ProgramSources } from "../machine/port.ts";
 import { createGuestThreads } from "../machine/threads.ts";
 import type { GuestThreadOptions } from "../machine/thread-messages.ts";
-import type { Asked, ProcessExit, ProcessFilter, ProcessRow, Store, Tombstone } from "../store/port.ts";
+import type { Asked, NodeInfo, ProcessExit, ProcessFilter, ProcessRow, Store, Tombstone } from "../store/port.ts";
 import { openStore } from "../store/open.ts";
-import { keyedPid } from "../base/ids.ts";
+import { keyedPid, newPid } from "../base/ids.ts";
 import { isPerdureError, PerdureError } from "../base/errors.ts";
-import { toError } from "../kernel/errors.ts";
 import { Beside } from "./beside.ts";
 import type { Reach } from "./beside.ts";
 import { Calls } from "./calls.ts";
@@ -27,9 +26,14 @@ import type { CallOutcome, CallRequest } from "./calls.ts";
 import { findDeadLetter, noLetter, readDeadLetters } from "./dead-letters.ts";
 import type { DeadLetterFilter, StoredLetter } from "./dead-letters.ts";
 import { ArchiveFolder } from "./archive/folder.ts";
+import { Everywhere } from "./everywhere.ts";
 import { findEver, isUnfinished, newestGeneration } from "./generations.ts";
+import { moveBeside } from "./moving.ts";
+import type { Moved } from "./moving.ts";
 import type { NodeView } from "./node-view.ts";
 import { programSource } from "./program-source.ts";
+import { Refusals } from "./refusals.ts";
+import { StandingBy } from "./standing-by.ts";
 import { processTree } from "./tree.ts";
 import type { ProcessTree } from "./tree.ts";
 import { Versions } from "./versions.ts";
@@ -39,6 +43,8 @@ import type { HistoryOptions, ProcessDetails, ProcessView, TurnView } from "./vi
 export interface ServiceOptions {
   /** A file's path, "memory:", or a `postgres://` URL. */
   readonly store: string;
+  /** Who this is, as others see it. */
+  readonly node: Omit<NodeInfo, "id">;
   /** Default 1. */
   readonly guestThreads?: number;
   readonly machine?: GuestThreadOptions;
@@ -90,28 +96,26 @@ export interface ServicePorts {
   readonly runner: OperationRunner;
 }
 
-/** How often a node that stands by asks for the store. */
-const standbyMs = 500;
-
 export class EngineService {
   readonly #store: Store;
   readonly #beside: Beside;
   readonly #versions = new Versions();
   readonly #resending = new Set<number>();
   readonly #ports: ServicePorts;
+  readonly #node: NodeInfo;
   /** Undefined while it stands by. */
   #kernel: Kernel | undefined;
   #calls!: Calls;
   /** What it was given while it stood by. */
   readonly #undeployed: Deployment[] = [];
-  #stopStandingBy: () => Promise<void> = () => Promise.resolve();
+  #standingBy: StandingBy | undefined;
   #closeArchive: () => Promise<void> = () => Promise.resolve();
   #report: (reports: readonly OperationReport[]) => void = () => undefined;
 
   static async open(options: ServiceOptions, ports: ServicePorts): Promise<EngineService> {
     const store = await openStore(options.store);
     try {
-      const service = new EngineService(store, ports);
+      const service = new EngineService(store, options, ports);
       await service.#open(options);
       return service;
     } catch (error) {
@@ -120,8 +124,9 @@ export class EngineService {
     }
   }
 
-  private constructor(store: Store, ports: ServicePorts) {
+  private constructor(store: Store, { node }: ServiceOptions, ports: ServicePorts) {
     this.#store = store;
+    this.#node = { ...node, id: newPid(ports.random) };
     this.#ports = ports;
     this.#beside = new Beside(store, ports.clock);
     this.#calls = new Calls({
@@ -129,7 +134,7 @@ export class EngineService {
       locate: (to) => this.#active.outside.whereis(to) ?? to,
       send: (pid, body) => this.#active.outside.send(pid, body),
       query: (pid, call) => this.#active.outside.query(pid, call),
-      keyed: (pid, request, timeoutMs) => this.#active.outside.call(pid, request, timeoutMs),
+      keyed: (pid, request, timeoutMs) => this.#reach.call(pid, request, timeoutMs),
     });
   }
 
@@ -138,50 +143,37 @@ export class EngineService {
       await this.#take(options);
     } catch (error) {
       if (options.standby !== true || !isPerdureError(error, "STORE_IN_USE")) throw error;
-      this.#standBy(options, error);
-    }
-  }
-
-  /** Asks for the store until it is free. */
-  #standBy(options: ServiceOptions, refused: PerdureError): void {
-    const { clock, events } = this.#ports;
-    let { message } = refused;
-    let stop = (): void => undefined;
-    let asking: Promise<void> = Promise.resolve();
-    const ask = async (): Promise<void> => {
-      try {
-        await this.#take(options);
-        for (const deployment of this.#undeployed.splice(0)) await this.#install(deployment);
-        events.node({ state: "active", incarnation: this.#active.incarnation, message: "" });
-      } catch (error) {
-        if (!isPerdureError(error, "STORE_IN_USE")) return events.failed(toError(error));
-        // Another one has taken it in the meantime.
-        if (error.message !== message) events.node({ state: "standing-by", message: error.message });
-        ({ message } = error);
-        wait();
-      }
-    };
-    const wait = (): void => {
-      stop = clock.after(standbyMs, () => {
-        asking = ask();
+      const { clock, events } = this.#ports;
+      this.#standingBy = new StandingBy({
+        clock,
+        store: this.#store,
+        node: this.#node,
+        waits: (view) => events.node(view),
+        failed: (failure) => events.failed(failure),
+        take: async () => {
+          await this.#take(options);
+          for (const deployment of this.#undeployed.splice(0)) await this.#install(deployment);
+          events.node({ state: "active", incarnation: this.#active.incarnation, message: "" });
+        },
       });
-    };
-    this.#stopStandingBy = async () => {
-      stop();
-      await asking;
-      stop();
-    };
-    events.node({ state: "standing-by", message });
-    wait();
+      await this.#standingBy.begin(error);
+    }
   }
 
   /** Becomes the store's owner. Throws STORE_IN_USE. */
   async #take(options: ServiceOptions): Promise<void> {
     const { clock, random, defer, events, runner } = this.#ports;
     const engine = readEngineBinary();
-    for (const program of (await this.#store.programs()).reverse()) this.#versions.add(program);
+    const lease = await this.#store.claim(Math.trunc(clock.nowMs()), this.#node);
+    const refusals = new Refusals(this.#store);
+    for (const program of (await this.#store.programs()).reverse()) {
+      if (await refusals.admits(program)) this.#versions.add(program);
+    }
+    // What is restarted while it recovers begins with the newest version.
+    for (const deployment of this.#undeployed.splice(0)) await this.#install(deployment);
     this.#kernel = await Kernel.open({
       store: this.#store,
+      lease,
       clock,
       random,
       defer,
@@ -189,6 +181,7 @@ export class EngineService {
       env: () => environment(options.env ?? []),
       newest: (program) => this.#versions.newest(program),
       deployed: () => this.#versions.deployed,
+      refusal: (program) => refusals.why(program),
       ...(options.keep === undefined ? {} : { keep: options.keep }),
       ...this.#archiving(options.archive),
       machine: (machineEvents: MachineEvents) =>
@@ -216,14 +209,18 @@ export class EngineService {
 
   /** Calls that wait for an answer hear of answers and ends first. */
   #overhear(events: ServicePorts["events"]): KernelEvents {
+    const leftAlone = new Set<Pid>();
     return {
       ...events,
       answered: (answer) => this.#calls.answered(answer),
+      left: (pid) => this.#calls.left(pid),
       exited: (exits) => {
         for (const { pid, exit } of exits) this.#calls.exited(pid, exit);
         events.exited(exits);
       },
       notice: (notice) => {
+        if (notice.kind === "left-alone" && leftAlone.has(notice.pid)) return;
+        if (notice.kind === "left-alone") leftAlone.add(notice.pid);
         if (notice.kind === "broken") this.#calls.broke(notice.pid, notice.message);
         events.notice(notice);
       },
@@ -282,7 +279,9 @@ export class EngineService {
 
   /** What can be asked of any node. */
   get #reach(): Reach {
-    return this.#kernel?.outside ?? this.#beside;
+    const here = this.#kernel?.outside;
+    if (here === undefined) return this.#beside;
+    return this.#store.sharing === undefined ? here : new Everywhere(here, this.#beside);
   }
 
   get incarnation(): number | undefined {
@@ -351,6 +350,10 @@ export class EngineService {
     return this.#reach.control(pid, kind);
   }
 
+  async move(pid: Pid, node: string): Promise<Moved> {
+    return await moveBeside(this.#store, (await this.whereis(pid)) ?? pid, node, this.#ports.clock);
+  }
+
   async whereis(name: string): Promise<Pid | undefined> {
     return await this.#reach.whereis(name);
   }
@@ -417,8 +420,11 @@ export class EngineService {
     return (await this.#store.program(program))?.file;
   }
 
+  /** That it answers is all there is to it. */
+  ping(): void {}
+
   async drain(): Promise<void> {
-    await this.#stopStandingBy();
+    await this.#standingBy?.stop();
     this.#kernel?.drain();
   }
 

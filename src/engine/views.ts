@@ -33,6 +33,8 @@ export interface ProcessView {
   readonly restarts: number;
   /** The names it is registered under. */
   readonly names: readonly string[];
+  /** The node it lives on, by name. Undefined where the store has one owner, and while no node has taken the process over. */
+  readonly node?: string;
   /** How it ended. */
   readonly exit?: Ending;
   /** Only this much is left of it: it was pruned. */
@@ -91,18 +93,33 @@ export interface LogView {
   readonly text: string;
 }
 
-/** Who is registered under which names. */
-export type NamesByKey = ReadonlyMap<ProcessKey, readonly string[]>;
-
-export async function readNames(store: StoreReader): Promise<NamesByKey> {
-  const names = new Map<ProcessKey, string[]>();
-  for (const { name, process } of await store.names()) names.set(process, [...(names.get(process) ?? []), name]);
-  return names;
+/** What is known of processes beside their rows. */
+export interface Directory {
+  /** The names that a process is registered under. */
+  readonly names: ReadonlyMap<ProcessKey, readonly string[]>;
+  /** Nodes by the shards they own. */
+  readonly nodes: ReadonlyMap<number, string>;
 }
 
-export function processView(row: ProcessRow, names: NamesByKey): ProcessView {
-  const { key, pid, state, program, problem, startedAtMs, parent, label, role, restarts, exit } = row;
-  const about = { parent, label, role, restarts, names: names.get(key) ?? [] };
+export async function readDirectory(store: StoreReader): Promise<Directory> {
+  const names = new Map<ProcessKey, string[]>();
+  const [rows, nodes] = await Promise.all([store.names(), nodesByShard(store, Date.now())]);
+  for (const { name, process } of rows) names.set(process, [...(names.get(process) ?? []), name]);
+  return { names, nodes };
+}
+
+/** Where several nodes own the store: which of them owns which shard, by name. */
+export async function nodesByShard(store: StoreReader, nowMs: number): Promise<ReadonlyMap<number, string>> {
+  if (store.sharing === undefined) return new Map();
+  const [shards, nodes] = await Promise.all([store.sharing.shards(), store.nodes(nowMs)]);
+  const names = new Map(nodes.map(({ incarnation, name }) => [incarnation, name]));
+  return new Map(shards.flatMap(({ shard, owner }) => (names.has(owner) ? [[shard, names.get(owner) ?? ""]] : [])));
+}
+
+export function processView(row: ProcessRow, { names, nodes }: Directory): ProcessView {
+  const { key, pid, state, program, problem, startedAtMs, parent, label, role, restarts, exit, shard } = row;
+  const node = shard === undefined || state === "exited" ? undefined : nodes.get(shard);
+  const about = { parent, label, role, restarts, names: names.get(key) ?? [], ...(node === undefined ? {} : { node }) };
   const view = { pid, state, entry: row.entry || "default", program, problem, startedAtMs, ...about };
   if (exit === undefined) return view;
   const ending = { atMs: exit.atMs, reason: exit.reason };
@@ -148,7 +165,7 @@ function tombstoneDetails({ pid, entry, program, startedAtMs, exit }: Tombstone)
 }
 
 /** `names`: where they have been read already. */
-export async function processDetails(store: StoreReader, pid: Pid, names?: NamesByKey): Promise<ProcessDetails> {
+export async function processDetails(store: StoreReader, pid: Pid, directory?: Directory): Promise<ProcessDetails> {
   const row = await findKnown(store, pid);
   if (isPruned(row)) return tombstoneDetails(row);
   const [operations, timers, inbox, turns, { links, monitors }] = await Promise.all([
@@ -160,7 +177,7 @@ export async function processDetails(store: StoreReader, pid: Pid, names?: Names
   ]);
   await checkNotPruned(store, row);
   return {
-    ...processView(row, names ?? (await readNames(store))),
+    ...processView(row, directory ?? (await readDirectory(store))),
     turns,
     life: row.life,
     links,
@@ -180,8 +197,8 @@ export async function processDetails(store: StoreReader, pid: Pid, names?: Names
 }
 
 export async function listProcesses(store: StoreReader, filter: ProcessFilter): Promise<ProcessView[]> {
-  const [rows, names] = await Promise.all([store.listProcesses(filter), readNames(store)]);
-  return rows.map((row) => processView(row, names));
+  const [rows, directory] = await Promise.all([store.listProcesses(filter), readDirectory(store)]);
+  return rows.map((row) => processView(row, directory));
 }
 
 export interface HistoryOptions {

@@ -16,6 +16,7 @@
  *              | 12                                            resume
  *              | 13 message                                    discard
  *              | 14 verdict from operation                     verdict; `verdict` is a byte of `verdicts`
+ *              | 15 shard since                                move
  *     dropped  = number name state attempt                     state is a byte of `droppedStates`
  *     command  = kind target digest                            kind is a byte of `commandKinds`
  *     payload  = key head body
@@ -118,6 +119,7 @@ const inputKinds: Readonly<Record<Input["kind"], true>> = {
   resume: true,
   discard: true,
   verdict: true,
+  move: true,
 };
 
 const exitReasonsByNumber = byNumber(exitReasons);
@@ -332,6 +334,11 @@ function writeSignal(input: Signal): void {
       writer.varint(input.from);
       writer.varint(input.operation);
       return;
+    case "move":
+      writer.byte(15);
+      writer.varint(input.shard);
+      writer.varint(input.sinceMs);
+      return;
     default:
       throw unknown((input as { kind: unknown }).kind);
   }
@@ -401,6 +408,8 @@ function readSignal(reader: Reader, kind: number, start: number): Input {
       if (verdict === undefined) throw reader.corrupt("a verdict is unknown", start + 1);
       return { kind: "verdict", verdict, from: reader.varint(), operation: reader.varint() };
     }
+    case 15:
+      return { kind: "move", shard: reader.varint(), sinceMs: reader.varint() };
     default:
       throw reader.corrupt("an input is of an unknown kind", start);
   }

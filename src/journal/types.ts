@@ -101,7 +101,12 @@ export type Input =
    * What a process on another node decides about this one: its parent, when it is held (`SpawnOptions.held`), or anyone who stops its turns.
    * The operation `operation` of process `from` awaits what came of it; 0: nobody waits. Never reaches a turn.
    */
-  | { readonly kind: "verdict"; readonly verdict: Verdict; readonly from: ProcessKey; readonly operation: number };
+  | { readonly kind: "verdict"; readonly verdict: Verdict; readonly from: ProcessKey; readonly operation: number }
+  /**
+   * The process goes to another shard, and so to the node that owns it. `sinceMs` is 0 as long as that is asked for; then, for its new owner,
+   * since when it has stood still. Never reaches a turn.
+   */
+  | { readonly kind: "move"; readonly shard: number; readonly sinceMs: number };
 
 /** From which heap a held process goes on; or that it is let go. Or that a process stops, or goes on. */
 export type Verdict = "previous" | "checkpoint" | "release" | "pause" | "resume";

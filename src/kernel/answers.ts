@@ -85,7 +85,7 @@ export class Answers {
     }
   }
 
-  #decide(live: Live, { number }: KernelOperation, pid: Pid, verdict: Verdict): unknown {
+  #decide(live: Live, { number }: KernelOperation, pid: Pid, verdict: Exclude<Verdict, "arrive">): unknown {
     const { find, crashes } = this.#ports;
     const found = find(pid);
     if (found === undefined) return false;

@@ -1,4 +1,5 @@
 /** What a commit changes that concerns processes of other nodes. */
+import type { Input } from "../journal/types.ts";
 import type { AwayBatch, AwayLink, AwayMonitor, Notified, ProcessKey } from "../store/port.ts";
 
 export class AwayStage {
@@ -6,7 +7,7 @@ export class AwayStage {
   readonly #monitors = new Map<string, AwayMonitor>();
   readonly cut: { process: ProcessKey; from: ProcessKey }[] = [];
   readonly notified: Notified[] = [];
-  readonly moved: { process: ProcessKey; shard: number }[] = [];
+  readonly moved: { process: ProcessKey; shard: number; input: Input }[] = [];
   readonly yielded: number[] = [];
 
   get empty(): boolean {

@@ -12,15 +12,17 @@ import type { Clock, Random } from "../base/ports.ts";
 import type { Payload } from "../base/value.ts";
 import type { Machine, MachineEvents } from "../machine/port.ts";
 import type { Pid } from "../journal/types.ts";
-import type { AcquiredShard, Lease, ProcessKey, Store } from "../store/port.ts";
+import type { Lease, ProcessKey, Store } from "../store/port.ts";
 import { Alarm } from "./alarm.ts";
 import { Attempts } from "./attempts.ts";
 import { Awaited } from "./awaited.ts";
 import { Committer } from "./batch.ts";
 import { Births } from "./births.ts";
+import { Duties } from "./duties.ts";
 import { Edges } from "./edges.ts";
 import { closed, notOpen, toError } from "./errors.ts";
-import { queueInput, tellDurable } from "./live.ts";
+import { Heeds } from "./heeds.ts";
+import { queueInput } from "./live.ts";
 import type { Live, PendingOperation, QueuedInput } from "./live.ts";
 import { keepForever } from "./keep.ts";
 import type { KeepPolicy } from "./keep.ts";
@@ -31,6 +33,7 @@ import { Posted } from "./posted.ts";
 import { Outside } from "./outside.ts";
 import type { KernelEvents, OperationReport, OperationRunner } from "./ports.ts";
 import { Queries } from "./queries.ts";
+import { Recovery } from "./recovery.ts";
 import { gone, Registry } from "./registry.ts";
 import { Retention } from "./retention.ts";
 import type { Archive } from "./retention.ts";
@@ -62,11 +65,11 @@ export interface KernelPorts {
    * node's own.
    */
   readonly place?: (birth: { readonly pid: Pid; readonly parent: Pid }) => number | undefined;
+  /** Why processes of a program cannot run here, in a sentence. They are left as they are. Default: all can. */
+  readonly refusal?: (program: string) => string | undefined;
+  /** Of a store that was claimed already. Default: the kernel claims it. */
+  readonly lease?: Lease;
 }
-
-const tickMs = 20;
-const pollOthersMs = 100;
-const renewMs = 5_000;
 
 export class Kernel {
   readonly #ports: KernelPorts;
@@ -87,19 +90,18 @@ export class Kernel {
   readonly #retention: Retention;
   readonly #shards: Shards;
   readonly #births: Births;
+  readonly #heeds: Heeds;
+  readonly #duties: Duties;
+  readonly #recovery: Recovery;
   /** What callers may ask for. */
   readonly outside: Outside;
-  #stopTick: () => void = () => undefined;
   #nextKey: ProcessKey;
-  #lastRenewMs: number;
-  #lastPollMs = 0;
-  #isHinted = false;
   #state: "opening" | "open" | "closing" | "closed" | "failed" = "opening";
   #failure: Error | undefined;
 
   /** Becomes the store's owner and takes up what the last one left. */
   static async open(ports: KernelPorts): Promise<Kernel> {
-    const lease = await ports.store.claim(ports.clock.nowMs());
+    const lease = ports.lease ?? (await ports.store.claim(ports.clock.nowMs()));
     const kernel = new Kernel(ports, lease);
     await kernel.#recover().catch((error: unknown) => kernel.#fail(toError(error)));
     if (kernel.#failure !== undefined) throw kernel.#failure;
@@ -112,7 +114,6 @@ export class Kernel {
     this.#store = ports.store;
     this.#lease = lease;
     this.#nextKey = lease.nextProcessKey;
-    this.#lastRenewMs = ports.clock.nowMs();
     const { clock, store, defer, events } = ports;
     const failed = (error: Error): void => this.#fail(error);
     this.#committer = new Committer({
@@ -157,6 +158,7 @@ export class Kernel {
       done: (live, turn) => this.#turns.done(live, turn),
       broke: (live) => this.#broke(live),
       looked: (live) => this.#queries.holds(live),
+      refused: (live) => ports.refusal?.(live.row.program) !== undefined,
     });
     this.#queries = new Queries({ machine: this.#machine, runs: this.#runs, events, failed });
     this.#edges = this.#newEdges();
@@ -170,12 +172,39 @@ export class Kernel {
       unwanted: (seq) => this.#forgetRow(seq),
       failed,
     });
+    this.#recovery = new Recovery({ store, registry: this.#registry, attempts: this.#attempts, alarm: this.#alarm });
     this.#names = new Names({ store, committer: this.#committer, isMine: this.#shards.isMine });
     this.#turns = this.#newTurns();
+    this.#heeds = new Heeds({
+      clock,
+      committer: this.#committer,
+      shards: this.#shards,
+      turns: this.#turns,
+      events,
+      run: (work) => this.#run(work),
+    });
     this.#retention = this.#newRetention();
+    this.#duties = this.#newDuties();
     this.outside = this.#newOutside();
-    store.sharing?.listen(() => this.#hinted());
-    this.#tick();
+    store.sharing?.listen(() => this.#duties.hinted());
+    this.#duties.begin();
+  }
+
+  #newDuties(): Duties {
+    const { store, clock } = this.#ports;
+    return new Duties({
+      store,
+      clock,
+      state: () => (this.#state === "opening" || this.#state === "open" ? this.#state : "over"),
+      run: (work) => this.#run(work),
+      committer: this.#committer,
+      awaited: this.#awaited,
+      alarm: this.#alarm,
+      registry: this.#registry,
+      shards: this.#shards,
+      mail: this.#others,
+      retention: this.#retention,
+    });
   }
 
   #newRegistry(): Registry {
@@ -197,7 +226,7 @@ export class Kernel {
       clock,
       committer: this.#committer,
       lives: () => this.#registry.lives(),
-      adopt: (shards) => this.#adopt(shards),
+      adopt: (shards) => this.#recovery.adopt(shards),
       spill: (lives) => this.#awaited.spillAll((live) => lives.includes(live)),
       left: (lives) => {
         for (const live of lives) this.#left(live);
@@ -208,6 +237,7 @@ export class Kernel {
   #left(live: Live): void {
     for (const operation of live.operations.values()) this.#attempts.abort(operation);
     this.#registry.leave(live);
+    this.#ports.events.left?.(live.row.pid);
     this.#edges.stopped(live.row.key);
   }
 
@@ -238,6 +268,7 @@ export class Kernel {
       store: this.#store,
       clock: this.#ports.clock,
       committer: this.#committer,
+      shared: this.#isShared,
       activate: (to) => this.outside.find(to),
       submit: (live, queued) => this.outside.submit(live, queued),
     });
@@ -284,6 +315,7 @@ export class Kernel {
       edges: this.#edges,
       awaited: this.#awaited,
       births: this.#births,
+      shards: this.#shards,
       isMine: this.#shards.isMine,
       checkOpen: () => this.#checkOpen(),
       newKey: () => this.#nextKey++,
@@ -328,7 +360,7 @@ export class Kernel {
     if (this.#state !== "open") return;
     this.#state = "closing";
     this.#alarm.stop();
-    this.#stopTick();
+    this.#duties.stop();
     this.#retention.stop();
     this.#shards.stop();
     await this.#transacted(graceMs);
@@ -361,29 +393,17 @@ export class Kernel {
   // -- inputs ---------------------------------------------------------------------------------------------------
 
   #loaded(live: Live): void {
+    const refusal = gone(live) ? undefined : this.#ports.refusal?.(live.row.program);
+    if (refusal !== undefined) this.#ports.events.notice({ kind: "left-alone", pid: live.row.pid, message: refusal });
     for (const { seq } of live.inputs) if (seq !== undefined) this.#others.know(seq);
     if (this.#isShared) this.#turns.loaded(live);
-    for (const queued of live.inputs) this.#heed(live, queued);
+    for (const queued of live.inputs) this.#heeds.heed(live, queued);
     live.inputs = live.inputs.filter(({ consumed }) => !consumed);
     this.#runs.ready(live);
   }
 
-  /** What an operator asks for is done at once, and never reaches a turn. True if it was that. */
-  #heed(live: Live, queued: QueuedInput): boolean {
-    const { input } = queued;
-    if (input.kind === "verdict") this.#run(this.#turns.decided(live, queued, input));
-    const { kind } = input;
-    if (kind === "verdict") return true;
-    if (kind !== "pause" && kind !== "resume") return false;
-    queued.consumed = true;
-    this.#committer.stage.consumed.push(queued);
-    this.#committer.stage.effects.push(() => tellDurable(queued));
-    this.#turns.control(live, kind);
-    return true;
-  }
-
   #enqueue(live: Live, queued: QueuedInput): void {
-    if (this.#heed(live, queued)) return;
+    if (this.#heeds.heed(live, queued)) return;
     live.inputs.push(queued);
     // A kill does not wait for the turn that is running.
     if (queued.input.kind === "fatal" && live.running !== undefined) this.#machine.kill(live.row.key);
@@ -424,79 +444,14 @@ export class Kernel {
     this.#enqueue(live, queueInput({ kind: "timer", timer: number }, nowMs));
   }
 
-  /** Small regular duties: spilling, the lease, other writers, forgetting processes at rest. */
-  #tick(): void {
-    this.#stopTick = this.#ports.clock.after(tickMs, () => {
-      if (!this.#isUp) return;
-      const nowMs = this.#ports.clock.nowMs();
-      this.#awaited.spill();
-      // Whoever ran before the names are known would find them free.
-      if (this.#state === "open") this.#alarm.check(nowMs);
-      this.#registry.forget(nowMs);
-      this.#run(this.#duties(nowMs));
-      if (this.#state === "open") this.#run(this.#shards.tick(nowMs));
-      // Recovery comes first.
-      if (this.#state === "open" && this.#mayPrune) this.#run(this.#retention.tick(nowMs));
-      this.#tick();
-    });
-  }
-
-  /** Another node has something for this one, perhaps. Its own exits may have something for it too. */
-  #hinted(): void {
-    if (this.#isHinted || !this.#isUp) return;
-    this.#isHinted = true;
-    this.#ports.clock.after(0, () => {
-      this.#isHinted = false;
-      if (this.#state === "open") this.#run(this.#others.poll());
-    });
-  }
-
-  async #duties(nowMs: number): Promise<void> {
-    // A transaction is a sign of life itself.
-    if (Math.abs(nowMs - this.#lastRenewMs) >= renewMs && !this.#committer.isLent) {
-      this.#lastRenewMs = nowMs;
-      await this.#store.renew(nowMs);
-    }
-    if (this.#state !== "open" || Math.abs(nowMs - this.#lastPollMs) < pollOthersMs) return;
-    this.#lastPollMs = nowMs;
-    await this.#others.poll();
-  }
-
   // -- recovery -------------------------------------------------------------------------------------------------
 
   async #recover(): Promise<void> {
     await this.#names.load();
     const { sharing } = this.#store;
-    if (sharing === undefined) await this.#takeUp(this.#lease.cleanShutdown);
+    if (sharing === undefined) await this.#recovery.takeUp(this.#lease.cleanShutdown);
     else await this.#shards.balance(sharing, this.#ports.clock.nowMs());
     await this.#alarm.ring();
-  }
-
-  /** Where several nodes own the store, one of them prunes it. */
-  get #mayPrune(): boolean {
-    return !this.#isShared || this.#shards.hasFirst;
-  }
-
-  async #adopt(shards: readonly AcquiredShard[]): Promise<void> {
-    for (const isClean of [true, false]) {
-      const some = shards.filter(({ clean }) => clean === isClean).map(({ shard }) => shard);
-      if (some.length > 0) await this.#takeUp(isClean, some);
-    }
-    await this.#alarm.ringAnew();
-  }
-
-  /** Goes on with what the last owner of these shards has left, or of all there is. */
-  async #takeUp(isClean: boolean, shards?: readonly number[]): Promise<void> {
-    const { operations, withInbox, damaged } = await this.#store.recover(shards);
-    for (const key of [...damaged.map(({ process }) => process), ...withInbox]) await this.#registry.activateKey(key);
-    // Processes run already and may have begun operations of their own: only those found here are to be recovered.
-    // Who asked first is served first, as before.
-    for (const { process, number } of operations.toSorted((a, b) => a.createdAtMs - b.createdAtMs)) {
-      const live = await this.#registry.activateKey(process);
-      const operation = live?.operations.get(number);
-      if (live === undefined || operation === undefined || operation.settled) continue;
-      if (operation.token === undefined) this.#attempts.recover(live, operation, !isClean);
-    }
   }
 
   // -- the end --------------------------------------------------------------------------------------------------
@@ -513,7 +468,7 @@ export class Kernel {
     if (this.#isUp || this.#state === "closing") fn();
   }
 
-  #run(work: Promise<void>): void {
+  #run(work: Promise<unknown>): void {
     work.catch((error: unknown) => this.#fail(toError(error)));
   }
 
@@ -522,7 +477,7 @@ export class Kernel {
     const isOpening = this.#state === "opening";
     this.#failure = error;
     this.#alarm.stop();
-    this.#stopTick();
+    this.#duties.stop();
     this.#retention.stop();
     this.#shards.stop();
     this.#attempts.stop();

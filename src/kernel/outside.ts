@@ -16,6 +16,7 @@ import type { StartRequest } from "./ports.ts";
 import type { Queries, QueryAnswer, QueryCall } from "./queries.ts";
 import { gone } from "./registry.ts";
 import type { Registry } from "./registry.ts";
+import type { Shards } from "./shards.ts";
 import { stageMessage } from "./staging.ts";
 import type { Turns } from "./turns.ts";
 
@@ -31,6 +32,7 @@ export interface OutsidePorts {
   readonly edges: Edges;
   readonly awaited: Awaited;
   readonly births: Births;
+  readonly shards: Shards;
   isMine(row: ProcessRow): boolean;
   /** Throws if the kernel is not open. */
   checkOpen(): void;
@@ -143,6 +145,15 @@ export class Outside {
     await this.#ports.awaited.commit();
   }
 
+  /**
+   * Hands a process over to the owner of a shard, between two turns. Resolves when that is durable: with how long it stood still, in
+   * ms; undefined if the shard is this node's own. Throws PROCESS_NOT_FOUND, PROCESS_EXITED, PROCESS_ELSEWHERE.
+   */
+  async move(pid: Pid, shard: number): Promise<number | undefined> {
+    const live = await this.#alive(pid);
+    return this.#ports.isMine({ ...live.row, shard }) ? undefined : await this.#ports.shards.move(live, shard);
+  }
+
   /** Lets a quarantined operation go on. Resolves when that is durable: with false if it was not quarantined. */
   async retry(pid: Pid, number: number): Promise<boolean> {
     const live = await this.#alive(pid);
@@ -190,7 +201,10 @@ export class Outside {
   /** The process a pid or a registered name stands for, dead or alive. Throws PROCESS_NOT_FOUND. */
   async find(to: Pid): Promise<Live> {
     this.#ports.checkOpen();
-    const live = await this.#ports.registry.activate(this.#ports.names.pidOf(to) ?? to);
+    const { registry, names } = this.#ports;
+    // Others may have registered it.
+    if (registry.named(names.pidOf(to) ?? to) === undefined) await names.refresh();
+    const live = await registry.activate(names.pidOf(to) ?? to);
     this.#ports.checkOpen();
     return live;
   }

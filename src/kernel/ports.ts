@@ -112,7 +112,11 @@ export interface KernelEvents {
   /** Somebody outside was sent a message: `to` begins with "@". */
   answered(answer: { readonly to: string; readonly from: Pid; readonly body: Payload }): void;
   exited(exits: readonly { readonly pid: Pid; readonly exit: ProcessExit }[]): void;
-  /** Something waits for a person: a broken process, an operation that is unavailable or quarantined. */
+  /** The process has come from another node, having stood still for so long (ms), as far as the clocks of both agree. */
+  arrived?(pid: Pid, stoodStillMs: number): void;
+  /** The process is another node's from now on: nothing more is heard of it here. */
+  left?(pid: Pid): void;
+  /** Something waits for a person: a broken process, one of another release, an operation that is unavailable or quarantined. */
   notice(notice: KernelNotice): void;
   /** The kernel has stopped: the store failed, or the lease is lost. Everything committed is safe. */
   failed(error: Error): void;
@@ -127,7 +131,8 @@ export interface KernelLog {
 }
 
 export interface KernelNotice {
-  readonly kind: "broken" | "operation-unavailable" | "operation-quarantined" | "snapshot-damaged" | "not-pruned";
+  readonly kind:
+    "broken" | "operation-unavailable" | "operation-quarantined" | "snapshot-damaged" | "not-pruned" | "left-alone";
   /** "" for what is about no process that is still there. */
   readonly pid: Pid;
   readonly message: string;

@@ -42,6 +42,8 @@ export interface RunsPorts {
   broke(live: Live): void;
   /** Somebody looks at its heap, or is the next to: until then no turn begins, but for a kill. */
   looked(live: Live): boolean;
+  /** It is pinned to what this release does not run. */
+  refused(live: Live): boolean;
   failed(error: Error): void;
 }
 
@@ -99,10 +101,11 @@ export class Runs {
     this.#schedule();
   }
 
-  /** Somebody looks at it, or it is paused, crashed or broken: only a kill gets through, also when it has been queued already. */
+  /** Somebody looks at it, it is paused, crashed or broken, or another release's: only a kill gets through, also when it has been queued already. */
   #mustWait(live: Live): boolean {
     if (live.leaving) return true;
-    return (live.row.state !== "running" || this.#ports.looked(live)) && nextKill(live) === undefined;
+    const { looked, refused } = this.#ports;
+    return (live.row.state !== "running" || looked(live) || refused(live)) && nextKill(live) === undefined;
   }
 
   /** A commit with turns of the process is through. */

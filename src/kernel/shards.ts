@@ -38,7 +38,8 @@ export class Shards {
     this.#ports = ports;
   }
 
-  readonly isMine = ({ shard }: { readonly shard?: number | undefined }): boolean => shard === undefined || this.#owned.has(shard);
+  readonly isMine = ({ shard }: { readonly shard?: number | undefined }): boolean =>
+    shard === undefined || this.#owned.has(shard);
 
   get owned(): ReadonlySet<number> {
     return this.#owned;
@@ -99,10 +100,11 @@ export class Shards {
   /** One process goes to a shard of another node. Resolves with how long it stood still, in ms, when that is durable. */
   async move(live: Live, shard: number): Promise<number> {
     const { key } = live.row;
+    const sinceMs = this.#ports.clock.nowMs();
     return await this.#part(
       (each) => each.row.key === key,
       (stage) => {
-        stage.away.moved.push({ process: key, shard });
+        stage.away.moved.push({ process: key, shard, input: { kind: "move", shard, sinceMs: Math.trunc(sinceMs) } });
         return () => {
           live.row = { ...live.row, shard };
         };
@@ -114,10 +116,7 @@ export class Shards {
    * Processes are given up between two turns: none begins any more, attempts that run may end, what has arrived is written, and with the
    * same commit they are another's.
    */
-  async #part(
-    isMeant: (live: Live) => boolean,
-    stageIt: (stage: Committer["stage"]) => () => void,
-  ): Promise<number> {
+  async #part(isMeant: (live: Live) => boolean, stageIt: (stage: Committer["stage"]) => () => void): Promise<number> {
     const { clock, committer, spill, left } = this.#ports;
     const sinceMs = clock.nowMs();
     const leaving = (): Live[] => [...this.#ports.lives()].filter(isMeant);

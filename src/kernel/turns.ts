@@ -259,7 +259,13 @@ export class Turns {
    */
   create(birth: Birth, parent: Live): Live {
     const { clock, random, env, newKey, births, isMine } = this.#ports;
-    const cradle = { key: newKey(), shard: births.shardOf(birth, parent), atMs: clock.nowMs(), seed: random.bytes(32), env: env() };
+    const cradle = {
+      key: newKey(),
+      shard: births.shardOf(birth, parent),
+      atMs: clock.nowMs(),
+      seed: random.bytes(32),
+      env: env(),
+    };
     const { child, start } = bear(birth, cradle, isMine);
     if (child.away) this.#peers.born(child);
     else this.#ports.registry.add(child);
@@ -301,6 +307,15 @@ export class Turns {
     if (verdict === "release") return this.#crashes.letGo(live);
     if (verdict === "pause" || verdict === "resume") return this.control(live, verdict);
     return this.#crashes.revive(live, verdict);
+  }
+
+  /** A process has come from another node: it goes on here with what it waited for there. */
+  came(live: Live, queued: QueuedInput): void {
+    this.#consume(queued);
+    const { attempts } = this.#ports;
+    for (const operation of live.operations.values())
+      if (operation.token === undefined && !operation.settled) attempts.recover(live, operation, false);
+    this.#ports.timersSet([...live.timers.values()].map(({ row }) => row));
   }
 
   #consume(queued: QueuedInput): void {

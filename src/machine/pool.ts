@@ -15,7 +15,7 @@ export interface PoolLimits {
   /**
    * Bytes of instances. Beyond it, those that wait for reuse are let go of, then processes at rest lose theirs; processes in
    * the middle of a turn never do. The pool takes that much only while processes that lost theirs come back for more;
-   * otherwise it is content with 256 MiB. Default an eighth of the host's memory, but 256 MiB at least and 4 GiB at most: a
+   * otherwise it is content with 256 MiB. Default an eighth of the host's memory, or the container's, but 256 MiB at least and 4 GiB at most: a
    * process in motion takes 2 MiB and a little.
    */
   readonly instanceBytes: number;
@@ -25,8 +25,11 @@ export interface PoolLimits {
 
 const mebibyte = 1024 * 1024;
 
+/** A container sees its host's memory; what it may use of it is its limit. 0: there is none. */
+const memoryBytes = Math.min(totalmem(), process.constrainedMemory() || Infinity);
+
 export const defaultPoolLimits: PoolLimits = {
-  instanceBytes: Math.min(Math.max(totalmem() / 8, 256 * mebibyte), 4096 * mebibyte),
+  instanceBytes: Math.min(Math.max(memoryBytes / 8, 256 * mebibyte), 4096 * mebibyte),
   pageCacheBytes: 64 * mebibyte,
 };
 

@@ -33,6 +33,17 @@ import type { Payload } from "../base/value.ts";
 
 export const turnProtocolVersion = 1;
 
+/** The last line of every prelude: it says what the prelude speaks, and processes are pinned to that. */
+export function turnProtocolMark(version: number): string {
+  return `// perdure turn protocol ${version}`;
+}
+
+/** What a prelude speaks. Undefined if it does not say so. */
+export function turnProtocolOf(prelude: string): number | undefined {
+  const [, version] = /\n\/\/ perdure turn protocol (\d+)\s*$/.exec(prelude) ?? [];
+  return version === undefined ? undefined : Number(version);
+}
+
 export const dispatchKind = {
   evaluated: 1,
   probe: 2,

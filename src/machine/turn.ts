@@ -170,6 +170,7 @@ async function deliverSignal(
     case "pause":
     case "resume":
     case "verdict":
+    case "move":
       // The kernel keeps these to itself.
       return undefined;
   }

@@ -8,6 +8,7 @@ import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 import { PerdureError } from "../base/errors.ts";
+import { turnProtocolMark, turnProtocolVersion } from "../machine/protocol.ts";
 
 export interface Prelude {
   /** To be evaluated as a script named `perdure:prelude`. */
@@ -67,6 +68,7 @@ export async function bundlePrelude(): Promise<Prelude> {
     minifyWhitespace: true,
     minifySyntax: true,
     legalComments: "none",
+    footer: { js: turnProtocolMark(turnProtocolVersion) },
     sourcemap: "external",
     tsconfigRaw: {},
     logLevel: "silent",

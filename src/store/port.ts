@@ -11,9 +11,9 @@
  *   `JOURNAL_CORRUPT` of that process alone.
  * - Times are milliseconds since the epoch, handed in by the caller: a store has no clock of its own. They are whole numbers,
  *   except for due times and `notBeforeMs`.
- * - Every write but `post` and `takeDeadLetter` needs the lease.
  * - Several nodes may own a store together if it has `sharing`: see there. Each shard of such a store has one owner at a time, and what is
  *   said here of the owner holds for each shard's.
+ * - Every write but `post`, `takeDeadLetter` and `standBy` needs the lease.
  * - A process key is given once: not even that of a pruned process comes again. The same goes for a pid that has a tombstone.
  * - A commit that contradicts what the store holds is refused: it shows that the owner's picture is wrong. A process key or
  *   turn that exists is STORE_FENCED, a pid that exists PROCESS_ID_CONFLICT, a turn after a gap or a program that was not put
@@ -22,12 +22,24 @@
  */
 import type { Payload } from "../base/value.ts";
 import type { ExitReason, Input, LogLevel, Pid, ProcessKey, TimerClock, Turn } from "../journal/types.ts";
+import type { NodeInfo, NodesKeeper, NodesReader } from "./nodes.ts";
 import type { Retainer, RetentionReader } from "./retention.ts";
-import type { AwayBatch, Sharing } from "./sharing.ts";
+import type { AwayBatch, Sharing, SharingReader } from "./sharing.ts";
 
 export type { ProcessKey };
 export { maxTombstoneValueBytes } from "./retention.ts";
-export type { AcquiredShard, AwayBatch, AwayLink, AwayMonitor, Notified, ShardRow, Sharing } from "./sharing.ts";
+export type {
+  AcquiredShard,
+  AwayBatch,
+  AwayLink,
+  AwayMonitor,
+  Notified,
+  ShardRow,
+  Sharing,
+  SharingReader,
+} from "./sharing.ts";
+export { nodeRenewalMs, nodeSilenceMs } from "./nodes.ts";
+export type { NodeInfo, NodeRow } from "./nodes.ts";
 export type { FinishedPlace, FinishedRow, PruneReport, PruneRequest, Tombstone, TombstonePlace } from "./retention.ts";
 
 export interface Lease {
@@ -402,8 +414,10 @@ export type StoreRule =
   | "blob";
 
 /** What is read beside a running node too: nothing here needs the lease. */
-export interface StoreReader extends RetentionReader {
+export interface StoreReader extends RetentionReader, NodesReader {
   readonly id: string;
+  /** Undefined if the store has one owner at a time. */
+  readonly sharing?: SharingReader;
   findProcess(pid: Pid): Promise<ProcessRow | undefined>;
   getProcess(process: ProcessKey): Promise<ProcessRow | undefined>;
   listProcesses(filter: ProcessFilter): Promise<ProcessRow[]>;
@@ -453,11 +467,13 @@ export interface StoreReader extends RetentionReader {
   close(): Promise<void>;
 }
 
-export interface Store extends StoreReader, Retainer {
-  /** Undefined if the store has one owner at a time. */
+export interface Store extends StoreReader, Retainer, NodesKeeper {
   readonly sharing?: Sharing;
-  /** Becomes the store's only owner until `release`. Throws STORE_IN_USE. */
-  claim(nowMs: number): Promise<Lease>;
+  /**
+   * Becomes the store's only owner until `release`; `node`: who that is. Where another one owns it, it says so at once: a node that stands by
+   * asks ten times a second. Throws STORE_IN_USE, with the owner in words as `details.owner`; STORE_NEWER if a newer release has owned it since it was opened.
+   */
+  claim(nowMs: number, node?: NodeInfo): Promise<Lease>;
   /** Tells the store the owner lives. Throws STORE_FENCED if it is the owner no longer. */
   renew(nowMs: number): Promise<void>;
   /** Gives the lease back in good order. */

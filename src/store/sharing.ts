@@ -14,7 +14,7 @@
  * itself (`Notified`) gets a row in its inbox in the same transaction. A link or a monitor is made together with a look at its
  * target, under a lock that an exit takes too: so it is either seen by that exit, or tells of it.
  */
-import type { ExitReason, Pid, ProcessKey } from "../journal/types.ts";
+import type { ExitReason, Input, Pid, ProcessKey } from "../journal/types.ts";
 import type { Payload } from "../base/value.ts";
 import type { InboxRow } from "./port.ts";
 
@@ -61,8 +61,8 @@ export interface AwayBatch {
   readonly cut: readonly { readonly process: ProcessKey; readonly from: ProcessKey }[];
   /** One for each exit of the commit. */
   readonly notified: readonly Notified[];
-  /** A process changes its shard, and with that perhaps its owner. */
-  readonly moved: readonly { readonly process: ProcessKey; readonly shard: number }[];
+  /** A process changes its shard, and with that its owner, who finds `input` among what is posted. */
+  readonly moved: readonly { readonly process: ProcessKey; readonly shard: number; readonly input: Input }[];
   /** Shards that are given up in good order. */
   readonly yielded: readonly number[];
 }
@@ -74,10 +74,14 @@ export interface Notice {
   readonly value: Payload;
 }
 
-export interface Sharing {
+/** What is read beside the nodes too. */
+export interface SharingReader {
   shards(): Promise<ShardRow[]>;
   /** The incarnations whose leases are in force, this one's included. */
   incarnations(): Promise<number[]>;
+}
+
+export interface Sharing extends SharingReader {
   /** Declares incarnations dead whose leases have run out. Their shards are free from then on. Answers which. */
   reap(nowMs: number): Promise<number[]>;
   /**

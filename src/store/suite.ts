@@ -10,6 +10,7 @@ import type { SharedSetup, StoreSetup } from "./suite/fixture.ts";
 import { testInbox, testNoticing } from "./suite/inbox.ts";
 import { testLease, testSoleOwnership } from "./suite/lease.ts";
 import { testLives } from "./suite/lives.ts";
+import { testNodes, testSoleNode } from "./suite/nodes.ts";
 import { testPosted } from "./suite/posted.ts";
 import { testModel } from "./suite/property.ts";
 import { testRaces } from "./suite/races.ts";
@@ -28,7 +29,10 @@ export type { TransactionsFixture } from "./suite/transactions.ts";
 /** `setup` is called for each test and gives an empty store, which has one owner at a time. */
 export function testStore(name: string, setup: StoreSetup): void {
   describe(`${name} store`, () => {
-    describe("ownership", () => testSoleOwnership(setup));
+    describe("ownership", () => {
+      testSoleOwnership(setup);
+      testSoleNode(setup);
+    });
     testOwned(setup);
     describe("noticing", () => testNoticing(setup));
   });
@@ -48,6 +52,7 @@ export function testSharedStore(name: string, setup: SharedSetup): void {
 function testOwned(setup: StoreSetup): void {
   describe("owner", () => {
     describe("lease", () => testLease(setup));
+    describe("nodes", () => testNodes(setup));
     describe("commit", () => testCommits(setup));
     describe("inbox", () => testInbox(setup));
     describe("recovery", () => testRecovery(setup));

@@ -32,7 +32,7 @@ describe("a node that stands by", () => {
     await first.start("counter", [], { id: "c" });
     await using second = await opened(store, nodes);
     assert.equal(second.node.state, "standing-by");
-    assert.match(second.node.message, /owned by another engine \(process \d+ on /);
+    assert.match(second.node.message, new RegExp(`owned by the node ${process.pid}@`));
     let isActive = false;
     const active = second.active().then(() => (isActive = true));
     await first.get("c").send("count");
@@ -116,6 +116,58 @@ describe("a node that stands by", () => {
     const store = storeFile(t);
     await using _first = await opened(store);
     await assert.rejects(Engine.open({ store }), { code: "STORE_IN_USE" });
+  });
+});
+
+describe("the health of a node", () => {
+  test("is that of an active one, of one that stands by, and of one that has been closed", async (t) => {
+    const store = storeFile(t);
+    await using first = await Engine.open<typeof app>({ store, program, nodeName: "a" });
+    const { sinceMs, ...active } = await first.health();
+    assert.ok(sinceMs <= Date.now());
+    const { release } = active;
+    assert.match(release, /^\d+\.\d+\.\d+/);
+    assert.deepEqual(active, {
+      isLive: true,
+      isReady: true,
+      state: "active",
+      node: "a",
+      incarnation: 1,
+      message: "",
+      release,
+    });
+    await using second = await opened(store);
+    const standby = await second.health();
+    assert.deepEqual([standby.isReady, standby.state, standby.incarnation], [true, "standing-by", 0]);
+    assert.match(standby.message, /owned by the node a \(process \d+ on /);
+    const closing = first.close();
+    assert.equal((await first.health()).state, "draining");
+    await closing;
+    const { isLive, isReady, state } = await first.health();
+    assert.deepEqual([isLive, isReady, state], [true, false, "stopped"]);
+  });
+
+  test("is bad while the kernel thread is stuck, and good again after that", async (t) => {
+    const store = storeFile(t);
+    await using engine = await Engine.open<typeof app>({ store, program });
+    const handle = await engine.start("counter", [], { id: "c" });
+    const other = new DatabaseSync(store);
+    other.exec("BEGIN IMMEDIATE");
+    const sent = handle.send("count");
+    const stuck = await eventually("the thread's silence", async () => {
+      const health = await engine.health();
+      return health.isLive ? undefined : health;
+    });
+    assert.deepEqual([stuck.isReady, stuck.state], [false, "active"]);
+    assert.match(stuck.message, /The kernel thread has not answered/);
+    other.exec("ROLLBACK");
+    other.close();
+    await sent;
+    assert.equal((await engine.health()).isLive, true);
+  });
+
+  test("a name that cannot be printed is ARGUMENT_INVALID", async () => {
+    await assert.rejects(Engine.open({ store: "memory:", nodeName: "a\tb" }), { code: "ARGUMENT_INVALID" });
   });
 });
 

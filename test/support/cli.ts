@@ -104,6 +104,15 @@ export class Running {
     }
   }
 
+  get pid(): number | undefined {
+    return this.#child.pid;
+  }
+
+  /** What it has printed there so far. */
+  get stderr(): string {
+    return this.#stderr;
+  }
+
   kill(signal: NodeJS.Signals): void {
     this.#child.kill(signal);
   }

@@ -1,8 +1,10 @@
 /** `perdure resume`: a node for everything that is unfinished. */
 import type { Command } from "commander";
 import { act, collect, defineCommand } from "../context.ts";
+import { nodeFlags, withNodeFlags } from "../node-options.ts";
+import type { NodeFlagOptions } from "../node-options.ts";
 
-interface ResumeOptions {
+interface ResumeOptions extends NodeFlagOptions {
   readonly pid?: readonly string[];
 }
 
@@ -14,8 +16,9 @@ export function resumeCommand(): Command {
   ])
     .argument("[file]", "the program whose host functions to use (default: the newest one with unfinished processes)")
     .option("--pid <pid>", "wait for this process only (repeatable)", collect);
-  return act<ResumeOptions>(command, async (context, [file], { pid }) => {
+  return act<ResumeOptions>(withNodeFlags(command), async (context, [file], options) => {
+    const node = nodeFlags(options);
     const { resumeAll } = await import("../resume-all.ts");
-    return await resumeAll(context, { file, pids: pid ?? [] });
+    return await resumeAll(context, { file, pids: options.pid ?? [], node });
   });
 }

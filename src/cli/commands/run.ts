@@ -6,10 +6,12 @@ import { parseArgument } from "../arguments.ts";
 import { act, collect, defineCommand } from "../context.ts";
 import type { Context } from "../context.ts";
 import { usageError } from "../failure.ts";
+import { nodeFlags, withNodeFlags } from "../node-options.ts";
+import type { NodeFlagOptions } from "../node-options.ts";
 import { newestUnfinished } from "../unfinished.ts";
 import type { RunRequest } from "../run-program.ts";
 
-interface RunOptions {
+interface RunOptions extends NodeFlagOptions {
   readonly new?: boolean;
   readonly id?: string;
   readonly env?: readonly string[];
@@ -30,7 +32,7 @@ export function runCommand(): Command {
     .option("--id <id>", "the process's pid; the same id never runs twice, but prints its result again")
     .option("--env <name>", "an environment variable the program may see (repeatable)", collect)
     .option("--string", "take all arguments as texts");
-  return act<RunOptions>(command, run);
+  return act<RunOptions>(withNodeFlags(command), run);
 }
 
 async function run(
@@ -49,6 +51,7 @@ async function run(
     words: [...(entry === undefined ? [] : [entry]), ...args, ...(options.string === true ? ["--string"] : [])],
     id: options.id,
     env: options.env ?? [],
+    node: nodeFlags(options),
   };
   const goesOn =
     options.new === true || options.id !== undefined

@@ -3,8 +3,10 @@ import type { Command } from "commander";
 import { validatePid } from "../../base/ids.ts";
 import { defaultRootId } from "../root-id.ts";
 import { act, collect, defineCommand } from "../context.ts";
+import { nodeFlags, withNodeFlags } from "../node-options.ts";
+import type { NodeFlagOptions } from "../node-options.ts";
 
-interface ServeOptions {
+interface ServeOptions extends NodeFlagOptions {
   readonly id: string;
   readonly env?: readonly string[];
   readonly fresh?: boolean;
@@ -27,9 +29,11 @@ export function serveCommand(): Command {
     .option("--env <name>", "an environment variable the program may see (repeatable)", collect)
     .option("--fresh", "stop the tree there is and start one of the program as it is now")
     .option("--standby", "wait if another node owns the store, and take over when it is gone");
-  return act<ServeOptions>(command, async (context, [file = ""], { id, env = [], fresh = false, standby = false }) => {
+  return act<ServeOptions>(withNodeFlags(command), async (context, [file = ""], options) => {
+    const { id, env = [], fresh = false, standby = false } = options;
     validatePid(id);
+    const node = nodeFlags(options);
     const { serveProgram } = await import("../serve-program.ts");
-    return await serveProgram(context, { file, id, env, fresh, standby });
+    return await serveProgram(context, { file, id, env, fresh, standby, node });
   });
 }

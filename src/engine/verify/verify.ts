@@ -1,10 +1,11 @@
 /** Verification of a store: everything in it held against the rules of `rules.ts`, and its processes against replay. Writes nothing. */
 import { setTimeout as delay } from "node:timers/promises";
 import { isPerdureError } from "../../base/errors.ts";
-import { compileEngine, engineHash, readEngineBinary } from "../../machine/engine-binary.ts";
+import { compileEngine, readEngineBinary } from "../../machine/engine-binary.ts";
 import type { MachineLimits } from "../../machine/image.ts";
 import type { ProcessFilter, ProcessKey, ProcessRow, ProgramRow, StoreFault } from "../../store/port.ts";
 import { programSource } from "../program-source.ts";
+import { refusalOf } from "../refusals.ts";
 import { eachProcess } from "../tree.ts";
 import { checkProcess, firstSentence } from "./process.ts";
 import type { VerifiedStore } from "./process.ts";
@@ -254,11 +255,15 @@ class Verification {
     const why =
       row === undefined || (await this.#programProblem(row)) !== undefined
         ? "the program is not in the store"
-        : row.engine === engineHash
-          ? undefined
-          : `they run on another engine binary (${row.engine.slice(0, 12)})`;
+        : await this.#refusal(row);
     this.#programs.set(hash, why);
     return why;
+  }
+
+  async #refusal(row: ProgramRow): Promise<string | undefined> {
+    const prelude = await this.#store.blob(row.prelude);
+    const refusal = refusalOf(row, Buffer.from(prelude ?? []).toString("utf8"));
+    return refusal === undefined ? undefined : `they ${refusal}`;
   }
 }
 

@@ -18,9 +18,12 @@ import type {
   TimerRow,
   Tombstone,
 } from "../port.ts";
+import { describeOwner } from "../nodes.ts";
+import type { NodeRow } from "../nodes.ts";
 import { checkBatch } from "./check.ts";
 import { applyEdges } from "./edges.ts";
 import type { Edges } from "./edges.ts";
+import { ownerOf } from "./nodes.ts";
 import { applyRelations, cutRelations, newRelations } from "./relations.ts";
 import type { Relations } from "./relations.ts";
 import type { SharedOwners } from "./sharing.ts";
@@ -72,6 +75,8 @@ export class MemoryDisk {
   clean = true;
   /** The handle that holds the lease: as long as it lives nobody else can claim. */
   owner: object | undefined;
+  /** By id. */
+  readonly nodes: Map<string, NodeRow> = new Map();
   /** Counts writes, so that a handle can tell whether there were others' among them. */
   writeCount = 0;
   readonly processes: Map<ProcessKey, ProcessRecord> = new Map();
@@ -109,7 +114,10 @@ export class MemoryDisk {
   claim(owner: object, nowMs: number): Lease {
     if (this.shared !== undefined) return this.#join(this.shared, owner, nowMs);
     if (this.owner !== undefined) {
-      throw new PerdureError("STORE_IN_USE", `The store ${this.id} is owned by another engine. Stop that one first.`);
+      const row = ownerOf(this);
+      const owner = describeOwner(row?.name, row?.pid, row?.host);
+      const message = `The store ${this.id} is owned by ${owner}. Stop that one first.`;
+      throw new PerdureError("STORE_IN_USE", message, { details: { owner } });
     }
     const cleanShutdown = this.clean;
     this.owner = owner;

@@ -1,4 +1,5 @@
 /** Who is tied to whom, and who is known by which name. Both ends know of a tie, so that an exit finds it from either. */
+import type { Pid } from "../../journal/types.ts";
 import type { CommitBatch, MonitorRow, NameRow, ProcessKey, ProcessRow } from "../port.ts";
 
 export interface Relations {
@@ -80,6 +81,17 @@ export function monitorsOf({ monitors }: Relations): MonitorRow[] {
 
 export function watchersOf({ watchers }: Relations): MonitorRow[] {
   return [...watchers].sort((a, b) => a.watcher - b.watcher || a.number - b.number);
+}
+
+/** As people read it. */
+export function relationsOf(
+  { processes }: RelatedDisk,
+  process: ProcessKey,
+): { readonly links: Pid[]; readonly monitors: Pid[] } {
+  const relations = processes.get(process)?.relations;
+  if (relations === undefined) return { links: [], monitors: [] };
+  const pidsOf = (keys: readonly ProcessKey[]): Pid[] => keys.flatMap((key) => processes.get(key)?.row.pid ?? []);
+  return { links: pidsOf(linksOf(relations)), monitors: pidsOf(monitorsOf(relations).map(({ target }) => target)) };
 }
 
 /** All names, or all members of groups, by name and key. */

@@ -98,9 +98,15 @@ export class SharedOwners {
     return this.#nodes.get(incarnation)?.handle === handle;
   }
 
+  /** Of an incarnation whose lease is in force: its last sign of life. */
+  seenMs(incarnation: number): number | undefined {
+    const node = this.#nodes.get(incarnation);
+    return node?.isOver === false ? node.seenMs : undefined;
+  }
+
   seen(incarnation: number, nowMs: number): void {
     const node = this.#nodes.get(incarnation);
-    if (node !== undefined) node.seenMs = nowMs;
+    if (node !== undefined) Object.assign(node, { seenMs: nowMs, isOver: false });
   }
 
   leave(incarnation: number): void {
@@ -234,9 +240,11 @@ export class SharedOwners {
         }
       }
     }
-    for (const { process, shard } of moved) {
+    for (const { process, shard, input } of moved) {
       const record = disk.processes.get(process);
-      if (record !== undefined) this.#move(disk, record, shard);
+      if (record === undefined) continue;
+      this.#move(disk, record, shard);
+      put({ process, input, atMs });
     }
     for (const shard of yielded) {
       const found = this.#shards.get(shard);

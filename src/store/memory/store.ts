@@ -17,6 +17,8 @@ import type {
   Lease,
   LogRow,
   NameRow,
+  NodeInfo,
+  NodeRow,
   OperationRow,
   ProcessFilter,
   ProcessKey,
@@ -38,10 +40,11 @@ import { MemoryDisk } from "./disk.ts";
 import { listEdges, postOnce, pruneEdges, supersededBy } from "./edges.ts";
 import { failure, full } from "./faults.ts";
 import type { MemoryFaults, QueuedFault, StoreCall, WaitingCall } from "./faults.ts";
+import { listNodes, recordOwner, recordStandby } from "./nodes.ts";
 import { MemoryTransactions } from "./transactions.ts";
 import { finished, finishedBeyond, prune, prunePrograms, pruneTombstones } from "./retention.ts";
 import { byNumber, inboxOf, listProcesses, readDueTimers, readLoad, recover } from "./reads.ts";
-import { linksOf, listNames, monitorsOf } from "./relations.ts";
+import { listNames, relationsOf } from "./relations.ts";
 import { SharedOwners } from "./sharing.ts";
 
 export interface MemoryStoreOptions {
@@ -65,6 +68,8 @@ export class MemoryStore implements Store {
   readonly #disk: MemoryDisk;
   readonly #faults: MemoryFaults | undefined;
   #incarnation = 0;
+  /** Whose row it has put. */
+  #node = "";
   #dead = false;
   #closed = false;
   /** Settles when the last of the calls that wait for a stalled one has. */
@@ -128,15 +133,29 @@ export class MemoryStore implements Store {
 
   // Lease and writes
 
-  claim(nowMs: number): Promise<Lease> {
+  claim(nowMs: number, node?: NodeInfo): Promise<Lease> {
     return this.#call("claim", () => {
       const lease = this.#disk.claim(this, nowMs);
       if (this.#incarnation !== 0) this.#disk.shared?.lapse(this.#incarnation);
+      recordOwner(this.#disk, nowMs, node);
+      this.#node = node?.id ?? this.#node;
       this.#incarnation = lease.incarnation;
       this.#posted.clear();
       this.#wrote();
       return lease;
     });
+  }
+
+  standBy(nowMs: number, node: NodeInfo): Promise<void> {
+    return this.#call("standBy", () => {
+      recordStandby(this.#disk, nowMs, node);
+      this.#node = node.id;
+      this.#wrote();
+    });
+  }
+
+  nodes(nowMs: number): Promise<NodeRow[]> {
+    return this.#call("nodes", () => listNodes(this.#disk, nowMs));
   }
 
   renew(nowMs: number): Promise<void> {
@@ -149,6 +168,7 @@ export class MemoryStore implements Store {
         this.#signOfLife(nowMs);
         this.#disk.clean = true;
         this.#disk.shared?.leave(this.#incarnation);
+        this.#disk.nodes.delete(this.#node);
       } finally {
         this.#disown();
       }
@@ -251,6 +271,7 @@ export class MemoryStore implements Store {
     return this.#call("close", () => {
       this.#closed = true;
       this.#disk.shared?.lapse(this);
+      this.#disk.nodes.delete(this.#node);
       this.#disown();
     });
   }
@@ -343,15 +364,7 @@ export class MemoryStore implements Store {
   }
 
   relations(process: ProcessKey): ReturnType<Store["relations"]> {
-    return this.#call("relations", () => {
-      const relations = this.#disk.processes.get(process)?.relations;
-      if (relations === undefined) return { links: [], monitors: [] };
-      const pidOf = (key: ProcessKey): Pid => this.#disk.record(key).row.pid;
-      return {
-        links: linksOf(relations).map(pidOf),
-        monitors: monitorsOf(relations).map(({ target }) => pidOf(target)),
-      };
-    });
+    return this.#call("relations", () => relationsOf(this.#disk, process));
   }
 
   restores(process: ProcessKey): Promise<RestoreRow[]> {

@@ -3,7 +3,9 @@ import { hostname } from "node:os";
 import { pid } from "node:process";
 import { number } from "../columns.ts";
 import type { Row } from "../columns.ts";
-import type { Lease } from "../port.ts";
+import { nodeSilenceMs } from "../port.ts";
+import type { Lease, NodeInfo } from "../port.ts";
+import { dropStandbys } from "./nodes.ts";
 import { settings } from "./line.ts";
 import type { Line } from "./line.ts";
 import { raised } from "./parts/raise.ts";
@@ -89,12 +91,12 @@ const addDowntime = statement(
   "int8",
 );
 const insertNode = statement(
-  `INSERT INTO ~.node (incarnation, token, state, session, lease_ms, expires_at, host, os_pid, downtime_ms, started_at_ms,
+  `INSERT INTO ~.node (incarnation, token, state, session, lease_ms, expires_at, host, os_pid, id, name, release, downtime_ms, started_at_ms,
      alive_at_ms, alive_number)
    SELECT coalesce((SELECT max(incarnation) FROM ~.node), 0) + 1, $1, 'live', 1, $2,
-     clock_timestamp() + CAST($2 AS double precision) * interval '1 millisecond', $3, $4, downtime_ms, $5, $5, 0 FROM ~.meta
+     clock_timestamp() + CAST($2 AS double precision) * interval '1 millisecond', $3, $4, $6, $7, $8, downtime_ms, $5, $5, 0 FROM ~.meta
    RETURNING incarnation, downtime_ms`,
-  ...(["text", "int8", "text", "int8", "int8"] as const),
+  ...(["text", "int8", "text", "int8", "int8", "text", "text", "text"] as const),
 );
 // A node that was declared dead while its connection was lost may want to know what was done.
 const forgetReceipts = statement(
@@ -110,13 +112,14 @@ export interface Claim {
   readonly leaseMs: number;
   /** Of this attempt to claim, and no other. */
   readonly token: string;
+  readonly node: NodeInfo | undefined;
 }
 
 /** Each incarnation gives out keys of its own. */
 const keysOfIncarnation = 2 ** 31;
 
 /** Throws ConnectionLost, ServerError. May be called again with the same token when its outcome is not known. */
-export async function join(line: Line, session: Session, { nowMs, leaseMs, token }: Claim): Promise<Lease> {
+export async function join(line: Line, session: Session, { nowMs, leaseMs, token, node }: Claim): Promise<Lease> {
   const [known] = (await session.run([step(byToken, token)]))[0]?.rows ?? [];
   if (known !== undefined) return leaseOf(known);
   const results = await session.transact([
@@ -126,7 +129,18 @@ export async function join(line: Line, session: Session, { nowMs, leaseMs, token
     step(settleEnded),
     step(addDowntime, nowMs),
     ...burials(nowMs),
-    step(insertNode, token, leaseMs, hostname(), pid, nowMs),
+    step(dropStandbys, nowMs - nodeSilenceMs, node?.id ?? ""),
+    step(
+      insertNode,
+      token,
+      leaseMs,
+      node?.host ?? hostname(),
+      node?.pid ?? pid,
+      nowMs,
+      node?.id ?? null,
+      node?.name ?? null,
+      node?.release ?? null,
+    ),
     step(forgetReceipts, nowMs - keepReceiptsMs),
   ]);
   return leaseOf(results.at(-2)?.rows[0] ?? {});

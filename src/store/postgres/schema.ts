@@ -9,6 +9,7 @@
  *              declares it dead (`dead`), which needs that its lease has run out: `expires_at`, by the database's clock. `session` grows
  *              with each connection its writer makes: what an older one still has to say does not count.
  * - `shard`    which node owns which processes: `process.shard`. `posted` counts what others have put into the inboxes of its processes.
+ * - `standby`  nodes that stand by: nobody needs to here, but whoever wants to may.
  * - `reserved` pids that nodes keep for processes they are about to start.
  * - `receipt`  one row for each write of a node, in the transaction of that write: after a connection was lost they tell what was
  *              done, and what came of it (`put`, `gone`: seqs of the inbox). Also the node's signs of life. Old ones are deleted. A
@@ -78,7 +79,10 @@ export const migrations: readonly (readonly string[])[] = [
   session       bigint NOT NULL,   -- of its writer's connections, the newest
   lease_ms      bigint NOT NULL,
   expires_at    timestamptz NOT NULL,
-  host          text   NOT NULL,   -- this and os_pid: for people
+  id            text,              -- this and name, release, host, os_pid: who it is, for people
+  name          text,
+  release       text,
+  host          text   NOT NULL,
   os_pid        bigint NOT NULL,
   downtime_ms   bigint NOT NULL,   -- meta.downtime_ms since its claim: its service time is wall time less this
   started_at_ms bigint NOT NULL,   -- this and what follows: by the node's clock
@@ -93,6 +97,16 @@ export const migrations: readonly (readonly string[])[] = [
   clean  bigint NOT NULL,          -- 1: its last owner gave it up in good order
   posted bigint NOT NULL           -- the last number given in its inboxes
 ) WITH (fillfactor = 10)`,
+    // Nodes that stand by, by what they said last.
+    `CREATE TABLE ~.standby (
+  id       text   PRIMARY KEY,
+  name     text   NOT NULL,
+  host     text   NOT NULL,
+  os_pid   bigint NOT NULL,
+  release  text   NOT NULL,
+  since_ms bigint NOT NULL,
+  seen_ms  bigint NOT NULL
+)`,
     `CREATE TABLE ~.reserved (
   pid         text COLLATE "C" PRIMARY KEY,
   incarnation bigint NOT NULL

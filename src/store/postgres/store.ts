@@ -15,6 +15,8 @@ import type {
   Lease,
   LogRow,
   NameRow,
+  NodeInfo,
+  NodeRow,
   OperationRow,
   ProcessFilter,
   ProcessKey,
@@ -41,8 +43,10 @@ import { DamagedRow, journalCorrupt } from "./damage.ts";
 import { fenced, storeError } from "./errors.ts";
 import type { Hints } from "./hints.ts";
 import { closeNode, giveBack, join, yieldAll } from "./lease.ts";
+import type { Claim } from "./lease.ts";
 import { whole } from "./line.ts";
 import type { Line } from "./line.ts";
+import { forgetStandby, listNodes, recordStandby } from "./nodes.ts";
 import { post, takeDeadLetter } from "./outside.ts";
 import type { Outside } from "./outside.ts";
 import { putBlobs, putProgram } from "./programs.ts";
@@ -92,6 +96,8 @@ export class PostgresStore implements Store {
   readonly sharing: PostgresSharing;
   #writer: Writer | undefined;
   #incarnation = 0;
+  /** Whose row it has put; "" if none. */
+  #standby = "";
 
   constructor(line: Line, parts: StoreParts) {
     this.id = parts.id;
@@ -109,30 +115,34 @@ export class PostgresStore implements Store {
 
   // Lease and writes
 
-  async claim(nowMs: number): Promise<Lease> {
+  async claim(nowMs: number, node?: NodeInfo): Promise<Lease> {
     return this.#do("claim", async () => {
       this.#checkOwner("claim");
       const token = randomUUID();
-      return this.#line.retrying("claim", () => this.#claim(nowMs, token));
+      return this.#line.retrying("claim", () => this.#claim({ nowMs, token, node, leaseMs: this.#parts.leaseMs }));
     });
   }
 
-  async #claim(nowMs: number, token: string): Promise<Lease> {
-    const { leaseMs } = this.#parts;
+  async #claim(request: Claim): Promise<Lease> {
     const session = await this.#line.open();
     try {
-      const lease = await join(this.#line, session, { nowMs, leaseMs, token });
+      const lease = await join(this.#line, session, request);
       const before = this.#writer;
       this.#writer = undefined;
       if (before !== undefined) await this.#leave(before);
       this.sharing.forget();
       this.#incarnation = lease.incarnation;
-      this.#writer = new Writer(this.#line, session, lease.incarnation, leaseMs);
+      this.#writer = new Writer(this.#line, session, lease.incarnation, request.leaseMs);
       return lease;
     } catch (error) {
       session.close();
       throw error;
     }
+  }
+
+  async standBy(nowMs: number, node: NodeInfo): Promise<void> {
+    await this.#do("stand by beside", () => recordStandby(this.#line, nowMs, node));
+    this.#standby = node.id;
   }
 
   async renew(nowMs: number): Promise<void> {
@@ -346,6 +356,10 @@ export class PostgresStore implements Store {
     await this.#do("read", () => audit(this.#line, report, done));
   }
 
+  async nodes(nowMs: number): Promise<NodeRow[]> {
+    return this.#do("read", () => listNodes(this.#line, nowMs));
+  }
+
   async program(hash: string): Promise<ProgramRow | undefined> {
     return this.#do("read", async () => shown(await this.#line.get(queries.program, hash), readProgram));
   }
@@ -364,6 +378,8 @@ export class PostgresStore implements Store {
     const writer = this.#writer;
     this.#writer = undefined;
     if (writer !== undefined) await this.#leave(writer);
+    // It is soon taken for dead anyhow.
+    if (this.#standby !== "") await forgetStandby(this.#line, this.#standby).catch(() => undefined);
     this.#line.close();
     this.#parts.listen.close();
   }

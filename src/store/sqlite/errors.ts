@@ -4,6 +4,7 @@ import { dirname } from "node:path";
 import { isPerdureError, PerdureError } from "../../base/errors.ts";
 import type { ErrorCode } from "../../base/errors.ts";
 import { ColumnDamaged } from "../columns.ts";
+import { schemaVersion } from "./schema.ts";
 
 const resultCode = {
   sql: 1,
@@ -125,6 +126,14 @@ function diagnose(path: string, error: unknown): Diagnosis {
       }
       return { code: "STORE_FAILED", text: `${reason}. This write was not kept, everything committed is safe.` };
   }
+}
+
+export function newer(path: string, version: number): PerdureError {
+  return new PerdureError(
+    "STORE_NEWER",
+    `Cannot open the store ${path}: a newer release wrote it (schema ${version}, this one knows ${schemaVersion}). Nothing was changed. Install the newer release.`,
+    { details: { path } },
+  );
 }
 
 export const readOnlyAdvice =

@@ -2,12 +2,18 @@
 import { hostname } from "node:os";
 import { pid } from "node:process";
 import { PerdureError } from "../../base/errors.ts";
+import { describeOwner } from "../nodes.ts";
+import type { NodeInfo } from "../nodes.ts";
 import type { Lease } from "../port.ts";
 import { number } from "../columns.ts";
 import { transaction } from "./connection.ts";
 import type { Connection } from "./connection.ts";
+import { newer } from "./errors.ts";
 import { acquireOwnerLock, lockPath } from "./lock.ts";
 import type { OwnerLock } from "./lock.ts";
+import { recordOwner } from "./nodes.ts";
+import { isStoreOwned } from "./ownership.ts";
+import { schemaVersion } from "./schema.ts";
 
 /** Matches no store: what a handle without a lease presents. */
 const noIncarnation = -1;
@@ -17,23 +23,30 @@ export interface HeldLease {
   readonly lock: OwnerLock;
 }
 
-export function claim(connection: Connection, nowMs: number): HeldLease {
-  const lock = acquireOwnerLock(connection.path);
+export function claim(connection: Connection, nowMs: number, node: NodeInfo | undefined): HeldLease {
+  // To find out by taking it would take as long as the lock is waited for, and a node that stands by asks again and again.
+  const lock = isStoreOwned(connection.path) ? undefined : acquireOwnerLock(connection.path);
   if (lock === undefined) throw inUse(connection);
   try {
-    return { lock, lease: transaction(connection, () => takeLease(connection, nowMs)) };
+    return { lock, lease: transaction(connection, () => takeLease(connection, nowMs, node)) };
   } catch (error) {
     lock.release();
     throw error;
   }
 }
 
-function takeLease({ sql }: Connection, nowMs: number): Lease {
+function takeLease(connection: Connection, nowMs: number, node: NodeInfo | undefined): Lease {
+  const { sql, path } = connection;
   const before = sql.readMeta.get() ?? {};
+  // While it stood by, a newer release may have had the store.
+  const version = number(before, "schema_version");
+  if (version > schemaVersion) throw newer(path, version);
   sql.claim.run({ now: nowMs, pid, host: hostname() });
   const meta = sql.readMeta.get() ?? {};
+  const incarnation = number(meta, "incarnation");
+  recordOwner(connection, nowMs, incarnation, node);
   return {
-    incarnation: number(meta, "incarnation"),
+    incarnation,
     nextProcessKey: number(sql.lastProcessKey.get() ?? {}, "key") + 1,
     downtimeMs: number(meta, "downtime_ms"),
     cleanShutdown: number(before, "clean") === 1,
@@ -41,15 +54,13 @@ function takeLease({ sql }: Connection, nowMs: number): Lease {
 }
 
 function inUse(connection: Connection): PerdureError {
-  const meta = connection.sql.readMeta.get() ?? {};
-  const ownerPid = meta["owner_pid"];
-  const ownerHost = meta["owner_host"];
-  const owner =
-    typeof ownerPid === "number" ? `another engine (process ${ownerPid} on ${String(ownerHost)})` : "another engine";
+  const { name, owner_pid: ownerPid, owner_host: ownerHost } = connection.sql.owner.get() ?? {};
+  const ownerName = typeof name === "string" ? name : undefined;
+  const owner = describeOwner(ownerName, ownerPid, ownerHost);
   return new PerdureError(
     "STORE_IN_USE",
     `The store ${connection.path} is owned by ${owner}. Stop that one first, or give this one a store of its own. If you are sure that no engine runs, look for who holds ${lockPath(connection.path)} open.`,
-    { details: { path: connection.path, ownerPid, ownerHost } },
+    { details: { path: connection.path, owner, ownerPid, ownerHost } },
   );
 }
 
@@ -64,10 +75,12 @@ export function checkLease(connection: Connection, lease: Lease | undefined): vo
   if (connection.sql.fence.get(lease?.incarnation ?? noIncarnation) === undefined) throw fenced(connection, lease);
 }
 
-export function release(connection: Connection, lease: Lease | undefined, nowMs: number): void {
+export function release(connection: Connection, lease: Lease | undefined, nowMs: number, nodeId: string): void {
+  const { sql } = connection;
   transaction(connection, () => {
-    const { changes } = connection.sql.release.run(nowMs, lease?.incarnation ?? noIncarnation);
+    const { changes } = sql.release.run(nowMs, lease?.incarnation ?? noIncarnation);
     if (changes === 0) throw fenced(connection, lease);
+    sql.deleteNode.run(nodeId);
   });
 }
 

@@ -8,7 +8,7 @@ import type { ErrorCode } from "../../base/errors.ts";
 import type { Store } from "../port.ts";
 import { number, text } from "../columns.ts";
 import type { Connection } from "./connection.ts";
-import { corruptText, isNotADatabase, isSqlError, readOnlyAdvice, storeError } from "./errors.ts";
+import { corruptText, isNotADatabase, isSqlError, newer, readOnlyAdvice, storeError } from "./errors.ts";
 import { lockPath } from "./lock.ts";
 import { applicationId, createSchema, schemaVersion } from "./schema.ts";
 import { prepareStatements } from "./statements.ts";
@@ -191,11 +191,7 @@ function identify(path: string, db: DatabaseSync): string {
     }
     return text(meta, "store_id");
   }
-  throw refuse(
-    "STORE_NEWER",
-    path,
-    `a newer release wrote it (schema ${version}, this one knows ${schemaVersion}). Nothing was changed. Install the newer release.`,
-  );
+  throw newer(path, version);
 }
 
 /** SQLite notices when whole pages are missing. A part of one may be, as long as the write-ahead log holds it. */

@@ -4,6 +4,8 @@
  * ## The tables
  *
  * - `meta`       one row: who the store is, its schema version, the lease (incarnation, owner, clean), the time account.
+ * - `node`       who owns the store and who stands by, by what they said last: for people. The lease is in `meta`, and who holds the lock
+ *                decides; a row of a node that died stays until the next claim.
  * - `process`    one row for each process that was not pruned. `key` is its number in here, `pid` its name outside.
  * - `journal`    the turns, one row each, in the order they were committed. Append-only: no statement of Perdure ever
  *                updates a row of it, or deletes one but of a pruned process. `body` is the encoded turn (`journal/encoding.ts`).
@@ -47,8 +49,8 @@
  * - Beside these tables lie the user's own, which transactional operations make and write (`transactions.ts`). What such an operation
  *   does there commits together with its result: its row leaves `operation` and the result enters `inbox` in the same transaction.
  *   Names that begin with `perdure_` are kept free for tables to come.
- * - Others may read at any time, and insert into `inbox` (`seq` and the state of the process are checked by the same
- *   transaction). The owner notices by `PRAGMA data_version`.
+ * - Others may read at any time, insert into `inbox` (`seq` and the state of the process are checked by the same
+ *   transaction), and put their own row of `node`. The owner notices by `PRAGMA data_version`.
  * - Inputs are all that a process's state derives from, and what an operation is (name, options, arguments, whether it was
  *   begun) is what it does to the world; so rows
  *   of `journal`, `inbox`, `operation`, `checkpoint`, `restore`, `dead_letter`, `edge` and `tombstone` carry a CRC-32 over what they hold and whose
@@ -69,7 +71,7 @@
  *
  * `sqlite3 store.db` and then `SELECT * FROM v_process;`. The views show pids instead of keys and times one can read:
  * `v_process`, `v_turn`, `v_operation`, `v_timer`, `v_inbox`, `v_log`, `v_link`, `v_monitor`, `v_name`, `v_group`,
- * `v_dead_letter`, `v_edge`, `v_tombstone`. Reading is safe beside a running node; writing is not.
+ * `v_dead_letter`, `v_edge`, `v_tombstone`, `v_node`. Reading is safe beside a running node; writing is not.
  */
 
 /** "Perd" in the header's application id: `file store.db` shows it, and no other program's database is taken for ours. */
@@ -91,6 +93,18 @@ CREATE TABLE meta (
   downtime_ms    INTEGER NOT NULL,  -- total time without an owner, up to the last claim
   pruned_key     INTEGER NOT NULL   -- the greatest process.key that was pruned
 ) STRICT;
+
+CREATE TABLE node (
+  id          TEXT    PRIMARY KEY,  -- random, for each time an engine opens the store
+  name        TEXT    NOT NULL,
+  host        TEXT    NOT NULL,
+  pid         INTEGER NOT NULL,     -- operating system's process id
+  release     TEXT    NOT NULL,     -- of Perdure
+  state       TEXT    NOT NULL,     -- active, standing-by
+  incarnation INTEGER NOT NULL,     -- of its lease; 0 for one that stands by
+  since_ms    INTEGER NOT NULL,     -- when it became what it is
+  seen_ms     INTEGER NOT NULL      -- of an owner, see also meta.alive_at_ms
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE process (
   key           INTEGER PRIMARY KEY,
@@ -361,6 +375,11 @@ CREATE VIEW v_edge AS
 CREATE VIEW v_tombstone AS
   SELECT pid, entry, exit_reason, ${readable("exited_at_ms")} AS exited_at, ${readable("pruned_at_ms")} AS pruned_at, value_bytes
   FROM tombstone;
+
+CREATE VIEW v_node AS
+  SELECT name, state, node.incarnation, release, host, node.pid, ${readable("since_ms")} AS since,
+         ${readable("CASE state WHEN 'active' THEN max(seen_ms, alive_at_ms) ELSE seen_ms END")} AS seen
+  FROM node JOIN meta WHERE state <> 'active' OR node.incarnation = meta.incarnation;
 `;
 
 /** Makes an empty database a Perdure store. Run it in one transaction; then insert the row of `meta`. */

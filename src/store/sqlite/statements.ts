@@ -38,13 +38,27 @@ const statements = {
   dataVersion: "PRAGMA data_version",
 
   // Lease
-  readMeta: "SELECT store_id, schema_version, incarnation, clean, owner_pid, owner_host, downtime_ms FROM meta",
+  readMeta: "SELECT schema_version, incarnation, clean, downtime_ms FROM meta",
   claim: `UPDATE meta SET incarnation = incarnation + 1, clean = 0, owner_pid = :pid, owner_host = :host,
             downtime_ms = downtime_ms + max(0, :now - ifnull(alive_at_ms, :now)), alive_at_ms = :now`,
   // Both a sign of life and the fence: it changes no row for an owner whose lease is void.
   alive: "UPDATE meta SET alive_at_ms = ? WHERE incarnation = ?",
   fence: "SELECT 1 FROM meta WHERE incarnation = ?",
   release: "UPDATE meta SET alive_at_ms = ?, clean = 1, owner_pid = NULL, owner_host = NULL WHERE incarnation = ?",
+  owner: `SELECT owner_pid, owner_host, (SELECT name FROM node WHERE state = 'active' AND node.incarnation = meta.incarnation) AS name
+          FROM meta`,
+  // The signs of life of an owner are the store's. One whose lease is void owns nothing.
+  nodes: `SELECT id, name, host, pid, release, state, node.incarnation, since_ms,
+                 CASE state WHEN 'active' THEN max(seen_ms, alive_at_ms) ELSE seen_ms END AS seen_ms
+          FROM node JOIN meta
+          WHERE CASE state WHEN 'active' THEN node.incarnation = meta.incarnation ELSE seen_ms >= ? END
+          ORDER BY state, since_ms, id`,
+  putNode: `INSERT INTO node (id, name, host, pid, release, state, incarnation, since_ms, seen_ms)
+            VALUES (:id, :name, :host, :pid, :release, :state, :incarnation, :now, :now)
+            ON CONFLICT (id) DO UPDATE SET since_ms = iif(state = excluded.state, since_ms, excluded.since_ms), state = excluded.state,
+              incarnation = excluded.incarnation, seen_ms = excluded.seen_ms`,
+  deleteNode: "DELETE FROM node WHERE id = ?",
+  deleteDeadNodes: "DELETE FROM node WHERE state = 'active' OR seen_ms < ?",
   lastProcessKey: "SELECT max(pruned_key, (SELECT ifnull(max(key), 0) FROM process)) AS key FROM meta",
 
   // Commit

@@ -12,6 +12,8 @@ import type {
   Lease,
   LogRow,
   NameRow,
+  NodeInfo,
+  NodeRow,
   OperationRow,
   ProcessFilter,
   ProcessKey,
@@ -42,6 +44,7 @@ import { checkLease, claim, release, signOfLife } from "./lease.ts";
 import type { HeldLease } from "./lease.ts";
 import { readRestores, takeDeadLetter } from "./lives.ts";
 import { readLoad } from "./load.ts";
+import { forgetNode, listNodes, recordStandby } from "./nodes.ts";
 import { readOperationsOf } from "./operations.ts";
 import { findBlob, findProgram, listPrograms, putBlobs, putProgram } from "./programs.ts";
 import type { Blob } from "./programs.ts";
@@ -69,6 +72,8 @@ export class SqliteStore implements Store {
   readonly #connection: Connection;
   readonly #mode: StoreMode;
   #held: HeldLease | undefined;
+  /** Whose row it has put; "" if none. */
+  #node = "";
   #dataVersion: number;
 
   constructor(connection: Connection, id: string, mode: StoreMode) {
@@ -80,9 +85,15 @@ export class SqliteStore implements Store {
 
   // Lease and writes
 
-  async claim(nowMs: number): Promise<Lease> {
-    this.#held = this.#write("claim", (connection) => claim(connection, nowMs));
+  async claim(nowMs: number, node?: NodeInfo): Promise<Lease> {
+    this.#held = this.#write("claim", (connection) => claim(connection, nowMs, node));
+    this.#node = node?.id ?? this.#node;
     return this.#held.lease;
+  }
+
+  async standBy(nowMs: number, node: NodeInfo): Promise<void> {
+    this.#write("stand by beside", (connection) => recordStandby(connection, nowMs, node));
+    this.#node = node.id;
   }
 
   async renew(nowMs: number): Promise<void> {
@@ -94,7 +105,7 @@ export class SqliteStore implements Store {
   async release(nowMs: number): Promise<void> {
     const held = this.#held;
     try {
-      this.#write("release", (connection) => release(connection, held?.lease, nowMs));
+      this.#write("release", (connection) => release(connection, held?.lease, nowMs, this.#node));
     } finally {
       this.#held = undefined;
       held?.lock.release();
@@ -280,6 +291,10 @@ export class SqliteStore implements Store {
     );
   }
 
+  async nodes(nowMs: number): Promise<NodeRow[]> {
+    return this.#do("read", (connection) => listNodes(connection, nowMs, this.#held !== undefined));
+  }
+
   async program(hash: string): Promise<ProgramRow | undefined> {
     return this.#do("read", (connection) => findProgram(connection, hash));
   }
@@ -295,9 +310,11 @@ export class SqliteStore implements Store {
   /** Without a `release` before it this is what a crash is: the next owner finds no clean shutdown. */
   async close(): Promise<void> {
     const held = this.#held;
+    const { db } = this.#connection;
     this.#held = undefined;
     try {
-      if (this.#connection.db.isOpen) this.#connection.db.close();
+      if (db.isOpen && this.#node !== "") forgetNode(this.#connection, this.#node);
+      if (db.isOpen) db.close();
     } finally {
       held?.lock.release();
     }

@@ -178,7 +178,7 @@ function testBorders(setup: SharedSetup): void {
     "whether it traps exits": ({ key }) => ({ atMs, traps: [{ process: key, on: true }] }),
     "an exit": ({ key }) => ({ atMs, exits: [{ process: key, exit }] }),
     "a snapshot": ({ key }) => ({ atMs, snapshots: [snapshot(key, 1)] }),
-    "a move": ({ key }) => away({ moved: [{ process: key, shard: 1 }] }),
+    "a move": ({ key }) => away({ moved: [{ process: key, shard: 1, input: message }] }),
   };
   for (const [name, write] of Object.entries(writes)) {
     sharedRule(setup, `${name} of another node's process is refused, and all of the commit`, async (fixture) => {

@@ -36,8 +36,8 @@ function soleOwner(store: Store): Store {
   const { sharing } = store;
   if (sharing === undefined) throw new Error("the store has one owner by itself");
   const changes: Partial<Store> = {
-    async claim(nowMs): Promise<Lease> {
-      const { shared: _, ...lease } = await store.claim(nowMs);
+    async claim(nowMs, node): Promise<Lease> {
+      const { shared: _, ...lease } = await store.claim(nowMs, node);
       await sharing.reap(nowMs);
       const shards = (await sharing.shards()).map(({ shard }) => shard);
       const acquired = await sharing.acquire(shards, nowMs);
@@ -53,7 +53,7 @@ function soleOwner(store: Store): Store {
   return shownBy(store, changes);
 }
 
-function reads(store: StoreReader): Partial<StoreReader> {
+function reads(store: StoreReader): Pick<StoreReader, "findProcess" | "getProcess" | "listProcesses" | "names" | "groups"> {
   return {
     findProcess: async (pid) => shown(await store.findProcess(pid)),
     getProcess: async (process) => shown(await store.getProcess(process)),

@@ -210,13 +210,13 @@ function testMoves(setup: SharedSetup): void {
       await two.store.post("p1", text("a"), atMs);
       assert.deepEqual(await posted(one), [text("a")]);
       await one.store.commit({
-        ...away({ moved: [{ process: 1, shard: 2 }] }),
+        ...away({ moved: [{ process: 1, shard: 2, input: text("moved") }] }),
         timers: [timer(1, 1)],
         inbox: [{ process: 1, input: text("b"), atMs }],
       });
       await one.store.commit({ atMs, inbox: [{ process: 1, input: text("c"), atMs }] });
       assert.equal((await two.store.getProcess(1))?.shard, 2);
-      assert.deepEqual(await posted(two), ["a", "b", "c"].map(text));
+      assert.deepEqual(await posted(two), ["a", "b", "moved", "c"].map(text));
       assert.deepEqual([await posted(one), await posted(two)], [[], []]);
       assert.deepEqual(await two.store.dueTimers("wall", 0, Infinity, 9), [timer(1, 1)]);
       assert.deepEqual(await one.store.dueTimers("wall", 0, Infinity, 9), []);

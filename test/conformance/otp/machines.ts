@@ -62,7 +62,9 @@ export class Machines {
     for (const result of results) {
       const share = Math.floor(result.process / keysPerShare);
       const process = this.#keys[share]?.[result.process % keysPerShare];
-      (this.#shares.get(share)?.[kind] as ((results: readonly unknown[]) => void) | undefined)?.([{ ...result, process }]);
+      (this.#shares.get(share)?.[kind] as ((results: readonly unknown[]) => void) | undefined)?.([
+        { ...result, process },
+      ]);
     }
   }
 

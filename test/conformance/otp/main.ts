@@ -24,7 +24,12 @@ async function main(): Promise<void> {
   const { stdout } = process;
   const { values, positionals } = parseArgs({
     allowPositionals: true,
-    options: { crashes: { type: "boolean" }, random: { type: "string" }, seed: { type: "string" }, nodes: { type: "string" } },
+    options: {
+      crashes: { type: "boolean" },
+      random: { type: "string" },
+      seed: { type: "string" },
+      nodes: { type: "string" },
+    },
   });
   const seed = values.seed === undefined ? randomInt(2 ** 31) : whole("seed", values.seed);
   const isSeeded = values.crashes === true || values.random !== undefined;

@@ -38,12 +38,14 @@ export async function runCase(
 class Run {
   readonly world: World;
   readonly #trace = new Trace();
+  readonly #isAcross: boolean;
   #commands = 0;
   /** What has happened in this step. */
   #actual: { -readonly [K in keyof Outcome<PlainEvent>]: Outcome<PlainEvent>[K] } = { events: [], tree: {} };
 
   constructor(machines: Machines, crashes: Crashes | undefined, nodes: number) {
     this.world = new World(machines, crashes, nodes);
+    this.#isAcross = nodes > 1;
   }
 
   async all({ root, start, steps }: Case): Promise<Failure | undefined> {
@@ -76,7 +78,7 @@ class Run {
       this.#actual.events = this.#trace.takeEvents();
       return { step, action, problem, expected, actual: this.#actual };
     }
-    const problem = compareOutcome(expected, this.#actual);
+    const problem = compareOutcome(expected, this.#actual, this.#isAcross);
     return problem === undefined ? undefined : { step, action, problem, expected, actual: this.#actual };
   }
 

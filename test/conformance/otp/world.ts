@@ -51,6 +51,7 @@ export class World {
   readonly #commands: { readonly body: unknown; durable: boolean }[] = [];
   readonly #nodes: Set<Node> = new Set();
   #isSending = false;
+  #moves = 0;
   #seeds = 0;
   #activity = 0;
   #logsRead = 0;
@@ -102,8 +103,23 @@ export class World {
   /** The node dies, perhaps: for the crashes to say. */
   betweenActions(): void {
     const end = this.#crashes?.betweenActions();
+    if (this.#count > 1) this.#moveSome();
     if (end === "close") this.#close(this.#first);
     else if (end === "die") this.#die(this.#first);
+  }
+
+  /** Where several nodes own the store, processes go from one to another while whatever was begun goes on. */
+  #moveSome(): void {
+    for (const { row } of this.#disk.processes.values()) {
+      const choice = (++this.#moves % (2 * shardsOf(this.#count))) + 1;
+      if (row.state === "exited" || choice > shardsOf(this.#count)) continue;
+      for (const { kernel } of this.#nodes) {
+        const ignored = ["PROCESS_ELSEWHERE", "PROCESS_EXITED", "ENGINE_CLOSED"] as const;
+        kernel?.outside.move(row.pid, choice).catch((error: unknown) => {
+          if (!ignored.some((code) => isPerdureError(error, code))) this.#fail(error);
+        });
+      }
+    }
   }
 
   /**
@@ -183,7 +199,7 @@ export class World {
       defer: (fn) => void after(0, fn),
       env: () => ({}),
       newest: (program) => program,
-      place: ({ pid }) => 1 + (Number.parseInt(pid.slice(-4), 36) || pid.length) % shardsOf(this.#count),
+      place: ({ pid }) => 1 + ((Number.parseInt(pid.slice(-4), 36) || pid.length) % shardsOf(this.#count)),
       machine: (events) => (node.share = this.#share(scope, events)),
       runner: () => ({
         start: ([request]) => this.#fail(new Error(`${request?.pid} asks the host for ${request?.name}`)),
@@ -289,7 +305,10 @@ export class World {
   #die(node: Node | undefined): void {
     if (node === undefined || !this.#nodes.has(node)) return;
     this.#leave(node);
-    this.#timeline.after(this.#crashes?.downtimeMs() ?? 0, () => this.#open());
+    const downtimeMs = this.#crashes?.downtimeMs() ?? 0;
+    // The others live on, and time goes on for them: nobody shall be late because of this.
+    this.#disk.shared?.lapse(node.store);
+    this.#timeline.after(this.#count === 1 ? downtimeMs : Math.min(downtimeMs, 100), () => this.#open());
   }
 
   #leave(node: Node): void {

@@ -4,7 +4,7 @@ import type { AwayBatch, CommitBatch } from "../../port.ts";
 import { checksum } from "../../checksum.ts";
 import { statement, step } from "../wire/session.ts";
 import type { Statement, Step } from "../wire/session.ts";
-import { plain, putting } from "./inbox.ts";
+import { encodedFor, plain, putting } from "./inbox.ts";
 import { hearers, toldColumns, untold } from "./locks.ts";
 import type { Owner } from "./locks.ts";
 import { downOf, inputChecksum, noProcess, noticeCrc, signalOf } from "./notices.ts";
@@ -48,21 +48,27 @@ const moveTimers = statement(
   "int8[]",
   "int8[]",
 );
-// To its new owner, all that waits for the process is others'.
+// To its new owner, all that waits for the process is others'; and there is one input more.
 const moveInputs = statement(
-  `WITH due AS MATERIALIZED (
-     SELECT i.seq, t.shard FROM unnest($1, $2) AS t (process, shard) JOIN ~.inbox AS i ON i.process = t.process
-     WHERE NOT t.shard = ANY ($3)),
+  `WITH t AS (SELECT * FROM unnest($1, $2, $3, $4) AS t (process, shard, crc, input)),
+   due AS MATERIALIZED (
+     SELECT i.seq, t.process, t.shard, CAST(NULL AS bigint) AS crc, CAST(NULL AS bytea) AS input
+     FROM t JOIN ~.inbox AS i ON i.process = t.process WHERE NOT t.shard = ANY ($5)
+     UNION ALL SELECT NULL, t.process, t.shard, t.crc, t.input
+     FROM t JOIN ~.process AS p ON p.key = t.process AND p.state <> 'exited'),
    counters AS (
      UPDATE ~.shard AS s SET posted = s.posted + c.rows FROM (SELECT shard, count(*) AS rows FROM due GROUP BY shard) AS c
      WHERE s.shard = c.shard RETURNING s.shard, s.posted - c.rows AS base),
+   numbered AS MATERIALIZED (
+     SELECT d.*, c.base + row_number() OVER (PARTITION BY d.shard ORDER BY d.seq NULLS LAST, d.process) AS posted
+     FROM due AS d JOIN counters AS c ON c.shard = d.shard),
    moved AS (
-     UPDATE ~.inbox AS i SET shard = n.shard, posted = n.posted
-     FROM (SELECT d.seq, d.shard, c.base + row_number() OVER (PARTITION BY d.shard ORDER BY d.seq) AS posted
-           FROM due AS d JOIN counters AS c ON c.shard = d.shard) AS n
-     WHERE i.seq = n.seq)
-   SELECT pg_notify($4, string_agg(CAST(shard AS text), ' ')) FROM counters HAVING count(*) > 0 AND $4 <> ''`,
-  ...(["int8[]", "int8[]", "int8[]", "text"] as const),
+     UPDATE ~.inbox AS i SET shard = n.shard, posted = n.posted FROM numbered AS n WHERE i.seq = n.seq),
+   put AS (
+     INSERT INTO ~.inbox (process, at_ms, crc, input, shard, posted)
+     SELECT process, $6, crc, input, shard, posted FROM numbered WHERE seq IS NULL ORDER BY posted)
+   SELECT pg_notify($7, string_agg(CAST(shard AS text), ' ')) FROM counters HAVING count(*) > 0 AND $7 <> ''`,
+  ...(["int8[]", "int8[]", "int8[]", "bytea[]", "int8[]", "int8", "text"] as const),
 );
 
 const yieldShards = statement(
@@ -113,10 +119,12 @@ export function away({ atMs, links, monitors, cut, moved, yielded }: AwayBatch, 
     ]),
     ...some(moved, (rows) => {
       const columns = [rows.map((row) => row.process), rows.map((row) => row.shard)] as const;
+      const inputs = rows.map(encodedFor);
+      const encoded = [inputs.map(({ crc }) => crc), inputs.map(({ body }) => body)] as const;
       return [
         step(moveProcesses, ...columns),
         step(moveTimers, ...columns),
-        step(moveInputs, ...columns, owner.shards, owner.channel),
+        step(moveInputs, ...columns, ...encoded, owner.shards, atMs, owner.channel),
       ];
     }),
     ...some(yielded, (shards) => [step(yieldShards, shards, owner.incarnation)]),

@@ -1,0 +1,61 @@
+/** Inputs that are for the kernel itself: what operators and other nodes ask of a process is done at once, and never reaches a turn. */
+import type { Clock } from "../base/ports.ts";
+import type { Committer } from "./batch.ts";
+import { tellDurable } from "./live.ts";
+import type { Live, QueuedInput } from "./live.ts";
+import type { KernelEvents } from "./ports.ts";
+import type { Shards } from "./shards.ts";
+import type { Turns } from "./turns.ts";
+
+export interface HeedsPorts {
+  readonly clock: Clock;
+  readonly committer: Committer;
+  readonly shards: Shards;
+  readonly turns: Turns;
+  readonly events: KernelEvents;
+  /** The kernel fails if it does. */
+  run(work: Promise<unknown>): void;
+}
+
+export class Heeds {
+  readonly #ports: HeedsPorts;
+
+  constructor(ports: HeedsPorts) {
+    this.#ports = ports;
+  }
+
+  /** False if it is for a turn. */
+  heed(live: Live, queued: QueuedInput): boolean {
+    const { input } = queued;
+    switch (input.kind) {
+      case "pause":
+      case "resume":
+        this.#control(live, queued, input.kind);
+        return true;
+      case "verdict":
+        this.#ports.run(this.#ports.turns.decided(live, queued, input));
+        return true;
+      case "move":
+        this.#move(live, queued, input.shard, input.sinceMs);
+        return true;
+      default:
+        return false;
+    }
+  }
+
+  #control(live: Live, queued: QueuedInput, kind: "pause" | "resume"): void {
+    const { committer, turns } = this.#ports;
+    queued.consumed = true;
+    committer.stage.consumed.push(queued);
+    committer.stage.effects.push(() => tellDurable(queued));
+    turns.control(live, kind);
+  }
+
+  /** It has come here from another node, or is asked to go to one. */
+  #move(live: Live, queued: QueuedInput, shard: number, sinceMs: number): void {
+    const { clock, events, shards, turns, run } = this.#ports;
+    turns.came(live, queued);
+    if (sinceMs > 0) events.arrived?.(live.row.pid, Math.max(0, clock.nowMs() - sinceMs));
+    else if (!shards.isMine({ shard })) run(shards.move(live, shard));
+  }
+}
