@@ -24,8 +24,8 @@ testSharedStore("shared memory", async () => {
     open: async () => {
       const store = root.open();
       const claim = store.claim.bind(store);
-      store.claim = async (nowMs) => {
-        const lease = await claim(nowMs);
+      store.claim = async (nowMs, node) => {
+        const lease = await claim(nowMs, node);
         owners.set(store, lease.incarnation);
         return lease;
       };
