@@ -80,6 +80,7 @@ class Bench {
   static async open(url: string): Promise<Bench> {
     const store = await openPostgresStore(url);
     await store.claim(startMs);
+    await store.sharing.acquire((await store.sharing.shards()).map(({ shard }) => shard));
     const names = { bundle: "b", sourceMap: "s", prelude: "p", engine: "e" };
     await store.putProgram({ hash: program, file: "app.ts", createdAtMs: startMs, ...names }, []);
     const keys = Array.from({ length: processCount }, (_, i) => i + 1);
@@ -161,6 +162,7 @@ function newProcess(key: number): ProcessRow {
     held: false,
     trapsExits: false,
     life: 1,
+    shard: (key % 16) + 1,
   };
 }
 

@@ -50,7 +50,7 @@
  * - `unnest(…) WITH ORDINALITY` of several arrays, `LATERAL`, `= ANY(array)`
  * - `INSERT … ON CONFLICT`, `UPDATE … FROM`, `DELETE … USING`, `RETURNING`
  * - common table expressions, also ones that change data
- * - `FOR SHARE`, `FOR UPDATE`
+ * - `FOR SHARE`, `FOR NO KEY UPDATE`, `FOR UPDATE`, also in a `LATERAL` query, so that rows are locked one by one in an order
  * - identity columns, `LIMIT` and `OFFSET`, comparisons of rows, partial indexes, `IS DISTINCT FROM`
  * - `sha256` and the casts that make a number of its first bytes
  * - the collation `"C"` (by code points), `string_agg`, `octet_length`, `greatest`, `clock_timestamp()`, `extract(epoch …)`,

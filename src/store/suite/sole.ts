@@ -53,7 +53,9 @@ function soleOwner(store: Store): Store {
   return shownBy(store, changes);
 }
 
-function reads(store: StoreReader): Pick<StoreReader, "findProcess" | "getProcess" | "listProcesses" | "names" | "groups"> {
+function reads(
+  store: StoreReader,
+): Pick<StoreReader, "findProcess" | "getProcess" | "listProcesses" | "names" | "groups"> {
   return {
     findProcess: async (pid) => shown(await store.findProcess(pid)),
     getProcess: async (process) => shown(await store.getProcess(process)),
