@@ -9,5 +9,7 @@ import type { ProcessKey } from "./port.ts";
 
 /** `index` is the turn's or the operation's number, 0 for an input; `beside` is what is covered and lies outside the body. */
 export function checksum(body: Uint8Array, process: ProcessKey, index: number, beside = ""): number {
-  return crc32(beside, crc32(body, (Math.imul(process, 0x9e3779b1) ^ Math.imul(index, 0x85ebca77)) >>> 0));
+  // Keys of shared stores have more than 32 bits.
+  const high = Math.imul(Math.floor(process / 2 ** 31), 0xc2b2ae3d);
+  return crc32(beside, crc32(body, (Math.imul(process, 0x9e3779b1) ^ Math.imul(index, 0x85ebca77) ^ high) >>> 0));
 }

@@ -2,7 +2,7 @@ import { createMemoryStore } from "./memory/index.ts";
 import type { MemoryStore } from "./memory/index.ts";
 import type { MemoryTransaction } from "./memory/index.ts";
 import type { StoreFixture } from "./suite.ts";
-import { testStore, testTransactions } from "./suite.ts";
+import { testSharedStore, testStore, testTransactions } from "./suite.ts";
 
 function fixtureOf(root: MemoryStore): StoreFixture {
   return {
@@ -15,6 +15,29 @@ function fixtureOf(root: MemoryStore): StoreFixture {
 }
 
 testStore("memory", async () => fixtureOf(createMemoryStore()));
+
+testSharedStore("shared memory", async () => {
+  const root = createMemoryStore({ shared: { shards: 4, leaseMs: 10_000 } });
+  const owners = new Map<MemoryStore, number>();
+  return {
+    ...fixtureOf(root),
+    open: async () => {
+      const store = root.open();
+      const claim = store.claim.bind(store);
+      store.claim = async (nowMs, node) => {
+        const lease = await claim(nowMs, node);
+        owners.set(store, lease.incarnation);
+        return lease;
+      };
+      return store;
+    },
+    crash: async (store) => {
+      (store as MemoryStore).crash();
+      root.lapse(owners.get(store as MemoryStore) ?? 0);
+    },
+    lapse: async (incarnation) => root.lapse(incarnation),
+  };
+});
 
 testTransactions<MemoryTransaction>("memory", async () => {
   const root = createMemoryStore();

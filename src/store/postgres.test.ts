@@ -4,14 +4,16 @@ import { commonPostgres, postgresUnavailable } from "../../test/support/postgres
 import type { StoreReader } from "./port.ts";
 import { openPostgresStore } from "./postgres/index.ts";
 import type { PostgresStore, PostgresStoreOptions } from "./postgres/index.ts";
-import { byHand } from "./postgres/testing.ts";
-import { testStore } from "./suite.ts";
-import type { StoreFixture, StoreSetup } from "./suite.ts";
+import { byHand } from "../../test/support/postgres-place.ts";
+import { testSharedStore } from "./suite.ts";
+import type { SharedFixture, SharedSetup } from "./suite.ts";
 import { testCommits } from "./suite/commits.ts";
 import { testEdges } from "./suite/edges.ts";
 import { testLease } from "./suite/lease.ts";
+import { testTies } from "./suite/ties.ts";
+import { usedByOne } from "./suite/sole.ts";
 
-async function fixture(options: PostgresStoreOptions): Promise<StoreFixture> {
+async function fixture(options: PostgresStoreOptions): Promise<SharedFixture> {
   const { url } = await commonPostgres();
   const schema = `test_${randomUUID().replaceAll("-", "")}`;
   const handles: StoreReader[] = [];
@@ -26,8 +28,14 @@ async function fixture(options: PostgresStoreOptions): Promise<StoreFixture> {
     crash: async (store) => {
       (store as PostgresStore).destroy();
       // Time passes.
-      await byHand(url, `UPDATE "${schema}".node SET expires_at = clock_timestamp() WHERE state = 'live'`);
+      const { incarnation } = (store as PostgresStore).sharing.owner;
+      await byHand(
+        url,
+        `UPDATE "${schema}".node SET expires_at = clock_timestamp() WHERE incarnation = ${incarnation} AND state = 'live'`,
+      );
     },
+    lapse: (incarnation) =>
+      byHand(url, `UPDATE "${schema}".node SET expires_at = clock_timestamp() WHERE incarnation = ${incarnation}`),
     usurp: () => byHand(url, `UPDATE "${schema}".node SET state = 'dead' WHERE state = 'live'`),
     dispose: async () => {
       await Promise.all(handles.map((handle) => handle.close()));
@@ -38,11 +46,13 @@ async function fixture(options: PostgresStoreOptions): Promise<StoreFixture> {
 
 const unavailable = postgresUnavailable();
 if (unavailable === undefined) {
-  testStore("postgres", () => fixture({}));
+  testSharedStore("postgres", () => fixture({ shards: 4 }));
   describe("postgres store without prepared statements", () => {
-    const setup: StoreSetup = () => fixture({ prepare: false, notify: false });
+    const shared: SharedSetup = () => fixture({ shards: 4, prepare: false });
+    const setup = usedByOne(shared);
     testCommits(setup);
     testEdges(setup);
     testLease(setup);
+    testTies(shared);
   });
 } else test("the store on PostgreSQL", { skip: unavailable });

@@ -53,6 +53,7 @@ export function readProcess(row: Row): ProcessRow {
     held: number(row, "held") !== 0,
     trapsExits: number(row, "traps_exits") !== 0,
     life: number(row, "life"),
+    ...(row["shard"] === undefined ? {} : { shard: number(row, "shard") }),
   };
   return row["exited_at_ms"] === null ? process : { ...process, exit: readExit(row) };
 }

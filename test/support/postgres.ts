@@ -25,8 +25,10 @@ export interface PostgresServer {
 export interface PostgresSettings {
   /** Whether commits reach the disk. Default false: tests kill clients, not the server. */
   readonly fsync?: boolean;
-  /** Where its folder is made. Default: in memory where the platform has such a place. */
+  /** Where its folder is made, if an unprivileged user can reach it. Default: in memory where the platform has such a place. */
   readonly parent?: string;
+  /** Paths of a certificate and its key, PEM: then it offers encryption. */
+  readonly tls?: { readonly certificate: string; readonly key: string };
   /** Further settings, as in `postgresql.conf`. */
   readonly settings?: Readonly<Record<string, string>>;
 }
@@ -60,14 +62,16 @@ export async function startPostgres(options: PostgresSettings = {}): Promise<Pos
   if (given !== undefined) return { url: given, stop: () => Promise.resolve() };
   const native = nativeFolder();
   if (native === undefined) throw new Error(postgresUnavailable());
-  const parent = options.parent ?? (existsSync("/dev/shm") ? "/dev/shm" : tmpdir());
+  const wanted = options.parent ?? (existsSync("/dev/shm") ? "/dev/shm" : tmpdir());
+  const parent = unprivilegedUser() === undefined || isOpenToAll(wanted) ? wanted : tmpdir();
   const folder = mkdtempSync(join(parent, "perdure-postgres-"));
   try {
     const user = unprivilegedUser();
     const place = prepare(native, folder, user);
     initialise(place, user);
+    const tls = options.tls === undefined ? {} : giveCertificate(place, user, options.tls);
     for (let attempt = 1; ; attempt++) {
-      const server = await launch(place, user, options);
+      const server = await launch(place, user, { ...options, settings: { ...tls, ...options.settings } });
       if (server !== undefined) return server;
       // Somebody else took the port.
       if (attempt === 5) throw new Error("the PostgreSQL server found no free port in 5 attempts");
@@ -154,6 +158,19 @@ function initialise({ native, folder, data, env }: Place, user: User | undefined
     encoding: "utf8",
   });
   if (status !== 0) throw new Error(`initdb failed (${error?.message ?? `exit code ${status}`}): ${stderr}`);
+}
+
+function giveCertificate(
+  { folder }: Place,
+  user: User | undefined,
+  { certificate, key }: NonNullable<PostgresSettings["tls"]>,
+): Readonly<Record<string, string>> {
+  const own = { ssl_cert_file: join(folder, "certificate.pem"), ssl_key_file: join(folder, "key.pem") };
+  cpSync(certificate, own.ssl_cert_file);
+  cpSync(key, own.ssl_key_file);
+  chmodSync(own.ssl_key_file, 0o600);
+  if (user !== undefined) for (const path of Object.values(own)) chownSync(path, user.uid, user.gid);
+  return { ssl: "on", ...own };
 }
 
 /** Undefined if the port was taken meanwhile. */

@@ -16,11 +16,18 @@ export interface Trap {
   readonly what: "cut" | "silence" | "late";
 }
 
+interface Waiting {
+  readonly atMs: number;
+  readonly deliver: () => void;
+}
+
 interface Pair {
   readonly client: Socket;
   readonly server: Socket;
   isSilent: boolean;
   isLate: boolean;
+  /** On its way. */
+  readonly waiting: Readonly<Record<Direction, Waiting[]>>;
 }
 
 export class Proxy {
@@ -34,6 +41,10 @@ export class Proxy {
   delayMs = 0;
   /** Bytes that have passed, to be compared. */
   readonly passed: Record<Direction, number> = { "to-server": 0, "to-client": 0 };
+
+  /** How often something went to the server after an answer of it. */
+  turnarounds = 0;
+  #last: Direction = "to-server";
 
   static async open(port: number): Promise<Proxy> {
     const listener = createServer({ noDelay: true }).listen(0, "127.0.0.1");
@@ -100,7 +111,7 @@ export class Proxy {
       return;
     }
     const server = connect({ port: this.#port, host: "127.0.0.1", noDelay: true });
-    const pair = { client, server, isSilent: false, isLate: false };
+    const pair = { client, server, isSilent: false, isLate: false, waiting: { "to-server": [], "to-client": [] } };
     this.#pairs.add(pair);
     client.on("data", (piece: Buffer) => this.#pass(pair, "to-server", piece));
     server.on("data", (piece: Buffer) => this.#pass(pair, "to-client", piece));
@@ -128,6 +139,8 @@ export class Proxy {
     const passing = caught ? piece.subarray(0, trap.leftBytes) : piece;
     if (trap !== undefined) trap.leftBytes -= piece.length;
     this.passed[direction] += passing.length;
+    if (direction === "to-server" && this.#last === "to-client") this.turnarounds++;
+    this.#last = direction;
     const to = direction === "to-server" ? pair.server : pair.client;
     if (caught && trap.what === "late") {
       this.#trap = undefined;
@@ -147,7 +160,23 @@ export class Proxy {
     };
     if (caught) this.#trap = undefined;
     if (caught && trap.what === "silence") pair.isSilent = true;
-    if (this.delayMs > 0) setTimeout(deliver, this.delayMs);
-    else deliver();
+    const waiting = pair.waiting[direction];
+    waiting.push({ atMs: performance.now() + this.delayMs, deliver });
+    if (waiting.length === 1) this.#pump(waiting);
+  }
+
+  /** A piece does not overtake the one before it, also when the line has become faster meanwhile. */
+  #pump(waiting: Waiting[]): void {
+    for (;;) {
+      const [first] = waiting;
+      if (first === undefined) return;
+      const leftMs = first.atMs - performance.now();
+      if (leftMs > 0) {
+        setTimeout(() => this.#pump(waiting), leftMs);
+        return;
+      }
+      first.deliver();
+      waiting.shift();
+    }
   }
 }

@@ -137,17 +137,20 @@ export class MemoryDisk {
   }
 
   #join(shared: SharedOwners, handle: object, nowMs: number): Lease {
-    if (shared.size === 0) this.downtimeMs += Math.max(0, nowMs - (this.aliveAtMs ?? nowMs));
+    if (!shared.isAnyAlive(nowMs)) {
+      this.downtimeMs += Math.max(0, nowMs - (this.aliveAtMs ?? nowMs));
+      shared.reap(this, nowMs, 0);
+    }
     this.aliveAtMs = Math.max(nowMs, this.aliveAtMs ?? nowMs);
     this.incarnation++;
-    shared.join(this.incarnation, handle, nowMs);
+    shared.join(this.incarnation, handle, nowMs, this.downtimeMs);
     const nextProcessKey = this.incarnation * keysOfIncarnation;
     const { incarnation, downtimeMs } = this;
     return { incarnation, nextProcessKey, downtimeMs, cleanShutdown: true, shared: true };
   }
 
   /** Atomic: whatever can be wrong is found before anything changes. */
-  apply(batch: CommitBatch): number[] {
+  apply(batch: CommitBatch, incarnation = 0): number[] {
     checkBatch(this, batch);
     for (const row of batch.newProcesses ?? none) {
       this.keys.set(row.pid, row.key);
@@ -162,7 +165,9 @@ export class MemoryDisk {
       this.inbox.delete(seq);
       this.shared?.taken(seq);
     }
-    const inboxSeqs = (batch.inbox ?? none).map((row) => this.shared?.put(this, row) ?? this.putInput(row));
+    const inboxSeqs = (batch.inbox ?? none).map(
+      (row) => this.shared?.put(this, row, incarnation) ?? this.putInput(row),
+    );
     applyEdges(this, batch);
     for (const row of batch.logs ?? none) this.logs.push({ seq: (this.logs.at(-1)?.seq ?? 0) + 1, ...row });
     for (const { process, state, problem, exit } of batch.states ?? none) {
@@ -178,7 +183,7 @@ export class MemoryDisk {
     if ([batch.names, batch.namesGone, batch.groups, batch.groupsGone].some((part) => (part?.length ?? 0) > 0))
       this.namesVersion++;
     this.#applyLives(batch);
-    if (batch.away !== undefined) this.shared?.apply(this, batch.away);
+    if (batch.away !== undefined) this.shared?.apply(this, batch.away, incarnation);
     for (const { process, exit } of batch.exits ?? none) {
       const notified = batch.away?.notified.find((row) => row.process === process);
       this.shared?.exit(this, process, exit, notified);
@@ -190,15 +195,8 @@ export class MemoryDisk {
     return inboxSeqs;
   }
 
-  get inboxSeq(): number {
-    return this.#inboxSeq;
-  }
-
-  inboxAfter(after: number, limit: number, isMeant: (row: ProcessRow) => boolean): InboxRow[] {
-    const rows = [...this.inbox.values()].filter(
-      ({ seq, process }) => seq > after && isMeant(this.record(process).row),
-    );
-    return rows.slice(0, limit);
+  inboxAfter(after: number, limit: number): InboxRow[] {
+    return [...this.inbox.values()].filter(({ seq }) => seq > after).slice(0, limit);
   }
 
   putInput({ process, input, atMs, tie }: Omit<InboxRow, "seq">): number {

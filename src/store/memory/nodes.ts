@@ -8,12 +8,15 @@ export interface SharedDisk {
   readonly incarnation: number;
   readonly owner: object | undefined;
   readonly aliveAtMs: number | undefined;
+  /** Of a store that several own: when an incarnation whose lease is in force was last seen. */
+  readonly shared: { seenMs(incarnation: number): number | undefined } | undefined;
 }
 
 /** The store was claimed at `nowMs`: whoever owned it before does no more. */
 export function recordOwner(disk: SharedDisk, nowMs: number, node: NodeInfo | undefined): void {
   for (const row of disk.nodes.values()) {
-    if (row.state === "active" || isDead(row, nowMs)) disk.nodes.delete(row.id);
+    const isOver = row.state === "active" && disk.shared?.seenMs(row.incarnation) === undefined;
+    if (isOver || isDead(row, nowMs)) disk.nodes.delete(row.id);
   }
   if (node === undefined) return;
   const { incarnation } = disk;
@@ -27,9 +30,17 @@ export function recordStandby(disk: SharedDisk, nowMs: number, node: NodeInfo): 
 }
 
 export function listNodes(disk: SharedDisk, nowMs: number): NodeRow[] {
-  const owner = ownerOf(disk);
   const standing = [...disk.nodes.values()].filter((row) => row.state === "standing-by" && !isDead(row, nowMs));
-  return [...(owner === undefined ? [] : [owner]), ...standing].sort(inOrder);
+  return [...ownersOf(disk), ...standing].sort(inOrder);
+}
+
+function ownersOf(disk: SharedDisk): NodeRow[] {
+  const { shared } = disk;
+  if (shared === undefined) return [ownerOf(disk) ?? []].flat();
+  return [...disk.nodes.values()].flatMap((row) => {
+    const seenMs = row.state === "active" ? shared.seenMs(row.incarnation) : undefined;
+    return seenMs === undefined ? [] : [{ ...row, seenMs }];
+  });
 }
 
 /** The owner, if it has said who it is. */

@@ -12,17 +12,33 @@ import type {
   ProcessExit,
   ProcessKey,
   ProcessRow,
+  TimerRow,
 } from "../port.ts";
 import type { Relations } from "./relations.ts";
 
 interface NodeRecord {
   readonly handle: object;
+  /** What the store's downtime was when it joined. */
+  readonly downtimeMs: number;
   seenMs: number;
+  /** Its lease has run out, whatever the time. */
+  isOver: boolean;
+}
+
+interface ShardRecord {
+  owner: number;
+  clean: boolean;
+  /** The last number given to a row that others than its owner put. */
+  posted: number;
 }
 
 /** What is needed of a disk. */
 export interface SharedDisk {
-  readonly processes: ReadonlyMap<ProcessKey, { row: ProcessRow; readonly relations: Relations }>;
+  readonly downtimeMs: number;
+  readonly processes: ReadonlyMap<
+    ProcessKey,
+    { row: ProcessRow; readonly relations: Relations; readonly timers: Map<number, TimerRow> }
+  >;
   readonly keys: ReadonlyMap<Pid, ProcessKey>;
   readonly tombstones: ReadonlyMap<Pid, unknown>;
   readonly names: Map<string, ProcessKey>;
@@ -36,19 +52,22 @@ export class SharedOwners {
   readonly #leaseMs: number;
   /** Those whose leases are in force, by incarnation. */
   readonly #nodes = new Map<number, NodeRecord>();
-  readonly #shards = new Map<number, { owner: number; clean: boolean }>();
+  readonly #shards = new Map<number, ShardRecord>();
   readonly #listeners = new Map<object, () => void>();
   readonly #reserved = new Map<Pid, number>();
   /** What is put in place of a row that its process never takes, by seq. */
   readonly #orElse = new Map<number, Omit<InboxRow, "seq">>();
+  /** Of rows that others than the shard's owner put, and of notices; by seq. */
+  readonly #numbers = new Map<number, { readonly shard: number; readonly number: number }>();
 
   constructor(shards: number, leaseMs: number) {
     this.#leaseMs = leaseMs;
-    for (let shard = 1; shard <= shards; shard++) this.#shards.set(shard, { owner: 0, clean: true });
+    for (let shard = 1; shard <= shards; shard++) this.#shards.set(shard, { owner: 0, clean: true, posted: 0 });
   }
 
-  get size(): number {
-    return this.#nodes.size;
+  /** Whether any lease is in force. */
+  isAnyAlive(nowMs: number): boolean {
+    return this.#lapsed(nowMs).length < this.#nodes.size;
   }
 
   listen(handle: object, fn: () => void): void {
@@ -64,17 +83,30 @@ export class SharedOwners {
     this.#listeners.delete(handle);
   }
 
-  join(incarnation: number, handle: object, nowMs: number): void {
-    this.#nodes.set(incarnation, { handle, seenMs: nowMs });
+  join(incarnation: number, handle: object, nowMs: number, downtimeMs: number): void {
+    this.#nodes.set(incarnation, { handle, seenMs: nowMs, downtimeMs, isOver: false });
+  }
+
+  /** The lease of this incarnation, or of all that the handle has, runs out now. */
+  lapse(whose: number | object): void {
+    for (const [incarnation, node] of this.#nodes) {
+      if (incarnation === whose || node.handle === whose) node.isOver = true;
+    }
   }
 
   isAlive(incarnation: number, handle: object): boolean {
     return this.#nodes.get(incarnation)?.handle === handle;
   }
 
+  /** Of an incarnation whose lease is in force: its last sign of life. */
+  seenMs(incarnation: number): number | undefined {
+    const node = this.#nodes.get(incarnation);
+    return node?.isOver === false ? node.seenMs : undefined;
+  }
+
   seen(incarnation: number, nowMs: number): void {
     const node = this.#nodes.get(incarnation);
-    if (node !== undefined) node.seenMs = nowMs;
+    if (node !== undefined) Object.assign(node, { seenMs: nowMs, isOver: false });
   }
 
   leave(incarnation: number): void {
@@ -84,29 +116,38 @@ export class SharedOwners {
     }
   }
 
-  /** A node's lease runs out at once, as if it had not been heard of for long. */
-  suspect(handle: object): void {
-    for (const node of this.#nodes.values()) if (node.handle === handle) node.seenMs = -Infinity;
-  }
-
   /** All leases are void. */
-  usurp(): number[] {
-    return this.#kill([...this.#nodes.keys()]);
+  usurp(disk: SharedDisk): void {
+    for (const incarnation of this.#nodes.keys()) this.#bury(disk, incarnation, -Infinity);
   }
 
-  reap(nowMs: number): number[] {
-    return this.#kill([...this.#nodes].flatMap(([key, { seenMs }]) => (seenMs + this.#leaseMs < nowMs ? [key] : [])));
+  reap(disk: SharedDisk, nowMs: number, self: number): number[] {
+    const dead = this.#lapsed(nowMs).filter((incarnation) => incarnation !== self);
+    for (const incarnation of dead) this.#bury(disk, incarnation, nowMs);
+    return dead;
   }
 
-  #kill(dead: readonly number[]): number[] {
-    for (const incarnation of dead) {
-      this.#nodes.delete(incarnation);
-      for (const shard of this.#shards.values()) {
-        if (shard.owner === incarnation) Object.assign(shard, { owner: 0, clean: false });
+  #lapsed(nowMs: number): number[] {
+    const isOver = ({ seenMs, isOver: over }: NodeRecord): boolean => over || seenMs + this.#leaseMs < nowMs;
+    return [...this.#nodes].flatMap(([incarnation, node]) => (isOver(node) ? [incarnation] : []));
+  }
+
+  #bury(disk: SharedDisk, incarnation: number, nowMs: number): void {
+    const node = this.#nodes.get(incarnation);
+    if (node === undefined) return;
+    this.#nodes.delete(incarnation);
+    // From its last sign of life on, service time stood still for its processes.
+    const stoodStillMs = Math.max(0, nowMs - disk.downtimeMs - (node.seenMs - node.downtimeMs));
+    for (const { row, timers } of disk.processes.values()) {
+      if (!this.owns(incarnation, row)) continue;
+      for (const timer of timers.values()) {
+        if (timer.clock === "service") timers.set(timer.number, { ...timer, dueMs: timer.dueMs + stoodStillMs });
       }
-      for (const [pid, keeper] of this.#reserved) if (keeper === incarnation) this.#reserved.delete(pid);
     }
-    return [...dead];
+    for (const shard of this.#shards.values()) {
+      if (shard.owner === incarnation) Object.assign(shard, { owner: 0, clean: false });
+    }
+    for (const [pid, keeper] of this.#reserved) if (keeper === incarnation) this.#reserved.delete(pid);
   }
 
   shards(): { shard: number; owner: number }[] {
@@ -114,16 +155,31 @@ export class SharedOwners {
   }
 
   incarnations(): number[] {
-    return [...this.#nodes.keys()];
+    return [...this.#nodes].flatMap(([incarnation, { isOver }]) => (isOver ? [] : [incarnation]));
   }
 
-  acquire(wanted: readonly number[], incarnation: number): AcquiredShard[] {
+  /** Answers also the number of the last row that was put for each. */
+  acquire(wanted: readonly number[], incarnation: number): (AcquiredShard & { readonly posted: number })[] {
     return wanted.flatMap((shard) => {
       const found = this.#shards.get(shard);
       if (found?.owner !== 0) return [];
       found.owner = incarnation;
-      return [{ shard, clean: found.clean }];
+      return [{ shard, clean: found.clean, posted: found.posted }];
     });
+  }
+
+  /** What was put for the shards of this incarnation after the rows with these numbers, in that order; moves the numbers on. */
+  posted(disk: SharedDisk, incarnation: number, seen: Map<number, number>, limit: number): InboxRow[] {
+    const rows: InboxRow[] = [];
+    for (const [seq, { shard, number }] of this.#numbers) {
+      if (rows.length === limit) break;
+      const row = disk.inbox.get(seq);
+      if (row === undefined || this.#shards.get(shard)?.owner !== incarnation || number <= (seen.get(shard) ?? 0))
+        continue;
+      seen.set(shard, number);
+      rows.push(row);
+    }
+    return rows;
   }
 
   owns(incarnation: number, row: ProcessRow | undefined): boolean {
@@ -149,22 +205,24 @@ export class SharedOwners {
       batch.traps,
       batch.exits,
       batch.snapshots,
+      batch.away?.moved,
     ];
     for (const { process } of written.flatMap((part): readonly { process: ProcessKey }[] => part ?? none)) {
       const row = born.get(process) ?? disk.processes.get(process)?.row;
-      if (this.owns(incarnation, row)) continue;
+      if (row === undefined || this.owns(incarnation, row)) continue;
       throw new PerdureError("STORE_FENCED", `Process number ${process} is not this node's. Nothing was kept.`);
     }
   }
 
   /** To be called when all but the exits is applied. */
-  apply(disk: SharedDisk, { atMs, links, monitors, cut, moved, yielded }: AwayBatch): void {
+  apply(disk: SharedDisk, { atMs, links, monitors, cut, moved, yielded }: AwayBatch, incarnation: number): void {
+    const put = (row: Omit<InboxRow, "seq">): void => this.#notify(disk, row);
     for (const { process, target, pid } of links) {
       const other = alive(disk, target);
       if (other !== undefined) {
         disk.processes.get(process)?.relations.links.add(target);
         other.relations.links.add(process);
-      } else put(disk, { process, input: exitNotice(pid, noProcess), atMs, tie: target });
+      } else put({ process, input: exitNotice(pid, noProcess), atMs, tie: target });
     }
     for (const { watcher, number, target, pid } of monitors) {
       const other = alive(disk, target);
@@ -172,58 +230,93 @@ export class SharedOwners {
         const row = { watcher, number, target };
         disk.processes.get(watcher)?.relations.monitors.set(number, row);
         other.relations.watchers.add(row);
-      } else put(disk, { process: watcher, input: downNotice(number, pid, noProcess), atMs, tie: target });
+      } else put({ process: watcher, input: downNotice(number, pid, noProcess), atMs, tie: target });
     }
     for (const { process, from } of cut) {
       for (const row of disk.inbox.values()) {
-        if (row.process === process && row.tie === from && row.input.kind === "exit") disk.inbox.delete(row.seq);
+        if (row.process === process && row.tie === from && row.input.kind === "exit") {
+          disk.inbox.delete(row.seq);
+          this.taken(row.seq);
+        }
       }
     }
     for (const { process, shard, input } of moved) {
       const record = disk.processes.get(process);
-      if (record !== undefined) record.row = { ...record.row, shard };
-      put(disk, { process, input, atMs });
+      if (record === undefined) continue;
+      this.#move(disk, record, shard);
+      put({ process, input, atMs });
     }
-    for (const shard of yielded) Object.assign(this.#shards.get(shard) ?? {}, { owner: 0, clean: true });
+    for (const shard of yielded) {
+      const found = this.#shards.get(shard);
+      if (found?.owner === incarnation) Object.assign(found, { owner: 0, clean: true });
+    }
+  }
+
+  #move(disk: SharedDisk, record: { row: ProcessRow }, shard: number): void {
+    const owner = this.#shards.get(record.row.shard ?? 0)?.owner;
+    record.row = { ...record.row, shard };
+    // To another owner, all that waits for the process is others'.
+    if (this.#shards.get(shard)?.owner === owner) return;
+    for (const { seq, process } of disk.inbox.values()) if (process === record.row.key) this.#number(seq, shard);
+  }
+
+  #number(seq: number, shard: number): void {
+    const counter = this.#shards.get(shard);
+    this.#numbers.delete(seq);
+    if (counter !== undefined) this.#numbers.set(seq, { shard, number: ++counter.posted });
   }
 
   /** To be called before anything of the exiting process goes. */
   exit(disk: SharedDisk, process: ProcessKey, exit: ProcessExit, notified: Notified | undefined): void {
     const record = disk.processes.get(process);
     if (record === undefined) return;
+    const put = (row: Omit<InboxRow, "seq">): void => this.#notify(disk, row);
     const { pid } = record.row;
     const ending = exit.reason === "normal" ? { ...exit, value: nothing } : exit;
     const told = new Set(notified?.links);
     const toldMonitors = new Set(notified?.monitors.map(String));
     for (const key of record.relations.links) {
-      if (!told.has(key)) put(disk, { process: key, input: exitNotice(pid, ending), atMs: exit.atMs, tie: process });
+      if (!told.has(key)) put({ process: key, input: exitNotice(pid, ending), atMs: exit.atMs, tie: process });
     }
     for (const { watcher, number } of record.relations.watchers) {
       const input = downNotice(number, pid, ending);
-      if (!toldMonitors.has(String([watcher, number])))
-        put(disk, { process: watcher, input, atMs: exit.atMs, tie: process });
+      if (!toldMonitors.has(String([watcher, number]))) put({ process: watcher, input, atMs: exit.atMs, tie: process });
     }
     for (const row of disk.inbox.values()) {
       const instead = row.process === process ? this.#orElse.get(row.seq) : undefined;
-      if (instead !== undefined) put(disk, instead);
+      if (instead !== undefined) put(instead);
     }
   }
 
   /** A row for a process that may be at its end. Answers its seq. */
-  put(disk: SharedDisk, { orElse, ...row }: NewInboxRow): number {
+  put(disk: SharedDisk, { orElse, ...row }: NewInboxRow, incarnation: number): number {
     const instead = orElse === undefined ? undefined : { ...orElse, atMs: row.atMs };
     if (alive(disk, row.process) === undefined) {
-      if (instead !== undefined) put(disk, instead);
+      if (instead !== undefined) this.#notify(disk, instead);
       return 0;
     }
     const seq = disk.putInput(row);
+    const receiver = disk.processes.get(row.process)?.row;
+    if (!this.owns(incarnation, receiver)) this.#number(seq, receiver?.shard ?? 0);
     if (instead !== undefined) this.#orElse.set(seq, instead);
+    return seq;
+  }
+
+  /** A row from beside the owners, or one that a commit causes. To a process that is no more, it is lost. */
+  #notify(disk: SharedDisk, row: Omit<InboxRow, "seq">): void {
+    if (alive(disk, row.process) !== undefined) this.post(disk, row);
+  }
+
+  post(disk: SharedDisk, row: Omit<InboxRow, "seq">): number {
+    const seq = disk.putInput(row);
+    this.#number(seq, disk.processes.get(row.process)?.row.shard ?? 0);
     return seq;
   }
 
   /** The row is gone: it was taken, or its process is no more. */
   taken(seq: number): void {
     this.#orElse.delete(seq);
+    this.#numbers.delete(seq);
   }
 }
 
@@ -233,11 +326,6 @@ const noProcess = { reason: "noproc", value: nothing } as const;
 function alive(disk: SharedDisk, key: ProcessKey): { readonly relations: Relations } | undefined {
   const record = disk.processes.get(key);
   return record?.row.state === "exited" ? undefined : record;
-}
-
-/** To a process that is no more, it is lost. */
-function put(disk: SharedDisk, row: Omit<InboxRow, "seq">): void {
-  if (alive(disk, row.process) !== undefined) disk.putInput(row);
 }
 
 type End = Pick<ProcessExit, "reason" | "value">;

@@ -86,7 +86,8 @@ export class MemoryStore implements Store {
   #ownWriteCount = 0;
   readonly sharing?: Sharing;
   #namesVersion = -1;
-  #postedSeq = 0;
+  /** Of own shards: the number of the last row that was handed out. */
+  readonly #posted = new Map<number, number>();
   #foreignWriteCount: number;
 
   constructor(disk: MemoryDisk, faults: MemoryFaults | undefined) {
@@ -115,7 +116,12 @@ export class MemoryStore implements Store {
   /** Takes the lease away from whoever holds it, as a node does that believes the owner dead. */
   usurp(): void {
     if (this.#disk.shared === undefined) this.#disk.incarnation++;
-    else this.#disk.shared.usurp();
+    else this.#disk.shared.usurp(this.#disk);
+  }
+
+  /** Lets the lease of an incarnation run out, in a store that several nodes own. */
+  lapse(incarnation: number): void {
+    this.#disk.shared?.lapse(incarnation);
   }
 
   /** Transactions on this disk, as long as this handle lives. Faults of `transact` happen where they commit. */
@@ -138,9 +144,11 @@ export class MemoryStore implements Store {
   claim(nowMs: number, node?: NodeInfo): Promise<Lease> {
     return this.#call("claim", () => {
       const lease = this.#disk.claim(this, nowMs);
+      if (this.#incarnation !== 0) this.#disk.shared?.lapse(this.#incarnation);
       recordOwner(this.#disk, nowMs, node);
       this.#node = node?.id ?? this.#node;
       this.#incarnation = lease.incarnation;
+      this.#posted.clear();
       this.#wrote();
       return lease;
     });
@@ -180,7 +188,7 @@ export class MemoryStore implements Store {
       this.#checkLease();
       this.#disk.shared?.check(this.#disk, batch, this.#incarnation);
       const superseded = supersededBy(this.#disk, batch);
-      const inboxSeqs = this.#disk.apply(batch);
+      const inboxSeqs = this.#disk.apply(batch, this.#incarnation);
       if ((batch.inbox?.length ?? 0) > 0 || batch.away !== undefined) this.#disk.shared?.hint();
       this.#signOfLife(batch.atMs);
       return { inboxSeqs, superseded };
@@ -264,13 +272,15 @@ export class MemoryStore implements Store {
     }
     this.#wrote();
     this.#disk.shared?.hint();
-    return this.#disk.putInput({ process: key, input, atMs });
+    const row = { process: key, input, atMs };
+    return this.#disk.shared?.post(this.#disk, row) ?? this.#disk.putInput(row);
   }
 
   close(): Promise<void> {
     if (this.#closed) return Promise.resolve();
     return this.#call("close", () => {
       this.#closed = true;
+      this.#disk.shared?.lapse(this);
       this.#disk.nodes.delete(this.#node);
       this.#disown();
     });
@@ -293,7 +303,7 @@ export class MemoryStore implements Store {
   }
 
   inboxAfter(after: number, limit: number): Promise<InboxRow[]> {
-    return this.#call("inboxAfter", () => this.#disk.inboxAfter(after, limit, () => true));
+    return this.#call("inboxAfter", () => this.#disk.inboxAfter(after, limit));
   }
 
   changedByOthers(): Promise<boolean> {
@@ -436,8 +446,14 @@ export class MemoryStore implements Store {
     return {
       shards: () => this.#call("shards", () => owners.shards()),
       incarnations: () => this.#call("incarnations", () => owners.incarnations()),
-      reap: (nowMs) => this.#call("reap", () => owners.reap(nowMs)),
-      acquire: (shards) => owned("acquire", () => owners.acquire(shards, this.#incarnation)),
+      reap: (nowMs) => this.#call("reap", () => owners.reap(this.#disk, nowMs, this.#incarnation)),
+      acquire: (shards) =>
+        owned("acquire", () =>
+          owners.acquire(shards, this.#incarnation).map(({ posted, ...row }) => {
+            this.#posted.set(row.shard, posted);
+            return row;
+          }),
+        ),
       claimName: (name, process) =>
         owned("claimName", () => {
           const holder = this.#disk.names.get(name);
@@ -445,12 +461,7 @@ export class MemoryStore implements Store {
           this.#disk.apply({ atMs: 0, names: [{ name, process }] });
           return process;
         }),
-      posted: (limit) =>
-        this.#call("posted", () => {
-          const rows = this.#disk.inboxAfter(this.#postedSeq, limit, (row) => this.#isOwn(row));
-          this.#postedSeq = rows.length < limit ? this.#disk.inboxSeq : (rows.at(-1)?.seq ?? 0);
-          return rows;
-        }),
+      posted: (limit) => this.#call("posted", () => owners.posted(this.#disk, this.#incarnation, this.#posted, limit)),
       listen: (fn) => owners.listen(this, fn),
       reservePid: (pid) => owned("reservePid", () => owners.reserve(this.#disk, pid, this.#incarnation)),
       namesChanged: () =>

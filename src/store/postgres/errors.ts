@@ -31,6 +31,14 @@ export function isAway(error: unknown): boolean {
   return error instanceof ServerError && /^(?:57P0[1-5]|53300|08...)$/.test(error.sqlState);
 }
 
+/** The server has undone the transaction for another's sake, and it may be done again: a deadlock, or a conflict of serialization. */
+export function isUndone(error: unknown): boolean {
+  return error instanceof ServerError && /^40(?:P01|001)$/.test(error.sqlState);
+}
+
+/** With each other node's write that stands in its way it happens once or twice. */
+export const maxUndone = 20;
+
 const kept = "Nothing of this write was kept";
 const nothingKept = "Nothing of this commit was kept.";
 
@@ -47,6 +55,12 @@ function explain(place: Place, refusal: Refusal, cause: Error): PerdureError {
   switch (kind) {
     case "fenced":
       return fenced(place);
+    case "shard":
+      return make(
+        "STORE_FENCED",
+        `Process ${text} in the store ${path} belongs to another node. ${nothingKept} Restart the engine.`,
+        { process },
+      );
     case "turn":
       return turnOutOfOrder(path, refusal, cause);
     case "nobody":

@@ -1,14 +1,14 @@
-/** The lease: which incarnation owns the store, since when, until when, and how long nobody did. */
+/** Leases: which incarnations are alive, since when, until when; and how long none was. */
 import { hostname } from "node:os";
 import { pid } from "node:process";
-import { PerdureError } from "../../base/errors.ts";
-import { number, text } from "../columns.ts";
+import { number } from "../columns.ts";
 import type { Row } from "../columns.ts";
-import type { Lease } from "../port.ts";
+import { nodeSilenceMs } from "../port.ts";
+import type { Lease, NodeInfo } from "../port.ts";
+import { dropStandbys } from "./nodes.ts";
 import { settings } from "./line.ts";
 import type { Line } from "./line.ts";
 import { raised } from "./parts/raise.ts";
-import { ServerError } from "./wire/errors.ts";
 import { statement, step } from "./wire/session.ts";
 import type { Session, Statement, Step } from "./wire/session.ts";
 
@@ -54,116 +54,156 @@ export function giveBack(incarnation: number, session: number): Step {
   return step(fenceAndRelease, incarnation, session);
 }
 
-const newest = statement(
-  `SELECT incarnation, token, state, host, os_pid, first_key,
-     CASE WHEN state = 'live' AND expires_at > clock_timestamp() THEN 1 ELSE 0 END AS in_force,
-     (SELECT downtime_ms FROM ~.meta) AS downtime_ms
-   FROM ~.node ORDER BY incarnation DESC LIMIT 1`,
+const giveShardsBack = statement("UPDATE ~.shard SET owner = 0, clean = 1 WHERE owner = $1", "int8");
+
+/** To be done behind `giveBack`. */
+export function yieldAll(incarnation: number): Step {
+  return step(giveShardsBack, incarnation);
+}
+
+// -- joining ----------------------------------------------------------------------------------------------------
+
+const byToken = statement("SELECT incarnation, downtime_ms FROM ~.node WHERE token = $1", "text");
+// Whoever else joins waits for this.
+const lockStore = statement("SELECT downtime_ms FROM ~.meta FOR UPDATE");
+/**
+ * If no lease is in force, all nodes are dead. It waits for the transactions that they have under way, and looks again at each whether
+ * its lease is over then.
+ */
+const endAll = statement(
+  `UPDATE ~.node SET state = 'dead' WHERE incarnation IN (
+     SELECT incarnation FROM ~.node WHERE state = 'live'
+       AND NOT EXISTS (SELECT 1 FROM ~.node WHERE state = 'live' AND expires_at > clock_timestamp())
+     ORDER BY incarnation FOR UPDATE)
+   AND state = 'live' AND expires_at <= clock_timestamp()`,
 );
-// It waits for the transactions that its owner has under way, and looks again whether the lease is over then.
-const takeOver = statement(
-  "UPDATE ~.node SET state = 'dead' WHERE incarnation = $1 AND state = 'live' AND expires_at <= clock_timestamp()",
-  "int8",
-);
-const checkOver = statement(
-  `SELECT ${raised("fenced", "incarnation", "0", "0", "state")} FROM ~.node WHERE incarnation = $1 AND state = 'live'`,
-  "int8",
+/** The last sign of life of those that have come to their end is put where it is found when their receipts are gone. */
+const settleEnded = statement(
+  `UPDATE ~.node AS n SET alive_number = -1, alive_at_ms = coalesce((SELECT r.at_ms FROM ~.receipt AS r
+     WHERE r.incarnation = n.incarnation AND r.number > n.alive_number AND r.at_ms IS NOT NULL
+     ORDER BY r.number DESC LIMIT 1), n.alive_at_ms)
+   WHERE n.state <> 'live' AND n.alive_number >= 0`,
 );
 const addDowntime = statement(
-  `UPDATE ~.meta SET downtime_ms = downtime_ms + coalesce((
-     SELECT greatest(0, $2 - coalesce((SELECT r.at_ms FROM ~.receipt AS r
-       WHERE r.incarnation = n.incarnation AND r.number > n.alive_number AND r.at_ms IS NOT NULL
-       ORDER BY r.number DESC LIMIT 1), n.alive_at_ms))
-     FROM ~.node AS n WHERE n.incarnation = $1), 0)
+  `UPDATE ~.meta SET downtime_ms = downtime_ms + CASE WHEN EXISTS (SELECT 1 FROM ~.node WHERE state = 'live') THEN 0
+     ELSE greatest(0, $1 - coalesce((SELECT max(alive_at_ms) FROM ~.node), $1)) END
    RETURNING downtime_ms`,
-  "int8",
   "int8",
 );
 const insertNode = statement(
-  `INSERT INTO ~.node (incarnation, token, state, session, lease_ms, expires_at, host, os_pid, first_key, started_at_ms,
+  `INSERT INTO ~.node (incarnation, token, state, session, lease_ms, expires_at, host, os_pid, id, name, release, downtime_ms, started_at_ms,
      alive_at_ms, alive_number)
-   SELECT $1, $2, 'live', 1, $3, clock_timestamp() + CAST($3 AS double precision) * interval '1 millisecond', $4, $5,
-     greatest(pruned_key, (SELECT coalesce(max(key), 0) FROM ~.process)) + 1, $6, $6, 0 FROM ~.meta
-   RETURNING first_key`,
-  ...(["int8", "text", "int8", "text", "int8", "int8"] as const),
+   SELECT coalesce((SELECT max(incarnation) FROM ~.node), 0) + 1, $1, 'live', 1, $2,
+     clock_timestamp() + CAST($2 AS double precision) * interval '1 millisecond', $3, $4, $6, $7, $8, downtime_ms, $5, $5, 0 FROM ~.meta
+   RETURNING incarnation, downtime_ms`,
+  ...(["text", "int8", "text", "int8", "int8", "text", "text", "text"] as const),
 );
+// A node that was declared dead while its connection was lost may want to know what was done.
 const forgetReceipts = statement(
-  "DELETE FROM ~.receipt WHERE (incarnation > 0 AND incarnation < $1) OR (incarnation < 0 AND at_ms < $2)",
-  "int8",
+  `DELETE FROM ~.receipt AS r WHERE (r.incarnation < 0 AND r.at_ms < $1)
+     OR r.incarnation IN (SELECT incarnation FROM ~.node WHERE alive_number = -1 AND alive_at_ms < $1)`,
   "int8",
 );
-/** Whoever waits for the outcome of a write from outside has given up by then. */
-const keepOutsideMs = 24 * 3600 * 1000;
+/** Whoever waits for the outcome of a write has given up by then. */
+const keepReceiptsMs = 24 * 3600 * 1000;
 
 export interface Claim {
   readonly nowMs: number;
   readonly leaseMs: number;
   /** Of this attempt to claim, and no other. */
   readonly token: string;
+  readonly node: NodeInfo | undefined;
 }
 
-/** Throws STORE_IN_USE, ConnectionLost, ServerError. May be called again with the same token when its outcome is not known. */
-export async function claim(line: Line, session: Session, request: Claim): Promise<Lease> {
-  for (;;) {
-    const before = (await session.run([step(newest)]))[0]?.rows[0];
-    if (before !== undefined && text(before, "token") === request.token) return await readBack(session, before);
-    if (before !== undefined && number(before, "in_force") === 1) throw inUse(line, before);
-    try {
-      return await take(line, session, request, before);
-    } catch (error) {
-      // Another one was faster, or its owner came back: look again.
-      if (!(error instanceof ServerError) || !isOvertaken(error)) throw error;
-    }
-  }
-}
+/** Each incarnation gives out keys of its own. */
+const keysOfIncarnation = 2 ** 31;
 
-function isOvertaken({ sqlState, constraint, primary }: ServerError): boolean {
-  return (sqlState === "23505" && constraint === "node_pkey") || primary.includes("perdure|fenced|");
-}
-
-async function take(line: Line, session: Session, request: Claim, before: Row | undefined): Promise<Lease> {
-  const { nowMs, leaseMs, token } = request;
-  const last = before === undefined ? 0 : number(before, "incarnation");
-  const incarnation = last + 1;
+/** Throws ConnectionLost, ServerError. May be called again with the same token when its outcome is not known. */
+export async function join(line: Line, session: Session, { nowMs, leaseMs, token, node }: Claim): Promise<Lease> {
+  const [known] = (await session.run([step(byToken, token)]))[0]?.rows ?? [];
+  if (known !== undefined) return leaseOf(known);
   const results = await session.transact([
-    // Longer than a transaction of the one before can last.
-    settings(session, 2 * line.options.statementTimeoutMs),
-    step(takeOver, last),
-    step(checkOver, last),
-    step(addDowntime, last, nowMs),
-    step(insertNode, incarnation, token, leaseMs, hostname(), pid, nowMs),
-    step(forgetReceipts, incarnation, nowMs - keepOutsideMs),
+    patience(line, session),
+    step(lockStore),
+    step(endAll),
+    step(settleEnded),
+    step(addDowntime, nowMs),
+    ...burials(nowMs),
+    step(dropStandbys, nowMs - nodeSilenceMs, node?.id ?? ""),
+    step(
+      insertNode,
+      token,
+      leaseMs,
+      node?.host ?? hostname(),
+      node?.pid ?? pid,
+      nowMs,
+      node?.id ?? null,
+      node?.name ?? null,
+      node?.release ?? null,
+    ),
+    step(forgetReceipts, nowMs - keepReceiptsMs),
   ]);
-  return {
-    incarnation,
-    nextProcessKey: number(results[4]?.rows[0] ?? {}, "first_key"),
-    downtimeMs: number(results[3]?.rows[0] ?? {}, "downtime_ms"),
-    cleanShutdown: before === undefined || text(before, "state") === "released",
-  };
+  return leaseOf(results.at(-2)?.rows[0] ?? {});
 }
 
-const stateOf = statement("SELECT state FROM ~.node WHERE incarnation = $1", "int8");
-
-/** The claim was done, and its answer was lost. */
-async function readBack(session: Session, row: Row): Promise<Lease> {
+function leaseOf(row: Row): Lease {
   const incarnation = number(row, "incarnation");
-  const before = (await session.run([step(stateOf, incarnation - 1)]))[0]?.rows[0];
-  return {
-    incarnation,
-    nextProcessKey: number(row, "first_key"),
-    downtimeMs: number(row, "downtime_ms"),
-    cleanShutdown: before === undefined || text(before, "state") === "released",
-  };
+  const downtimeMs = number(row, "downtime_ms");
+  const nextProcessKey = incarnation * keysOfIncarnation;
+  return { incarnation, nextProcessKey, downtimeMs, cleanShutdown: true, shared: true };
 }
 
-function inUse(line: Line, row: Row): PerdureError {
-  const { path } = line.place;
-  const [ownerPid, ownerHost] = [number(row, "os_pid"), text(row, "host")];
-  return new PerdureError(
-    "STORE_IN_USE",
-    `The store ${path} is owned by another engine (process ${ownerPid} on ${ownerHost}). Stop that one first, or give this one a store of its own. If that engine is dead, its lease runs out by itself: try again in a few seconds.`,
-    { details: { path, ownerPid, ownerHost } },
-  );
+/** Longer than a transaction of a node that is thought dead can last. */
+function patience(line: Line, session: Session): Step {
+  return settings(session, 2 * line.options.statementTimeoutMs);
+}
+
+// -- the dead ---------------------------------------------------------------------------------------------------
+
+const isDead = "n.state = 'dead' AND n.incarnation = s.owner";
+// From its last sign of life on, service time stood still for them.
+const putOff = statement(
+  `UPDATE ~.timer AS t SET due_ms = t.due_ms + greatest(0, $1 - m.downtime_ms - (n.alive_at_ms - n.downtime_ms))
+   FROM ~.node AS n, ~.shard AS s, ~.meta AS m WHERE ${isDead} AND t.shard = s.shard AND t.clock = 'service'`,
+  "int8",
+);
+const freeShards = statement(
+  `UPDATE ~.shard AS s SET owner = 0, clean = 0 WHERE s.shard IN (
+     SELECT s.shard FROM ~.shard AS s JOIN ~.node AS n ON ${isDead} ORDER BY s.shard FOR UPDATE OF s)`,
+);
+const freePids = statement(
+  "DELETE FROM ~.reserved AS r WHERE NOT EXISTS (SELECT 1 FROM ~.node AS n WHERE n.incarnation = r.incarnation AND n.state = 'live')",
+);
+
+/** What nodes leave that have just been declared dead. */
+function burials(nowMs: number): Step[] {
+  return [step(putOff, nowMs), step(freeShards), step(freePids)];
+}
+
+const lapsed = statement(
+  `SELECT incarnation FROM ~.node WHERE state = 'live' AND expires_at <= clock_timestamp() AND incarnation <> $1
+   ORDER BY incarnation`,
+  "int8",
+);
+const end = statement(
+  `UPDATE ~.node SET state = 'dead' WHERE incarnation = $1 AND state = 'live' AND expires_at <= clock_timestamp()
+   RETURNING incarnation`,
+  "int8",
+);
+
+/** Declares nodes dead whose leases have run out, but `self`. Answers which. Takes no more than a look if there are none. */
+export async function reap(line: Line, self: number, nowMs: number): Promise<number[]> {
+  const dead: number[] = [];
+  for (const row of await line.all(lapsed, self)) {
+    const incarnation = number(row, "incarnation");
+    const results = await line.retrying("take over", async () => {
+      const session = await line.reader();
+      return session.transact([patience(line, session), step(end, incarnation), step(settleEnded), ...burials(nowMs)]);
+    });
+    // If the answer was lost, it is nobody's to tell: its shards are free.
+    if (results[1]?.rows.length === 1) dead.push(incarnation);
+  }
+  return dead;
 }
 
 export const isLive: Statement = statement(
@@ -174,7 +214,11 @@ export const nextSession: Statement = statement(
   "int8",
   "int8",
 );
+/** Its lease is over from now on: nobody need wait for that. */
 export const closeNode: Statement = statement(
-  "UPDATE ~.node SET state = 'closed' WHERE incarnation = $1 AND state = 'live'",
+  "UPDATE ~.node SET expires_at = clock_timestamp() WHERE incarnation = $1 AND state = 'live'",
   "int8",
+);
+export const liveNodes: Statement = statement(
+  "SELECT incarnation FROM ~.node WHERE state = 'live' AND expires_at > clock_timestamp() ORDER BY incarnation",
 );

@@ -8,7 +8,6 @@ import { Hints } from "./hints.ts";
 import { isLive } from "./lease.ts";
 import { Line, settings } from "./line.ts";
 import type { LineOptions } from "./line.ts";
-import { queries } from "./queries.ts";
 import { migrations, schemaVersion } from "./schema.ts";
 import { PostgresStore } from "./store.ts";
 import type { StoreMode } from "./store.ts";
@@ -26,6 +25,8 @@ export interface PostgresStoreOptions {
   readonly schema?: string;
   /** How long a claim lasts without a sign of life of its owner; then another may take over. Default 10,000. */
   readonly leaseMs?: number;
+  /** A store that this makes has so many shards: at least as many as there will ever be nodes. It keeps them. Default 16. */
+  readonly shards?: number;
   /** Connections for reading. There is one more for writing. Default 3. */
   readonly readers?: number;
   /** How long reads and writes wait for a database that is away before they fail with STORE_FAILED. Default 30,000. */
@@ -45,7 +46,14 @@ export interface PostgresStoreOptions {
   readonly listen?: boolean | string;
 }
 
-const defaults = { leaseMs: 10_000, readers: 3, retryMs: 30_000, statementTimeoutMs: 20_000, connectTimeoutMs: 10_000 };
+const defaults = {
+  shards: 16,
+  leaseMs: 10_000,
+  readers: 3,
+  retryMs: 30_000,
+  statementTimeoutMs: 20_000,
+  connectTimeoutMs: 10_000,
+};
 /** The server breaks off first; a line on which nothing is heard for so long is dead. */
 const answerFactor = 1.5;
 const notFoundAdvice = "Correct the URL, or start a program: that creates the store.";
@@ -62,14 +70,13 @@ export async function openPostgresStore(url: string, options: PostgresStoreOptio
   const listen =
     typeof options.listen === "string" ? new Line({ ...lineOptions(options.listen, options), prepare: false }) : line;
   try {
-    const storeId = await prepareStore(line, options.create ?? mode === "owner");
+    const storeId = await prepareStore(line, options.create ?? mode === "owner", options.shards ?? defaults.shards);
     const hints = new Hints(storeId, {
       notify: options.notify ?? true,
       listen: options.listen === false ? undefined : listen,
     });
-    const changes = number((await line.get(queries.changes)) ?? {}, "count");
     const leaseMs = options.leaseMs ?? defaults.leaseMs;
-    return new PostgresStore(line, { id: storeId, mode, leaseMs, hints, changes, listen });
+    return new PostgresStore(line, { id: storeId, mode, leaseMs, hints, listen });
   } catch (error) {
     line.close();
     throw line.error("open", error);
@@ -102,8 +109,15 @@ function lineOptions(url: string, options: PostgresStoreOptions): LineOptions {
       `${JSON.stringify(schema)} is no name for the schema of a store. Take one of 1 to 63 bytes that does not begin with "pg_".`,
     );
   }
-  const { leaseMs, readers, retryMs, statementTimeoutMs, connectTimeoutMs } = { ...defaults, ...options };
-  for (const [name, value] of Object.entries({ leaseMs, readers, retryMs, statementTimeoutMs, connectTimeoutMs })) {
+  const { shards, leaseMs, readers, retryMs, statementTimeoutMs, connectTimeoutMs } = { ...defaults, ...options };
+  for (const [name, value] of Object.entries({
+    shards,
+    leaseMs,
+    readers,
+    retryMs,
+    statementTimeoutMs,
+    connectTimeoutMs,
+  })) {
     if (Number.isSafeInteger(value) && value >= (name === "retryMs" ? 0 : 1)) continue;
     throw new PerdureError("ARGUMENT_INVALID", `${name} is ${value}; it must be a whole number from 1.`);
   }
@@ -115,7 +129,7 @@ function lineOptions(url: string, options: PostgresStoreOptions): LineOptions {
 type Found = { readonly kind: "nothing" } | { readonly kind: "store"; readonly id: string; readonly version: number };
 
 /** Returns the store's id. */
-async function prepareStore(line: Line, mayCreate: boolean): Promise<string> {
+async function prepareStore(line: Line, mayCreate: boolean, shards: number): Promise<string> {
   const session = await line.open();
   try {
     const encoding = session.parameters.get("server_encoding") ?? "UTF8";
@@ -136,7 +150,7 @@ async function prepareStore(line: Line, mayCreate: boolean): Promise<string> {
         `the database has no schema ${line.options.schema} with its tables. ${notFoundAdvice}`,
       );
     }
-    return await migrate(line, session);
+    return await migrate(line, session, shards);
   } finally {
     session.close();
   }
@@ -179,7 +193,7 @@ function once(sql: string, ...parameters: readonly (readonly [Type, Value])[]): 
 }
 
 /** Two engines may get here at once: the second one finds what the first one made when it has its turn. */
-async function migrate(line: Line, session: Session): Promise<string> {
+async function migrate(line: Line, session: Session, shards: number): Promise<string> {
   const { schema, statementTimeoutMs } = line.options;
   const run: Run = (steps) => session.run(steps);
   const lock = 0x50657 * 2 ** 32 + crc32(schema);
@@ -200,10 +214,14 @@ async function migrate(line: Line, session: Session): Promise<string> {
       if (spaces?.rows.length === 0) steps.unshift(once(`CREATE SCHEMA "${schema.replaceAll('"', '""')}"`));
       steps.push(
         once(
-          "INSERT INTO ~.meta (one, store_id, schema_version, downtime_ms, pruned_key) VALUES (1, $1, $2, 0, 0)",
+          "INSERT INTO ~.meta (one, store_id, schema_version, downtime_ms) VALUES (1, $1, $2, 0)",
           ["text", id],
           ["int8", schemaVersion],
         ),
+        once("INSERT INTO ~.shard (shard, owner, clean, posted) SELECT shard, 0, 1, 0 FROM unnest($1) AS t (shard)", [
+          "int8[]",
+          Array.from({ length: shards }, (_, index) => index + 1),
+        ]),
       );
     } else steps.push(once("UPDATE ~.meta SET schema_version = $1", ["int8", schemaVersion]));
     await run(steps);

@@ -21,6 +21,7 @@ import { DamagedRow, verified } from "./damage.ts";
 import type { RowName } from "./damage.ts";
 import { edgeBody } from "./parts/edges.ts";
 import { restoreBody } from "./parts/lives.ts";
+import { composed, signalCrc, tieIdentity } from "./parts/notices.ts";
 import { operationIdentity } from "./parts/pending.ts";
 
 const operationStates = wordSet<OperationState>({ pending: true, unavailable: true, quarantined: true });
@@ -66,9 +67,21 @@ export function readOperation(row: Row): OperationRow {
 export function readInput(row: Row): InboxRow {
   const seq = number(row, "seq");
   const process = number(row, "process");
-  const stored = { body: bytes(row, "input"), crc: number(row, "crc"), process, index: 0 };
-  const input = verified(stored, { noun: "Waiting input", detail: "seq", value: seq }, decodeInput);
-  return { seq, process, input, atMs: number(row, "at_ms") };
+  const atMs = number(row, "at_ms");
+  const [body, crc] = [bytes(row, "input"), number(row, "crc")];
+  const name: RowName = { noun: "Waiting input", detail: "seq", value: seq };
+  const monitor = row["monitor"] === null ? undefined : number(row, "monitor");
+  if (row["tie"] === null) {
+    return { seq, process, input: verified({ body, crc, process, index: 0 }, name, decodeInput), atMs };
+  }
+  const tie = number(row, "tie");
+  if (row["sender"] === null) {
+    const stored = { body, crc, process, index: 0, beside: tieIdentity(tie, monitor) };
+    return { seq, process, input: verified(stored, name, decodeInput), atMs, tie };
+  }
+  const notice = { process, monitor, sender: text(row, "sender") };
+  const signal = { body, crc: signalCrc(crc, notice), process, of: tie, index: 0 };
+  return { seq, process, input: verified(signal, name, (each) => composed(decodeInput(each), notice)), atMs, tie };
 }
 
 export function readDeadLetter(row: Row): DeadLetterRow {
@@ -124,5 +137,10 @@ export function readMonitor(row: Row): MonitorRow {
 }
 
 export function readName(row: Row): NameRow {
-  return { name: text(row, "name"), process: number(row, "process"), pid: text(row, "pid") };
+  return {
+    name: text(row, "name"),
+    process: number(row, "process"),
+    pid: text(row, "pid"),
+    shard: number(row, "shard"),
+  };
 }

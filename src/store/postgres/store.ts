@@ -1,4 +1,4 @@
-/** The store port on PostgreSQL. Its owner writes over one connection; reads go over a few others. */
+/** The store port on PostgreSQL, as a store that several nodes own together. A node writes over one connection; reads go over a few others. */
 import { randomUUID } from "node:crypto";
 import { PerdureError } from "../../base/errors.ts";
 import type { Input, Pid, TimerClock, Turn } from "../../journal/types.ts";
@@ -15,6 +15,8 @@ import type {
   Lease,
   LogRow,
   NameRow,
+  NodeInfo,
+  NodeRow,
   OperationRow,
   ProcessFilter,
   ProcessKey,
@@ -40,9 +42,11 @@ import type { Committed } from "./commit.ts";
 import { DamagedRow, journalCorrupt } from "./damage.ts";
 import { fenced, storeError } from "./errors.ts";
 import type { Hints } from "./hints.ts";
-import { claim, closeNode, giveBack } from "./lease.ts";
+import { closeNode, giveBack, join, yieldAll } from "./lease.ts";
+import type { Claim } from "./lease.ts";
 import { whole } from "./line.ts";
 import type { Line } from "./line.ts";
+import { forgetStandby, listNodes, recordStandby } from "./nodes.ts";
 import { post, takeDeadLetter } from "./outside.ts";
 import type { Outside } from "./outside.ts";
 import { putBlobs, putProgram } from "./programs.ts";
@@ -53,6 +57,7 @@ import { readLoad, readLogs, readNames, readRelations, readTurns, recover } from
 import { prune, prunePrograms, pruneTombstones, readPlace } from "./retention.ts";
 import type { Decision } from "./retention.ts";
 import { readEdge, readInput, readOperation, readRestore } from "./rows.ts";
+import { PostgresSharing } from "./sharing.ts";
 import { readTombstone } from "./stones.ts";
 import { statement, step } from "./wire/session.ts";
 import type { Step } from "./wire/session.ts";
@@ -66,8 +71,6 @@ export interface StoreParts {
   readonly mode: StoreMode;
   readonly leaseMs: number;
   readonly hints: Hints;
-  /** What `change` had counted when the handle was opened. */
-  readonly changes: number;
   /** Where hints are listened for. */
   readonly listen: Line;
 }
@@ -90,39 +93,56 @@ export class PostgresStore implements Store {
   readonly #line: Line;
   readonly #parts: StoreParts;
   readonly #outside: Outside;
+  readonly sharing: PostgresSharing;
   #writer: Writer | undefined;
-  #seenChanges: number;
-  /** Counts that writes of this handle have reached, after `#seenChanges`. */
-  readonly #ownChanges = new Set<number>();
+  #incarnation = 0;
+  /** Whose row it has put; "" if none. */
+  #standby = "";
 
   constructor(line: Line, parts: StoreParts) {
     this.id = parts.id;
     this.#line = line;
     this.#parts = parts;
-    this.#seenChanges = parts.changes;
-    this.#outside = { line, hints: parts.hints, onOwn: (count) => void this.#ownChanges.add(count) };
+    this.#outside = { line, hints: parts.hints };
+    this.sharing = new PostgresSharing({
+      line,
+      hints: parts.hints,
+      incarnation: () => this.#incarnation,
+      write: (write) => this.#write(write),
+      read: (read) => this.#do("read", read),
+    });
   }
 
   // Lease and writes
 
-  async claim(nowMs: number): Promise<Lease> {
+  async claim(nowMs: number, node?: NodeInfo): Promise<Lease> {
     return this.#do("claim", async () => {
       this.#checkOwner("claim");
       const token = randomUUID();
-      const { leaseMs } = this.#parts;
-      return this.#line.retrying("claim", async () => {
-        const session = await this.#line.open();
-        try {
-          const lease = await claim(this.#line, session, { nowMs, leaseMs, token });
-          this.#writer?.end();
-          this.#writer = new Writer(this.#line, session, lease.incarnation, leaseMs);
-          return lease;
-        } catch (error) {
-          session.close();
-          throw error;
-        }
-      });
+      return this.#line.retrying("claim", () => this.#claim({ nowMs, token, node, leaseMs: this.#parts.leaseMs }));
     });
+  }
+
+  async #claim(request: Claim): Promise<Lease> {
+    const session = await this.#line.open();
+    try {
+      const lease = await join(this.#line, session, request);
+      const before = this.#writer;
+      this.#writer = undefined;
+      if (before !== undefined) await this.#leave(before);
+      this.sharing.forget();
+      this.#incarnation = lease.incarnation;
+      this.#writer = new Writer(this.#line, session, lease.incarnation, request.leaseMs);
+      return lease;
+    } catch (error) {
+      session.close();
+      throw error;
+    }
+  }
+
+  async standBy(nowMs: number, node: NodeInfo): Promise<void> {
+    await this.#do("stand by beside", () => recordStandby(this.#line, nowMs, node));
+    this.#standby = node.id;
   }
 
   async renew(nowMs: number): Promise<void> {
@@ -131,18 +151,21 @@ export class PostgresStore implements Store {
 
   async release(nowMs: number): Promise<void> {
     const writer = this.#writer;
-    await this.#write({ ...signOfLife(nowMs), doing: "release", fence: giveBack });
+    const shards = yieldAll(this.#incarnation);
+    await this.#write({ ...signOfLife(nowMs), doing: "release", fence: giveBack, after: [shards] });
     this.#writer = undefined;
+    this.sharing.forget();
     writer?.end();
   }
 
   async commit(batch: CommitBatch): Promise<Committed> {
-    return this.#write(() => {
-      const plan = planCommit(batch, this.#writer?.incarnation ?? 0);
-      const hint = (batch.inbox ?? []).length === 0 ? [] : [this.#parts.hints.notify()];
-      const { atMs } = batch;
-      return { doing: "commit to", atMs, ...plan, after: [...plan.after, ...hint], read: readCommitted };
-    });
+    const commit = (): Promise<Committed> =>
+      this.#write(() => {
+        const plan = planCommit(batch, this.sharing.owner);
+        return { doing: "commit to", atMs: batch.atMs, ...plan, read: readCommitted };
+      });
+    const yielded = batch.away?.yielded ?? [];
+    return yielded.length === 0 ? commit() : this.sharing.yielding(yielded, commit);
   }
 
   async putProgram(program: ProgramRow, blobs: readonly Blob[]): Promise<void> {
@@ -211,33 +234,25 @@ export class PostgresStore implements Store {
     return this.#do("read", () => readLoad(this.#line, process));
   }
 
-  async recover(): Promise<Recovery> {
-    return this.#do("read", () => recover(this.#line));
+  async recover(shards?: readonly number[]): Promise<Recovery> {
+    return this.#do("read", async () => {
+      const own = async (): Promise<number[]> =>
+        (await this.#line.all(queries.ownShards, this.#incarnation)).map((row) => number(row, "shard"));
+      return recover(this.#line, shards ?? (await own()));
+    });
   }
 
   async dueTimers(clock: TimerClock, afterMs: number, untilMs: number, limit: number): Promise<TimerRow[]> {
-    return this.#do("read", () => readDueTimers(this.#line, clock, afterMs, untilMs, limit));
+    return this.#do("read", () => readDueTimers(this.#line, this.#incarnation, clock, afterMs, untilMs, limit));
   }
 
   async inboxAfter(after: number, limit: number): Promise<InboxRow[]> {
     return this.#do("read", () => readInboxAfter(this.#line, after, limit));
   }
 
+  /** It does not know: who owns a part of a store is told what others have put there by `sharing.posted`. */
   async changedByOthers(): Promise<boolean> {
-    return this.#do("read", async () => {
-      const count = number((await this.#line.get(queries.changes)) ?? {}, "count");
-      let hasChanged = false;
-      for (let each = this.#seenChanges + 1; each <= count; each++) {
-        if (!this.#ownChanges.delete(each)) hasChanged = true;
-      }
-      this.#seenChanges = Math.max(this.#seenChanges, count);
-      return hasChanged;
-    });
-  }
-
-  /** Calls `fn` soon after others have put something into the inbox: for whoever polls, to do so at once. Returns a function that takes it back. */
-  onHint(fn: () => void): () => void {
-    return this.#parts.hints.on(fn);
+    return this.#do("read", () => Promise.resolve(true));
   }
 
   // Reads of anyone
@@ -341,6 +356,10 @@ export class PostgresStore implements Store {
     await this.#do("read", () => audit(this.#line, report, done));
   }
 
+  async nodes(nowMs: number): Promise<NodeRow[]> {
+    return this.#do("read", () => listNodes(this.#line, nowMs));
+  }
+
   async program(hash: string): Promise<ProgramRow | undefined> {
     return this.#do("read", async () => shown(await this.#line.get(queries.program, hash), readProgram));
   }
@@ -353,19 +372,23 @@ export class PostgresStore implements Store {
     return this.#do("read", async () => shown(await this.#line.get(queries.blob, hash), (row) => bytes(row, "bytes")));
   }
 
-  /** Without a `release` before it this is what a crash is: the next owner finds no clean shutdown, but need not wait for the lease. */
+  /** Without a `release` before it this is what a crash is, but that others need not wait for the lease to run out. */
   async close(): Promise<void> {
     if (this.#line.isClosed) return;
     const writer = this.#writer;
     this.#writer = undefined;
-    if (writer !== undefined) {
-      await writer.idle();
-      // If the database is away the lease runs out by itself.
-      await this.#line.once([step(closeNode, writer.incarnation)]).catch(() => undefined);
-      writer.end();
-    }
+    if (writer !== undefined) await this.#leave(writer);
+    // It is soon taken for dead anyhow.
+    if (this.#standby !== "") await forgetStandby(this.#line, this.#standby).catch(() => undefined);
     this.#line.close();
     this.#parts.listen.close();
+  }
+
+  async #leave(writer: Writer): Promise<void> {
+    await writer.idle();
+    // If the database is away the lease runs out by itself.
+    await this.#line.once([step(closeNode, writer.incarnation)]).catch(() => undefined);
+    writer.end();
   }
 
   /** What the end of its operating system process does to a handle: its connections are gone, and nothing more is said. */

@@ -210,7 +210,10 @@ function toBatch(model: Model, plan: BatchPlan): CommitBatch {
     ),
     timersGone: plan.timersGone.map(([index, number]) => ({ process: at(index), number })),
     inboxGone: plan.inboxGone.map((index) => model.inbox[index]?.seq ?? 0),
-    inbox: plan.inbox.map((index) => ({ process: at(index), input: message, atMs: atMs + index })),
+    // What is put for one that has exited is kept by some stores and by some not.
+    inbox: plan.inbox
+      .filter((index) => model.processes.every(({ key, state }) => key !== at(index) || state !== "exited"))
+      .map((index) => ({ process: at(index), input: message, atMs: atMs + index })),
     logs: plan.logs.map((index) => ({ process: at(index), turn: index, atMs, level: "warn", text: `said ${index}` })),
     states: plan.states.map(([index, state]) => ({
       process: at(index),

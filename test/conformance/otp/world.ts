@@ -308,7 +308,7 @@ export class World {
     this.#leave(node);
     const downtimeMs = this.#crashes?.downtimeMs() ?? 0;
     // The others live on, and time goes on for them: nobody shall be late because of this.
-    this.#disk.shared?.suspect(node.store);
+    this.#disk.shared?.lapse(node.store);
     this.#timeline.after(this.#count === 1 ? downtimeMs : Math.min(downtimeMs, 100), () => this.#open());
   }
 

@@ -12,6 +12,8 @@ import { unescapeText } from "../wire/values.ts";
 export type RefusalKind =
   /** The node's lease is void. */
   | "fenced"
+  /** The process is in a shard of somebody else. */
+  | "shard"
   /** `number` is the turn that does not follow on `last`. */
   | "turn"
   /** There is no such process. */

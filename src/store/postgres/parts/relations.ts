@@ -42,7 +42,7 @@ const raiseName = statement(
 // Those it has already are left out. What others put meanwhile is a conflict, and no matter to be passed over.
 const putNames = statement(
   `INSERT INTO ~.name (name, process) SELECT t.name, t.process FROM unnest($1, $2) AS t (name, process)
-   WHERE NOT EXISTS (SELECT 1 FROM ~.name AS o WHERE o.name = t.name AND o.process = t.process)`,
+   WHERE NOT EXISTS (SELECT 1 FROM ~.name AS o WHERE o.name = t.name AND o.process = t.process) ORDER BY t.name`,
   "text[]",
   "int8[]",
 );
@@ -56,6 +56,26 @@ const putMembers = statement(
   "text[]",
   "int8[]",
 );
+
+const nameChange = step(statement("UPDATE ~.change SET names = names + 1"));
+const nameEnds = statement(
+  `UPDATE ~.change SET names = names + 1 WHERE EXISTS (SELECT 1 FROM ~.name WHERE process = ANY ($1))
+     OR EXISTS (SELECT 1 FROM ~.member WHERE process = ANY ($1))`,
+  "int8[]",
+);
+
+/** That names or groups change, for those who keep them in mind. To be done behind the changes, but before exits are. */
+export function nameChanges({ names, namesGone, groups, groupsGone, exits }: CommitBatch): Step[] {
+  if ([names, namesGone, groups, groupsGone].some((part) => part !== undefined && part.length > 0)) return [nameChange];
+  return [
+    ...some(exits, (rows) => [
+      step(
+        nameEnds,
+        rows.map(({ process }) => process),
+      ),
+    ]),
+  ];
+}
 
 export function relations(batch: CommitBatch): Step[] {
   const { links, linksGone, monitors, monitorsGone, namesGone, names, groupsGone, groups } = batch;

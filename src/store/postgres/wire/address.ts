@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { userInfo } from "node:os";
 import { PerdureError } from "../../../base/errors.ts";
+import { withoutPassword } from "../../place.ts";
 
 /** As libpq calls them. `prefer`: encrypted if the server can. Only the last two check whom one talks to. */
 export type SslMode = "disable" | "prefer" | "require" | "verify-ca" | "verify-full";
@@ -24,19 +25,6 @@ export interface Address {
 
 const sslModes: ReadonlySet<string> = new Set<SslMode>(["disable", "prefer", "require", "verify-ca", "verify-full"]);
 const known: ReadonlySet<string> = new Set(["sslmode", "sslrootcert", "host", "schema", "prepare"]);
-
-export function isPostgresUrl(place: string): boolean {
-  return /^postgres(?:ql)?:\/\//.test(place);
-}
-
-/** The URL without password and parameters. Never throws: it is for messages. */
-export function withoutPassword(url: string): string {
-  return url.replace(
-    /^(\w+:\/\/)(?:([^@/?#:]*)(?::[^/?#]*)?@)?([^?#]*)[^]*$/,
-    (_, scheme: string, user?: string, rest = "") =>
-      user === undefined || user === "" ? `${scheme}${rest}` : `${scheme}${user}@${rest}`,
-  );
-}
 
 /** Throws ARGUMENT_INVALID, in words that do not show the password. */
 export function parseAddress(url: string): Address {

@@ -76,6 +76,8 @@ async function encrypt(plain: Socket, { ssl, host, authorities }: Address): Prom
   const isVerified = ssl === "verify-ca" || ssl === "verify-full";
   const socket = connectTls({
     socket: plain,
+    // Whom the certificate must name.
+    host,
     rejectUnauthorized: isVerified,
     ...(isIP(host) === 0 ? { servername: host } : {}),
     ...(ssl === "verify-ca" ? { checkServerIdentity: () => undefined } : {}),

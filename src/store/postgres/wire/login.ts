@@ -24,7 +24,7 @@ export class Login {
 
   /** The answer to an authentication message; undefined if there is none to give. Throws LoginRefused at once. */
   answer(content: Buffer): Promise<Uint8Array[]> | Uint8Array[] | undefined {
-    const { user, password } = this.#address;
+    const { user } = this.#address;
     const kind = content.readInt32BE(0);
     switch (kind) {
       case 0:
@@ -33,7 +33,7 @@ export class Login {
       case 3:
         return message("p", texts(this.#password()));
       case 5:
-        return message("p", texts(`md5${md5(md5(Buffer.from(password + user)), content.subarray(4))}`));
+        return message("p", texts(`md5${md5(md5(Buffer.from(this.#password() + user)), content.subarray(4))}`));
       case 10:
         return this.#begin(readTexts(content, 4));
       case 11:
