@@ -1,12 +1,28 @@
 /** What the memory store shows of a disk, where that takes more than a look. */
-import type { TimerClock } from "../../journal/types.ts";
-import type { InboxRow, ProcessFilter, ProcessKey, ProcessLoad, ProcessRow, Recovery, TimerRow } from "../port.ts";
+import { PerdureError } from "../../base/errors.ts";
+import type { Pid, TimerClock } from "../../journal/types.ts";
+import type {
+  DeadLetterRow,
+  InboxRow,
+  LogRow,
+  ProcessFilter,
+  ProcessKey,
+  ProcessLoad,
+  ProcessRow,
+  ProcessState,
+  Recovery,
+  TimerRow,
+} from "../port.ts";
 import type { MemoryDisk, ProcessRecord } from "./disk.ts";
 import { linksOf, monitorsOf, watchersOf } from "./relations.ts";
 
 type Numbered = { readonly number: number };
 
-export const byNumber = (a: Numbered, b: Numbered): number => a.number - b.number;
+export function sorted<T extends Numbered>(rows: ReadonlyMap<number, T> = new Map()): T[] {
+  return [...rows.values()].sort(byNumber);
+}
+
+const byNumber = (a: Numbered, b: Numbered): number => a.number - b.number;
 
 export function readLoad(disk: MemoryDisk, process: ProcessKey): ProcessLoad {
   const { row, turns, operations, timers, snapshots, relations, checkpoint, restores } = disk.record(process);
@@ -80,6 +96,42 @@ export function listProcesses(disk: MemoryDisk, filter: ProcessFilter): ProcessR
 /** In order of their keys. */
 function recordsOf(disk: MemoryDisk): ProcessRecord[] {
   return [...disk.processes.values()].sort((a, b) => a.row.key - b.row.key);
+}
+
+export function countProcesses(disk: MemoryDisk): Record<ProcessState, number> {
+  const counts = { running: 0, paused: 0, crashed: 0, broken: 0, exited: 0 };
+  for (const { row } of disk.processes.values()) counts[row.state]++;
+  return counts;
+}
+
+/** Throws PROCESS_NOT_FOUND, PROCESS_EXITED. */
+export function receiverOf(disk: MemoryDisk, pid: Pid): ProcessKey {
+  const key = disk.keys.get(pid);
+  if (key === undefined && !disk.tombstones.has(pid)) {
+    throw new PerdureError("PROCESS_NOT_FOUND", `There is no process ${pid} in the store ${disk.id}.`);
+  }
+  if (key === undefined || disk.record(key).row.state === "exited") {
+    throw new PerdureError("PROCESS_EXITED", `Process ${pid} has exited and takes no more inputs. Start another one.`);
+  }
+  return key;
+}
+
+export function listLogs(disk: MemoryDisk, process: ProcessKey | undefined, after: number, limit: number): LogRow[] {
+  return disk.logs
+    .filter((row) => row.seq > after && (process === undefined || row.process === process))
+    .filter((row) => disk.processes.has(row.process))
+    .slice(0, limit);
+}
+
+export function listDeadLetters(
+  disk: MemoryDisk,
+  process: ProcessKey | undefined,
+  after: number,
+  limit: number,
+): DeadLetterRow[] {
+  return [...disk.deadLetters.values()]
+    .filter((row) => row.seq > after && (process === undefined || row.process === process))
+    .slice(0, limit);
 }
 
 export function inboxOf(disk: MemoryDisk, process: ProcessKey): InboxRow[] {

@@ -30,7 +30,6 @@ import type {
   PruneRequest,
   Recovery,
   RestoreRow,
-  Sharing,
   Store,
   TimerRow,
   Tombstone,
@@ -43,7 +42,9 @@ import type { MemoryFaults, QueuedFault, StoreCall, WaitingCall } from "./faults
 import { listNodes, recordOwner, recordStandby } from "./nodes.ts";
 import { MemoryTransactions } from "./transactions.ts";
 import { finished, finishedBeyond, prune, prunePrograms, pruneTombstones } from "./retention.ts";
-import { byNumber, inboxOf, listProcesses, readDueTimers, readLoad, recover } from "./reads.ts";
+import { countProcesses, inboxOf, listDeadLetters, listLogs, listProcesses } from "./reads.ts";
+import { readDueTimers, readLoad, receiverOf, recover, sorted } from "./reads.ts";
+import { MemorySharing } from "./handle.ts";
 import { listNames, relationsOf } from "./relations.ts";
 import { SharedOwners } from "./sharing.ts";
 
@@ -77,17 +78,20 @@ export class MemoryStore implements Store {
   /** Those calls, in order. */
   readonly #waiting: WaitingCall[] = [];
   #ownWriteCount = 0;
-  readonly sharing?: Sharing;
-  #namesVersion = -1;
-  /** Of own shards: the number of the last row that was handed out. */
-  readonly #posted = new Map<number, number>();
+  readonly sharing?: MemorySharing;
   #foreignWriteCount: number;
 
   constructor(disk: MemoryDisk, faults: MemoryFaults | undefined) {
     this.#disk = disk;
     this.#faults = faults;
     this.#foreignWriteCount = disk.writeCount;
-    if (disk.shared !== undefined) this.sharing = this.#newSharing(disk.shared);
+    if (disk.shared === undefined) return;
+    this.sharing = new MemorySharing(disk, disk.shared, {
+      handle: this,
+      incarnation: () => this.#incarnation,
+      call: (call, effect) => this.#call(call, effect),
+      owned: (call, effect) => this.#call(call, () => this.#owned(effect)),
+    });
   }
 
   get id(): string {
@@ -140,7 +144,7 @@ export class MemoryStore implements Store {
       recordOwner(this.#disk, nowMs, node);
       this.#node = node?.id ?? this.#node;
       this.#incarnation = lease.incarnation;
-      this.#posted.clear();
+      this.sharing?.forget();
       this.#wrote();
       return lease;
     });
@@ -250,16 +254,7 @@ export class MemoryStore implements Store {
   }
 
   #post(pid: Pid, input: Input, atMs: number): number {
-    const key = this.#disk.keys.get(pid);
-    if (key === undefined && !this.#disk.tombstones.has(pid)) {
-      throw new PerdureError("PROCESS_NOT_FOUND", `There is no process ${pid} in the store ${this.id}.`);
-    }
-    if (key === undefined || this.#disk.record(key).row.state === "exited") {
-      throw new PerdureError(
-        "PROCESS_EXITED",
-        `Process ${pid} has exited and takes no more inputs. Start another one.`,
-      );
-    }
+    const key = receiverOf(this.#disk, pid);
     this.#wrote();
     this.#disk.shared?.hint();
     const row = { process: key, input, atMs };
@@ -317,11 +312,7 @@ export class MemoryStore implements Store {
   }
 
   countProcesses(): Promise<Record<ProcessState, number>> {
-    return this.#call("countProcesses", () => {
-      const counts = { running: 0, paused: 0, crashed: 0, broken: 0, exited: 0 };
-      for (const { row } of this.#disk.processes.values()) counts[row.state]++;
-      return counts;
-    });
+    return this.#call("countProcesses", () => countProcesses(this.#disk));
   }
 
   turns(process: ProcessKey, from: number, limit: number): Promise<Turn[]> {
@@ -333,13 +324,11 @@ export class MemoryStore implements Store {
   }
 
   operations(process: ProcessKey): Promise<OperationRow[]> {
-    return this.#call("operations", () =>
-      [...(this.#disk.processes.get(process)?.operations.values() ?? [])].sort(byNumber),
-    );
+    return this.#call("operations", () => sorted(this.#disk.processes.get(process)?.operations));
   }
 
   timers(process: ProcessKey): Promise<TimerRow[]> {
-    return this.#call("timers", () => [...(this.#disk.processes.get(process)?.timers.values() ?? [])].sort(byNumber));
+    return this.#call("timers", () => sorted(this.#disk.processes.get(process)?.timers));
   }
 
   inbox(process: ProcessKey): Promise<InboxRow[]> {
@@ -347,12 +336,7 @@ export class MemoryStore implements Store {
   }
 
   logs(process: ProcessKey | undefined, after: number, limit: number): Promise<LogRow[]> {
-    return this.#call("logs", () =>
-      this.#disk.logs
-        .filter((row) => row.seq > after && (process === undefined || row.process === process))
-        .filter((row) => this.#disk.processes.has(row.process))
-        .slice(0, limit),
-    );
+    return this.#call("logs", () => listLogs(this.#disk, process, after, limit));
   }
 
   names(): Promise<NameRow[]> {
@@ -372,11 +356,7 @@ export class MemoryStore implements Store {
   }
 
   deadLetters(process: ProcessKey | undefined, after: number, limit: number): Promise<DeadLetterRow[]> {
-    return this.#call("deadLetters", () =>
-      [...this.#disk.deadLetters.values()]
-        .filter((row) => row.seq > after && (process === undefined || row.process === process))
-        .slice(0, limit),
-    );
+    return this.#call("deadLetters", () => listDeadLetters(this.#disk, process, after, limit));
   }
 
   edge(process: ProcessKey, key: string): Promise<EdgeRow | undefined> {
@@ -418,38 +398,6 @@ export class MemoryStore implements Store {
 
   #isOwn(row: ProcessRow): boolean {
     return this.#disk.shared?.owns(this.#incarnation, row) ?? true;
-  }
-
-  #newSharing(owners: SharedOwners): Sharing {
-    const owned = <T>(call: StoreCall, effect: () => T): Promise<T> => this.#call(call, () => this.#owned(effect));
-    return {
-      shards: () => this.#call("shards", () => owners.shards()),
-      incarnations: () => this.#call("incarnations", () => owners.incarnations()),
-      reap: (nowMs) => this.#call("reap", () => owners.reap(this.#disk, nowMs, this.#incarnation)),
-      acquire: (shards) =>
-        owned("acquire", () =>
-          owners.acquire(shards, this.#incarnation).map(({ posted, ...row }) => {
-            this.#posted.set(row.shard, posted);
-            return row;
-          }),
-        ),
-      claimName: (name, process) =>
-        owned("claimName", () => {
-          const holder = this.#disk.names.get(name);
-          if (holder !== undefined) return holder;
-          this.#disk.apply({ atMs: 0, names: [{ name, process }] });
-          return process;
-        }),
-      posted: (limit) => this.#call("posted", () => owners.posted(this.#disk, this.#incarnation, this.#posted, limit)),
-      listen: (fn) => owners.listen(this, fn),
-      reservePid: (pid) => owned("reservePid", () => owners.reserve(this.#disk, pid, this.#incarnation)),
-      namesChanged: () =>
-        this.#call("namesChanged", () => {
-          const before = this.#namesVersion;
-          this.#namesVersion = this.#disk.namesVersion;
-          return before !== this.#namesVersion;
-        }),
-    };
   }
 
   #checkLease(): void {
