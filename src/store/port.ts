@@ -23,6 +23,7 @@
  */
 import type { Payload } from "../base/value.ts";
 import type { ExitReason, Input, LogLevel, Pid, ProcessKey, TimerClock, Turn } from "../journal/types.ts";
+import type { InboxRow, NewInboxRow } from "./inputs.ts";
 import type { NodeInfo, NodesKeeper, NodesReader } from "./nodes.ts";
 import type { Asked } from "./asked.ts";
 import type { Arrival, Departure, ExportsReader } from "./exports.ts";
@@ -30,6 +31,7 @@ import type { Retainer, RetentionReader } from "./retention.ts";
 import type { AwayBatch, Sharing, SharingReader } from "./sharing.ts";
 
 export type { ProcessKey };
+export type { InboxRow, NewInboxRow } from "./inputs.ts";
 export { maxTombstoneValueBytes } from "./retention.ts";
 export type {
   AcquiredShard,
@@ -192,21 +194,6 @@ export interface DeadLetterRow {
   /** What it led to. */
   readonly reason: ExitReason;
   readonly value: Payload;
-}
-
-/** An input that waits for its process. `seq` orders the inbox and is given by the store. */
-export interface InboxRow {
-  readonly seq: number;
-  readonly process: ProcessKey;
-  readonly input: Input;
-  readonly atMs: number;
-  /** It tells that a process which this one was linked to, or watched, is no more: that one's key. Only in a shared store. */
-  readonly tie?: ProcessKey;
-}
-
-export interface NewInboxRow extends Omit<InboxRow, "seq"> {
-  /** Put instead if the process has exited, or exits before it takes the input. Only in a shared store. */
-  readonly orElse?: { readonly process: ProcessKey; readonly input: Input };
 }
 
 export interface LogRow {

@@ -16,7 +16,7 @@
  */
 import type { ExitReason, Input, Pid, ProcessKey } from "../journal/types.ts";
 import type { Payload } from "../base/value.ts";
-import type { InboxRow } from "./port.ts";
+import type { InboxRow } from "./inputs.ts";
 
 export interface ShardRow {
   readonly shard: number;

@@ -32,13 +32,11 @@ import type {
   PruneRequest,
   Recovery,
   RestoreRow,
-  Sharing,
   Store,
   TimerRow,
   Tombstone,
   TombstonePlace,
 } from "../port.ts";
-import { processExported } from "../exports.ts";
 import { Calls } from "./calls.ts";
 import { MemoryDisk } from "./disk.ts";
 import { listEdges, postOnce, pruneEdges, supersededBy } from "./edges.ts";
@@ -47,16 +45,20 @@ import { listNodes, recordOwner, recordStandby } from "./nodes.ts";
 import { MemoryTransactions } from "./transactions.ts";
 import { finished, finishedBeyond, prune, prunePrograms, pruneTombstones } from "./retention.ts";
 import {
-  byNumber,
   countProcesses,
   findExported,
   inboxOf,
+  listDeadLetters,
   listImports,
+  listLogs,
   listProcesses,
   readDueTimers,
   readLoad,
+  receiverOf,
   recover,
+  sorted,
 } from "./reads.ts";
+import { MemorySharing } from "./handle.ts";
 import { listNames, relationsOf } from "./relations.ts";
 import { SharedOwners } from "./sharing.ts";
 
@@ -84,10 +86,7 @@ export class MemoryStore implements Store {
   #node = "";
   #closed = false;
   #ownWriteCount = 0;
-  readonly sharing?: Sharing;
-  #namesVersion = -1;
-  /** Of own shards: the number of the last row that was handed out. */
-  readonly #posted = new Map<number, number>();
+  readonly sharing?: MemorySharing;
   #foreignWriteCount: number;
 
   constructor(disk: MemoryDisk, faults: MemoryFaults | undefined) {
@@ -95,7 +94,13 @@ export class MemoryStore implements Store {
     this.#faults = faults;
     this.#calls = new Calls({ faults, id: disk.id, isClosed: () => this.#closed, died: () => this.#disown() });
     this.#foreignWriteCount = disk.writeCount;
-    if (disk.shared !== undefined) this.sharing = this.#newSharing(disk.shared);
+    if (disk.shared === undefined) return;
+    this.sharing = new MemorySharing(disk, disk.shared, {
+      handle: this,
+      incarnation: () => this.#incarnation,
+      call: (call, effect) => this.#call(call, effect),
+      owned: (call, effect) => this.#call(call, () => this.#owned(effect)),
+    });
   }
 
   get id(): string {
@@ -148,7 +153,7 @@ export class MemoryStore implements Store {
       recordOwner(this.#disk, nowMs, node);
       this.#node = node?.id ?? this.#node;
       this.#incarnation = lease.incarnation;
-      this.#posted.clear();
+      this.sharing?.forget();
       this.#wrote();
       return lease;
     });
@@ -258,18 +263,7 @@ export class MemoryStore implements Store {
   }
 
   #post(pid: Pid, input: Input, atMs: number): number {
-    const key = this.#disk.keys.get(pid);
-    const exported = this.#disk.exported.get(pid);
-    if (key === undefined && exported !== undefined) throw processExported(exported);
-    if (key === undefined && !this.#disk.tombstones.has(pid)) {
-      throw new PerdureError("PROCESS_NOT_FOUND", `There is no process ${pid} in the store ${this.id}.`);
-    }
-    if (key === undefined || this.#disk.record(key).row.state === "exited") {
-      throw new PerdureError(
-        "PROCESS_EXITED",
-        `Process ${pid} has exited and takes no more inputs. Start another one.`,
-      );
-    }
+    const key = receiverOf(this.#disk, pid);
     this.#wrote();
     this.#disk.shared?.hint();
     const row = { process: key, input, atMs };
@@ -338,13 +332,11 @@ export class MemoryStore implements Store {
   }
 
   operations(process: ProcessKey): Promise<OperationRow[]> {
-    return this.#call("operations", () =>
-      [...(this.#disk.processes.get(process)?.operations.values() ?? [])].sort(byNumber),
-    );
+    return this.#call("operations", () => sorted(this.#disk.processes.get(process)?.operations));
   }
 
   timers(process: ProcessKey): Promise<TimerRow[]> {
-    return this.#call("timers", () => [...(this.#disk.processes.get(process)?.timers.values() ?? [])].sort(byNumber));
+    return this.#call("timers", () => sorted(this.#disk.processes.get(process)?.timers));
   }
 
   inbox(process: ProcessKey): Promise<InboxRow[]> {
@@ -352,12 +344,7 @@ export class MemoryStore implements Store {
   }
 
   logs(process: ProcessKey | undefined, after: number, limit: number): Promise<LogRow[]> {
-    return this.#call("logs", () =>
-      this.#disk.logs
-        .filter((row) => row.seq > after && (process === undefined || row.process === process))
-        .filter((row) => this.#disk.processes.has(row.process))
-        .slice(0, limit),
-    );
+    return this.#call("logs", () => listLogs(this.#disk, process, after, limit));
   }
 
   names(): Promise<NameRow[]> {
@@ -377,11 +364,7 @@ export class MemoryStore implements Store {
   }
 
   deadLetters(process: ProcessKey | undefined, after: number, limit: number): Promise<DeadLetterRow[]> {
-    return this.#call("deadLetters", () =>
-      [...this.#disk.deadLetters.values()]
-        .filter((row) => row.seq > after && (process === undefined || row.process === process))
-        .slice(0, limit),
-    );
+    return this.#call("deadLetters", () => listDeadLetters(this.#disk, process, after, limit));
   }
 
   edge(process: ProcessKey, key: string): Promise<EdgeRow | undefined> {
@@ -439,38 +422,6 @@ export class MemoryStore implements Store {
 
   #isOwn(row: ProcessRow): boolean {
     return this.#disk.shared?.owns(this.#incarnation, row) ?? true;
-  }
-
-  #newSharing(owners: SharedOwners): Sharing {
-    const owned = <T>(call: StoreCall, effect: () => T): Promise<T> => this.#call(call, () => this.#owned(effect));
-    return {
-      shards: () => this.#call("shards", () => owners.shards()),
-      incarnations: () => this.#call("incarnations", () => owners.incarnations()),
-      reap: (nowMs) => this.#call("reap", () => owners.reap(this.#disk, nowMs, this.#incarnation)),
-      acquire: (shards) =>
-        owned("acquire", () =>
-          owners.acquire(shards, this.#incarnation).map(({ posted, ...row }) => {
-            this.#posted.set(row.shard, posted);
-            return row;
-          }),
-        ),
-      claimName: (name, process) =>
-        owned("claimName", () => {
-          const holder = this.#disk.names.get(name);
-          if (holder !== undefined) return holder;
-          this.#disk.apply({ atMs: 0, names: [{ name, process }] });
-          return process;
-        }),
-      posted: (limit) => this.#call("posted", () => owners.posted(this.#disk, this.#incarnation, this.#posted, limit)),
-      listen: (fn) => owners.listen(this, fn),
-      reservePid: (pid) => owned("reservePid", () => owners.reserve(this.#disk, pid, this.#incarnation)),
-      namesChanged: () =>
-        this.#call("namesChanged", () => {
-          const before = this.#namesVersion;
-          this.#namesVersion = this.#disk.namesVersion;
-          return before !== this.#namesVersion;
-        }),
-    };
   }
 
   #checkLease(): void {

@@ -48,7 +48,7 @@ export function planCommit(batch: CommitBatch, owner: Owner): CommitPlan {
     ...processLocks(batch, owner),
     ...some(batch.newProcesses, newProcesses),
     ...ownership(batch, owner),
-    ...some(batch.turns, turns),
+    ...some(batch.turns, (rows) => turns(rows, owner.incarnation)),
     ...some(batch.operations, operations),
     ...some(batch.operationsGone, operationsGone),
     ...some(batch.timers, timers),

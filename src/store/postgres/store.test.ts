@@ -10,7 +10,9 @@ import { isPostgresStoreOwned, openPostgresStore } from "./index.ts";
 import type { PostgresStore, PostgresStoreOptions } from "./index.ts";
 import { queries } from "./queries.ts";
 import { schemaVersion } from "./schema.ts";
-import type { Statement } from "./wire/session.ts";
+import { parseAddress } from "./wire/address.ts";
+import { Session, step } from "./wire/session.ts";
+import type { SessionOptions, Statement } from "./wire/session.ts";
 import { withoutPassword } from "../place.ts";
 
 const atMs = startMs;
@@ -162,6 +164,45 @@ test(
     assert.equal(await isPostgresStoreOwned(at.url, { schema: at.schema }), false);
   },
 );
+
+test("a node is dead when its commits under way are through, and later ones are refused", { skip }, async (t) => {
+  const at = await place(t);
+  const store = await owner(at);
+  const next = await at.direct();
+  await next.claim(atMs);
+  await at.byHand("UPDATE ~.node SET expires_at = clock_timestamp() WHERE incarnation = 1");
+  // The commit has passed the fence, and waits for a row.
+  const holder = await Session.open(sessionOptions(at));
+  t.after(() => holder.close());
+  const say = (sql: string): Promise<unknown> => holder.run([step({ sql, types: [], once: true })]);
+  await say("BEGIN");
+  await say("SELECT 1 FROM ~.process WHERE key = 1 FOR UPDATE");
+  const order: string[] = [];
+  const held = store
+    .commit({ atMs, states: [{ process: 1, state: "paused", problem: "" }] })
+    .then(() => order.push("commit"));
+  await eventually("the commit waits", () => waiting(at, 1));
+  const reaping = next.sharing.reap(atMs).then((dead) => order.push(`dead ${dead.join()}`));
+  await eventually("whoever declares it dead waits too", () => waiting(at, 2));
+  await say("COMMIT");
+  await Promise.all([held, reaping]);
+  assert.deepEqual(order, ["commit", "dead 1"]);
+  assert.equal((await next.getProcess(1))?.state, "paused");
+  await assert.rejects(store.commit({ atMs }), { code: "STORE_FENCED" });
+});
+
+async function waiting(at: Place, count: number): Promise<boolean> {
+  const [row] = await at.byHand("SELECT count(*) AS count FROM pg_locks WHERE NOT granted");
+  return Number(row?.["count"]) >= count;
+}
+
+const sessionOptions = ({ url, schema }: Place): SessionOptions => ({
+  address: parseAddress(url),
+  schema,
+  prepare: false,
+  connectTimeoutMs: 10_000,
+  responseTimeoutMs: 30_000,
+});
 
 test("renewals and commits keep a lease alive", { skip }, async (t) => {
   const at = await place(t);

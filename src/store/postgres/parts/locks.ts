@@ -2,7 +2,7 @@
 import type { CommitBatch, ProcessKey } from "../../port.ts";
 import { statement, step } from "../wire/session.ts";
 import type { Step } from "../wire/session.ts";
-import { guard } from "./raise.ts";
+import { guard, ownShards } from "./raise.ts";
 
 /** Who commits, and which shards it had when it began to: others' rows there need no numbers. */
 export interface Owner {
@@ -47,15 +47,18 @@ export function processLocks(batch: CommitBatch, { shards }: Owner): Step[] {
 const elsewhere = guard(
   "'shard'",
   `SELECT t.process, n FROM unnest($1) WITH ORDINALITY AS t (process, n) JOIN ~.process AS p ON p.key = t.process
-   WHERE NOT EXISTS (SELECT 1 FROM ~.shard AS s WHERE s.shard = p.shard AND s.owner = $2)`,
+   WHERE NOT p.shard = ANY (${ownShards("$2")})`,
   "int8[]",
   "int8",
 );
 
-/** Fails unless the node owns all processes that it writes to as their owner. */
+/** Fails unless the node owns all processes that it writes to as their owner. Of those that have turns, `turns` looks at that. */
 export function ownership(batch: CommitBatch, { incarnation }: Owner): Step[] {
   const { turns, operations, timers, states, traps, exits, snapshots, away } = batch;
-  const written = keysOf([turns, operations, timers, states, traps, exits, snapshots, away?.moved]);
+  const looked = new Set((turns ?? []).map(({ process }) => process));
+  const written = keysOf([operations, timers, states, traps, exits, snapshots, away?.moved]).filter(
+    (key) => !looked.has(key),
+  );
   return written.length === 0 ? [] : [step(elsewhere, written, incarnation)];
 }
 

@@ -46,6 +46,11 @@ export function raised(kind: RefusalKind, process: string, number: string, last:
   return `CAST('${mark}${kind}|' || ${parts.join(" || '|' || ")} AS bigint)`;
 }
 
+/** SQL of the shards of an incarnation, found once for each statement. */
+export function ownShards(incarnation: string): string {
+  return `CAST(ARRAY(SELECT shard FROM ~.shard WHERE owner = ${incarnation}) AS bigint[])`;
+}
+
 /** Fails for the first of the rows that `bad` selects, which have the columns `process` and `n`. */
 export function guard(kind: string, bad: string, ...types: readonly Type[]): Statement {
   const text = "coalesce((SELECT pid FROM ~.process WHERE key = process), 'number ' || CAST(process AS text))";

@@ -1,0 +1,17 @@
+/** The part of the store port that is about what waits for processes. */
+import type { Input, ProcessKey } from "../journal/types.ts";
+
+/** An input that waits for its process. `seq` orders the inbox and is given by the store. */
+export interface InboxRow {
+  readonly seq: number;
+  readonly process: ProcessKey;
+  readonly input: Input;
+  readonly atMs: number;
+  /** It tells that a process which this one was linked to, or watched, is no more: that one's key. Only in a shared store. */
+  readonly tie?: ProcessKey;
+}
+
+export interface NewInboxRow extends Omit<InboxRow, "seq"> {
+  /** Put instead if the process has exited, or exits before it takes the input. Only in a shared store. */
+  readonly orElse?: { readonly process: ProcessKey; readonly input: Input };
+}
