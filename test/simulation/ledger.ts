@@ -14,6 +14,7 @@ import type { Message } from "./process.ts";
 import { textOf } from "./program.ts";
 import type { Program } from "./program.ts";
 import type { Timeline } from "./timeline.ts";
+import type { WatchedOwners } from "./cluster/owners.ts";
 
 /** What the ledger asks of the rest of the run. */
 export interface LedgerPorts {
@@ -27,6 +28,8 @@ export interface LedgerPorts {
   gave(pid: Pid, operation: number, ok: boolean, text: string): boolean;
   /** When the process's turn ran, by the time that passes. */
   ranAtMs(pid: Pid, turn: number): number;
+  /** What the clock of the node shows whose commit it is. Default: the right time. */
+  wallMs?(): number;
 }
 
 /** A node that holds the lease says so at least this often, unless its disk is slow. */
@@ -75,7 +78,14 @@ export class WatchedDisk extends MemoryDisk {
   sabotage: ((batch: CommitBatch) => CommitBatch) | undefined;
   /** Everything that was ever printed, pruned or not. */
   readonly printed: LogRow[] = [];
+  /** Where several nodes own it. */
+  readonly owners: WatchedOwners | undefined;
   #applying = false;
+
+  constructor(id: string, owners?: WatchedOwners) {
+    super(id, owners);
+    this.owners = owners;
+  }
 
   override claim(owner: object, nowMs: number): Lease {
     const before = this.lease;
@@ -206,7 +216,7 @@ export class Ledger implements DiskWatcher {
   /** Nobody owned the store for a while: that is no time in which a partner could be diligent. */
   claimed(countedMs: number, nowMs: number): void {
     const { timeline, complain } = this.#ports;
-    if (timeline.jumped || this.#disk.endedAtMs === undefined) return;
+    if (timeline.jumped || this.#disk.endedAtMs === undefined || this.#disk.owners !== undefined) return;
     const awayMs = nowMs - this.#disk.endedAtMs;
     if (countedMs < awayMs) complain(`the store had no owner for ${awayMs} ms, and ${countedMs} are counted`);
     if (countedMs > awayMs + longestSilenceMs)
@@ -376,11 +386,12 @@ export class Ledger implements DiskWatcher {
 
   #checkNotEarly(account: Account, number: number): void {
     const { timeline, complain } = this.#ports;
+    const wallMs = this.#ports.wallMs?.() ?? timeline.wallMs;
     const row = account.stored.get(number);
     account.stored.delete(number);
     // A clock that was set back may show less than it did when the timer fired.
     if (row === undefined || timeline.jumpedBack) return;
-    const nowMs = row.clock === "wall" ? timeline.wallMs : timeline.wallMs - this.downtimeMs;
+    const nowMs = row.clock === "wall" ? wallMs : wallMs - this.downtimeMs;
     if (nowMs < row.dueMs)
       complain(`timer ${number} of ${account.pid} (${row.clock}) fired ${row.dueMs - nowMs} ms early`);
   }

@@ -34,6 +34,7 @@ const none: readonly never[] = [];
 
 export class SharedOwners {
   readonly #leaseMs: number;
+  readonly #nowMs: (() => number) | undefined;
   /** Those whose leases are in force, by incarnation. */
   readonly #nodes = new Map<number, NodeRecord>();
   readonly #shards = new Map<number, { owner: number; clean: boolean }>();
@@ -42,8 +43,10 @@ export class SharedOwners {
   /** What is put in place of a row that its process never takes, by seq. */
   readonly #orElse = new Map<number, Omit<InboxRow, "seq">>();
 
-  constructor(shards: number, leaseMs: number) {
+  /** `nowMs` is the store's own clock, as a database has one: leases run by it, whatever the nodes' clocks show. Default: theirs. */
+  constructor(shards: number, leaseMs: number, nowMs?: () => number) {
     this.#leaseMs = leaseMs;
+    this.#nowMs = nowMs;
     for (let shard = 1; shard <= shards; shard++) this.#shards.set(shard, { owner: 0, clean: true });
   }
 
@@ -65,16 +68,20 @@ export class SharedOwners {
   }
 
   join(incarnation: number, handle: object, nowMs: number): void {
-    this.#nodes.set(incarnation, { handle, seenMs: nowMs });
+    this.#nodes.set(incarnation, { handle, seenMs: this.#now(nowMs) });
   }
 
   isAlive(incarnation: number, handle: object): boolean {
     return this.#nodes.get(incarnation)?.handle === handle;
   }
 
+  isInForce(incarnation: number): boolean {
+    return this.#nodes.has(incarnation);
+  }
+
   seen(incarnation: number, nowMs: number): void {
     const node = this.#nodes.get(incarnation);
-    if (node !== undefined) node.seenMs = nowMs;
+    if (node !== undefined) node.seenMs = this.#now(nowMs);
   }
 
   leave(incarnation: number): void {
@@ -95,7 +102,12 @@ export class SharedOwners {
   }
 
   reap(nowMs: number): number[] {
-    return this.#kill([...this.#nodes].flatMap(([key, { seenMs }]) => (seenMs + this.#leaseMs < nowMs ? [key] : [])));
+    const untilMs = this.#now(nowMs) - this.#leaseMs;
+    return this.#kill([...this.#nodes].flatMap(([key, { seenMs }]) => (seenMs < untilMs ? [key] : [])));
+  }
+
+  #now(nowMs: number): number {
+    return this.#nowMs?.() ?? nowMs;
   }
 
   #kill(dead: readonly number[]): number[] {

@@ -494,11 +494,24 @@ export class MemoryStore implements Store {
   /** Every call goes through here. */
   #call<T>(call: StoreCall, effect: () => T): Promise<T> {
     const fault = this.#faults?.decide(call);
-    if (typeof fault !== "object" || !("late" in fault)) return this.#queue(call, fault, effect);
-    return this.#queue(call, undefined, effect).then(async (result) => {
+    if (typeof fault !== "object" || !("late" in fault)) return this.#answer(this.#queue(call, fault, effect));
+    const result = this.#queue(call, undefined, effect).then(async (result) => {
       await fault.late;
       return this.#dead ? never : result;
     });
+    return this.#answer(result);
+  }
+
+  #answer<T>(result: Promise<T>): Promise<T> {
+    if (this.#faults?.answered === undefined) return result;
+    const answered = async (): Promise<boolean> => {
+      await this.#faults?.answered?.();
+      return this.#dead;
+    };
+    return result.then(
+      async (value) => ((await answered()) ? never : value),
+      async (error: unknown) => ((await answered()) ? never : Promise.reject(error)),
+    );
   }
 
   /** Without faults it takes effect at once; behind a stalled one it waits its turn. */
