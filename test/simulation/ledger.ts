@@ -7,7 +7,7 @@ import type { Command, Input, Pid, Turn } from "../../src/journal/types.ts";
 import { MemoryDisk } from "../../src/store/memory/disk.ts";
 import type { ProcessRecord } from "../../src/store/memory/disk.ts";
 import { supersededBy } from "../../src/store/memory/edges.ts";
-import type { CommitBatch, InboxRow, Lease, LogRow, OperationRow, ProcessKey, TimerRow } from "../../src/store/port.ts";
+import type { CommitBatch, InboxRow, Lease, LogRow, OperationRow, ProcessKey, ProcessRow, TimerRow } from "../../src/store/port.ts";
 import { describeInput, messageKey, resultKey } from "./inputs.ts";
 import { SimulatedProcess } from "./process.ts";
 import type { Message } from "./process.ts";
@@ -104,6 +104,9 @@ export class WatchedDisk extends MemoryDisk {
 
   override apply(given: CommitBatch): number[] {
     const batch = this.sabotage?.(given) ?? given;
+    const born = (process: ProcessKey): ProcessRow | undefined =>
+      batch.newProcesses?.find(({ key }) => key === process) ?? this.processes.get(process)?.row;
+    if (batch.turns !== undefined) this.owners?.checkMayWrite(batch, born);
     this.ledger?.before(batch);
     let seqs: number[];
     this.#applying = true;
@@ -248,6 +251,8 @@ export class Ledger implements DiskWatcher {
         !inputs.has(row.input) &&
         !(row.input.kind === "result" && inputs.has(resultKey(row.process, row.input))) &&
         !exits.has(row.process) &&
+        // It is the kernel's, and reaches no turn.
+        row.input.kind !== "verdict" &&
         !this.#isGivenUp(row, batch)
       ) {
         this.#ports.complain(
