@@ -22,8 +22,21 @@ const lookMs = 20;
 export class Births {
   readonly #ports: BirthsPorts;
 
+  /** Those that begin on other nodes, until that is durable: nothing else here knows of them. */
+  readonly #underway = new Set<Pid>();
+
   constructor(ports: BirthsPorts) {
     this.#ports = ports;
+  }
+
+  isUnderway(pid: Pid): boolean {
+    return this.#underway.has(pid);
+  }
+
+  /** A process of another node is staged. To be called when it is durable: what this answers. */
+  begun(pid: Pid): () => void {
+    this.#underway.add(pid);
+    return () => void this.#underway.delete(pid);
   }
 
   /** Families stay together: what happens between processes of one node is cheaper by far. */
@@ -39,7 +52,7 @@ export class Births {
     if (sharing === undefined) return;
     for (let waitedMs = 0; waitedMs < patienceMs; waitedMs += lookMs) {
       if ((await registry.knownOrDamaged(pid)) !== undefined) return;
-      if (await sharing.reservePid(pid)) return;
+      if ((await sharing.reservePid(pid)) && !this.isUnderway(pid)) return;
       await new Promise<void>((resolve) => void clock.after(lookMs, resolve));
     }
   }

@@ -188,6 +188,7 @@ export class Kernel {
       store: this.#store,
       clock: this.#ports.clock,
       isMine: this.#shards.isMine,
+      era: () => this.#shards.era,
       checkOpen: () => this.#checkOpen(),
       drop: (live) => this.#drop(live),
       loaded: (live) => this.#loaded(live),
@@ -206,6 +207,7 @@ export class Kernel {
       spill: (lives) => this.#awaited.spillAll((live) => lives.includes(live)),
       left: (lives) => {
         for (const live of lives) this.#left(live);
+        this.#registry.rejectElsewhere();
       },
     });
   }

@@ -57,6 +57,7 @@ export class Outside {
     // Someone else may have started it while the store answered.
     const known = (await this.#ports.registry.known(request.pid)) ?? this.#ports.registry.named(request.pid);
     this.#ports.checkOpen();
+    if (known === undefined && this.#ports.births.isUnderway(request.pid)) return await this.start(request);
     if (known !== undefined) return { pid: await this.#startedBefore(known, request), created: false };
     if (this.#ports.names.pidOf(request.pid) !== undefined) throw idIsName(request.pid);
     const birth = { ...request, parent: "" };
@@ -71,6 +72,7 @@ export class Outside {
     const { child: live, start } = bear(birth, cradle, isMine);
     if (live.away) {
       stageMessage(this.#ports.committer.stage, live, start);
+      this.#ports.committer.stage.effects.push(births.begun(request.pid));
       await this.#ports.awaited.commit();
     } else {
       this.#ports.registry.add(live);

@@ -261,8 +261,10 @@ export class Turns {
     const { clock, random, env, newKey, births, isMine } = this.#ports;
     const cradle = { key: newKey(), shard: births.shardOf(birth, parent), atMs: clock.nowMs(), seed: random.bytes(32), env: env() };
     const { child, start } = bear(birth, cradle, isMine);
-    if (child.away) this.#peers.born(child);
-    else this.#ports.registry.add(child);
+    if (child.away) {
+      this.#peers.born(child);
+      this.#ports.committer.stage.effects.push(births.begun(child.row.pid));
+    } else this.#ports.registry.add(child);
     // The row, and the start with it unless a turn takes it in the same commit.
     stageMessage(this.#ports.committer.stage, child, start);
     this.#ports.committer.stage.effects.push(() => (child.start = undefined));

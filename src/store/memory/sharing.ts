@@ -153,7 +153,18 @@ export class SharedOwners {
   /** What only an owner may write must be an owner's. */
   check(disk: SharedDisk, batch: CommitBatch, incarnation: number): void {
     const born = new Map((batch.newProcesses ?? none).map((row) => [row.key, row]));
-    const written = [batch.turns, batch.operations, batch.timers, batch.states, batch.traps, batch.exits, batch.snapshots];
+    const written = [
+      batch.turns,
+      batch.operations,
+      batch.timers,
+      batch.states,
+      batch.traps,
+      batch.restores,
+      batch.checkpoints,
+      batch.exits,
+      batch.snapshots,
+      batch.away?.moved,
+    ];
     for (const { process } of written.flatMap((part): readonly { process: ProcessKey }[] => part ?? none)) {
       const row = born.get(process) ?? disk.processes.get(process)?.row;
       if (this.owns(incarnation, row)) continue;
