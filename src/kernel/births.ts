@@ -11,6 +11,8 @@ export interface BirthsPorts {
   readonly registry: Pick<Registry, "knownOrDamaged">;
   readonly shards: Shards;
   readonly clock: Clock;
+  /** The kernel has come to its end. */
+  isOver(): boolean;
   /** A shard other than that of the parent; undefined for that, or for any of this node's. */
   readonly place: ((birth: Pick<Birth, "pid" | "parent">) => number | undefined) | undefined;
 }
@@ -50,7 +52,7 @@ export class Births {
   async reserve(pid: Pid): Promise<void> {
     const { sharing, registry, clock } = this.#ports;
     if (sharing === undefined) return;
-    for (let waitedMs = 0; waitedMs < patienceMs; waitedMs += lookMs) {
+    for (let waitedMs = 0; waitedMs < patienceMs && !this.#ports.isOver(); waitedMs += lookMs) {
       if ((await registry.knownOrDamaged(pid)) !== undefined) return;
       if ((await sharing.reservePid(pid)) && !this.isUnderway(pid)) return;
       await new Promise<void>((resolve) => void clock.after(lookMs, resolve));

@@ -149,6 +149,7 @@ export class Kernel {
       shards: this.#shards,
       clock,
       place: ports.place,
+      isOver: () => this.#state === "closed" || this.#state === "failed",
     });
     this.#runs = new Runs({
       store,
@@ -205,6 +206,7 @@ export class Kernel {
       lives: () => this.#registry.lives(),
       adopt: (shards) => this.#adopt(shards),
       spill: (lives) => this.#awaited.spillAll((live) => lives.includes(live)),
+      leaving: (live) => this.#queries.leaving(live),
       left: (lives) => {
         for (const live of lives) this.#left(live);
         this.#registry.rejectElsewhere();

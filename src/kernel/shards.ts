@@ -18,6 +18,8 @@ export interface ShardsPorts {
   adopt(shards: readonly AcquiredShard[]): Promise<void>;
   /** Writes what has reached these processes and is in no row yet. */
   spill(lives: readonly Live[]): void;
+  /** It takes no more turns here, and nobody looks at it any more. */
+  leaving(live: Live): void;
   /** They are another node's from now on. */
   left(lives: readonly Live[]): void;
 }
@@ -151,7 +153,11 @@ export class Shards {
     const leaving = (): Live[] => [...this.#ports.lives()].filter(isMeant);
     for (const waitedMs = { ms: 0 }; ; waitedMs.ms += lookMs) {
       const lives = leaving();
-      for (const live of lives) live.leaving = true;
+      for (const live of lives) {
+        if (live.leaving) continue;
+        live.leaving = true;
+        this.#ports.leaving(live);
+      }
       if (this.#stopped || lives.every((live) => isStill(live, waitedMs.ms < graceMs))) break;
       await new Promise<void>((resolve) => void clock.after(lookMs, resolve));
     }

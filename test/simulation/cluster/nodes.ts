@@ -136,12 +136,14 @@ export class ClusterNodes {
     const world: NodeWorld = {
       ...this.#world,
       ran,
+      // What it does while it is dead for the others is nothing to anybody.
+      complain: (problem) => (this.isVoid(node) ? this.#ports.note("in vain", problem) : this.#ports.complain(problem)),
       opened: (node) => {
         if (afterCrash) faults.counts.cycles.model++;
         opened(node);
       },
     };
-    const node = new SimulatedNode(number, world, skew);
+    const node: SimulatedNode = new SimulatedNode(number, world, skew);
     this.#nodes.add(node);
     node.open();
   }
@@ -276,7 +278,7 @@ export class ClusterNodes {
   #ended(node: SimulatedNode, afterCrash: boolean): void {
     const { timeline, faults, callers } = this.#ports;
     node.heal();
-    timeline.after(faults.profile.longestStallMs + 5, () => {
+    timeline.after(faults.profile.longestStallMs + 40, () => {
       if (node.scope.ended) return;
       callers.checkAnswered(node);
       node.leave();

@@ -204,6 +204,8 @@ export class ClusterSimulation extends SimulatedRun {
       if (this.#rounds-- > 0) nodes.close();
       else return this.#finish();
     } else if (isLate) {
+      this.note("owners", ...this.#owners.shards().map(({ shard, owner }) => `${shard}:${owner}`));
+      this.note("nodes", ...[...nodes.all].map((node) => `${node.number}:${this.#owners.incarnationOf(node.handle)}`));
       return this.complain(`it has been calm for long, and these are owed: ${debts.join("; ")}`);
     } else if (isOnlyTimers && nextTimerMs > 2 * pollMs) {
       this.#jump(nextTimerMs - pollMs);

@@ -32,7 +32,7 @@ export class StepsLoad implements ClusterLoad {
 
   constructor(common: ClusterCommon) {
     this.#common = common;
-    const { disk, plan, faults, profile, timeline, nodes, complain } = common;
+    const { disk, plan, faults, profile, timeline, nodes } = common;
     this.#programs = new Map(generatePrograms(plan, true).map((program) => [program.pid, program]));
     const programs = this.#programs;
     this.#ledger = new Ledger(disk, {
@@ -70,11 +70,11 @@ export class StepsLoad implements ClusterLoad {
       saidFatal: (pid) => void this.#visible.fatal.add(pid),
       heaps: {
         program: programHash,
-        cores: () =>
+        cores: (nodeComplain) =>
           new ModelCores((pid, snapshot) => {
             const program = programs.get(pid);
             if (program === undefined) return undefined;
-            return new SimulatedProcess(program, (problem) => complain(`${pid}, rebuilt: ${problem}`), snapshot);
+            return new SimulatedProcess(program, (problem) => nodeComplain(`${pid}, rebuilt: ${problem}`), snapshot);
           }),
         journal: ({ pid, number }: TurnRequest, from: number) => ledger.journal(pid).slice(from, number - 1),
       },
