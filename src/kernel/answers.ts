@@ -108,7 +108,8 @@ export class Answers {
   /** Get or start. What was started by this id before is what it is, whatever its arguments were. */
   #start(live: Live, { id, entry, label, role }: Request, args: KernelOperation["args"], ended: Ended): unknown {
     // Whoever has that pid, or had it: a pid is given once.
-    const isKnown = (pid: Pid): boolean => this.#ports.held(pid) || ended.has(pid);
+    const isKnown = (pid: Pid): boolean =>
+      this.#ports.held(pid) || ended.has(pid) || this.#ports.find(pid)?.row.pid === pid;
     if (isKnown(id)) return { pid: id, created: false };
     // A server follows on one that has ended. Else whoever asks counts on from one that is forgotten, and others began anew.
     const previous = role === "server" ? previousGeneration(id) : undefined;

@@ -8,7 +8,7 @@ import type { Shards } from "./shards.ts";
 
 export interface BirthsPorts {
   readonly sharing: Sharing | undefined;
-  readonly registry: Pick<Registry, "knownOrDamaged">;
+  readonly registry: Pick<Registry, "begins" | "knownOrDamaged">;
   readonly shards: Shards;
   readonly clock: Clock;
   /** The kernel has come to its end. */
@@ -38,7 +38,10 @@ export class Births {
   /** A process of another node is staged. To be called when it is durable: what this answers. */
   begun(pid: Pid): () => void {
     this.#underway.add(pid);
-    return () => void this.#underway.delete(pid);
+    return () => {
+      this.#underway.delete(pid);
+      this.#ports.registry.begins(pid);
+    };
   }
 
   /** Families stay together: what happens between processes of one node is cheaper by far. */

@@ -377,8 +377,8 @@ export class Kernel {
     if (refusal !== undefined) this.#ports.events.notice({ kind: "left-alone", pid: live.row.pid, message: refusal });
     for (const { seq } of live.inputs) if (seq !== undefined) this.#others.know(seq);
     if (this.#isShared) this.#turns.loaded(live);
-    for (const queued of live.inputs) this.#heed(live, queued);
-    live.inputs = live.inputs.filter(({ consumed }) => !consumed);
+    const heeded = new Set([...live.inputs].filter((queued) => this.#heed(live, queued)));
+    live.inputs = live.inputs.filter((queued) => !queued.consumed && !heeded.has(queued));
     this.#runs.ready(live);
   }
 

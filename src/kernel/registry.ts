@@ -86,6 +86,11 @@ export class Registry {
     return this.#left.has(pid);
   }
 
+  /** It is durable, on another node: what was not found a moment ago may be there. */
+  begins(pid: Pid): void {
+    if (this.#lookups > 0) this.#left.add(pid);
+  }
+
   endLooking(): void {
     if (--this.#lookups === 0) this.#left.clear();
   }

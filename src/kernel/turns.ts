@@ -29,7 +29,7 @@ import { gone } from "./registry.ts";
 import type { Registry } from "./registry.ts";
 import { requestOf, whyMalformed } from "./requests.ts";
 import type { DoneOutcome } from "./runs.ts";
-import { stageControl, stageMessage, stageTurn } from "./staging.ts";
+import { stageControl, stageMessage, stageRow, stageTurn } from "./staging.ts";
 import type { StagedOperations } from "./staging.ts";
 import { Ties } from "./ties.ts";
 
@@ -116,7 +116,7 @@ export class Turns {
       names,
       find: this.#peers.find,
       crashes: this.#crashes,
-      held: (pid) => registry.named(pid) !== undefined,
+      held: (pid) => registry.named(pid) !== undefined || ports.births.isUnderway(pid),
       deliver,
       give: (birth, parent) => void this.create(birth, parent),
       control: (live, kind) => this.control(live, kind),
@@ -163,8 +163,17 @@ export class Turns {
         continue;
       }
       const holder = pid === live.row.pid ? live : await registry.reach(pid);
-      if (holder !== undefined) await names.claim(name, holder.row);
+      if (holder === undefined) continue;
+      // Only one that the store knows can have a name there.
+      if (holder.start !== undefined) await this.#born(holder);
+      await names.claim(name, holder.row);
     }
+  }
+
+  #born(live: Live): Promise<void> {
+    const { stage } = this.#ports.committer;
+    stageRow(stage, live);
+    return new Promise((resolve) => stage.effects.push(resolve));
   }
 
   #gather(live: Live, effects: TurnEffects, inputs: readonly QueuedInput[]): Promise<undefined> | undefined {

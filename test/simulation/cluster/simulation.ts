@@ -17,7 +17,10 @@ import { WatchedOwners } from "./owners.ts";
 import { drawCluster, withoutClusterClasses } from "./profile.ts";
 import type { ClusterProfile } from "./profile.ts";
 import { StepsLoad } from "./steps.ts";
+import { TreesLoad } from "./trees.ts";
 
+/** So many clusters go through programs of steps; in the others trees grow. */
+const stepsShare = 0.5;
 /** How often callers turn to another node. */
 const turnMs = 40;
 
@@ -75,7 +78,7 @@ export class ClusterSimulation extends SimulatedRun {
       complain,
       note: (what, ...facts) => this.note(what, ...facts),
     };
-    const load = new StepsLoad(common);
+    const load = new Dice(seed, "load").chance(stepsShare) ? new StepsLoad(common) : new TreesLoad(common);
     this.#load = load;
     this.#nodes = new ClusterNodes({
       ...common,
