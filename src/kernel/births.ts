@@ -1,7 +1,7 @@
 /** Where processes begin their lives, and that no two nodes begin the same one. Nothing of this matters where the store has one owner. */
 import type { Clock } from "../base/ports.ts";
 import type { Pid } from "../journal/types.ts";
-import type { Sharing } from "../store/port.ts";
+import type { ProcessKey, Sharing } from "../store/port.ts";
 import type { Birth, Live } from "./live.ts";
 import type { Registry } from "./registry.ts";
 import type { Shards } from "./shards.ts";
@@ -25,7 +25,7 @@ export class Births {
   readonly #ports: BirthsPorts;
 
   /** Those that begin on other nodes, until that is durable: nothing else here knows of them. */
-  readonly #underway = new Set<Pid>();
+  readonly #underway = new Map<Pid, Live>();
 
   constructor(ports: BirthsPorts) {
     this.#ports = ports;
@@ -35,9 +35,17 @@ export class Births {
     return this.#underway.has(pid);
   }
 
+  /** One of them. Whoever asks the store for it does not find it yet. */
+  underway(to: Pid | ProcessKey): Live | undefined {
+    if (typeof to === "string") return this.#underway.get(to);
+    for (const live of this.#underway.values()) if (live.row.key === to) return live;
+    return undefined;
+  }
+
   /** A process of another node is staged. To be called when it is durable: what this answers. */
-  begun(pid: Pid): () => void {
-    this.#underway.add(pid);
+  begun(live: Live): () => void {
+    const { pid } = live.row;
+    this.#underway.set(pid, live);
     return () => {
       this.#underway.delete(pid);
       this.#ports.registry.begins(pid);

@@ -72,7 +72,7 @@ export class Outside {
     const { child: live, start } = bear(birth, cradle, isMine);
     if (live.away) {
       stageMessage(this.#ports.committer.stage, live, start);
-      this.#ports.committer.stage.effects.push(births.begun(request.pid));
+      this.#ports.committer.stage.effects.push(births.begun(live));
       await this.#ports.awaited.commit();
     } else {
       this.#ports.registry.add(live);

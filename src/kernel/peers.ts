@@ -6,6 +6,7 @@
 import type { Pid } from "../journal/types.ts";
 import { previousGeneration } from "../store/generations.ts";
 import type { ProcessKey, ProcessRow } from "../store/port.ts";
+import type { Births } from "./births.ts";
 import type { Act, TurnEffects } from "./effects.ts";
 import type { Live, Relations } from "./live.ts";
 import type { Names } from "./names.ts";
@@ -20,6 +21,8 @@ export interface PeersPorts {
     "beginLooking" | "endLooking" | "get" | "hasLeft" | "knownOrDamaged" | "named" | "reach"
   >;
   readonly names: Pick<Names, "pidOf" | "refresh">;
+  /** Those who begin on other nodes, and are not durable. */
+  readonly births: Pick<Births, "underway">;
   isMine(row: ProcessRow): boolean;
 }
 
@@ -38,11 +41,13 @@ export class Peers {
 
   readonly find: Find = (to) => {
     const pid = this.#ports.names.pidOf(to) ?? to;
-    const live = this.#ports.registry.named(pid) ?? this.#away.byPid.get(pid);
+    const { registry, births } = this.#ports;
+    const live = registry.named(pid) ?? births.underway(pid) ?? this.#away.byPid.get(pid);
     return live === undefined || gone(live) ? undefined : live;
   };
 
-  readonly held = (key: ProcessKey): Live | undefined => this.#ports.registry.get(key) ?? this.#away.byKey.get(key);
+  readonly held = (key: ProcessKey): Live | undefined =>
+    this.#ports.registry.get(key) ?? this.#ports.births.underway(key) ?? this.#away.byKey.get(key);
 
   /** The turn being staged has given birth to a process on another node. */
   born(child: Live): void {
@@ -116,11 +121,12 @@ export class Peers {
     absent: ReadonlySet<Pid | ProcessKey>,
     away: Away = nobodyAway,
   ): (Pid | ProcessKey)[] {
-    const { registry, names, isMine } = this.#ports;
+    const { registry, names, isMine, births } = this.#ports;
+    const isHere = (to: Pid | ProcessKey): boolean => births.underway(to) !== undefined;
     // One that was another node's may have become this one's in the meantime.
     const isAway = (live: Live | undefined): boolean => live !== undefined && !isMine(live.row);
-    const isPidHere = (pid: Pid): boolean => registry.named(pid) !== undefined || isAway(away.byPid.get(pid));
-    const isKeyHere = (key: ProcessKey): boolean => registry.get(key) !== undefined || isAway(away.byKey.get(key));
+    const isPidHere = (pid: Pid): boolean => registry.named(pid) !== undefined || isHere(pid) || isAway(away.byPid.get(pid));
+    const isKeyHere = (key: ProcessKey): boolean => registry.get(key) !== undefined || isHere(key) || isAway(away.byKey.get(key));
     return [
       ...pids.map((to) => names.pidOf(to) ?? to).filter((pid) => !isPidHere(pid) && !absent.has(pid)),
       ...keys.filter((key) => !isKeyHere(key) && !absent.has(key)),

@@ -112,11 +112,11 @@ export class Ties {
     this.observe(live, number, target);
   }
 
-  observe(live: Live, number: number, target: Live): void {
+  /** `isNew`: it is born in this very turn, and so it is there. */
+  observe(live: Live, number: number, target: Live, isNew = false): void {
     const { key, pid } = target.row;
     relationsOf(live).monitors.set(number, key);
-    // One that is born in this very turn is there.
-    if (target.away && target.start === undefined)
+    if (target.away && !isNew)
       return this.#stage.away.monitor({ watcher: live.row.key, number, target: key, pid });
     watch(target, live.row.key, number);
     this.#stage.monitors.push({ watcher: live.row.key, number, target: target.row.key });

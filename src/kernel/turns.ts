@@ -75,7 +75,7 @@ export class Turns {
   constructor(ports: TurnsPorts) {
     this.#ports = ports;
     const { committer, registry, names, clock, store, attempts, random, shared, isMine, looked } = ports;
-    this.#peers = new Peers({ registry, names, isMine });
+    this.#peers = new Peers({ registry, names, isMine, births: ports.births });
     const deliver = (receiver: Live, input: Input, passage?: Passage): void => this.deliver(receiver, input, passage);
     const { held } = this.#peers;
     this.ties = new Ties({
@@ -223,7 +223,7 @@ export class Turns {
         const program = (options.restarts ?? 0) > 0 ? this.#ports.newest(own) : own;
         const child = this.create({ ...options, pid, entry, args, program, parent }, live);
         if (act.link) this.ties.tie(live, child);
-        if (act.monitor > 0) this.ties.observe(live, act.monitor, child);
+        if (act.monitor > 0) this.ties.observe(live, act.monitor, child, true);
         return undefined;
       }
       case "link":
@@ -272,7 +272,7 @@ export class Turns {
     const { child, start } = bear(birth, cradle, isMine);
     if (child.away) {
       this.#peers.born(child);
-      this.#ports.committer.stage.effects.push(births.begun(child.row.pid));
+      this.#ports.committer.stage.effects.push(births.begun(child));
     } else this.#ports.registry.add(child);
     // The row, and the start with it unless a turn takes it in the same commit.
     stageMessage(this.#ports.committer.stage, child, start);

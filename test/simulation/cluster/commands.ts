@@ -58,7 +58,7 @@ interface Expected {
 /** What is sent to somebody who was there lies in the inbox, or was taken with the same commit. */
 function expect(
   ledger: PairLedger,
-  { before, alive, taken }: Moment,
+  { before, alive, taken, batch }: Moment,
   { to, ranAtMs, what }: Expected,
   isIt: (input: Input) => boolean,
 ): void {
@@ -66,7 +66,8 @@ function expect(
   const isThere = target !== undefined && (alive.has(to) || target.turns === 0) && target.record.row.state !== "exited";
   if (!isThere || (target.bornAtMs >= ranAtMs && alive.has(to)) || target.restored) return;
   const rows = ledger.inboxOf(target.key).filter(({ seq }) => !before.has(seq));
-  const inputs = [...rows.map(({ input }) => input), ...(taken.get(target.key) ?? [])];
+  const aside = (batch.deadLetters ?? []).filter(({ process }) => process === target.key);
+  const inputs = [...rows, ...aside].map(({ input }) => input).concat(taken.get(target.key) ?? []);
   if (!inputs.some(isIt)) ledger.complain(`${what} to ${to} is lost`);
 }
 

@@ -173,6 +173,10 @@ export class PairLedger implements DiskWatcher {
       const account = this.#accounts.get(process);
       if (account !== undefined) account.restored = true;
     }
+    for (const { process, input } of batch.deadLetters ?? []) {
+      const number = outsideNumber(input);
+      if (number !== undefined) this.#accounts.get(process)?.outside.add(number);
+    }
     const taken = new Map<ProcessKey, Input[]>();
     const commands = new Map<Pid, Command[]>();
     for (const { process, turn } of batch.turns) {
