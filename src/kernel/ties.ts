@@ -55,9 +55,8 @@ export class Ties {
     else this.tie(live, peer);
   }
 
-  /** Whether it is still there, the commit finds out. */
+  /** Whether it is still there, the commit finds out; and whether they are linked already: the other one may have cut what is known here. */
   #linkAway(live: Live, { row: { key, pid } }: Live): void {
-    if (relationsOf(live).links.has(key)) return;
     relationsOf(live).links.add(key);
     live.cut?.delete(key);
     this.#stage.away.link({ process: live.row.key, target: key, pid });

@@ -30,7 +30,10 @@ export interface AcquiredShard {
   readonly clean: boolean;
 }
 
-/** `target` belongs to somebody else. If it has exited, or is not there, the process is told so (`noproc`) instead. */
+/**
+ * `target` belongs to somebody else. If they are linked already, nothing changes. If it has exited, or is not there, the process is told
+ * so (`noproc`) instead, unless its end waits in the inbox, from a link before.
+ */
 export interface AwayLink {
   readonly process: ProcessKey;
   readonly target: ProcessKey;

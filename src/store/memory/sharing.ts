@@ -179,7 +179,9 @@ export class SharedOwners {
       if (other !== undefined) {
         disk.processes.get(process)?.relations.links.add(target);
         other.relations.links.add(process);
-      } else put(disk, { process, input: exitNotice(pid, noProcess), atMs, tie: target });
+      } else if (!isToldOf(disk, process, target)) {
+        put(disk, { process, input: exitNotice(pid, noProcess), atMs, tie: target });
+      }
     }
     for (const { watcher, number, target, pid } of monitors) {
       const other = alive(disk, target);
@@ -252,6 +254,12 @@ function alive(disk: SharedDisk, key: ProcessKey): { readonly relations: Relatio
 /** To a process that is no more, it is lost. */
 function put(disk: SharedDisk, row: Omit<InboxRow, "seq">): void {
   if (alive(disk, row.process) !== undefined) disk.putInput(row);
+}
+
+/** It was linked to it, and its end waits in the inbox. */
+function isToldOf(disk: SharedDisk, process: ProcessKey, target: ProcessKey): boolean {
+  const rows = [...disk.inbox.values()];
+  return rows.some((row) => row.process === process && row.tie === target && row.input.kind === "exit");
 }
 
 type End = Pick<ProcessExit, "reason" | "value">;

@@ -377,7 +377,8 @@ export class PairLedger implements DiskWatcher {
 
   #take(account: PairAccount, input: Input): void {
     const { pid, outside, granted } = account;
-    if (this.#taken.has(input)) this.complain(`${pid} was given ${describe(input)} a second time`);
+    // A life that begins anew is given again what it had waited for.
+    if (this.#taken.has(input) && !account.restored) this.complain(`${pid} was given ${describe(input)} a second time`);
     this.#taken.add(input);
     const number = outsideNumber(input);
     if (number !== undefined && outside.has(number)) this.complain(`${pid} was given message ${number} from outside twice`);
