@@ -91,6 +91,7 @@ export class Answers {
     if (found === undefined) return false;
     if (found.away) {
       crashes.decideAway(found, verdict, { process: live.row.key, operation: number });
+      (live.asked ??= new Set()).add(number);
       return later;
     }
     if (verdict === "release") return crashes.letGo(found);

@@ -64,7 +64,8 @@ export class Ties {
 
   tie(live: Live, peer: Live): void {
     const [a, b] = [live.row.key, peer.row.key];
-    if (relationsOf(live).links.has(b)) return;
+    // What one remembers the other may have cut from another node.
+    if (isLinked(live, peer) && isLinked(peer, live)) return;
     relationsOf(live).links.add(b);
     relationsOf(peer).links.add(a);
     live.cut?.delete(b);

@@ -302,6 +302,7 @@ export class Turns {
   /** What another node has written for the process, or for its kernel. False if no turn is to hear of it. */
   arrived(live: Live, queued: QueuedInput, tie: ProcessKey | undefined): boolean {
     const { input } = queued;
+    if (input.kind === "result") live.asked?.delete(input.operation);
     const isHeard = tie === undefined || this.ties.arrived(live, input, tie);
     if (isHeard) this.#heedParent(live, input);
     if (!isHeard) this.#consume(queued);

@@ -75,7 +75,9 @@ export class WatchedDisk extends MemoryDisk {
   /** The last owner stopped because of a failure. */
   gaveUp = false;
   /** Changes commits on their way to the disk, to see whether anybody notices. */
-  sabotage: ((batch: CommitBatch) => CommitBatch) | undefined;
+  sabotage: ((batch: CommitBatch, disk: WatchedDisk) => CommitBatch) | undefined;
+  /** Changes what is handed out of what was posted. */
+  posting: ((rows: InboxRow[]) => InboxRow[]) | undefined;
   /** Everything that was ever printed, pruned or not. */
   readonly printed: LogRow[] = [];
   /** Where several nodes own it. */
@@ -103,7 +105,7 @@ export class WatchedDisk extends MemoryDisk {
   }
 
   override apply(given: CommitBatch): number[] {
-    const batch = this.sabotage?.(given) ?? given;
+    const batch = this.sabotage?.(given, this) ?? given;
     const born = (process: ProcessKey): ProcessRow | undefined =>
       batch.newProcesses?.find(({ key }) => key === process) ?? this.processes.get(process)?.row;
     if (batch.turns !== undefined) this.owners?.checkMayWrite(batch, born);
@@ -121,6 +123,11 @@ export class WatchedDisk extends MemoryDisk {
     for (const row of batch.logs ?? []) this.printed.push({ seq: this.printed.length + 1, ...row });
     this.ledger?.after(batch, seqs);
     return seqs;
+  }
+
+  override inboxAfter(...given: Parameters<MemoryDisk["inboxAfter"]>): InboxRow[] {
+    const rows = super.inboxAfter(...given);
+    return this.posting?.(rows) ?? rows;
   }
 
   override putInput(row: Omit<InboxRow, "seq">): number {

@@ -26,6 +26,8 @@ export interface Run extends RunResult {
   /** Faults that were left out, and the processes that were started. */
   readonly without: readonly FaultClass[];
   readonly programs: readonly Pid[];
+  /** Of a cluster, if somebody asked for so many. */
+  readonly size: number | undefined;
   /** The last events; empty if nothing went wrong and nobody asked for them. */
   readonly trace: readonly string[];
 }
@@ -80,7 +82,7 @@ export async function runSeed(seed: number, options: RunOptions = {}): Promise<R
   const { problem } = simulation.result;
   const isToldOf = problem !== undefined || options.keptEvents !== undefined;
   const trace = isToldOf ? simulation.trace : [];
-  return { ...result, problem, kind, machine, without, programs: programs ?? simulation.programs, trace };
+  return { ...result, problem, kind, machine, without, programs: programs ?? simulation.programs, size: nodes, trace };
 }
 
 function finish(simulation: AnySimulation): Promise<RunResult> {
@@ -145,8 +147,9 @@ const shrunkAtMost = 3;
 async function shrink(run: Run): Promise<Run> {
   let least = run;
   const attempt = async (without: readonly FaultClass[], programs: readonly Pid[]): Promise<void> => {
-    const { seed, kind, machine } = run;
-    const again = await runSeed(seed, { kind, quickJs: machine === "quickjs" ? 1 : 0, without, programs });
+    const { seed, kind, machine, size } = run;
+    const manner = { kind, quickJs: machine === "quickjs" ? 1 : 0, without, programs };
+    const again = await runSeed(seed, size === undefined ? manner : { ...manner, nodes: size });
     if (again.problem !== undefined && shapeOf(again.problem) === shapeOf(run.problem ?? "")) least = again;
   };
   for (const name of faultClasses) await attempt([...least.without, name], least.programs);
@@ -188,8 +191,9 @@ export function describeFailure(run: Run): string {
 }
 
 /** What runs it once more. */
-function commandOf({ seed, kind, machine, without, programs }: Run): string {
+function commandOf({ seed, kind, machine, without, programs, size }: Run): string {
   const parts = [`--kind ${kind}`, `--quickjs ${machine === "quickjs" ? 1 : 0}`, `--seed ${seed}`, "--seeds 1"];
+  if (size !== undefined) parts.push(`--nodes ${size}`);
   if (without.length > 0) parts.push(`--without ${without.join()}`, `--programs ${programs.join()}`);
   return `npm run simulate -- ${parts.join(" ")}`;
 }

@@ -4,7 +4,7 @@
  */
 import type { Pid } from "../../src/journal/types.ts";
 import type { TurnRequest } from "../../src/machine/port.ts";
-import type { CommitBatch } from "../../src/store/port.ts";
+import type { CommitBatch, InboxRow } from "../../src/store/port.ts";
 import type { OwnersSabotage } from "./cluster/owners.ts";
 import { patienceMs, pollMs, SimulatedRun } from "./simulated-run.ts";
 import type { Tally } from "./simulated-run.ts";
@@ -34,7 +34,8 @@ import { Visible } from "./visible.ts";
 
 /** What is done behind the kernel's back. */
 export interface Sabotage {
-  readonly commit?: (batch: CommitBatch) => CommitBatch;
+  readonly commit?: (batch: CommitBatch, disk: WatchedDisk) => CommitBatch;
+  readonly posting?: (rows: InboxRow[]) => InboxRow[];
   readonly owners?: OwnersSabotage;
 }
 

@@ -278,7 +278,8 @@ export class ClusterNodes {
   #ended(node: SimulatedNode, afterCrash: boolean): void {
     const { timeline, faults, callers } = this.#ports;
     node.heal();
-    timeline.after(faults.profile.longestStallMs + 40, () => {
+    // Some look at it several times before they notice.
+    timeline.after(4 * faults.profile.longestStallMs + 40, () => {
       if (node.scope.ended) return;
       callers.checkAnswered(node);
       node.leave();

@@ -237,7 +237,9 @@ export class PairLedger implements DiskWatcher {
         if (isLink && pid === end.pid && peer !== undefined) links.add(peer.key);
         const number = command.kind === "monitor" ? command.number : command.kind === "spawn" ? command.monitor : 0;
         const target = command.kind === "monitor" ? command.to : other;
-        if (number > 0 && target === end.pid) watchers.set(String([by.key, number]), { watcher: by.key, number });
+        // A name may have stood for it.
+        const isMeant = target === end.pid || this.#byPid.get(target) === undefined;
+        if (number > 0 && isMeant) watchers.set(String([by.key, number]), { watcher: by.key, number });
       }
     }
     return { ...end, links: [...links], watchers: [...watchers.values()] };

@@ -64,6 +64,7 @@ export class ClusterSimulation extends SimulatedRun {
     this.#owners.sabotage = sabotage?.owners ?? {};
     this.#disk = new WatchedDisk("simulated", this.#owners);
     this.#disk.sabotage = sabotage?.commit;
+    this.#disk.posting = sabotage?.posting;
     const common: ClusterCommon = {
       timeline: this.timeline,
       plan,
