@@ -84,13 +84,13 @@ export class Peers {
     then: (ended: Ended) => void,
   ): Promise<void> {
     const { registry } = this.#ports;
-    const ended = new Set<Pid>();
+    const ended = new Map<Pid, ProcessKey>();
     const away: Away = { byKey: new Map(), byPid: new Map() };
     const look = async (each: Pid | ProcessKey): Promise<void> => {
       const known = typeof each === "string" ? await registry.knownOrDamaged(each) : undefined;
       const found = known === "damaged" || isTombstone(known) ? undefined : known;
-      if (found !== undefined && !("row" in found) && found.state === "exited") ended.add(found.pid);
-      if (typeof each === "string" && known !== undefined && found === undefined) ended.add(each);
+      if (found !== undefined && !("row" in found) && found.state === "exited") ended.set(found.pid, found.key);
+      if (typeof each === "string" && known !== undefined && found === undefined) ended.set(each, 0);
       const key = typeof each === "string" ? keyOf(found) : each;
       const live = key === undefined ? undefined : await registry.reach(key);
       if (live === undefined) absent.add(each);
@@ -148,10 +148,10 @@ function withAway(away: Away, live: Live): Away {
   return { byKey, byPid };
 }
 
-/** Processes that were there once. */
-export type Ended = ReadonlySet<Pid>;
+/** Processes that were there once, and their keys; 0 of one that was pruned. */
+export type Ended = ReadonlyMap<Pid, ProcessKey>;
 
-const nobodyEnded: Ended = new Set();
+const nobodyEnded: Ended = new Map();
 
 function keyOf(found: Live | ProcessRow | undefined): ProcessKey | undefined {
   return found !== undefined && "row" in found ? found.row.key : found?.key;

@@ -74,9 +74,10 @@ export class Ties {
     this.#pin(peer);
   }
 
-  /** After it, no exit comes through the link any more, not even one that was on its way. */
-  unlink(live: Live, to: Pid): void {
+  /** After it, no exit comes through the link any more, not even one that was on its way. `ended`: the key of one that is no more. */
+  unlink(live: Live, to: Pid, ended = 0): void {
     const peer = this.#ports.find(to);
+    if (peer === undefined && ended > 0 && this.#ports.shared) this.#cut(live, ended);
     // The other end may have been made on another node.
     const isTied = peer?.away === true || isLinked(live, peer) || isLinked(peer, live);
     if (peer !== undefined && isTied) {
@@ -96,9 +97,11 @@ export class Ties {
     peer.relations?.links.delete(live.row.key);
     this.#linkRow(live.row.key, peer.row.key, false);
     this.#pin(peer);
-    if (!this.#ports.shared) return;
-    // What it has to say of its end may be among the rows that nobody has looked at.
-    const { key } = peer.row;
+    if (this.#ports.shared) this.#cut(live, peer.row.key);
+  }
+
+  /** What it has to say of its end may be among the rows that nobody has looked at. */
+  #cut(live: Live, key: ProcessKey): void {
     this.#stage.away.unlink(live.row.key, key);
     const cut = (live.cut ??= new Set());
     cut.add(key);

@@ -229,7 +229,7 @@ export class Turns {
       case "link":
         return this.ties.link(live, act.to);
       case "unlink":
-        return this.ties.unlink(live, act.to);
+        return this.ties.unlink(live, act.to, ended.get(act.to));
       case "monitor":
         return this.ties.monitor(live, act.number, act.to);
       case "demonitor":

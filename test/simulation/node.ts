@@ -32,6 +32,8 @@ export interface NodeWorld {
   readonly unloadable: ReadonlySet<string>;
   /** What the kernel tells the layer above. */
   readonly events: Pick<KernelEvents, "logs" | "exited" | "notice">;
+  /** Where several nodes own the store: how often what was posted comes late, and how late, in ms. */
+  readonly lateMail?: { readonly share: number; readonly longestMs: number };
   /** Where several nodes own the store: the shard of a new process. */
   readonly place?: (birth: { readonly pid: string; readonly parent: string }) => number | undefined;
   complain(problem: string): void;
@@ -290,11 +292,12 @@ export class SimulatedNode {
       if (cut.isLossy) return this.#world.dice.chance(0.5) ? "reject-before" : "reject-after";
       return cut.healed;
     }
-    const { timeline } = this.#world;
-    const fault = faults.atStore(
-      call,
-      (ms) => new Promise((resolve) => void timeline.after(ms, resolve, this.#storeScope)),
-    );
+    const { timeline, lateMail, dice } = this.#world;
+    const wait = (ms: number): Promise<void> =>
+      new Promise((resolve) => void timeline.after(ms, resolve, this.#storeScope));
+    const isLate = call === "posted" && lateMail !== undefined && !faults.over && dice.chance(lateMail.share);
+    const late = isLate ? { late: wait(dice.int(1, lateMail.longestMs)) } : undefined;
+    const fault = faults.atStore(call, wait) ?? late;
     if (fault !== undefined)
       note("store fault", call, typeof fault === "string" ? fault : "late" in fault ? "late" : "stall");
     return fault;

@@ -19,7 +19,7 @@ export interface ClusterNodesPorts {
   readonly owners: WatchedOwners;
   readonly outside: Outside;
   readonly profile: ClusterProfile;
-  readonly world: Omit<NodeWorld, "opened" | "failed" | "closed" | "died" | "ran" | "place">;
+  readonly world: Omit<NodeWorld, "opened" | "failed" | "closed" | "died" | "ran" | "place" | "lateMail">;
   /** Holds the disk as it is now against its rules. */
   inspect(): void;
   complain(problem: string): void;
@@ -53,6 +53,7 @@ export class ClusterNodes {
     this.#size = profile.nodes;
     this.#world = {
       ...ports.world,
+      lateMail: profile.lateMail,
       ...(profile.isSpread ? { place: () => dice.int(1, profile.shards) } : {}),
       opened: () => ports.callers.nodeOpened(),
       failed: (node) => this.#failed(node),

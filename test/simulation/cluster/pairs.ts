@@ -300,6 +300,7 @@ export class PairLedger implements DiskWatcher {
       case "exit":
         // Who traps no exits takes no notice of a normal one, nor of those it would be asked about.
         if (input.reason === "normal" || input.held !== "" || account.restored) return true;
+        if (commands.some((command) => command.kind === "unlink" && command.to === input.from)) return true;
         return this.isCut(account.pid, input.from);
       case "down":
         return account.restored || account.process.heap.monitors[input.monitor] === undefined;

@@ -22,6 +22,8 @@ export interface ClusterProfile {
   readonly leaves: number;
   /** Times at which a process is moved. */
   readonly moves: number;
+  /** How often what was posted comes late, and how late, in ms. */
+  readonly lateMail: { readonly share: number; readonly longestMs: number };
   /** Hints that are lost. */
   readonly deafness: number;
   /** Nobody has to wait for the lease of a node that died: as if so much time had passed. */
@@ -47,6 +49,7 @@ export function drawCluster(dice: Dice, nodes: number | undefined): ClusterProfi
     joins: times(0.4, 3),
     leaves: times(0.4, 2),
     moves: times(0.6, 30),
+    lateMail: { share: dice.pick([0, 0, 0.5, 1]), longestMs: dice.pick([30, 300, 1_500]) },
     deafness: dice.pick([0, 0, 0.3, 1]),
     hurry: dice.pick([0, 0.8, 0.8, 1]),
   };
@@ -63,6 +66,7 @@ export function withoutClusterClasses(profile: ClusterProfile, without: readonly
     joins: has("joins") ? profile.joins : 0,
     leaves: has("joins") ? profile.leaves : 0,
     moves: has("moves") ? profile.moves : 0,
+    lateMail: has("deafness") ? profile.lateMail : { share: 0, longestMs: 1 },
     deafness: has("deafness") ? profile.deafness : 0,
   };
 }
