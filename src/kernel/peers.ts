@@ -93,6 +93,8 @@ export class Peers {
       if (typeof each === "string" && known !== undefined && found === undefined) ended.set(each, 0);
       const key = typeof each === "string" ? keyOf(found) : each;
       const live = key === undefined ? undefined : await registry.reach(key);
+      // It has ended while the store answered.
+      if (live === undefined && found !== undefined && !("row" in found)) ended.set(found.pid, found.key);
       if (live === undefined) absent.add(each);
       else if (live.away) withAway(away, live);
     };

@@ -334,7 +334,8 @@ export class Turns {
   async decided(live: Live, queued: QueuedInput, verdict: Extract<Input, { kind: "verdict" }>): Promise<void> {
     if (verdict.verdict === "checkpoint" && live.row.state === "crashed") await this.#checkpoints.prepare(live);
     const parent = verdict.operation === 0 ? undefined : await this.#ports.registry.reach(verdict.from);
-    if (live.row.state === "exited") return;
+    // Whoever asked is answered by its end.
+    if (gone(live)) return;
     this.#consume(queued);
     const isDone = this.#decide(live, verdict.verdict);
     this.#checkpoints.forget(live.row.key);

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { Attempts } from "../../src/kernel/attempts.ts";
+import { Ties } from "../../src/kernel/ties.ts";
 import { Timers } from "../../src/kernel/timers.ts";
 import type { CommitBatch, InboxRow, ProcessKey } from "../../src/store/port.ts";
 import { describeFailure, runKinds, runSeed } from "./run.ts";
@@ -168,6 +169,14 @@ describe("the simulator notices in clusters", () => {
   notices(
     "a cut that is passed over",
     changing((batch) => (batch.away === undefined ? batch : { ...batch, away: { ...batch.away, cut: [] } })),
+    () => {
+      const { arrived } = Ties.prototype;
+      Ties.prototype.arrived = function (this: Ties, live, ...more) {
+        live.cut = undefined;
+        return arrived.call(this, live, ...more);
+      };
+      return () => (Ties.prototype.arrived = arrived);
+    },
   );
   notices(
     "a verdict for one that has ended, which nobody answers",

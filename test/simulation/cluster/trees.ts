@@ -17,6 +17,14 @@ import { ClusterVisible } from "./visible.ts";
 
 const maxProcesses = 1_500;
 
+/** What is hard between nodes happens more often than where there is one. */
+function leaning(temper: Temper): Temper {
+  const { weights } = temper;
+  const { unlink, demonitor, pause, resume } = weights;
+  const more = { unlink: 4 * unlink, demonitor: 2 * demonitor, pause: 4 * pause, resume: 4 * resume };
+  return { ...temper, weights: { ...weights, ...more } };
+}
+
 export class TreesLoad implements ClusterLoad {
   readonly #common: ClusterCommon;
   readonly #temper: Temper;
@@ -32,7 +40,7 @@ export class TreesLoad implements ClusterLoad {
   constructor(common: ClusterCommon) {
     this.#common = common;
     const { disk, plan, faults, profile, timeline, nodes } = common;
-    this.#temper = drawTemper(plan);
+    this.#temper = leaning(drawTemper(plan));
     const temper = this.#temper;
     const ledger = new PairLedger(disk, {
       ...common,
