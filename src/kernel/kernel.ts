@@ -240,7 +240,7 @@ export class Kernel {
         if (!this.#isShared || this.#turns.arrived(live, queued, tie)) this.#enqueue(live, queued);
       },
     };
-    return sharing === undefined ? new Others({ ...ports, store: this.#store }) : new Posted({ ...ports, sharing });
+    return sharing === undefined ? new Others({ ...ports, store: this.#store }) : new Posted({ ...ports, sharing, store: this.#store, era: () => this.#shards.era });
   }
 
   #newEdges(): Edges {

@@ -165,9 +165,12 @@ export class Ties {
     }
   }
 
-  /** Its parent is asked what shall become of it. */
+  /** Its parent is asked what shall become of it. If that ends on another node before it hears of it, there is nobody to decide. */
   tellHeld(parent: Live, live: Live, ending: Ending, culprit: Input["kind"]): void {
-    this.#ports.deliver(parent, signalInput(live.row.pid, ending, true, culprit));
+    const { key, pid } = live.row;
+    const input = { kind: "verdict", verdict: "release", from: key, operation: 0 } as const;
+    const passage = this.#ports.shared ? { orElse: { process: key, input } } : undefined;
+    this.#ports.deliver(parent, signalInput(pid, ending, true, culprit), passage);
   }
 
   /** It traps no exits any more, so it cannot be asked. */
