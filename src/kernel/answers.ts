@@ -86,12 +86,13 @@ export class Answers {
     }
   }
 
-  #decide(live: Live, { number }: KernelOperation, pid: Pid, verdict: Exclude<Verdict, "arrive">): unknown {
+  #decide(live: Live, { number }: KernelOperation, pid: Pid, verdict: Verdict): unknown {
     const { find, crashes } = this.#ports;
     const found = find(pid);
     if (found === undefined) return false;
     if (found.away) {
       crashes.decideAway(found, verdict, { process: live.row.key, operation: number });
+      (live.asked ??= new Set()).add(number);
       return later;
     }
     if (verdict === "release") return crashes.letGo(found);
@@ -109,9 +110,10 @@ export class Answers {
   /** Get or start. What was started by this id before is what it is, whatever its arguments were. */
   #start(live: Live, { id, entry, label, role }: Request, args: KernelOperation["args"], ended: Ended): unknown {
     // Whoever has that pid, or had it: a pid is given once.
-    const isKnown = (pid: Pid): boolean => this.#ports.held(pid) || ended.has(pid);
+    const isKnown = (pid: Pid): boolean =>
+      this.#ports.held(pid) || ended.has(pid) || this.#ports.find(pid)?.row.pid === pid;
     const previous = role === "server" ? previousGeneration(id) : undefined;
-    const moved = ended.get(id) ?? (previous === undefined ? undefined : ended.get(previous));
+    const moved = ended.get(id)?.exported ?? (previous === undefined ? undefined : ended.get(previous)?.exported);
     if (moved !== undefined) throw processExported(moved);
     if (isKnown(id)) return { pid: id, created: false };
     // A server follows on one that has ended. Else whoever asks counts on from one that is forgotten, and others began anew.

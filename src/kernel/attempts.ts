@@ -98,7 +98,11 @@ export class Attempts {
     // The node that said so may have died before anybody heard.
     if (row.state === "quarantined") return this.#notice("operation-quarantined", live, operation);
     // Not at once: those whose deaths are put on record first would lose their places to it.
-    if (!mayHaveRun) return void this.#ports.committer.stage.effects.push(() => this.begin(live, operation));
+    if (!mayHaveRun)
+      return void this.#ports.committer.stage.effects.push(() => {
+        // It may have turned out meanwhile that a node has died with it.
+        if (operation.row === row) this.begin(live, operation);
+      });
     const deaths = row.deaths + 1;
     if (deaths >= quarantineDeaths) return this.#quarantine(live, operation, deaths);
     operation.row = { ...row, deaths };

@@ -1,16 +1,18 @@
 /** Where processes begin their lives, and that no two nodes begin the same one. Nothing of this matters where the store has one owner. */
 import type { Clock } from "../base/ports.ts";
 import type { Pid } from "../journal/types.ts";
-import type { Sharing } from "../store/port.ts";
+import type { ProcessKey, Sharing } from "../store/port.ts";
 import type { Birth, Live } from "./live.ts";
 import type { Registry } from "./registry.ts";
 import type { Shards } from "./shards.ts";
 
 export interface BirthsPorts {
   readonly sharing: Sharing | undefined;
-  readonly registry: Pick<Registry, "knownOrDamaged">;
+  readonly registry: Pick<Registry, "begins" | "knownOrDamaged">;
   readonly shards: Shards;
   readonly clock: Clock;
+  /** The kernel has come to its end. */
+  isOver(): boolean;
   /** A shard other than that of the parent; undefined for that, or for any of this node's. */
   readonly place: ((birth: Pick<Birth, "pid" | "parent">) => number | undefined) | undefined;
 }
@@ -22,8 +24,32 @@ const lookMs = 20;
 export class Births {
   readonly #ports: BirthsPorts;
 
+  /** Those that begin on other nodes, until that is durable: nothing else here knows of them. */
+  readonly #underway = new Map<Pid, Live>();
+
   constructor(ports: BirthsPorts) {
     this.#ports = ports;
+  }
+
+  isUnderway(pid: Pid): boolean {
+    return this.#underway.has(pid);
+  }
+
+  /** One of them. Whoever asks the store for it does not find it yet. */
+  underway(to: Pid | ProcessKey): Live | undefined {
+    if (typeof to === "string") return this.#underway.get(to);
+    for (const live of this.#underway.values()) if (live.row.key === to) return live;
+    return undefined;
+  }
+
+  /** A process of another node is staged. To be called when it is durable: what this answers. */
+  begun(live: Live): () => void {
+    const { pid } = live.row;
+    this.#underway.set(pid, live);
+    return () => {
+      this.#underway.delete(pid);
+      this.#ports.registry.begins(pid);
+    };
   }
 
   /** Families stay together: what happens between processes of one node is cheaper by far. */
@@ -37,9 +63,9 @@ export class Births {
   async reserve(pid: Pid): Promise<void> {
     const { sharing, registry, clock } = this.#ports;
     if (sharing === undefined) return;
-    for (let waitedMs = 0; waitedMs < patienceMs; waitedMs += lookMs) {
+    for (let waitedMs = 0; waitedMs < patienceMs && !this.#ports.isOver(); waitedMs += lookMs) {
       if ((await registry.knownOrDamaged(pid)) !== undefined) return;
-      if (await sharing.reservePid(pid)) return;
+      if ((await sharing.reservePid(pid)) && !this.isUnderway(pid)) return;
       await new Promise<void>((resolve) => void clock.after(lookMs, resolve));
     }
   }

@@ -63,7 +63,7 @@ export class Checkpoints {
   take(live: Live, turn: number): void {
     const answers = live.inputs.flatMap(({ input }) => (input.kind === "result" ? [input.operation] : []));
     const body: CheckpointBody = {
-      operations: [...new Set([...live.operations.keys(), ...answers])],
+      operations: [...new Set([...live.operations.keys(), ...answers, ...(live.asked ?? [])])],
       timers: [...live.timers.values()].map(({ row: { number, clock, dueMs } }) => ({ number, clock, dueMs })),
       links: [...(live.relations?.links ?? [])],
       monitors: [...(live.relations?.monitors ?? [])],

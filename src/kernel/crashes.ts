@@ -7,7 +7,7 @@ import type { Clock } from "../base/ports.ts";
 import { decodeValue, encodeValue } from "../base/value.ts";
 import { failureReasons, messageNumber, placeOfMessage } from "../journal/types.ts";
 import type { Input, Pid, Verdict } from "../journal/types.ts";
-import type { ProcessExit, ProcessKey, StoreReader } from "../store/port.ts";
+import type { ProcessExit, ProcessKey, Store } from "../store/port.ts";
 import type { Committer } from "./batch.ts";
 import type { Checkpoints } from "./checkpoints.ts";
 import type { Edges } from "./edges.ts";
@@ -28,7 +28,7 @@ export interface CrashesPorts {
   readonly events: KernelEvents;
   readonly ties: Ties;
   readonly checkpoints: Checkpoints;
-  readonly store: Pick<StoreReader, "turns">;
+  readonly store: Pick<Store, "load" | "turns">;
   readonly find: Find;
   reach(pid: Pid): Promise<Live | undefined>;
   ready(live: Live): void;
@@ -65,10 +65,11 @@ export class Crashes {
     const poison = turn.outcome.delivered > 1 ? undefined : await this.#poison(live, turn, taken);
     const reached = await this.#ports.reach(live.row.parent);
     const parent = reached?.away === true ? reached : this.#ports.find(live.row.parent);
+    const isTied = reached?.away === true ? await this.#isLinked(live, reached.row.key) : true;
     const culprit = turn.inputs[0];
     if (exit === undefined || culprit === undefined || gone(live)) return false;
     const isHeard = parent?.row.trapsExits === true && live.relations?.links.has(parent.row.key) === true;
-    if (parent === undefined || !isHeard) return false;
+    if (parent === undefined || !isHeard || !isTied) return false;
     if (turn.outcome.delivered > 1) {
       // Those before the culprit are innocent: they get turns of their own, and it will be alone in its.
       live.oneByOne = turn.inputs.length;
@@ -101,6 +102,13 @@ export class Crashes {
     this.report(live, exit, [culprit]);
     ties.tellHeld(parent, live, exit, input.kind);
     return true;
+  }
+
+  /** What is remembered of a link the other end may have cut from its node. */
+  async #isLinked(live: Live, other: ProcessKey): Promise<boolean> {
+    if (live.uncommitted > 0) await new Promise<void>((resolve) => this.#ports.committer.stage.effects.push(resolve));
+    const { links } = await this.#ports.store.load(live.row.key);
+    return links.includes(other);
   }
 
   /**

@@ -150,6 +150,7 @@ export class Kernel {
       shards: this.#shards,
       clock,
       place: ports.place,
+      isOver: () => this.#state === "closed" || this.#state === "failed",
     });
     this.#runs = new Runs({
       store,
@@ -222,6 +223,7 @@ export class Kernel {
       store: this.#store,
       clock: this.#ports.clock,
       isMine: this.#shards.isMine,
+      era: () => this.#shards.era,
       checkOpen: () => this.#checkOpen(),
       drop: (live) => this.#drop(live),
       loaded: (live) => this.#loaded(live),
@@ -238,8 +240,10 @@ export class Kernel {
       lives: () => this.#registry.lives(),
       adopt: (shards) => this.#recovery.adopt(shards),
       spill: (lives) => this.#awaited.spillAll((live) => lives.includes(live)),
+      leaving: (live) => this.#queries.leaving(live),
       left: (lives) => {
         for (const live of lives) this.#left(live);
+        this.#registry.rejectElsewhere();
       },
     });
   }
@@ -270,7 +274,8 @@ export class Kernel {
         if (!this.#isShared || this.#turns.arrived(live, queued, tie)) this.#enqueue(live, queued);
       },
     };
-    return sharing === undefined ? new Others({ ...ports, store: this.#store }) : new PostedMail({ ...ports, sharing });
+    if (sharing === undefined) return new Others({ ...ports, store: this.#store });
+    return new PostedMail({ ...ports, sharing, store: this.#store, era: () => this.#shards.era });
   }
 
   #newEdges(): Edges {
@@ -433,8 +438,8 @@ export class Kernel {
     if (refusal !== undefined) this.#ports.events.notice({ kind: "left-alone", pid: live.row.pid, message: refusal });
     for (const { seq } of live.inputs) if (seq !== undefined) this.#others.know(seq);
     if (this.#isShared) this.#turns.loaded(live);
-    for (const queued of live.inputs) this.#heeds.heed(live, queued);
-    live.inputs = live.inputs.filter(({ consumed }) => !consumed);
+    const heeded = new Set([...live.inputs].filter((queued) => this.#heeds.heed(live, queued)));
+    live.inputs = live.inputs.filter((queued) => !queued.consumed && !heeded.has(queued));
     this.#runs.ready(live);
   }
 

@@ -76,6 +76,8 @@ export interface Live {
   readonly away: boolean;
   /** It is being given up: it takes no more turns here. */
   leaving: boolean;
+  /** Kernel operations that another node answers, and has not answered. */
+  asked: Set<number> | undefined;
   /** Links to processes of others that it has cut: what they have to say of their end may be on its way. */
   cut: Set<ProcessKey> | undefined;
   /** Its start, until that is durable. */
@@ -125,6 +127,7 @@ export function newLive(row: ProcessRow, start?: QueuedInput, away = false): Liv
     row,
     away,
     leaving: false,
+    asked: undefined,
     cut: undefined,
     start,
     rowStaged: start === undefined,

@@ -2,11 +2,14 @@
  * Inputs that other nodes, and callers beside them, write for this node's processes, where several nodes own the store. The store
  * hands out each once; but a process that is loaded comes with rows that have not been handed out yet.
  */
-import type { InboxRow, Sharing } from "../store/port.ts";
+import type { InboxRow, Sharing, Store } from "../store/port.ts";
 import type { Mail, OthersPorts } from "./others.ts";
 
 export interface MailPorts extends Pick<OthersPorts, "activate" | "deliver" | "settled"> {
   readonly sharing: Pick<Sharing, "posted">;
+  readonly store: Pick<Store, "inbox">;
+  /** Grows when it changes what is this node's. */
+  era(): number;
 }
 
 const pageRows = 500;
@@ -51,16 +54,24 @@ export class PostedMail implements Mail {
     this.#before = this.#known;
     this.#known = new Set();
     for (;;) {
+      const era = this.#ports.era();
       const rows = await this.#ports.sharing.posted(pageRows);
       if (rows.length > 0) await this.#ports.settled();
-      for (const row of rows) await this.#take(row);
+      for (const row of rows) await this.#take(row, era);
       if (rows.length < pageRows) return;
     }
   }
 
-  async #take(row: InboxRow): Promise<void> {
+  async #take(row: InboxRow, era: number): Promise<void> {
     await this.#ports.activate(row);
+    // Its process may have been another's since it was handed out, who took it, and have come back.
+    if (era !== this.#ports.era() && !(await this.#isThere(row))) return;
     if (this.#known.has(row.seq) || this.#before.has(row.seq)) return;
     this.#ports.deliver(row);
+  }
+
+  async #isThere({ process, seq }: InboxRow): Promise<boolean> {
+    const rows = await this.#ports.store.inbox(process);
+    return rows.some((row) => row.seq === seq);
   }
 }

@@ -61,6 +61,7 @@ export class Outside {
     do known = (await registry.known(request.pid)) ?? registry.named(request.pid);
     while (known === undefined && registry.isReserved(request.pid));
     this.#ports.checkOpen();
+    if (known === undefined && this.#ports.births.isUnderway(request.pid)) return await this.start(request);
     if (known !== undefined) return { pid: await this.#startedBefore(known, request), created: false };
     if (this.#ports.names.pidOf(request.pid) !== undefined) throw idIsName(request.pid);
     const birth = { ...request, parent: "" };
@@ -75,6 +76,7 @@ export class Outside {
     const { child: live, start } = bear(birth, cradle, isMine);
     if (live.away) {
       stageMessage(this.#ports.committer.stage, live, start);
+      this.#ports.committer.stage.effects.push(births.begun(live));
       await this.#ports.awaited.commit();
     } else {
       this.#ports.registry.add(live);

@@ -6,6 +6,7 @@
 import type { Pid } from "../journal/types.ts";
 import { previousGeneration } from "../store/generations.ts";
 import type { ExportedRow, ProcessKey, ProcessRow } from "../store/port.ts";
+import type { Births } from "./births.ts";
 import type { Act, TurnEffects } from "./effects.ts";
 import type { Live, Relations } from "./live.ts";
 import type { Names } from "./names.ts";
@@ -20,6 +21,8 @@ export interface PeersPorts {
     "beginLooking" | "endLooking" | "get" | "hasLeft" | "knownOrDamaged" | "named" | "reach"
   >;
   readonly names: Pick<Names, "pidOf" | "refresh">;
+  /** Those who begin on other nodes, and are not durable. */
+  readonly births: Pick<Births, "underway">;
   isMine(row: ProcessRow): boolean;
 }
 
@@ -38,11 +41,13 @@ export class Peers {
 
   readonly find: Find = (to) => {
     const pid = this.#ports.names.pidOf(to) ?? to;
-    const live = this.#ports.registry.named(pid) ?? this.#away.byPid.get(pid);
+    const { registry, births } = this.#ports;
+    const live = registry.named(pid) ?? births.underway(pid) ?? this.#away.byPid.get(pid);
     return live === undefined || gone(live) ? undefined : live;
   };
 
-  readonly held = (key: ProcessKey): Live | undefined => this.#ports.registry.get(key) ?? this.#away.byKey.get(key);
+  readonly held = (key: ProcessKey): Live | undefined =>
+    this.#ports.registry.get(key) ?? this.#ports.births.underway(key) ?? this.#away.byKey.get(key);
 
   /** The turn being staged has given birth to a process on another node. */
   born(child: Live): void {
@@ -79,16 +84,19 @@ export class Peers {
     then: (ended: Ended) => void,
   ): Promise<void> {
     const { registry } = this.#ports;
-    const ended = new Map<Pid, ExportedRow | undefined>();
+    const ended = new Map<Pid, EndedProcess>();
     const away: Away = { byKey: new Map(), byPid: new Map() };
     const look = async (each: Pid | ProcessKey): Promise<void> => {
       const known = typeof each === "string" ? await registry.knownOrDamaged(each) : undefined;
       const found = known === "damaged" || isTombstone(known) || isExported(known) ? undefined : known;
-      if (found !== undefined && !("row" in found) && found.state === "exited") ended.set(found.pid, undefined);
+      if (found !== undefined && !("row" in found) && found.state === "exited")
+        ended.set(found.pid, { key: found.key });
       if (typeof each === "string" && known !== undefined && found === undefined)
-        ended.set(each, known !== "damaged" && isExported(known) ? known : undefined);
+        ended.set(each, known !== "damaged" && isExported(known) ? { key: 0, exported: known } : { key: 0 });
       const key = typeof each === "string" ? keyOf(found) : each;
       const live = key === undefined ? undefined : await registry.reach(key);
+      // It has ended while the store answered.
+      if (live === undefined && found !== undefined && !("row" in found)) ended.set(found.pid, { key: found.key });
       if (live === undefined) absent.add(each);
       else if (live.away) withAway(away, live);
     };
@@ -117,11 +125,14 @@ export class Peers {
     absent: ReadonlySet<Pid | ProcessKey>,
     away: Away = nobodyAway,
   ): (Pid | ProcessKey)[] {
-    const { registry, names, isMine } = this.#ports;
+    const { registry, names, isMine, births } = this.#ports;
+    const isHere = (to: Pid | ProcessKey): boolean => births.underway(to) !== undefined;
     // One that was another node's may have become this one's in the meantime.
     const isAway = (live: Live | undefined): boolean => live !== undefined && !isMine(live.row);
-    const isPidHere = (pid: Pid): boolean => registry.named(pid) !== undefined || isAway(away.byPid.get(pid));
-    const isKeyHere = (key: ProcessKey): boolean => registry.get(key) !== undefined || isAway(away.byKey.get(key));
+    const isPidHere = (pid: Pid): boolean =>
+      registry.named(pid) !== undefined || isHere(pid) || isAway(away.byPid.get(pid));
+    const isKeyHere = (key: ProcessKey): boolean =>
+      registry.get(key) !== undefined || isHere(key) || isAway(away.byKey.get(key));
     return [
       ...pids.map((to) => names.pidOf(to) ?? to).filter((pid) => !isPidHere(pid) && !absent.has(pid)),
       ...keys.filter((key) => !isKeyHere(key) && !absent.has(key)),
@@ -143,8 +154,15 @@ function withAway(away: Away, live: Live): Away {
   return { byKey, byPid };
 }
 
-/** Processes that were there once; of those that were exported, what stayed. */
-export type Ended = ReadonlyMap<Pid, ExportedRow | undefined>;
+interface EndedProcess {
+  /** 0 of one that was pruned or exported. */
+  readonly key: ProcessKey;
+  /** What stayed of one that was exported. */
+  readonly exported?: ExportedRow;
+}
+
+/** Processes that were there once. */
+export type Ended = ReadonlyMap<Pid, EndedProcess>;
 
 const nobodyEnded: Ended = new Map();
 

@@ -14,6 +14,7 @@ test("a process that was born and has exited while the store looked for it is fo
     store: store as unknown as RegistryPorts["store"],
     clock: { nowMs: () => startMs, after: () => () => undefined },
     isMine: () => true,
+    era: () => 0,
     checkOpen: () => undefined,
     drop: () => undefined,
     loaded: () => undefined,

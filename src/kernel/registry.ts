@@ -14,6 +14,8 @@ export interface RegistryPorts {
   readonly clock: Clock;
   /** False for a process of another node. */
   isMine(row: ProcessRow): boolean;
+  /** Grows when that changes for any: what was read before is old. */
+  era(): number;
   /** Throws if the kernel is not open. */
   checkOpen(): void;
   /** It has exited, or is at rest: the machine may let go of its heap. */
@@ -28,6 +30,8 @@ export interface RegistryPorts {
 export type Known = Live | ProcessRow | Tombstone | ExportedRow;
 
 interface Waiter {
+  /** As the store had it when the wait began. */
+  row?: ProcessRow;
   resolve(exit: ProcessExit): void;
   reject(error: Error): void;
 }
@@ -102,6 +106,11 @@ export class Registry {
   /** Whether the process was in memory and has gone, since somebody who still looks has begun to. */
   hasLeft(pid: Pid): boolean {
     return this.#left.has(pid);
+  }
+
+  /** It is durable, on another node: what was not found a moment ago may be there. */
+  begins(pid: Pid): void {
+    if (this.#lookups > 0) this.#left.add(pid);
   }
 
   endLooking(): void {
@@ -183,7 +192,10 @@ export class Registry {
   }
 
   async #read(key: ProcessKey): Promise<Live | undefined> {
+    const era = this.#ports.era();
     const load = await this.#ports.store.load(key).catch(damageOrAbsence);
+    // Its owner of then may have done more with it before it became this node's.
+    if (era !== this.#ports.era()) return await this.#read(key);
     if (load === undefined) return undefined;
     if (load instanceof Error) return await this.#readDamaged(key, load);
     if (!this.#ports.isMine(load.process)) return awayLive(load.process);
@@ -240,7 +252,10 @@ export class Registry {
       // What is in memory alone is told by `broke`, when it is durable.
       else if (row.state === "broken" && (row === known || (known as Live).uncommitted === 0)) reject(broken(row));
       else if (row === known && !this.#ports.isMine(row)) reject(elsewhere(row));
-      else return;
+      else {
+        waiter.row = row;
+        return;
+      }
       waiters.delete(waiter);
       if (waiters.size === 0 && this.#waiters.get(pid) === waiters) this.#waiters.delete(pid);
     };
@@ -287,6 +302,15 @@ export class Registry {
   leave(live: Live): void {
     this.#remove(live);
     for (const waiter of this.#takeWaiters(live.row.pid)) waiter.reject(elsewhere(live.row));
+  }
+
+  /** Who waits for the end of one that is no more this node's, and was not in memory. */
+  rejectElsewhere(): void {
+    for (const [pid, waiters] of this.#waiters) {
+      const away = [...waiters].find(({ row }) => row !== undefined && !this.#ports.isMine(row))?.row;
+      if (away === undefined || this.#byPid.has(pid)) continue;
+      for (const waiter of this.#takeWaiters(pid)) waiter.reject(elsewhere(away));
+    }
   }
 
   /** All that are in memory. */

@@ -3,9 +3,11 @@
  * some up when others have too few. Where the store has one owner, that owns everything.
  */
 import type { Clock } from "../base/ports.ts";
-import type { AcquiredShard, Sharing } from "../store/port.ts";
+import type { AcquiredShard, ProcessKey, Sharing } from "../store/port.ts";
 import type { Committer } from "./batch.ts";
+import { elsewhere, exited } from "./errors.ts";
 import type { Live } from "./live.ts";
+import { gone } from "./registry.ts";
 
 export interface ShardsPorts {
   readonly sharing: Sharing | undefined;
@@ -16,6 +18,8 @@ export interface ShardsPorts {
   adopt(shards: readonly AcquiredShard[]): Promise<void>;
   /** Writes what has reached these processes and is in no row yet. */
   spill(lives: readonly Live[]): void;
+  /** It takes no more turns here, and nobody looks at it any more. */
+  leaving(live: Live): void;
   /** They are another node's from now on. */
   left(lives: readonly Live[]): void;
 }
@@ -29,6 +33,11 @@ const lookMs = 10;
 export class Shards {
   readonly #ports: ShardsPorts;
   readonly #owned = new Set<number>();
+  /** Processes that are on their way to other shards. */
+  readonly #moving = new Set<ProcessKey>();
+  #era = 0;
+  /** One after the other: what one gives up another must not. */
+  #parting: Promise<unknown> = Promise.resolve();
   #all: readonly number[] = [];
   #lastMs = -Infinity;
   #working = false;
@@ -38,8 +47,13 @@ export class Shards {
     this.#ports = ports;
   }
 
-  readonly isMine = ({ shard }: { readonly shard?: number | undefined }): boolean =>
-    shard === undefined || this.#owned.has(shard);
+  readonly isMine = ({ key = 0, shard }: Owned): boolean =>
+    shard === undefined || (this.#owned.has(shard) && !this.#moving.has(key));
+
+  /** Grows with each change of what is this node's: what was read before may be old. */
+  get era(): number {
+    return this.#era;
+  }
 
   get owned(): ReadonlySet<number> {
     return this.#owned;
@@ -85,61 +99,75 @@ export class Shards {
     const acquired = await sharing.acquire(wanted, nowMs);
     if (this.#stopped || acquired.length === 0) return;
     for (const { shard } of acquired) this.#owned.add(shard);
+    this.#era++;
     await this.#ports.adopt(acquired);
   }
 
   async #giveUp(): Promise<void> {
     const shard = Math.max(...this.#owned);
-    const isOfIt = (live: Live): boolean => live.row.shard === shard;
-    await this.#part(isOfIt, (stage) => {
-      stage.away.yielded.push(shard);
-      return () => void this.#owned.delete(shard);
-    });
-  }
-
-  /** One process goes to a shard of another node. Resolves with how long it stood still, in ms, when that is durable. */
-  async move(live: Live, shard: number): Promise<number> {
-    const { key } = live.row;
-    const sinceMs = this.#ports.clock.nowMs();
-    return await this.#part(
-      (each) => each.row.key === key,
+    await this.#inTurn(
+      (live) => live.row.shard === shard,
       (stage) => {
-        stage.away.moved.push({ process: key, shard, input: { kind: "move", shard, sinceMs: Math.trunc(sinceMs) } });
-        return () => {
-          live.row = { ...live.row, shard };
-        };
+        stage.away.yielded.push(shard);
+        this.#owned.delete(shard);
       },
     );
   }
 
   /**
-   * Processes are given up between two turns: none begins any more, attempts that run may end, what has arrived is written, and with the
-   * same commit they are another's.
+   * One process goes to a shard of another node. Resolves with how long it stood still, in ms, when that is durable. Throws
+   * PROCESS_EXITED, PROCESS_ELSEWHERE.
    */
-  async #part(isMeant: (live: Live) => boolean, stageIt: (stage: Committer["stage"]) => () => void): Promise<number> {
+  async move(live: Live, shard: number): Promise<number> {
+    const { key } = live.row;
+    const sinceMs = this.#ports.clock.nowMs();
+    return await this.#inTurn(
+      ({ row }) => row.key === key,
+      (stage, [found]) => {
+        if (found === undefined) throw gone(live) ? exited(live.row.pid) : elsewhere(live.row);
+        stage.away.moved.push({ process: key, shard, input: { kind: "move", shard, sinceMs: Math.trunc(sinceMs) } });
+        this.#moving.add(key);
+        stage.effects.push(() => {
+          this.#moving.delete(key);
+          this.#era++;
+        });
+        found.row = { ...found.row, shard };
+      },
+    );
+  }
+
+  #inTurn(isMeant: (live: Live) => boolean, give: Give): Promise<number> {
+    const done = this.#parting.then(() => this.#part(isMeant, give));
+    this.#parting = done.catch(() => undefined);
+    return done;
+  }
+
+  /**
+   * Processes are given up between two turns: none begins any more, attempts that run may end, what has arrived is written, and with the
+   * same commit they are another's. Here they are that from then on: whatever is staged after it must not be their owner's.
+   */
+  async #part(isMeant: (live: Live) => boolean, give: Give): Promise<number> {
     const { clock, committer, spill, left } = this.#ports;
     const sinceMs = clock.nowMs();
     const leaving = (): Live[] => [...this.#ports.lives()].filter(isMeant);
     for (const waitedMs = { ms: 0 }; ; waitedMs.ms += lookMs) {
       const lives = leaving();
-      for (const live of lives) live.leaving = true;
+      for (const live of lives) {
+        if (live.leaving) continue;
+        live.leaving = true;
+        this.#ports.leaving(live);
+      }
       if (this.#stopped || lives.every((live) => isStill(live, waitedMs.ms < graceMs))) break;
       await new Promise<void>((resolve) => void clock.after(lookMs, resolve));
     }
     if (this.#stopped) return 0;
     const lives = leaving();
-    for (const live of lives) live.leaving = true;
     spill(lives);
+    give(committer.stage, lives);
+    this.#era++;
+    left(lives);
     const done = Promise.withResolvers<void>();
-    const given = stageIt(committer.stage);
-    committer.stage.effects.push(() => {
-      given();
-      const gone = leaving();
-      // What reached them while the commit was under way.
-      spill(gone);
-      left([...new Set([...lives, ...gone])]);
-      done.resolve();
-    });
+    committer.stage.effects.push(done.resolve);
     await done.promise;
     return clock.nowMs() - sinceMs;
   }
@@ -147,6 +175,14 @@ export class Shards {
   stop(): void {
     this.#stopped = true;
   }
+}
+
+/** Stages what makes them another's. */
+type Give = (stage: Committer["stage"], lives: readonly Live[]) => void;
+
+interface Owned {
+  readonly key?: ProcessKey;
+  readonly shard?: number | undefined;
 }
 
 /** Nothing of it is under way. `patient`: attempts of its operations are waited for. */

@@ -59,7 +59,7 @@ function keepInStep(live: Live, effects: TurnEffects): StagedOperations {
  * The process row goes with the first commit that has anything of the process. If its start is not part of that commit it
  * gets a row of its own there: a process without one could never run.
  */
-function stageRow(stage: Stage, live: Live): void {
+export function stageRow(stage: Stage, live: Live): void {
   if (live.rowStaged) return;
   live.rowStaged = true;
   stage.newProcesses.push(live.row);

@@ -57,9 +57,8 @@ export class Ties {
     else this.tie(live, peer);
   }
 
-  /** Whether it is still there, the commit finds out. */
+  /** Whether it is still there, the commit finds out; and whether they are linked already: the other one may have cut what is known here. */
   #linkAway(live: Live, { row: { key, pid } }: Live): void {
-    if (relationsOf(live).links.has(key)) return;
     relationsOf(live).links.add(key);
     live.cut?.delete(key);
     this.#stage.away.link({ process: live.row.key, target: key, pid });
@@ -67,7 +66,8 @@ export class Ties {
 
   tie(live: Live, peer: Live): void {
     const [a, b] = [live.row.key, peer.row.key];
-    if (relationsOf(live).links.has(b)) return;
+    // What one remembers the other may have cut from another node.
+    if (isLinked(live, peer) && isLinked(peer, live)) return;
     relationsOf(live).links.add(b);
     relationsOf(peer).links.add(a);
     live.cut?.delete(b);
@@ -76,9 +76,10 @@ export class Ties {
     this.#pin(peer);
   }
 
-  /** After it, no exit comes through the link any more, not even one that was on its way. */
-  unlink(live: Live, to: Pid): void {
+  /** After it, no exit comes through the link any more, not even one that was on its way. `ended`: the key of one that is no more. */
+  unlink(live: Live, to: Pid, ended = 0): void {
     const peer = this.#ports.find(to);
+    if (peer === undefined && ended > 0 && this.#ports.shared) this.#cut(live, ended);
     // The other end may have been made on another node.
     const isTied = peer?.away === true || isLinked(live, peer) || isLinked(peer, live);
     if (peer !== undefined && isTied) {
@@ -98,9 +99,11 @@ export class Ties {
     peer.relations?.links.delete(live.row.key);
     this.#linkRow(live.row.key, peer.row.key, false);
     this.#pin(peer);
-    if (!this.#ports.shared) return;
-    // What it has to say of its end may be among the rows that nobody has looked at.
-    const { key } = peer.row;
+    if (this.#ports.shared) this.#cut(live, peer.row.key);
+  }
+
+  /** What it has to say of its end may be among the rows that nobody has looked at. */
+  #cut(live: Live, key: ProcessKey): void {
     this.#stage.away.unlink(live.row.key, key);
     const cut = (live.cut ??= new Set());
     cut.add(key);
@@ -114,12 +117,11 @@ export class Ties {
     this.observe(live, number, target);
   }
 
-  observe(live: Live, number: number, target: Live): void {
+  /** `isNew`: it is born in this very turn, and so it is there. */
+  observe(live: Live, number: number, target: Live, isNew = false): void {
     const { key, pid } = target.row;
     relationsOf(live).monitors.set(number, key);
-    // One that is born in this very turn is there.
-    if (target.away && target.start === undefined)
-      return this.#stage.away.monitor({ watcher: live.row.key, number, target: key, pid });
+    if (target.away && !isNew) return this.#stage.away.monitor({ watcher: live.row.key, number, target: key, pid });
     watch(target, live.row.key, number);
     this.#stage.monitors.push({ watcher: live.row.key, number, target: target.row.key });
     this.#pin(target);
@@ -164,9 +166,12 @@ export class Ties {
     }
   }
 
-  /** Its parent is asked what shall become of it. */
+  /** Its parent is asked what shall become of it. If that ends on another node before it hears of it, there is nobody to decide. */
   tellHeld(parent: Live, live: Live, ending: Ending, culprit: Input["kind"]): void {
-    this.#ports.deliver(parent, signalInput(live.row.pid, ending, true, culprit));
+    const { key, pid } = live.row;
+    const input = { kind: "verdict", verdict: "release", by: key, operation: 0 } as const;
+    const passage = this.#ports.shared ? { orElse: { process: key, input } } : undefined;
+    this.#ports.deliver(parent, signalInput(pid, ending, true, culprit), passage);
   }
 
   /** It traps no exits any more, so it cannot be asked. */

@@ -30,7 +30,7 @@ import { gone } from "./registry.ts";
 import type { Registry } from "./registry.ts";
 import { requestOf, whyMalformed } from "./requests.ts";
 import type { DoneOutcome } from "./runs.ts";
-import { stageControl, stageMessage, stageTurn } from "./staging.ts";
+import { stageControl, stageMessage, stageRow, stageTurn } from "./staging.ts";
 import type { StagedOperations } from "./staging.ts";
 import { Ties } from "./ties.ts";
 
@@ -76,7 +76,7 @@ export class Turns {
   constructor(ports: TurnsPorts) {
     this.#ports = ports;
     const { committer, registry, names, clock, store, attempts, random, shared, isMine, looked } = ports;
-    this.#peers = new Peers({ registry, names, isMine });
+    this.#peers = new Peers({ registry, names, isMine, births: ports.births });
     const deliver = (receiver: Live, input: Input, passage?: Passage): void => this.deliver(receiver, input, passage);
     const { held } = this.#peers;
     this.ties = new Ties({
@@ -117,7 +117,7 @@ export class Turns {
       names,
       find: this.#peers.find,
       crashes: this.#crashes,
-      held: (pid) => registry.named(pid) !== undefined || registry.isReserved(pid),
+      held: (pid) => registry.named(pid) !== undefined || registry.isReserved(pid) || ports.births.isUnderway(pid),
       deliver,
       give: (birth, parent) => void this.create(birth, parent),
       control: (live, kind) => this.control(live, kind),
@@ -164,8 +164,17 @@ export class Turns {
         continue;
       }
       const holder = pid === live.row.pid ? live : await registry.reach(pid);
-      if (holder !== undefined) await names.claim(name, holder.row);
+      if (holder === undefined) continue;
+      // Only one that the store knows can have a name there.
+      if (holder.start !== undefined) await this.#born(holder);
+      await names.claim(name, holder.row);
     }
+  }
+
+  #born(live: Live): Promise<void> {
+    const { stage } = this.#ports.committer;
+    stageRow(stage, live);
+    return new Promise((resolve) => stage.effects.push(resolve));
   }
 
   #gather(live: Live, effects: TurnEffects, inputs: readonly QueuedInput[]): Promise<undefined> | undefined {
@@ -215,13 +224,13 @@ export class Turns {
         const program = (options.restarts ?? 0) > 0 ? this.#ports.newest(own) : own;
         const child = this.create({ ...options, pid, entry, args, program, parent }, live);
         if (act.link) this.ties.tie(live, child);
-        if (act.monitor > 0) this.ties.observe(live, act.monitor, child);
+        if (act.monitor > 0) this.ties.observe(live, act.monitor, child, true);
         return undefined;
       }
       case "link":
         return this.ties.link(live, act.to);
       case "unlink":
-        return this.ties.unlink(live, act.to);
+        return this.ties.unlink(live, act.to, ended.get(act.to)?.key);
       case "monitor":
         return this.ties.monitor(live, act.number, act.to);
       case "demonitor":
@@ -268,8 +277,10 @@ export class Turns {
       env: env(),
     };
     const { child, start } = bear(birth, cradle, isMine);
-    if (child.away) this.#peers.born(child);
-    else this.#ports.registry.add(child);
+    if (child.away) {
+      this.#peers.born(child);
+      this.#ports.committer.stage.effects.push(births.begun(child));
+    } else this.#ports.registry.add(child);
     // The row, and the start with it unless a turn takes it in the same commit.
     stageMessage(this.#ports.committer.stage, child, start);
     this.#ports.committer.stage.effects.push(() => (child.start = undefined));
@@ -298,6 +309,7 @@ export class Turns {
   /** What another node has written for the process, or for its kernel. False if no turn is to hear of it. */
   arrived(live: Live, queued: QueuedInput, tie: ProcessKey | undefined): boolean {
     const { input } = queued;
+    if (input.kind === "result") live.asked?.delete(input.operation);
     const isHeard = tie === undefined || this.ties.arrived(live, input, tie);
     if (isHeard) this.#heedParent(live, input);
     if (!isHeard) this.#consume(queued);
@@ -328,7 +340,8 @@ export class Turns {
   async decided(live: Live, queued: QueuedInput, verdict: Extract<Input, { kind: "verdict" }>): Promise<void> {
     if (verdict.verdict === "checkpoint" && live.row.state === "crashed") await this.#checkpoints.prepare(live);
     const parent = verdict.operation === 0 ? undefined : await this.#ports.registry.reach(verdict.by);
-    if (live.row.state === "exited") return;
+    // Whoever asked is answered by its end.
+    if (gone(live)) return;
     this.#consume(queued);
     const isDone = this.#decide(live, verdict.verdict);
     this.#checkpoints.forget(live.row.key);

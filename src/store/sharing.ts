@@ -8,6 +8,7 @@
  *   of somebody else. What it writes to others' processes are new processes, rows of the inbox, and ties.
  * - `recover`, `dueTimers` and `posted` tell of the incarnation's own shards only. `inboxAfter` is not used.
  * - Process keys and pids are of one space: `Lease.nextProcessKey` begins a range that is the incarnation's own.
+ * - A name or a group that is given to a process of somebody else which has exited by then is not kept.
  *
  * Ties reach across shards by rows that both sides see. A node's memory knows the ties its own processes made; what others
  * tied to them it need not know, because an exit looks at the rows: whoever is tied to the process and was not told by the commit
@@ -30,7 +31,10 @@ export interface AcquiredShard {
   readonly clean: boolean;
 }
 
-/** `target` belongs to somebody else. If it has exited, or is not there, the process is told so (`noproc`) instead. */
+/**
+ * `target` belongs to somebody else. If they are linked already, nothing changes. If it has exited, or is not there, the process is told
+ * so (`noproc`) instead, unless its end waits in the inbox, from a link before.
+ */
 export interface AwayLink {
   readonly process: ProcessKey;
   readonly target: ProcessKey;

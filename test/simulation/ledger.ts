@@ -7,13 +7,23 @@ import type { Command, Input, Pid, Turn } from "../../src/journal/types.ts";
 import { MemoryDisk } from "../../src/store/memory/disk.ts";
 import type { ProcessRecord } from "../../src/store/memory/disk.ts";
 import { supersededBy } from "../../src/store/memory/edges.ts";
-import type { CommitBatch, InboxRow, Lease, LogRow, OperationRow, ProcessKey, TimerRow } from "../../src/store/port.ts";
+import type {
+  CommitBatch,
+  InboxRow,
+  Lease,
+  LogRow,
+  OperationRow,
+  ProcessKey,
+  ProcessRow,
+  TimerRow,
+} from "../../src/store/port.ts";
 import { describeInput, messageKey, resultKey } from "./inputs.ts";
 import { SimulatedProcess } from "./process.ts";
 import type { Message } from "./process.ts";
 import { textOf } from "./program.ts";
 import type { Program } from "./program.ts";
 import type { Timeline } from "./timeline.ts";
+import type { WatchedOwners } from "./cluster/owners.ts";
 
 /** What the ledger asks of the rest of the run. */
 export interface LedgerPorts {
@@ -27,6 +37,8 @@ export interface LedgerPorts {
   gave(pid: Pid, operation: number, ok: boolean, text: string): boolean;
   /** When the process's turn ran, by the time that passes. */
   ranAtMs(pid: Pid, turn: number): number;
+  /** What the clock of the node shows whose commit it is. Default: the right time. */
+  wallMs?(): number;
 }
 
 /** A node that holds the lease says so at least this often, unless its disk is slow. */
@@ -72,10 +84,19 @@ export class WatchedDisk extends MemoryDisk {
   /** The last owner stopped because of a failure. */
   gaveUp = false;
   /** Changes commits on their way to the disk, to see whether anybody notices. */
-  sabotage: ((batch: CommitBatch) => CommitBatch) | undefined;
+  sabotage: ((batch: CommitBatch, disk: WatchedDisk) => CommitBatch) | undefined;
+  /** Changes what is handed out of what was posted. */
+  posting: ((rows: InboxRow[]) => InboxRow[]) | undefined;
   /** Everything that was ever printed, pruned or not. */
   readonly printed: LogRow[] = [];
+  /** Where several nodes own it. */
+  readonly owners: WatchedOwners | undefined;
   #applying = false;
+
+  constructor(id: string, owners?: WatchedOwners) {
+    super(id, owners);
+    this.owners = owners;
+  }
 
   override claim(owner: object, nowMs: number): Lease {
     const before = this.lease;
@@ -93,7 +114,10 @@ export class WatchedDisk extends MemoryDisk {
   }
 
   override apply(given: CommitBatch): number[] {
-    const batch = this.sabotage?.(given) ?? given;
+    const batch = this.sabotage?.(given, this) ?? given;
+    const born = (process: ProcessKey): ProcessRow | undefined =>
+      batch.newProcesses?.find(({ key }) => key === process) ?? this.processes.get(process)?.row;
+    if (batch.turns !== undefined) this.owners?.checkMayWrite(batch, born);
     this.ledger?.before(batch);
     let seqs: number[];
     this.#applying = true;
@@ -108,6 +132,11 @@ export class WatchedDisk extends MemoryDisk {
     for (const row of batch.logs ?? []) this.printed.push({ seq: this.printed.length + 1, ...row });
     this.ledger?.after(batch, seqs);
     return seqs;
+  }
+
+  override inboxAfter(...given: Parameters<MemoryDisk["inboxAfter"]>): InboxRow[] {
+    const rows = super.inboxAfter(...given);
+    return this.posting?.(rows) ?? rows;
   }
 
   override putInput(row: Omit<InboxRow, "seq">): number {
@@ -206,7 +235,7 @@ export class Ledger implements DiskWatcher {
   /** Nobody owned the store for a while: that is no time in which a partner could be diligent. */
   claimed(countedMs: number, nowMs: number): void {
     const { timeline, complain } = this.#ports;
-    if (timeline.jumped || this.#disk.endedAtMs === undefined) return;
+    if (timeline.jumped || this.#disk.endedAtMs === undefined || this.#disk.owners !== undefined) return;
     const awayMs = nowMs - this.#disk.endedAtMs;
     if (countedMs < awayMs) complain(`the store had no owner for ${awayMs} ms, and ${countedMs} are counted`);
     if (countedMs > awayMs + longestSilenceMs)
@@ -238,6 +267,8 @@ export class Ledger implements DiskWatcher {
         !inputs.has(row.input) &&
         !(row.input.kind === "result" && inputs.has(resultKey(row.process, row.input))) &&
         !exits.has(row.process) &&
+        // It is the kernel's, and reaches no turn.
+        row.input.kind !== "verdict" &&
         !this.#isGivenUp(row, batch)
       ) {
         this.#ports.complain(
@@ -376,11 +407,12 @@ export class Ledger implements DiskWatcher {
 
   #checkNotEarly(account: Account, number: number): void {
     const { timeline, complain } = this.#ports;
+    const wallMs = this.#ports.wallMs?.() ?? timeline.wallMs;
     const row = account.stored.get(number);
     account.stored.delete(number);
     // A clock that was set back may show less than it did when the timer fired.
     if (row === undefined || timeline.jumpedBack) return;
-    const nowMs = row.clock === "wall" ? timeline.wallMs : timeline.wallMs - this.downtimeMs;
+    const nowMs = row.clock === "wall" ? wallMs : wallMs - this.downtimeMs;
     if (nowMs < row.dueMs)
       complain(`timer ${number} of ${account.pid} (${row.clock}) fired ${row.dueMs - nowMs} ms early`);
   }

@@ -32,6 +32,10 @@ export interface NodeWorld {
   readonly unloadable: ReadonlySet<string>;
   /** What the kernel tells the layer above. */
   readonly events: Pick<KernelEvents, "logs" | "exited" | "notice">;
+  /** Where several nodes own the store: how often what was posted comes late, and how late, in ms. */
+  readonly lateMail?: { readonly share: number; readonly longestMs: number };
+  /** Where several nodes own the store: the shard of a new process. */
+  readonly place?: (birth: { readonly pid: string; readonly parent: string }) => number | undefined;
   complain(problem: string): void;
   note(what: string, ...facts: readonly unknown[]): void;
   ran(pid: string, turn: number): void;
@@ -47,6 +51,14 @@ export interface NodeWorld {
   died(node: SimulatedNode): void;
 }
 
+/** How far a machine's clock is from the right time, and how much it gains, as a share of the time that passes. */
+export interface Skew {
+  readonly offsetMs: number;
+  readonly drift: number;
+}
+
+const rightTime: Skew = { offsetMs: 0, drift: 0 };
+
 const never = new Promise<never>(() => undefined);
 
 export type NodeState = "opening" | "open" | "draining" | "closing" | "closed" | "failed" | "dead";
@@ -54,26 +66,93 @@ export type NodeState = "opening" | "open" | "draining" | "closing" | "closed" |
 export class SimulatedNode {
   readonly number: number;
   readonly scope: Scope = { ended: false };
+  /** Of what was asked of its store: that goes on while the node is stopped. */
+  readonly #storeScope: Scope = { ended: false };
   readonly #world: NodeWorld;
+  #skew: Skew;
+  readonly #bornMs: number;
+  /** It cannot reach its store: calls wait for this, or are lost. */
+  #cut: { readonly healed: Promise<void>; readonly heal: () => void; readonly isLossy: boolean } | undefined;
+  #goesOn: { readonly promise: Promise<void>; readonly resolve: () => void } | undefined;
   readonly #store: MemoryStore;
   #kernel: Kernel | undefined;
   #machine: SimulatedMachine | undefined;
   #host!: SimulatedHost;
   state: NodeState = "opening";
 
-  constructor(number: number, world: NodeWorld) {
+  constructor(number: number, world: NodeWorld, skew: Skew = rightTime) {
     this.number = number;
     this.#world = world;
+    this.#skew = skew;
+    this.#bornMs = world.timeline.nowMs;
     this.#store = new MemoryStore(world.disk, {
       decide: (call) => this.#atStore(call),
       landed: (waiting) => world.faults.landed(waiting),
+      ...(world.disk.owners === undefined ? {} : { answered: () => this.#goesOn?.promise }),
       crashed: () => this.die("at its store"),
     });
   }
 
-  /** While it is open. */
+  /** While it is open, and can be reached. */
   get kernel(): Kernel | undefined {
-    return this.state === "open" ? this.#kernel : undefined;
+    return this.state === "open" && this.#goesOn === undefined ? this.#kernel : undefined;
+  }
+
+  /** What the store knows it by. */
+  get handle(): object {
+    return this.#store;
+  }
+
+  /** What its machine's clock shows. */
+  get wallMs(): number {
+    const { timeline } = this.#world;
+    const { offsetMs, drift } = this.#skew;
+    return timeline.wallMs + offsetMs + Math.floor((timeline.nowMs - this.#bornMs) * drift);
+  }
+
+  setClock(skew: Skew = rightTime): void {
+    this.#skew = skew;
+  }
+
+  get isStopped(): boolean {
+    return this.#goesOn !== undefined;
+  }
+
+  /** It does nothing any more, and hears nothing, until it goes on with all that it had planned. */
+  stop(): void {
+    if (this.scope.ended || this.isStopped) return;
+    this.#world.note("stopped", this.number);
+    this.#goesOn = Promise.withResolvers<void>();
+    this.#world.timeline.stop(this.scope);
+  }
+
+  goOn(): void {
+    if (this.scope.ended || this.#goesOn === undefined) return;
+    this.#world.note("goes on", this.number);
+    const { resolve } = this.#goesOn;
+    this.#goesOn = undefined;
+    this.#world.timeline.goOn(this.scope);
+    resolve();
+  }
+
+  get isCut(): boolean {
+    return this.#cut !== undefined;
+  }
+
+  /** Its store is out of reach: what it asks of it waits, or fails and may have taken effect. */
+  cut(isLossy: boolean): void {
+    if (this.scope.ended || this.#cut !== undefined) return;
+    this.#world.note("cut off", this.number, isLossy ? "lossy" : "");
+    const { promise: healed, resolve: heal } = Promise.withResolvers<void>();
+    this.#cut = { healed, heal, isLossy };
+  }
+
+  heal(): void {
+    if (this.#cut === undefined) return;
+    this.#world.note("healed", this.number);
+    const { heal } = this.#cut;
+    this.#cut = undefined;
+    heal();
   }
 
   get host(): SimulatedHost {
@@ -97,6 +176,7 @@ export class SimulatedNode {
       newest: (program) => program,
       keep: { ...keepForever, ageMs: keepMs, failuresMs: keepMs },
       deployed: () => [heaps.program],
+      ...(this.#world.place === undefined ? {} : { place: this.#world.place }),
       machine: (machineEvents) => this.#newMachine(machineEvents),
       runner: (report) => this.#newHost(report),
       events: {
@@ -168,6 +248,7 @@ export class SimulatedNode {
   /** What is left of a node that closed or failed goes. */
   leave(): void {
     this.scope.ended = true;
+    this.#storeScope.ended = true;
     this.#store.crash();
     this.#machine?.end();
   }
@@ -189,7 +270,7 @@ export class SimulatedNode {
   #clock(): Clock {
     const { timeline } = this.#world;
     return {
-      nowMs: () => this.#port("clock.nowMs", () => timeline.wallMs) ?? timeline.wallMs,
+      nowMs: () => this.#port("clock.nowMs", () => this.wallMs) ?? timeline.wallMs,
       after: (delayMs, fn) => this.#port("clock.after", () => this.#after(delayMs, fn)) ?? (() => undefined),
     };
   }
@@ -207,7 +288,17 @@ export class SimulatedNode {
     const { faults, complain, note } = this.#world;
     if (call === "commit" && (this.state === "failed" || this.state === "closed"))
       complain(`a kernel that is ${this.state} commits`);
-    const fault = faults.atStore(call, (ms) => new Promise((resolve) => void this.#after(ms, resolve)));
+    const cut = this.#cut;
+    if (cut !== undefined && call !== "close") {
+      if (cut.isLossy) return this.#world.dice.chance(0.5) ? "reject-before" : "reject-after";
+      return cut.healed;
+    }
+    const { timeline, lateMail, dice } = this.#world;
+    const wait = (ms: number): Promise<void> =>
+      new Promise((resolve) => void timeline.after(ms, resolve, this.#storeScope));
+    const isLate = call === "posted" && lateMail !== undefined && !faults.over && dice.chance(lateMail.share);
+    const late = isLate ? { late: wait(dice.int(1, lateMail.longestMs)) } : undefined;
+    const fault = faults.atStore(call, wait) ?? late;
     if (fault !== undefined)
       note("store fault", call, typeof fault === "string" ? fault : "late" in fault ? "late" : "stall");
     return fault;
@@ -283,10 +374,17 @@ export class SimulatedNode {
   /** Only a durable turn takes an operation back; but a kernel that comes to its end drops its attempts. */
   #checkAborted({ pid, process, number }: OperationRequest): void {
     const { ledger, complain } = this.#world;
-    if (this.state !== "open" || ledger.operationRow(process, number) === undefined) return;
+    if (this.state !== "open" || !this.#owns(process) || ledger.operationRow(process, number) === undefined) return;
     this.#after(0, () => {
-      if (this.state === "open") complain(`operation ${number} of ${pid} was aborted before that was durable`);
+      if (this.state === "open" && this.#owns(process))
+        complain(`operation ${number} of ${pid} was aborted before that was durable`);
     });
+  }
+
+  #owns(process: ProcessKey): boolean {
+    const { disk } = this.#world;
+    const { owners } = disk;
+    return owners === undefined || owners.owns(owners.incarnationOf(this.#store), disk.processes.get(process)?.row);
   }
 
   #newHost(report: (reports: readonly OperationReport[]) => void): OperationRunner {
@@ -301,6 +399,7 @@ export class SimulatedNode {
       note,
       node: this.number,
       concurrency: faults.profile.concurrency,
+      wallMs: () => this.wallMs,
       transactions: new MemoryTransactions(this.#world.disk, (effect) => this.#atomically(effect)),
       report: (reports) => {
         if (this.scope.ended) return false;
@@ -308,7 +407,8 @@ export class SimulatedNode {
         report(reports);
         return taken;
       },
-      startedOnRecord: ({ process, number }) => (ledger.operationRow(process, number)?.startedAtMs ?? 0) > 0,
+      startedOnRecord: ({ process, number }) =>
+        !this.#owns(process) || (ledger.operationRow(process, number)?.startedAtMs ?? 0) > 0,
       aborted: (request) => this.#checkAborted(request),
       kill: () => this.die("by an operation that kills it", "death by an operation"),
     });

@@ -1,14 +1,19 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import type { CommitBatch } from "../../src/store/port.ts";
+import { Attempts } from "../../src/kernel/attempts.ts";
+import { Ties } from "../../src/kernel/ties.ts";
+import { Timers } from "../../src/kernel/timers.ts";
+import type { CommitBatch, InboxRow, ProcessKey } from "../../src/store/port.ts";
 import { describeFailure, runKinds, runSeed } from "./run.ts";
 import type { Run, RunKind } from "./run.ts";
 import type { MachineKind } from "./counts.ts";
+import type { Sabotage } from "./simulation.ts";
 import { runAll } from "./threads.ts";
 
 const firstSeed = 1;
 const seeds = 2_000;
 const treeSeeds = 600;
+const clusterSeeds = 300;
 const chosenSeed = process.env["PERDURE_SEED"];
 
 function passes(failures: readonly Run[]): void {
@@ -26,6 +31,12 @@ describe("the kernel keeps its promises whatever goes wrong", () => {
     const { counts, failures } = await runAll({ kinds: ["trees"], first: firstSeed, count: treeSeeds });
     passes(failures);
     assert.equal(counts.runs, treeSeeds);
+  });
+
+  test(`in ${clusterSeeds} runs of several nodes from seed ${firstSeed}`, async () => {
+    const { counts, failures } = await runAll({ kinds: ["cluster"], first: firstSeed, count: clusterSeeds });
+    passes(failures);
+    assert.equal(counts.runs, clusterSeeds);
   });
 
   test("in the run of PERDURE_SEED", { skip: chosenSeed === undefined }, async () => {
@@ -47,6 +58,14 @@ describe("one seed gives one run, alone or beside others", () => {
       }
     });
   };
+  test("with several nodes", async () => {
+    const together = await Promise.all(seedsFrom(7_000, 16).map((seed) => runSeed(seed, { kind: "cluster" })));
+    for (const before of together) {
+      const again = await runSeed(before.seed, { kind: "cluster" });
+      assert.equal(again.fingerprint, before.fingerprint, `seed ${before.seed}`);
+    }
+  });
+
   same("model", seedsFrom(7_000, 40), 0);
   same("quickjs", seedsFrom(7_000, 15), 1);
 });
@@ -92,6 +111,89 @@ describe("the simulator notices", () => {
   notices("trapping exits that is not written", (batch) => ({ ...batch, traps: [] }), "trees");
   notices("a signal that is not written", (batch) => ({ ...batch, inbox: noSignals(batch) }), "trees");
   notices("a failure that is not written", (batch) => ({ ...batch, states: [] }), "trees");
+});
+
+describe("the simulator notices in clusters", () => {
+  /** `bug`: what is done behind the kernels' backs, and how that is undone. */
+  const notices = (what: string, sabotage: () => Sabotage, bug: () => () => void = () => () => undefined): void => {
+    test(what, async () => {
+      const undo = bug();
+      try {
+        for (let first = 1; first < 160; first += 8) {
+          const runs = seedsFrom(first, 8).map((seed) => runSeed(seed, { kind: "cluster", sabotage: sabotage() }));
+          if ((await Promise.all(runs)).some(({ problem }) => problem !== undefined)) return;
+        }
+      } finally {
+        undo();
+      }
+      assert.fail("nobody noticed");
+    });
+  };
+  const changing = (commit: NonNullable<Sabotage["commit"]>) => (): Sabotage => ({ commit });
+  const nothing = (): Sabotage => ({});
+
+  notices("a notice of an exit that is not put", () => ({ owners: { notices: 0 } }));
+  notices("a notice of an exit that is put twice", () => ({ owners: { notices: 2 } }));
+  notices("posted rows that are never handed out", () => ({ posting: () => [] }));
+  notices("posted rows that are handed out twice", () => {
+    let last: InboxRow[] = [];
+    return {
+      posting: (rows) => {
+        const both = [...last, ...rows];
+        last = rows;
+        return both;
+      },
+    };
+  });
+  notices("a commit of one that was fenced and is accepted", () => ({ owners: { acceptsFenced: true } }));
+  notices(
+    "a shard that is given up before its last turn is committed",
+    changing((batch, disk) => {
+      const [{ process } = { process: 0 }] = batch.turns ?? [];
+      const shard = disk.processes.get(process)?.row.shard;
+      if (batch.away === undefined || shard === undefined) return batch;
+      return { ...batch, away: { ...batch.away, yielded: [shard] } };
+    }),
+  );
+  notices(
+    "a message to a process of another node that is lost",
+    changing((batch, disk) => {
+      const isOwn = (process: ProcessKey): boolean => {
+        const { owners, processes } = disk;
+        const row = processes.get(process)?.row;
+        return row === undefined || owners?.owns(owners.committing, row) !== false;
+      };
+      return { ...batch, inbox: (batch.inbox ?? []).filter(({ process }) => isOwn(process)) };
+    }),
+  );
+  notices(
+    "a cut that is passed over",
+    changing((batch) => (batch.away === undefined ? batch : { ...batch, away: { ...batch.away, cut: [] } })),
+    () => {
+      const { arrived } = Ties.prototype;
+      Ties.prototype.arrived = function (this: Ties, live, ...more) {
+        live.cut = undefined;
+        return arrived.call(this, live, ...more);
+      };
+      return () => (Ties.prototype.arrived = arrived);
+    },
+  );
+  notices(
+    "a verdict for one that has ended, which nobody answers",
+    changing((batch) => ({ ...batch, inbox: (batch.inbox ?? []).map(({ orElse: _, ...row }) => row) })),
+  );
+  notices("timers that are not taken up with their shard", nothing, () => {
+    const { forget } = Timers.prototype;
+    Timers.prototype.forget = () => undefined;
+    return () => (Timers.prototype.forget = forget);
+  });
+  notices("operations that are not recovered when their node was declared dead", nothing, () => {
+    const { recover } = Attempts.prototype;
+    Attempts.prototype.recover = function (this: Attempts, live, operation, afterCrash) {
+      if (!afterCrash) recover.call(this, live, operation, afterCrash);
+    };
+    return () => (Attempts.prototype.recover = recover);
+  });
 });
 
 function noSignals({ inbox = [] }: CommitBatch): NonNullable<CommitBatch["inbox"]> {

@@ -4,7 +4,8 @@
  */
 import type { Pid } from "../../src/journal/types.ts";
 import type { TurnRequest } from "../../src/machine/port.ts";
-import type { CommitBatch } from "../../src/store/port.ts";
+import type { CommitBatch, InboxRow } from "../../src/store/port.ts";
+import type { OwnersSabotage } from "./cluster/owners.ts";
 import { patienceMs, pollMs, SimulatedRun } from "./simulated-run.ts";
 import type { Tally } from "./simulated-run.ts";
 import { MemoryStore } from "../../src/store/memory/index.ts";
@@ -33,7 +34,9 @@ import { Visible } from "./visible.ts";
 
 /** What is done behind the kernel's back. */
 export interface Sabotage {
-  commit(batch: CommitBatch): CommitBatch;
+  readonly commit?: (batch: CommitBatch, disk: WatchedDisk) => CommitBatch;
+  readonly posting?: (rows: InboxRow[]) => InboxRow[];
+  readonly owners?: OwnersSabotage;
 }
 
 export interface SimulationOptions {
@@ -46,6 +49,8 @@ export interface SimulationOptions {
   readonly programs?: readonly Pid[] | undefined;
   /** Whether programs may take back an operation alone: those in QuickJS cannot. */
   readonly canAbort?: boolean | undefined;
+  /** Of a cluster. Default: the seed says. */
+  readonly nodes?: number | undefined;
   /** With it, processes are real programs in QuickJS; without it, models of them. */
   readonly machines?: Machines | undefined;
 }

@@ -42,6 +42,11 @@ export interface MemoryFaults {
    * that nobody has synced. Default: none.
    */
   landed?(waiting: readonly StoreCall[]): number;
+  /**
+   * Asked when a call has an answer: whoever asked hears of it only when the promise is fulfilled, as one does who was stopped meanwhile.
+   * Undefined: at once.
+   */
+  answered?(): Promise<void> | undefined;
   /** Told when a fault or `crash()` has killed the handle. */
   crashed?(): void;
 }

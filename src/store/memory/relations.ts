@@ -45,12 +45,14 @@ export function applyRelations(disk: RelatedDisk, batch: CommitBatch): void {
     if (holder !== undefined) of(holder)?.names.delete(name);
     disk.names.delete(name);
   }
+  const isEnded = (process: ProcessKey): boolean => disk.processes.get(process)?.row.state === "exited";
   for (const { name, process } of batch.names ?? none) {
+    if (isEnded(process)) continue;
     disk.names.set(name, process);
     of(process)?.names.add(name);
   }
   for (const { name, process } of batch.groupsGone ?? none) of(process)?.groups.delete(name);
-  for (const { name, process } of batch.groups ?? none) of(process)?.groups.add(name);
+  for (const { name, process } of batch.groups ?? none) if (!isEnded(process)) of(process)?.groups.add(name);
 }
 
 function removeMonitor({ processes }: RelatedDisk, row: MonitorRow | undefined): void {

@@ -50,6 +50,7 @@ const none: readonly never[] = [];
 
 export class SharedOwners {
   readonly #leaseMs: number;
+  readonly #nowMs: (() => number) | undefined;
   /** Those whose leases are in force, by incarnation. */
   readonly #nodes = new Map<number, NodeRecord>();
   readonly #shards = new Map<number, ShardRecord>();
@@ -60,8 +61,10 @@ export class SharedOwners {
   /** Of rows that others than the shard's owner put, and of notices; by seq. */
   readonly #numbers = new Map<number, { readonly shard: number; readonly number: number }>();
 
-  constructor(shards: number, leaseMs: number) {
+  /** `nowMs` is the store's own clock, as a database has one: leases run by it, whatever the nodes' clocks show. Default: theirs. */
+  constructor(shards: number, leaseMs: number, nowMs?: () => number) {
     this.#leaseMs = leaseMs;
+    this.#nowMs = nowMs;
     for (let shard = 1; shard <= shards; shard++) this.#shards.set(shard, { owner: 0, clean: true, posted: 0 });
   }
 
@@ -84,7 +87,7 @@ export class SharedOwners {
   }
 
   join(incarnation: number, handle: object, nowMs: number, downtimeMs: number): void {
-    this.#nodes.set(incarnation, { handle, seenMs: nowMs, downtimeMs, isOver: false });
+    this.#nodes.set(incarnation, { handle, seenMs: this.#now(nowMs), downtimeMs, isOver: false });
   }
 
   /** The lease of this incarnation, or of all that the handle has, runs out now. */
@@ -98,6 +101,10 @@ export class SharedOwners {
     return this.#nodes.get(incarnation)?.handle === handle;
   }
 
+  isInForce(incarnation: number): boolean {
+    return this.#nodes.has(incarnation);
+  }
+
   /** Of an incarnation whose lease is in force: its last sign of life. */
   seenMs(incarnation: number): number | undefined {
     const node = this.#nodes.get(incarnation);
@@ -106,7 +113,7 @@ export class SharedOwners {
 
   seen(incarnation: number, nowMs: number): void {
     const node = this.#nodes.get(incarnation);
-    if (node !== undefined) Object.assign(node, { seenMs: nowMs, isOver: false });
+    if (node !== undefined) Object.assign(node, { seenMs: this.#now(nowMs), isOver: false });
   }
 
   leave(incarnation: number): void {
@@ -116,19 +123,26 @@ export class SharedOwners {
     }
   }
 
-  /** All leases are void. */
-  usurp(disk: SharedDisk): void {
-    for (const incarnation of this.#nodes.keys()) this.#bury(disk, incarnation, -Infinity);
+  /** All leases are void. Answers whose. */
+  usurp(disk: SharedDisk): number[] {
+    const dead = [...this.#nodes.keys()];
+    for (const incarnation of dead) this.#bury(disk, incarnation, -Infinity);
+    return dead;
   }
 
   reap(disk: SharedDisk, nowMs: number, self: number): number[] {
     const dead = this.#lapsed(nowMs).filter((incarnation) => incarnation !== self);
-    for (const incarnation of dead) this.#bury(disk, incarnation, nowMs);
+    for (const incarnation of dead) this.#bury(disk, incarnation, this.#now(nowMs));
     return dead;
   }
 
+  #now(nowMs: number): number {
+    return this.#nowMs?.() ?? nowMs;
+  }
+
   #lapsed(nowMs: number): number[] {
-    const isOver = ({ seenMs, isOver: over }: NodeRecord): boolean => over || seenMs + this.#leaseMs < nowMs;
+    const untilMs = this.#now(nowMs) - this.#leaseMs;
+    const isOver = ({ seenMs, isOver: over }: NodeRecord): boolean => over || seenMs < untilMs;
     return [...this.#nodes].flatMap(([incarnation, node]) => (isOver(node) ? [incarnation] : []));
   }
 
@@ -203,6 +217,8 @@ export class SharedOwners {
       batch.timers,
       batch.states,
       batch.traps,
+      batch.restores,
+      batch.checkpoints,
       batch.exits,
       batch.snapshots,
       batch.away?.moved,
@@ -222,7 +238,9 @@ export class SharedOwners {
       if (other !== undefined) {
         disk.processes.get(process)?.relations.links.add(target);
         other.relations.links.add(process);
-      } else put({ process, input: exitNotice(pid, noProcess), atMs, tie: target });
+      } else if (!isToldOf(disk, process, target)) {
+        put({ process, input: exitNotice(pid, noProcess), atMs, tie: target });
+      }
     }
     for (const { watcher, number, target, pid } of monitors) {
       const other = alive(disk, target);
@@ -326,6 +344,12 @@ const noProcess = { reason: "noproc", value: nothing } as const;
 function alive(disk: SharedDisk, key: ProcessKey): { readonly relations: Relations } | undefined {
   const record = disk.processes.get(key);
   return record?.row.state === "exited" ? undefined : record;
+}
+
+/** It was linked to it, and its end waits in the inbox. */
+function isToldOf(disk: SharedDisk, process: ProcessKey, target: ProcessKey): boolean {
+  const rows = [...disk.inbox.values()];
+  return rows.some((row) => row.process === process && row.tie === target && row.input.kind === "exit");
 }
 
 type End = Pick<ProcessExit, "reason" | "value">;
