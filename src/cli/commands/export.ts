@@ -17,7 +17,8 @@ import { heldFile } from "../../kernel/moves.ts";
 import { processExported } from "../../store/exports.ts";
 import type { ExportedRow } from "../../store/port.ts";
 import { openSqliteStore } from "../../store/sqlite/index.ts";
-import { act, defineCommand, inMemory } from "../context.ts";
+import { inMemory } from "../../store/place.ts";
+import { act, defineCommand } from "../context.ts";
 import type { Context } from "../context.ts";
 import { completeFile, partOf, sealedFile, writeFileOf } from "../export-file.ts";
 import { usageError } from "../failure.ts";
@@ -95,8 +96,8 @@ class Exporter {
     return `${this.#context.store}-${file}.perdure`;
   }
 
-  #parts(pid: Pid, options: ExportOptions): AsyncIterable<Uint8Array> {
-    return isNodeRunning(this.#context) ? this.#beside(pid, options) : this.#alone(pid, options);
+  async *#parts(pid: Pid, options: ExportOptions): AsyncGenerator<Uint8Array> {
+    yield* (await isNodeRunning(this.#context)) ? this.#beside(pid, options) : this.#alone(pid, options);
   }
 
   async *#beside(pid: Pid, options: ExportOptions): AsyncGenerator<Uint8Array> {

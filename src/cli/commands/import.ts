@@ -17,7 +17,8 @@ import { Scratch } from "../../engine/files/scratch.ts";
 import { defaultMachineLimits } from "../../machine/image.ts";
 import { defaultPoolLimits } from "../../machine/pool.ts";
 import { engineOptions } from "../config.ts";
-import { act, defineCommand, inMemory } from "../context.ts";
+import { inMemory } from "../../store/place.ts";
+import { act, defineCommand } from "../context.ts";
 import type { Context } from "../context.ts";
 import { usageError } from "../failure.ts";
 import { goOnCommand, isNodeRunning, withReader } from "../reader.ts";
@@ -45,7 +46,7 @@ export function importCommand(): Command {
   return act<Options>(command, async (context, [file = ""], options) => {
     if (context.store === inMemory) throw usageError('A store "memory:" dies with the command that made it.');
     await withFile(file, async (place) => {
-      const beside = existsSync(context.store) && isNodeRunning(context);
+      const beside = existsSync(context.store) && (await isNodeRunning(context));
       const pid = beside ? await importBeside(context, place, options) : await importAlone(context, place, options);
       await report(context, pid, beside);
     });
