@@ -12,7 +12,7 @@ import type { Connection } from "./connection.ts";
 import { findEdge } from "./edges.ts";
 import { violatedKey } from "./errors.ts";
 import { readInboxRow } from "./inbox.ts";
-import { readProcess } from "./rows.ts";
+import { readProcess } from "../rows.ts";
 
 const none: readonly never[] = [];
 
