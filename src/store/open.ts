@@ -10,13 +10,18 @@ export interface OpenOptions {
   readonly mode?: "owner" | "reader";
   /** Make the store if it is not there. Default: true for an owner, false for a reader. */
   readonly create?: boolean;
+  /**
+   * A claim waits for the lease of an owner that has died to run out, where there are leases. Not for a node that can stand by. Default
+   * true.
+   */
+  readonly waitForLease?: boolean;
 }
 
 /** `place`: a file's path, "memory:", or a `postgres://` URL. Throws what the store of that kind throws when it is opened. */
 export async function openStore(place: string, options: OpenOptions = {}): Promise<Store> {
   if (place === inMemory) return createMemoryStore();
   if (isPostgresUrl(place))
-    return (await import("./postgres/index.ts")).openPostgresStore(place, { ...options, waitForLease: true });
+    return (await import("./postgres/index.ts")).openPostgresStore(place, { waitForLease: true, ...options });
   return (await import("./sqlite/index.ts")).openSqliteStore(place, options);
 }
 

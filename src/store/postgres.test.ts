@@ -9,7 +9,9 @@ import { testStore } from "./suite.ts";
 import type { StoreFixture, StoreSetup } from "./suite.ts";
 import { testCommits } from "./suite/commits.ts";
 import { testEdges } from "./suite/edges.ts";
+import { testExports } from "./suite/exports.ts";
 import { testLease } from "./suite/lease.ts";
+import { testNodes } from "./suite/nodes.ts";
 
 async function fixture(options: PostgresStoreOptions): Promise<StoreFixture> {
   const { url } = await commonPostgres();
@@ -44,5 +46,7 @@ if (unavailable === undefined) {
     testCommits(setup);
     testEdges(setup);
     testLease(setup);
+    testNodes(setup);
+    testExports(setup);
   });
 } else test("the store on PostgreSQL", { skip: unavailable });

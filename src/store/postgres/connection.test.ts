@@ -247,13 +247,13 @@ test("reads and writes wait for a database that is away", { skip }, async (t) =>
   await check(at, 1, [inboxSeqs]);
 });
 
-test("a database that stays away is STORE_FAILED, and shows no password", { skip }, async (t) => {
+test("a database that stays away is STORE_UNREACHABLE, and shows no password", { skip }, async (t) => {
   const at = await place(t);
   const store = await owner(at, { retryMs: 200 });
   at.proxy.refuse(true);
   const isClear = (error: unknown): boolean => {
     const { code, message: said, stack = "" } = error as Error & { code: string };
-    assert.equal(code, "STORE_FAILED");
+    assert.equal(code, "STORE_UNREACHABLE");
     assert.match(said, /postgres:\/\/perdure@127\.0\.0\.1/);
     assert.doesNotMatch(`${said}${stack}`, /test's|test%27s|a%20test/);
     return true;
@@ -281,7 +281,7 @@ test("a handle that cannot find out what became of a write writes no more", { sk
   }
   assert.equal((await outcomes).at(-1)?.status, "rejected");
   at.proxy.refuse(false);
-  await assert.rejects(store.commit(numbered(5)), { code: "STORE_FAILED", message: /writes no more/ });
+  await assert.rejects(store.commit(numbered(5)), { code: "STORE_UNREACHABLE", message: /writes no more/ });
 });
 
 test("a silent line does not keep another node from taking over", { skip }, async (t) => {

@@ -4,10 +4,14 @@ import { pid } from "node:process";
 import { PerdureError } from "../../base/errors.ts";
 import { number, text } from "../columns.ts";
 import type { Row } from "../columns.ts";
+import { describeOwner } from "../nodes.ts";
+import type { NodeInfo } from "../nodes.ts";
 import type { Lease } from "../port.ts";
 import { settings } from "./line.ts";
 import type { Line } from "./line.ts";
+import { forgetStandbys } from "./nodes.ts";
 import { raised } from "./parts/raise.ts";
+import { schemaVersion } from "./schema.ts";
 import { ServerError } from "./wire/errors.ts";
 import { statement, step } from "./wire/session.ts";
 import type { Session, Statement, Step } from "./wire/session.ts";
@@ -55,7 +59,7 @@ export function giveBack(incarnation: number, session: number): Step {
 }
 
 const newest = statement(
-  `SELECT incarnation, token, state, host, os_pid, first_key,
+  `SELECT incarnation, token, state, host, os_pid, name, first_key,
      CASE WHEN state = 'live' AND expires_at > clock_timestamp() THEN 1 ELSE 0 END AS in_force,
      CAST(extract(epoch FROM expires_at) AS double precision) AS ends_s,
      (SELECT downtime_ms FROM ~.meta) AS downtime_ms
@@ -70,6 +74,11 @@ const checkOver = statement(
   `SELECT ${raised("fenced", "incarnation", "0", "0", "state")} FROM ~.node WHERE incarnation = $1 AND state = 'live'`,
   "int8",
 );
+// While it stood by, a newer release may have had the store.
+const checkSchema = statement(
+  `SELECT ${raised("newer", "0", "schema_version", "$1", "''")} FROM ~.meta WHERE schema_version > $1`,
+  "int8",
+);
 const addDowntime = statement(
   `UPDATE ~.meta SET downtime_ms = downtime_ms + coalesce((
      SELECT greatest(0, $2 - coalesce((SELECT r.at_ms FROM ~.receipt AS r
@@ -81,12 +90,12 @@ const addDowntime = statement(
   "int8",
 );
 const insertNode = statement(
-  `INSERT INTO ~.node (incarnation, token, state, session, lease_ms, expires_at, host, os_pid, first_key, started_at_ms,
-     alive_at_ms, alive_number)
-   SELECT $1, $2, 'live', 1, $3, clock_timestamp() + CAST($3 AS double precision) * interval '1 millisecond', $4, $5,
+  `INSERT INTO ~.node (incarnation, token, state, session, lease_ms, expires_at, host, os_pid, node_id, name, release, first_key,
+     started_at_ms, alive_at_ms, alive_number)
+   SELECT $1, $2, 'live', 1, $3, clock_timestamp() + CAST($3 AS double precision) * interval '1 millisecond', $4, $5, $7, $8, $9,
      greatest(pruned_key, (SELECT coalesce(max(key), 0) FROM ~.process)) + 1, $6, $6, 0 FROM ~.meta
    RETURNING first_key`,
-  ...(["int8", "text", "int8", "text", "int8", "int8"] as const),
+  ...(["int8", "text", "int8", "text", "int8", "int8", "text", "text", "text"] as const),
 );
 const forgetReceipts = statement(
   "DELETE FROM ~.receipt WHERE (incarnation > 0 AND incarnation < $1) OR (incarnation < 0 AND at_ms < $2)",
@@ -101,13 +110,22 @@ export interface Claim {
   readonly leaseMs: number;
   /** Of this attempt to claim, and no other. */
   readonly token: string;
+  readonly node: NodeInfo | undefined;
+}
+
+/** Throws STORE_IN_USE. To be refused like this costs no connection: a node that stands by asks again and again. */
+export async function checkFree(line: Line, token: string): Promise<void> {
+  const row = (await line.once([step(newest)]))[0]?.rows[0];
+  if (row !== undefined && text(row, "token") !== token && number(row, "in_force") === 1) throw inUse(line, row);
 }
 
 /** Throws STORE_IN_USE, ConnectionLost, ServerError. May be called again with the same token when its outcome is not known. */
 export async function claim(line: Line, session: Session, request: Claim): Promise<Lease> {
   for (;;) {
     const before = (await session.run([step(newest)]))[0]?.rows[0];
-    if (before !== undefined && text(before, "token") === request.token) return await readBack(session, before);
+    if (before !== undefined && text(before, "token") === request.token) {
+      return await readBack(session, request.leaseMs, before);
+    }
     if (before !== undefined && number(before, "in_force") === 1) throw inUse(line, before);
     try {
       return await take(line, session, request, before);
@@ -123,30 +141,46 @@ function isOvertaken({ sqlState, constraint, primary }: ServerError): boolean {
 }
 
 async function take(line: Line, session: Session, request: Claim, before: Row | undefined): Promise<Lease> {
-  const { nowMs, leaseMs, token } = request;
+  const { nowMs, leaseMs, token, node } = request;
   const last = before === undefined ? 0 : number(before, "incarnation");
   const incarnation = last + 1;
   const results = await session.transact([
     // Longer than a transaction of the one before can last.
     settings(session, 2 * line.options.statementTimeoutMs),
+    step(checkSchema, schemaVersion),
     step(takeOver, last),
     step(checkOver, last),
     step(addDowntime, last, nowMs),
-    step(insertNode, incarnation, token, leaseMs, hostname(), pid, nowMs),
+    step(insertNode, incarnation, token, leaseMs, ...whoIs(node), nowMs, ...callsItself(node)),
     step(forgetReceipts, incarnation, nowMs - keepOutsideMs),
+    forgetStandbys(nowMs, node),
   ]);
   return {
     incarnation,
-    nextProcessKey: number(results[4]?.rows[0] ?? {}, "first_key"),
-    downtimeMs: number(results[3]?.rows[0] ?? {}, "downtime_ms"),
+    nextProcessKey: number(results[5]?.rows[0] ?? {}, "first_key"),
+    downtimeMs: number(results[4]?.rows[0] ?? {}, "downtime_ms"),
     cleanShutdown: before === undefined || text(before, "state") === "released",
+    renewMs: renewalMs(leaseMs),
   };
+}
+
+function whoIs(node: NodeInfo | undefined): readonly [string, number] {
+  return node === undefined ? [hostname(), pid] : [node.host, node.pid];
+}
+
+function callsItself(node: NodeInfo | undefined): readonly [string | null, string | null, string | null] {
+  return node === undefined ? [null, null, null] : [node.id, node.name, node.release];
+}
+
+/** Two may fail before the lease runs out. */
+function renewalMs(leaseMs: number): number {
+  return Math.ceil(leaseMs / 3);
 }
 
 const stateOf = statement("SELECT state FROM ~.node WHERE incarnation = $1", "int8");
 
 /** The claim was done, and its answer was lost. */
-async function readBack(session: Session, row: Row): Promise<Lease> {
+async function readBack(session: Session, leaseMs: number, row: Row): Promise<Lease> {
   const incarnation = number(row, "incarnation");
   const before = (await session.run([step(stateOf, incarnation - 1)]))[0]?.rows[0];
   return {
@@ -154,16 +188,18 @@ async function readBack(session: Session, row: Row): Promise<Lease> {
     nextProcessKey: number(row, "first_key"),
     downtimeMs: number(row, "downtime_ms"),
     cleanShutdown: before === undefined || text(before, "state") === "released",
+    renewMs: renewalMs(leaseMs),
   };
 }
 
 function inUse(line: Line, row: Row): PerdureError {
   const { path } = line.place;
   const [ownerPid, ownerHost] = [number(row, "os_pid"), text(row, "host")];
+  const owner = describeOwner(row["name"] === null ? undefined : text(row, "name"), ownerPid, ownerHost);
   return new PerdureError(
     "STORE_IN_USE",
-    `The store ${path} is owned by another engine (process ${ownerPid} on ${ownerHost}). Stop that one first, or give this one a store of its own. If that engine is dead, its lease runs out by itself: try again in a few seconds.`,
-    { details: { path, ownerPid, ownerHost, leaseEndsMs: number(row, "ends_s") * 1000 } },
+    `The store ${path} is owned by ${owner}. Stop that one first, or give this one a store of its own. If that engine is dead, its lease runs out by itself: try again in a few seconds.`,
+    { details: { path, owner, ownerPid, ownerHost, leaseEndsMs: number(row, "ends_s") * 1000 } },
   );
 }
 

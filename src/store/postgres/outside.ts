@@ -5,14 +5,17 @@ import { encodeInput } from "../../journal/encoding.ts";
 import type { Input, Pid } from "../../journal/types.ts";
 import { checksum } from "../checksum.ts";
 import { number } from "../columns.ts";
+import { processExported } from "../exports.ts";
 import { checkKey } from "../key-conflict.ts";
 import type { Asked, ProcessKey } from "../port.ts";
 import { receipt } from "./commit.ts";
 import { processNotFound } from "./errors.ts";
+import { findExported } from "./exports.ts";
 import { settings } from "./line.ts";
 import type { Line } from "./line.ts";
 import type { Hints } from "./hints.ts";
 import { edgeChecksum } from "./parts/edges.ts";
+import { countUp } from "./parts/pending.ts";
 import { raised, readRefusal } from "./parts/raise.ts";
 import { queries } from "./queries.ts";
 import { readDeadLetter, readEdge } from "./rows.ts";
@@ -26,9 +29,6 @@ export interface Outside {
   /** Told the number that a write of this handle has counted `change` up to. */
   readonly onOwn: (count: number) => void;
 }
-
-/** Also takes this writer's turn: see `schema.ts`. */
-const countUp = step(statement("UPDATE ~.change SET count = count + 1 RETURNING count"));
 
 // It cannot exit before this is done.
 const checkAlive = statement(
@@ -82,7 +82,7 @@ export async function post(
       return true;
     } catch (error) {
       // Somebody asked the same at this moment.
-      if (!isTaken(error, "edge_key")) throw explained(error, pid);
+      if (!isTaken(error, "edge_key")) throw await explained(line, error, pid);
     }
   }
 }
@@ -91,7 +91,9 @@ export async function post(
 async function findTarget(line: Line, pid: Pid): Promise<ProcessKey> {
   const found = await line.get(queries.placeOf, pid);
   if (found?.["key"] !== null && found !== undefined) return number(found, "key");
-  throw found?.["stone"] === 1 ? exited(pid) : processNotFound(line.place.path, pid);
+  if (found?.["stone"] === 1) throw exited(pid);
+  const exported = await findExported(line, pid);
+  throw exported === undefined ? processNotFound(line.place.path, pid) : processExported(exported);
 }
 
 const takeLetter = statement(
@@ -121,7 +123,7 @@ export async function takeDeadLetter(
     return true;
   } catch (error) {
     if (error instanceof ServerError && readRefusal(error)?.kind === "letter") return false;
-    throw explained(error, to ?? "");
+    throw await explained(line, error, to ?? "");
   }
 }
 
@@ -145,8 +147,13 @@ function isTaken(error: unknown, constraint: string): boolean {
   return error instanceof ServerError && error.sqlState === "23505" && error.constraint === constraint;
 }
 
-function explained(error: unknown, pid: Pid): unknown {
-  return error instanceof ServerError && readRefusal(error)?.kind === "exited" ? exited(pid) : error;
+async function explained(line: Line, error: unknown, pid: Pid): Promise<unknown> {
+  if (!(error instanceof ServerError) || readRefusal(error)?.kind !== "exited") return error;
+  // It has exited, or left the store, at this moment.
+  return await findTarget(line, pid).then(
+    () => exited(pid),
+    (why: unknown) => why,
+  );
 }
 
 function exited(pid: Pid): PerdureError {

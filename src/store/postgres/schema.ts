@@ -8,6 +8,7 @@
  * - `node`     one row for each claim of the store: an incarnation. It is `live` until its owner releases it (`released`), closes its
  *              handle (`closed`), or another one takes over (`dead`). `expires_at` is by the database's clock. `session` grows
  *              with each connection its writer makes: what an older one still has to say does not count.
+ * - `standby`  one row for each node that waits for the store, which it renews. Claims delete those of the dead.
  * - `receipt`  one row for each write of a node, in the transaction of that write: after a connection was lost they tell what was
  *              done, and what came of it (`put`, `gone`: seqs of the inbox). Also the node's signs of life. Old ones are deleted. A
  *              write from outside has one with a random negative `incarnation`.
@@ -62,10 +63,22 @@ export const migrations: readonly (readonly string[])[] = [
   expires_at    timestamptz NOT NULL,
   host          text   NOT NULL,   -- this and os_pid: for people
   os_pid        bigint NOT NULL,
+  node_id       text,              -- this, name and release: how it calls itself; NULL if it does not
+  name          text,
+  release       text,
   first_key     bigint NOT NULL,   -- the first process.key it may give
   started_at_ms bigint NOT NULL,   -- this and what follows: by the node's clock
   alive_at_ms   bigint NOT NULL,   -- a sign of life, at the time of this receipt; later receipts may tell of later ones
   alive_number  bigint NOT NULL
+)`,
+    `CREATE TABLE ~.standby (
+  id       text   PRIMARY KEY,     -- random, of one handle on the store
+  name     text   NOT NULL,
+  host     text   NOT NULL,
+  os_pid   bigint NOT NULL,
+  release  text   NOT NULL,
+  since_ms bigint NOT NULL,        -- this and seen_ms: by the node's clock
+  seen_ms  bigint NOT NULL
 )`,
     `CREATE TABLE ~.receipt (
   incarnation bigint NOT NULL,
@@ -86,8 +99,8 @@ export const migrations: readonly (readonly string[])[] = [
   owner         bigint NOT NULL,   -- node.incarnation
   entry         text   NOT NULL,
   args_digest   bytea  NOT NULL,   -- SHA-256 over entry and arguments
-  state         text   NOT NULL,   -- running, paused, crashed, broken, exited
-  problem       text   NOT NULL,   -- why it is broken
+  state         text   NOT NULL,   -- running, paused, crashed, broken, moving, exited
+  problem       text   NOT NULL,   -- why it is broken; where it is moving
   started_at_ms bigint NOT NULL,
   parent        text COLLATE "C",  -- pid of who spawned it; NULL when it was started from outside
   label         text   NOT NULL,   -- what its parent calls it
@@ -241,7 +254,22 @@ export const migrations: readonly (readonly string[])[] = [
   exit_value    bytea              -- NULL when it was too large to be kept
 )`,
     `CREATE INDEX tombstone_by_end ON ~.tombstone (exited_at_ms, pid)`,
-    // Pruned processes whose turns, log lines and edges are still being deleted.
+    `CREATE TABLE ~.exported (
+  id      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  pid     text COLLATE "C" NOT NULL UNIQUE,
+  process bigint NOT NULL,         -- the key it had
+  at_ms   bigint NOT NULL,
+  crc     bigint NOT NULL,
+  body    bytea  NOT NULL          -- JSON, see store/exports-encoding.ts
+)`,
+    `CREATE INDEX exported_by_process ON ~.exported (process)`,
+    `CREATE TABLE ~.imported (
+  file  text COLLATE "C" PRIMARY KEY,
+  pid   text COLLATE "C" NOT NULL,
+  at_ms bigint NOT NULL
+)`,
+    `CREATE INDEX imported_by_pid ON ~.imported (pid)`,
+    // Pruned and exported processes whose turns, log lines and edges are still being deleted.
     `CREATE TABLE ~.remains (
   process bigint PRIMARY KEY
 )`,

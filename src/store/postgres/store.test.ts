@@ -61,7 +61,7 @@ test("what cannot be reached or logged in to says so without the password", { sk
   });
   at.proxy.refuse(true);
   await assert.rejects(at.open(), (error: Error & { code: string }) => {
-    assert.deepEqual([error.code, /test's|test%27s/.test(error.message)], ["STORE_FAILED", false]);
+    assert.deepEqual([error.code, /test's|test%27s/.test(error.message)], ["STORE_UNREACHABLE", false]);
     return true;
   });
 });

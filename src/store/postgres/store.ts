@@ -10,12 +10,16 @@ import type {
   CommitBatch,
   DeadLetterRow,
   EdgeRow,
+  ExportedRow,
   FinishedPlace,
   FinishedRow,
+  ImportedRow,
   InboxRow,
   Lease,
   LogRow,
   NameRow,
+  NodeInfo,
+  NodeRow,
   OperationRow,
   ProcessFilter,
   ProcessKey,
@@ -40,10 +44,12 @@ import { planCommit, readCommitted, receipt } from "./commit.ts";
 import type { Committed } from "./commit.ts";
 import { DamagedRow, journalCorrupt } from "./damage.ts";
 import { fenced, storeError } from "./errors.ts";
+import { findExported, findImported, readExports, readImports, withMoves } from "./exports.ts";
 import type { Hints } from "./hints.ts";
-import { claim, closeNode, giveBack } from "./lease.ts";
+import { checkFree, claim, closeNode, giveBack } from "./lease.ts";
 import { whole } from "./line.ts";
 import type { Line } from "./line.ts";
+import { forgetStandby, listNodes, recordStandby } from "./nodes.ts";
 import { post, takeDeadLetter } from "./outside.ts";
 import type { Outside } from "./outside.ts";
 import { putBlobs, putProgram } from "./programs.ts";
@@ -88,6 +94,8 @@ const pruneOldEdges = statement(
 );
 
 const lookEveryMs = 200;
+/** Who does not wait for a lease does not wait for a database that is away either, beyond what a lost connection takes. */
+const claimPatienceMs = 5_000;
 
 export class PostgresStore implements Store {
   readonly id: string;
@@ -95,6 +103,8 @@ export class PostgresStore implements Store {
   readonly #parts: StoreParts;
   readonly #outside: Outside;
   #writer: Writer | undefined;
+  /** Whose row says that it stands by; "" if none does. */
+  #standby = "";
   #seenChanges: number;
   /** Counts that writes of this handle have reached, after `#seenChanges`. */
   readonly #ownChanges = new Set<number>();
@@ -109,20 +119,26 @@ export class PostgresStore implements Store {
 
   // Lease and writes
 
-  async claim(nowMs: number): Promise<Lease> {
+  async claim(nowMs: number, node?: NodeInfo): Promise<Lease> {
     return this.#do("claim", async () => {
       this.#checkOwner("claim");
       const token = randomUUID();
-      const claiming = (atMs: number): Promise<Lease> => this.#line.retrying("claim", () => this.#claim(atMs, token));
-      return this.#parts.waitForLease ? await afterLease(nowMs, claiming) : await claiming(nowMs);
+      const { waitForLease } = this.#parts;
+      const { retryMs } = this.#line.options;
+      const patienceMs = waitForLease ? retryMs : Math.min(retryMs, claimPatienceMs);
+      const claiming = (atMs: number): Promise<Lease> =>
+        this.#line.retrying("claim", () => this.#claim(atMs, token, node), patienceMs);
+      return waitForLease ? await afterLease(nowMs, claiming) : await claiming(nowMs);
     });
   }
 
-  async #claim(nowMs: number, token: string): Promise<Lease> {
+  async #claim(nowMs: number, token: string, node: NodeInfo | undefined): Promise<Lease> {
     const { leaseMs } = this.#parts;
+    await checkFree(this.#line, token);
     const session = await this.#line.open();
     try {
-      const lease = await claim(this.#line, session, { nowMs, leaseMs, token });
+      const lease = await claim(this.#line, session, { nowMs, leaseMs, token, node });
+      if (node?.id === this.#standby) this.#standby = "";
       this.#writer?.end();
       this.#writer = new Writer(this.#line, session, lease.incarnation, leaseMs);
       return lease;
@@ -148,7 +164,8 @@ export class PostgresStore implements Store {
       const plan = planCommit(batch, this.#writer?.incarnation ?? 0);
       const hint = (batch.inbox ?? []).length === 0 ? [] : [this.#parts.hints.notify()];
       const { atMs } = batch;
-      return { doing: "commit to", atMs, ...plan, after: [...plan.after, ...hint], read: readCommitted };
+      const whole = withMoves({ ...plan, after: [...plan.after, ...hint] }, batch, this.#line.place.path);
+      return { doing: "commit to", atMs, ...whole, read: readCommitted };
     });
   }
 
@@ -201,6 +218,14 @@ export class PostgresStore implements Store {
         return { before: steps, receipt: (id) => step(putResult, id.incarnation, id.number, JSON.stringify(result)) };
       },
       read: (row) => JSON.parse(text(row, "put")) as T,
+    });
+  }
+
+  async standBy(nowMs: number, node: NodeInfo): Promise<void> {
+    await this.#do("stand by for", async () => {
+      this.#checkOwner("stand by for");
+      this.#ownChanges.add(await recordStandby(this.#line, nowMs, node));
+      this.#standby = node.id;
     });
   }
 
@@ -328,6 +353,26 @@ export class PostgresStore implements Store {
     );
   }
 
+  async exported(of: Pid | ProcessKey): Promise<ExportedRow | undefined> {
+    return this.#do("read", () => findExported(this.#line, of));
+  }
+
+  async exports(limit: number): Promise<ExportedRow[]> {
+    return this.#do("read", () => readExports(this.#line, limit));
+  }
+
+  async imported(file: string): Promise<ImportedRow | undefined> {
+    return this.#do("read", () => findImported(this.#line, file));
+  }
+
+  async imports(pid: Pid): Promise<ImportedRow[]> {
+    return this.#do("read", () => readImports(this.#line, pid));
+  }
+
+  async nodes(nowMs: number): Promise<NodeRow[]> {
+    return this.#do("read", () => listNodes(this.#line, nowMs));
+  }
+
   async finished(after: FinishedPlace | undefined, untilMs: number, limit: number): Promise<FinishedRow[]> {
     const { atMs, key } = after ?? { atMs: Number.MIN_SAFE_INTEGER, key: 0 };
     return this.#do("read", async () =>
@@ -371,6 +416,7 @@ export class PostgresStore implements Store {
       await this.#line.once([step(closeNode, writer.incarnation)]).catch(() => undefined);
       writer.end();
     }
+    if (this.#standby !== "") await forgetStandby(this.#line, this.#standby);
     this.#line.close();
     this.#parts.listen.close();
   }

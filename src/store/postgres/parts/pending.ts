@@ -110,6 +110,9 @@ export function inboxGone(seqs: readonly number[]): Step[] {
 /** Whoever puts rows into the inbox takes turns with the others who do: see `schema.ts`. */
 export const inboxTurn: Step = step(statement("SELECT count FROM ~.change FOR UPDATE"));
 
+/** Tells the owner that others have written, and takes the writer's turn: see `schema.ts`. */
+export const countUp: Step = step(statement("UPDATE ~.change SET count = count + 1 RETURNING count"));
+
 /** The columns of inbox rows: process, at_ms, crc, input. */
 export function inputColumns(rows: Part<"inbox">): readonly [number[], number[], number[], Uint8Array[]] {
   const inputs = rows.map((row) => encodeInput(row.input));

@@ -12,6 +12,8 @@ import { unescapeText } from "../wire/values.ts";
 export type RefusalKind =
   /** The node's lease is void. */
   | "fenced"
+  /** The schema's version is `number`, and this release knows `last`. */
+  | "newer"
   /** `number` is the turn that does not follow on `last`. */
   | "turn"
   /** There is no such process. */
