@@ -58,7 +58,7 @@ interface Place {
 async function place(t: TestContext): Promise<Place> {
   const server = await commonPostgres();
   const schema = `test_${randomUUID().replaceAll("-", "")}`;
-  const url = `${server.url}?schema=${schema}`;
+  const url = `${server.url}?schema=${schema}&lease=3s`;
   t.after(() => byHand(server.url, `DROP SCHEMA IF EXISTS "${schema}" CASCADE`));
   const shop = await Shop.open(t, files, { PERDURE_STORE: url });
   // Host modules import `perdure/host` as they would in a project that has it installed.
@@ -98,7 +98,7 @@ test("beside a running node the command line looks and posts; a second node is r
   await eventually("a leg", () => effects().length > 0);
   const second = await shop.run("run", "app.ts", "trip", "1000", "--id", "other");
   assert.equal(second.code === 0, false);
-  assert.match(second.stderr, /owned by another engine/);
+  assert.match(second.stderr, /owned by the node \d+@/);
   const cancelled = await shop.run("cancel", "trip");
   assert.equal(cancelled.code, 0, cancelled.stderr);
   assert.match(cancelled.stderr, /A node is running/);

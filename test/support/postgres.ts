@@ -13,6 +13,7 @@ import type { AddressInfo, Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { downAnswer } from "./postgres-keeper.ts";
 import type { KeeperOrder } from "./postgres-keeper.ts";
 
 export interface PostgresServer {
@@ -20,6 +21,8 @@ export interface PostgresServer {
   readonly url: string;
   /** Stops it and removes what it wrote; needed only by whoever wants that before the end of this process. */
   stop(): Promise<void>;
+  /** Kills it as a crash does; `up` starts it again, at the same address. Undefined where it is not the tests' own. */
+  readonly outage?: { down(): Promise<void>; up(): Promise<void> };
 }
 
 export interface PostgresSettings {
@@ -34,6 +37,7 @@ export interface PostgresSettings {
 }
 
 const password = "a test's password";
+const readyAnswer = "ready to accept connections";
 const keeper = fileURLToPath(new URL("postgres-keeper.ts", import.meta.url));
 /** A loaded machine is slow. */
 const startTimeoutMs = 60_000;
@@ -200,28 +204,42 @@ async function launch(
     detached: true,
   });
   let said = "";
-  child.stderr.setEncoding("utf8");
-  const isUp = await new Promise<boolean>((resolve, reject) => {
-    const timer = setTimeout(() => reject(new Error(`the PostgreSQL server did not start: ${said}`)), startTimeoutMs);
-    child.stderr.on("data", (text: string) => {
-      said = (said + text).slice(-10_000);
-      if (!said.includes("ready to accept connections")) return;
-      clearTimeout(timer);
-      resolve(true);
-    });
-    child.once("exit", () => {
-      clearTimeout(timer);
-      if (said.includes("could not bind")) resolve(false);
-      else reject(new Error(`the PostgreSQL server ended: ${said}`));
-    });
+  let heard = (): void => undefined;
+  child.stderr.setEncoding("utf8").on("data", (text: string) => {
+    said = (said + text).slice(-10_000);
+    heard();
   });
-  if (!isUp) return undefined;
+  /** False if the port is taken. */
+  const until = (answer: string): Promise<boolean> =>
+    new Promise((resolve, reject) => {
+      const timer = setTimeout(() => reject(new Error(`the PostgreSQL server did not start: ${said}`)), startTimeoutMs);
+      const ended = (): void => {
+        clearTimeout(timer);
+        if (said.includes("could not bind")) resolve(false);
+        else reject(new Error(`the PostgreSQL server ended: ${said}`));
+      };
+      child.once("exit", ended);
+      heard = () => {
+        if (!said.includes(answer)) return;
+        clearTimeout(timer);
+        child.off("exit", ended);
+        resolve(true);
+      };
+    });
+  const tell = async (word: "down" | "up", answer: string): Promise<void> => {
+    said = "";
+    const answered = until(answer);
+    child.stdin.write(word);
+    if (!(await answered)) throw new Error("somebody else has taken the PostgreSQL server's port");
+  };
+  if (!(await until(readyAnswer))) return undefined;
   // It must not keep this process alive.
   child.unref();
   (child.stdin as unknown as Socket).unref();
   (child.stderr as unknown as Socket).unref();
   return {
     url: `postgres://perdure:${encodeURIComponent(password)}@127.0.0.1:${port}/postgres`,
+    outage: { down: () => tell("down", downAnswer), up: () => tell("up", readyAnswer) },
     stop: async () => {
       if (child.exitCode !== null) return;
       const gone = once(child, "exit");

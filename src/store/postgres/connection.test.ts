@@ -220,6 +220,27 @@ test("pruning is done once, and tells what it did, whichever byte its connection
   }
 });
 
+test("a process leaves once, and comes once, whichever byte its connection is cut after", { skip }, async (t) => {
+  const at = await place(t);
+  const store = await owner(at);
+  const exported = { file: "f", sha256: "ab".repeat(32), serviceMs: 0, inboxSeq: 0 };
+  for (let key = 3; key < 40; key++) {
+    const state = "moving" as const;
+    await store.commit({ atMs, newProcesses: [process(key), process(key + 100, { pid: `@${key}`, state })] });
+    const direction = key % 2 === 0 ? "to-client" : "to-server";
+    at.proxy.set({ direction, afterBytes: 1 + Math.floor((key * 4_000) / 40), what: "cut" });
+    const inbox = [{ process: key, input: message, atMs }];
+    const { inboxSeqs } = await store.commit({ atMs, inbox, departures: [{ process: key, exported }] });
+    assert.equal(inboxSeqs.length, 1);
+    const arrivals = [{ process: key + 100, pid: `q${key}`, state: "running" as const, files: [`f${key}`] }];
+    await store.commit({ atMs, arrivals });
+    at.proxy.disarm();
+    assert.equal((await store.exported(key))?.late.length, 1);
+    assert.equal((await store.findProcess(`q${key}`))?.key, key + 100);
+  }
+  assert.equal((await store.exports(99)).length, 37);
+});
+
 test("claim and release are done once over a bad line", { skip }, async (t) => {
   const at = await place(t);
   const store = await at.open();

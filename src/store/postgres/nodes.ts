@@ -1,7 +1,7 @@
 /** The nodes that share a store: one has the lease, others stand by. See `../nodes.ts`. */
 import { number, text } from "../columns.ts";
 import type { Row } from "../columns.ts";
-import { inOrder, nodeSilenceMs } from "../nodes.ts";
+import { inOrder, nodeRenewalMs, nodeSilenceMs } from "../nodes.ts";
 import type { NodeInfo, NodeRow } from "../nodes.ts";
 import { settings } from "./line.ts";
 import type { Line } from "./line.ts";
@@ -11,6 +11,9 @@ import type { Step } from "./wire/session.ts";
 
 /** How long another writer is waited for: a row that says who is there is not worth more. */
 const patienceMs = 500;
+
+/** Who was not seen for so long has missed a renewal. */
+const missedRenewalMs = 1.5 * nodeRenewalMs;
 
 // Its last sign of life is where a claim looks for it, too.
 const owner = statement(
@@ -56,6 +59,12 @@ const putStandby = statement(
   ...(["text", "text", "text", "int8", "text", "int8"] as const),
 );
 
+/** Of the same operating system process, from before it had lost the database: it could not take it away. */
+const deleteOutlived = statement(
+  "DELETE FROM ~.standby WHERE name = $1 AND host = $2 AND os_pid = $3 AND id <> $4 AND seen_ms < $5",
+  ...(["text", "text", "int8", "text", "int8"] as const),
+);
+
 /** Not tried again: the next renewal will do. Returns what `change` was counted up to. */
 export async function recordStandby(line: Line, nowMs: number, node: NodeInfo): Promise<number> {
   const { id, name, host, pid, release } = node;
@@ -65,6 +74,7 @@ export async function recordStandby(line: Line, nowMs: number, node: NodeInfo): 
     step(lockTimeout, String(patienceMs)),
     countUp,
     step(putStandby, id, name, host, pid, release, nowMs),
+    step(deleteOutlived, name, host, pid, id, nowMs - missedRenewalMs),
   ]);
   return number(results[2]?.rows[0] ?? {}, "count");
 }
