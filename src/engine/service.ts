@@ -19,6 +19,7 @@ import { createGuestThreads } from "../machine/threads.ts";
 import type { GuestThreadOptions } from "../machine/thread-messages.ts";
 import type { Asked, NodeInfo, ProcessExit, ProcessFilter, ProcessKey, ProgramRow, Store } from "../store/port.ts";
 import { openStore } from "../store/open.ts";
+import { inMemory, isPostgresUrl } from "../store/place.ts";
 import { keyedPid, newPid } from "../base/ids.ts";
 import { isPerdureError, PerdureError } from "../base/errors.ts";
 import { Beside } from "./beside.ts";
@@ -216,7 +217,8 @@ export class EngineService {
 
   #newMoving({ store: place, still }: ServiceOptions): Moving {
     const { clock } = this.#ports;
-    const drop = { dropFolder: place === "memory:" || still === true ? undefined : dropFolder(place) };
+    const hasFolder = place !== inMemory && !isPostgresUrl(place) && still !== true;
+    const drop = { dropFolder: hasFolder ? dropFolder(place) : undefined };
     const imported = (program: ProgramRow): void => this.#versions.addOther(program);
     return new Moving({ store: this.#store, kernel: this.#active, clock, imported, ...drop });
   }

@@ -31,7 +31,7 @@ import type { QueuedInput } from "./live.ts";
 type Mutable<T> = { -readonly [K in keyof T]-?: NonNullable<T[K]> extends readonly (infer R)[] ? R[] : T[K] };
 
 /** What goes with an input to another node. */
-export type Passage = Pick<NewInboxRow, "tie" | "orElse">;
+export type Passage = Pick<NewInboxRow, "tie" | "orElse" | "away">;
 
 /** What is staged for one commit. */
 export class Stage {
@@ -94,7 +94,7 @@ export class Stage {
   }
 
   /** An input whose turn is in the same commit needs no row; one that got its row in an earlier commit loses it now. */
-  toBatch(atMs: number): { batch: CommitBatch; inboxInputs: QueuedInput[] } {
+  toBatch(atMs: number): { batch: CommitBatch; inboxInputs: WrittenInput[] } {
     const exiting = new Set(this.exits.map(({ process }) => process));
     const written = this.inbox.filter(({ process, queued }) => !queued.consumed && !exiting.has(process));
     const inbox = written.map(({ queued, ...row }): NewInboxRow => ({ ...row, input: arrived(queued), atMs }));
@@ -122,7 +122,7 @@ export class Stage {
         ...this.#ties(exiting),
         ...(this.away.empty ? {} : { away: this.away.toBatch(atMs) }),
       },
-      inboxInputs: written.map(({ queued }) => queued),
+      inboxInputs: written.map(({ queued, away = false }) => ({ queued, away })),
     };
   }
 
@@ -152,6 +152,12 @@ export class Stage {
       groupsGone: members.filter(({ there }) => !there),
     };
   }
+}
+
+interface WrittenInput {
+  readonly queued: QueuedInput;
+  /** Nobody here has a copy. */
+  readonly away: boolean;
 }
 
 export interface CommitterPorts {
@@ -296,9 +302,10 @@ export class Committer {
     const { batch, inboxInputs } = stage.toBatch(this.#ports.nowMs());
     const { inboxSeqs, superseded } = await this.#ports.store.commit(batch);
     if (this.#dead) return;
-    for (const [index, queued] of inboxInputs.entries()) {
+    for (const [index, { queued, away }] of inboxInputs.entries()) {
       queued.seq = inboxSeqs[index];
-      if (queued.seq !== undefined) this.#ports.stored(queued.seq);
+      // Others' are handed out to whoever owns the process, which may be this node by now.
+      if (queued.seq !== undefined && !away) this.#ports.stored(queued.seq);
     }
     // Whoever reads them yet, from before, shall pass over them.
     for (const seq of superseded) this.#ports.stored(seq);

@@ -1,6 +1,6 @@
 /** Small regular duties: spilling, the lease, other writers, shards, pruning, forgetting processes at rest. */
 import type { Clock } from "../base/ports.ts";
-import type { Store } from "../store/port.ts";
+import type { Lease, Store } from "../store/port.ts";
 import type { Alarm } from "./alarm.ts";
 import type { Awaited } from "./awaited.ts";
 import type { Committer } from "./batch.ts";
@@ -19,6 +19,7 @@ export interface DutiesPorts {
   readonly shards: Shards;
   readonly mail: Mail;
   readonly retention: Retention;
+  readonly lease: Pick<Lease, "renewMs">;
   /** Of the kernel. */
   state(): "opening" | "open" | "over";
   /** The kernel fails if it does. */
@@ -27,17 +28,19 @@ export interface DutiesPorts {
 
 const tickMs = 20;
 const pollOthersMs = 100;
-const renewMs = 5_000;
+const longestRenewMs = 5_000;
 
 export class Duties {
   readonly #ports: DutiesPorts;
   #stop: () => void = () => undefined;
+  readonly #renewMs: number;
   #lastRenewMs: number;
   #lastPollMs = 0;
   #isHinted = false;
 
   constructor(ports: DutiesPorts) {
     this.#ports = ports;
+    this.#renewMs = Math.min(ports.lease.renewMs ?? longestRenewMs, longestRenewMs);
     this.#lastRenewMs = ports.clock.nowMs();
   }
 
@@ -87,7 +90,7 @@ export class Duties {
   async #look(nowMs: number): Promise<void> {
     const { store, committer, mail } = this.#ports;
     // A transaction is a sign of life itself.
-    if (Math.abs(nowMs - this.#lastRenewMs) >= renewMs && !committer.isLent) {
+    if (Math.abs(nowMs - this.#lastRenewMs) >= this.#renewMs && !committer.isLent) {
       this.#lastRenewMs = nowMs;
       await store.renew(nowMs);
     }

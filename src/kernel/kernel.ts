@@ -215,6 +215,7 @@ export class Kernel {
       shards: this.#shards,
       mail: this.#others,
       retention: this.#retention,
+      lease: this.#lease,
     });
   }
 

@@ -79,7 +79,7 @@ export function stageEdge(stage: Stage, queued: QueuedInput): void {
 export function stageMessage(stage: Stage, receiver: Live, queued: QueuedInput, passage?: Passage): void {
   queued.spilled = true;
   stageRow(stage, receiver);
-  stage.inbox.push({ process: receiver.row.key, queued, ...passage });
+  stage.inbox.push({ process: receiver.row.key, queued, ...(receiver.away ? { away: true } : {}), ...passage });
 }
 
 /** An operator stopped the process's turns, or lets them go on. */

@@ -14,4 +14,9 @@ export interface InboxRow {
 export interface NewInboxRow extends Omit<InboxRow, "seq"> {
   /** Put instead if the process has exited, or exits before it takes the input. Only in a shared store. */
   readonly orElse?: { readonly process: ProcessKey; readonly input: Input };
+  /**
+   * Whoever puts it keeps no copy, because the process was another node's: `posted` hands it out, even if the process is the incarnation's own by
+   * the time of the commit. Only in a shared store.
+   */
+  readonly away?: boolean;
 }

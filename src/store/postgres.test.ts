@@ -9,6 +9,7 @@ import { testSharedStore } from "./suite.ts";
 import type { SharedFixture, SharedSetup } from "./suite.ts";
 import { testCommits } from "./suite/commits.ts";
 import { testEdges } from "./suite/edges.ts";
+import { testExports } from "./suite/exports.ts";
 import { testLease } from "./suite/lease.ts";
 import { testTies } from "./suite/ties.ts";
 import { usedByOne } from "./suite/sole.ts";
@@ -53,6 +54,7 @@ if (unavailable === undefined) {
     testCommits(setup);
     testEdges(setup);
     testLease(setup);
+    testExports(setup);
     testTies(shared);
   });
 } else test("the store on PostgreSQL", { skip: unavailable });

@@ -90,7 +90,7 @@ export interface Sharing extends SharingReader {
   reap(nowMs: number): Promise<number[]>;
   /**
    * Rows that somebody else has put into the inboxes of this incarnation's processes since it acquired their shards, and those that its
-   * own commits have put there by themselves (notices of exits). In the order in which they became visible for each shard, each
+   * own commits have put there by themselves (notices of exits) or as `away`. In the order in which they became visible for each shard, each
    * handed out once, at most `limit`; none comes later that was put before. Rows that were consumed meanwhile are left out. A row that fails its
    * checksum is left out too: its process is found broken when it is loaded.
    */

@@ -58,7 +58,7 @@ interface Place {
 async function place(t: TestContext): Promise<Place> {
   const server = await commonPostgres();
   const schema = `test_${randomUUID().replaceAll("-", "")}`;
-  const url = `${server.url}?schema=${schema}`;
+  const url = `${server.url}?schema=${schema}&lease=3s`;
   t.after(() => byHand(server.url, `DROP SCHEMA IF EXISTS "${schema}" CASCADE`));
   const shop = await Shop.open(t, files, { PERDURE_STORE: url });
   // Host modules import `perdure/host` as they would in a project that has it installed.

@@ -5,14 +5,17 @@
  * With PERDURE_TEST_POSTGRES (a `postgres://…` URL of a database one may make schemas in) that server is used instead.
  */
 import { spawn, spawnSync } from "node:child_process";
+import type { ChildProcessByStdio } from "node:child_process";
 import { once } from "node:events";
 import { chmodSync, chownSync, cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { statSync, symlinkSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import type { AddressInfo, Socket } from "node:net";
 import { tmpdir } from "node:os";
+import type { Readable, Writable } from "node:stream";
 import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { downAnswer } from "./postgres-keeper.ts";
 import type { KeeperOrder } from "./postgres-keeper.ts";
 
 export interface PostgresServer {
@@ -20,6 +23,8 @@ export interface PostgresServer {
   readonly url: string;
   /** Stops it and removes what it wrote; needed only by whoever wants that before the end of this process. */
   stop(): Promise<void>;
+  /** Kills it as a crash does; `up` starts it again, at the same address. Undefined where it is not the tests' own. */
+  readonly outage?: { down(): Promise<void>; up(): Promise<void> };
 }
 
 export interface PostgresSettings {
@@ -34,6 +39,7 @@ export interface PostgresSettings {
 }
 
 const password = "a test's password";
+const readyAnswer = "ready to accept connections";
 const keeper = fileURLToPath(new URL("postgres-keeper.ts", import.meta.url));
 /** A loaded machine is slow. */
 const startTimeoutMs = 60_000;
@@ -199,29 +205,15 @@ async function launch(
     // Ctrl-C reaches the tests; their end reaches it.
     detached: true,
   });
-  let said = "";
-  child.stderr.setEncoding("utf8");
-  const isUp = await new Promise<boolean>((resolve, reject) => {
-    const timer = setTimeout(() => reject(new Error(`the PostgreSQL server did not start: ${said}`)), startTimeoutMs);
-    child.stderr.on("data", (text: string) => {
-      said = (said + text).slice(-10_000);
-      if (!said.includes("ready to accept connections")) return;
-      clearTimeout(timer);
-      resolve(true);
-    });
-    child.once("exit", () => {
-      clearTimeout(timer);
-      if (said.includes("could not bind")) resolve(false);
-      else reject(new Error(`the PostgreSQL server ended: ${said}`));
-    });
-  });
-  if (!isUp) return undefined;
+  const talk = new Talk(child);
+  if (!(await talk.until(readyAnswer))) return undefined;
   // It must not keep this process alive.
   child.unref();
   (child.stdin as unknown as Socket).unref();
   (child.stderr as unknown as Socket).unref();
   return {
     url: `postgres://perdure:${encodeURIComponent(password)}@127.0.0.1:${port}/postgres`,
+    outage: { down: () => talk.tell("down", downAnswer), up: () => talk.tell("up", readyAnswer) },
     stop: async () => {
       if (child.exitCode !== null) return;
       const gone = once(child, "exit");
@@ -230,6 +222,47 @@ async function launch(
       await gone;
     },
   };
+}
+
+/** With the keeper: what it says, and what it is told. */
+class Talk {
+  readonly #child: ChildProcessByStdio<Writable, null, Readable>;
+  #said = "";
+  #heard = (): void => undefined;
+
+  constructor(child: ChildProcessByStdio<Writable, null, Readable>) {
+    this.#child = child;
+    child.stderr.setEncoding("utf8").on("data", (text: string) => {
+      this.#said = (this.#said + text).slice(-10_000);
+      this.#heard();
+    });
+  }
+
+  /** False if the port is taken. */
+  until(answer: string): Promise<boolean> {
+    const { promise, resolve, reject } = Promise.withResolvers<boolean>();
+    const fail = (what: string): void => reject(new Error(`the PostgreSQL server ${what}: ${this.#said}`));
+    const timer = setTimeout(() => fail(`did not say ${JSON.stringify(answer)}`), startTimeoutMs);
+    const ended = (): void => {
+      clearTimeout(timer);
+      if (this.#said.includes("could not bind")) resolve(false);
+      else fail("ended");
+    };
+    this.#child.once("exit", ended);
+    this.#heard = () => {
+      if (!this.#said.includes(answer)) return;
+      clearTimeout(timer);
+      this.#child.off("exit", ended);
+      resolve(true);
+    };
+    return promise;
+  }
+
+  async tell(word: "down" | "up", answer: string): Promise<void> {
+    this.#said = "";
+    this.#child.stdin.write(word);
+    if (!(await this.until(answer))) throw new Error("somebody else has taken the PostgreSQL server's port");
+  }
 }
 
 async function freePort(): Promise<number> {

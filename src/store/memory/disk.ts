@@ -179,7 +179,7 @@ export class MemoryDisk {
       const record = this.record(process);
       record.row = { ...record.row, trapsExits: on };
     }
-    applyRelations(this, batch);
+    applyRelations(this, batch, (row) => this.shared?.owns(incarnation, row) === false);
     if ([batch.names, batch.namesGone, batch.groups, batch.groupsGone].some((part) => (part?.length ?? 0) > 0))
       this.namesVersion++;
     this.#applyLives(batch);

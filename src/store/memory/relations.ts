@@ -23,7 +23,12 @@ export function newRelations(): Relations {
   return { links: new Set(), monitors: new Map(), watchers: new Set(), names: new Set(), groups: new Set() };
 }
 
-export function applyRelations(disk: RelatedDisk, batch: CommitBatch): void {
+/** `isLost`: it is somebody else's, who has seen its end. */
+export function applyRelations(
+  disk: RelatedDisk,
+  batch: CommitBatch,
+  isLost: (row: ProcessRow) => boolean = () => false,
+): void {
   const of = (process: ProcessKey): Relations | undefined => disk.processes.get(process)?.relations;
   for (const { a, b } of batch.links ?? none) {
     of(a)?.links.add(b);
@@ -45,7 +50,10 @@ export function applyRelations(disk: RelatedDisk, batch: CommitBatch): void {
     if (holder !== undefined) of(holder)?.names.delete(name);
     disk.names.delete(name);
   }
-  const isEnded = (process: ProcessKey): boolean => disk.processes.get(process)?.row.state === "exited";
+  const isEnded = (process: ProcessKey): boolean => {
+    const row = disk.processes.get(process)?.row;
+    return row?.state === "exited" && isLost(row);
+  };
   for (const { name, process } of batch.names ?? none) {
     if (isEnded(process)) continue;
     disk.names.set(name, process);

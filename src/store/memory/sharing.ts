@@ -41,6 +41,7 @@ export interface SharedDisk {
   >;
   readonly keys: ReadonlyMap<Pid, ProcessKey>;
   readonly tombstones: ReadonlyMap<Pid, unknown>;
+  readonly exported: ReadonlyMap<Pid, unknown>;
   readonly names: Map<string, ProcessKey>;
   readonly inbox: Map<number, InboxRow>;
   putInput(row: Omit<InboxRow, "seq">): number;
@@ -201,7 +202,7 @@ export class SharedOwners {
   }
 
   reserve(disk: SharedDisk, pid: Pid, incarnation: number): boolean {
-    if (disk.keys.has(pid) || disk.tombstones.has(pid)) return false;
+    if (disk.keys.has(pid) || disk.tombstones.has(pid) || disk.exported.has(pid)) return false;
     const keeper = this.#reserved.get(pid) ?? incarnation;
     if (keeper !== incarnation && this.#nodes.has(keeper)) return false;
     this.#reserved.set(pid, incarnation);
@@ -221,6 +222,8 @@ export class SharedOwners {
       batch.checkpoints,
       batch.exits,
       batch.snapshots,
+      batch.departures,
+      batch.arrivals,
       batch.away?.moved,
     ];
     for (const { process } of written.flatMap((part): readonly { process: ProcessKey }[] => part ?? none)) {
@@ -307,7 +310,7 @@ export class SharedOwners {
   }
 
   /** A row for a process that may be at its end. Answers its seq. */
-  put(disk: SharedDisk, { orElse, ...row }: NewInboxRow, incarnation: number): number {
+  put(disk: SharedDisk, { orElse, away = false, ...row }: NewInboxRow, incarnation: number): number {
     const instead = orElse === undefined ? undefined : { ...orElse, atMs: row.atMs };
     if (alive(disk, row.process) === undefined) {
       if (instead !== undefined) this.#notify(disk, instead);
@@ -315,7 +318,7 @@ export class SharedOwners {
     }
     const seq = disk.putInput(row);
     const receiver = disk.processes.get(row.process)?.row;
-    if (!this.owns(incarnation, receiver)) this.#number(seq, receiver?.shard ?? 0);
+    if (away || !this.owns(incarnation, receiver)) this.#number(seq, receiver?.shard ?? 0);
     if (instead !== undefined) this.#orElse.set(seq, instead);
     return seq;
   }

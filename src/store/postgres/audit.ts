@@ -7,10 +7,13 @@ import { createHash } from "node:crypto";
 import { decodeTurn } from "../../journal/encoding.ts";
 import { checksum } from "../checksum.ts";
 import { bytes, number, text } from "../columns.ts";
+import type { Row } from "../columns.ts";
 import type { ProcessKey, StoreFault } from "../port.ts";
 import type { Line } from "./line.ts";
+import { readExported } from "./exports.ts";
 import { readTombstone } from "./stones.ts";
 import { statement } from "./wire/session.ts";
+import type { Statement } from "./wire/session.ts";
 
 type Report = (fault: StoreFault) => void;
 type Progress = (done: number, total: number) => void;
@@ -42,7 +45,8 @@ export async function audit(line: Line, report: Report, progress: Progress): Pro
           owners(line, report, { table, column, alive: true }),
     ),
     () => blobs(line, report),
-    () => tombstones(line, report),
+    () => tombstones(line, report, stonePage, readTombstone),
+    () => tombstones(line, report, exportedPage, readExported),
   ];
   const rows = number((await line.get(countTurns)) ?? {}, "count");
   const total = parts.length * pageRows + rows;
@@ -122,13 +126,20 @@ function misplaced(body: Uint8Array, number: number, atMs: number): string | und
 
 const stonePage = statement("SELECT * FROM ~.tombstone WHERE pid > $1 ORDER BY pid LIMIT $2", "text", "int8");
 
-async function tombstones(line: Line, report: Report): Promise<void> {
+const exportedPage = statement("SELECT * FROM ~.exported WHERE pid > $1 ORDER BY pid LIMIT $2", "text", "int8");
+
+async function tombstones(
+  line: Line,
+  report: Report,
+  page: Statement,
+  read: (path: string, row: Row) => unknown,
+): Promise<void> {
   for (let after = ""; ;) {
-    const rows = await line.all(stonePage, after, pageRows);
+    const rows = await line.all(page, after, pageRows);
     for (const row of rows) {
       after = text(row, "pid");
       try {
-        readTombstone(line.place.path, row);
+        read(line.place.path, row);
       } catch (error) {
         const detail = error instanceof Error ? error.message : String(error);
         report({ rule: "tombstone", process: undefined, detail: detail.replace(/\. Its id stays taken[^]*$/, "") });

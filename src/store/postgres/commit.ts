@@ -59,7 +59,7 @@ export function planCommit(batch: CommitBatch, owner: Owner): CommitPlan {
     ...some(batch.logs, logs),
     ...some(batch.states, states),
     ...some(batch.traps, traps),
-    ...relations(batch),
+    ...relations(batch, owner),
     ...lives(batch),
     ...nameChanges(batch),
     // From here on others may wait for this commit to end.
@@ -71,7 +71,10 @@ export function planCommit(batch: CommitBatch, owner: Owner): CommitPlan {
     ...some(batch.snapshots, snapshots),
   ];
   const mayWait =
-    inbox.length > 0 || ending.length > 0 || others !== undefined || [batch.newProcesses, batch.names].some(isSome);
+    inbox.length > 0 ||
+    ending.length > 0 ||
+    others !== undefined ||
+    [batch.newProcesses, batch.names, batch.groups, batch.departures, batch.arrivals].some(isSome);
   if (inbox.length === 0 && asked.length === 0) return { before, receipt: (id) => receipt(id, atMs), after, mayWait };
   const columns = askedColumns(asked);
   return {

@@ -19,7 +19,7 @@ async function owner({ open }: Place, options?: PostgresStoreOptions): Promise<P
   return store;
 }
 
-const process = (key: number): ProcessRow => anyProcess(key, { shard: 1 });
+const process = (key: number, other: Partial<ProcessRow> = {}): ProcessRow => anyProcess(key, { ...other, shard: 1 });
 
 /** Commits with an input go alone, the others one behind the other. */
 const hasInput = (n: number): boolean => n % 3 === 0;
@@ -226,6 +226,27 @@ test("pruning is done once, and tells what it did, whichever byte its connection
   }
 });
 
+test("a process leaves once, and comes once, whichever byte its connection is cut after", { skip }, async (t) => {
+  const at = await place(t);
+  const store = await owner(at);
+  const exported = { file: "f", sha256: "ab".repeat(32), serviceMs: 0, inboxSeq: 0 };
+  for (let key = 3; key < 40; key++) {
+    const state = "moving" as const;
+    await store.commit({ atMs, newProcesses: [process(key), process(key + 100, { pid: `@${key}`, state })] });
+    const direction = key % 2 === 0 ? "to-client" : "to-server";
+    at.proxy.set({ direction, afterBytes: 1 + Math.floor((key * 4_000) / 40), what: "cut" });
+    const inbox = [{ process: key, input: message, atMs }];
+    const { inboxSeqs } = await store.commit({ atMs, inbox, departures: [{ process: key, exported }] });
+    assert.equal(inboxSeqs.length, 1);
+    const arrivals = [{ process: key + 100, pid: `q${key}`, state: "running" as const, files: [`f${key}`] }];
+    await store.commit({ atMs, arrivals });
+    at.proxy.disarm();
+    assert.equal((await store.exported(key))?.late.length, 1);
+    assert.equal((await store.findProcess(`q${key}`))?.key, key + 100);
+  }
+  assert.equal((await store.exports(99)).length, 37);
+});
+
 test("claim and release are done once over a bad line", { skip }, async (t) => {
   const at = await place(t);
   const store = await at.open();
@@ -253,13 +274,13 @@ test("reads and writes wait for a database that is away", { skip }, async (t) =>
   await check(at, 1, [inboxSeqs]);
 });
 
-test("a database that stays away is STORE_FAILED, and shows no password", { skip }, async (t) => {
+test("a database that stays away is STORE_UNREACHABLE, and shows no password", { skip }, async (t) => {
   const at = await place(t);
   const store = await owner(at, { retryMs: 200 });
   at.proxy.refuse(true);
   const isClear = (error: unknown): boolean => {
     const { code, message: said, stack = "" } = error as Error & { code: string };
-    assert.equal(code, "STORE_FAILED");
+    assert.equal(code, "STORE_UNREACHABLE");
     assert.match(said, /postgres:\/\/perdure@127\.0\.0\.1/);
     assert.doesNotMatch(`${said}${stack}`, /test's|test%27s|a%20test/);
     return true;
@@ -287,7 +308,7 @@ test("a handle that cannot find out what became of a write writes no more", { sk
   }
   assert.equal((await outcomes).at(-1)?.status, "rejected");
   at.proxy.refuse(false);
-  await assert.rejects(store.commit(numbered(5)), { code: "STORE_FAILED", message: /writes no more/ });
+  await assert.rejects(store.commit(numbered(5)), { code: "STORE_UNREACHABLE", message: /writes no more/ });
 });
 
 test("a silent line does not keep another node from taking over", { skip }, async (t) => {

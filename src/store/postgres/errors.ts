@@ -61,6 +61,12 @@ function explain(place: Place, refusal: Refusal, cause: Error): PerdureError {
         `Process ${text} in the store ${path} belongs to another node. ${nothingKept} Restart the engine.`,
         { process },
       );
+    case "newer":
+      return make(
+        "STORE_NEWER",
+        `Cannot claim the store ${path}: a newer release has it now (schema ${refusal.number}, this one knows ${refusal.last}). Nothing was changed. Install the newer release.`,
+        {},
+      );
     case "turn":
       return turnOutOfOrder(path, refusal, cause);
     case "nobody":
@@ -182,7 +188,7 @@ function diagnose(error: unknown): Diagnosis {
   }
   if (isAway(error)) {
     return {
-      code: "STORE_FAILED",
+      code: "STORE_UNREACHABLE",
       text: `the database is away (${reason}). Everything committed is safe. See that the server runs and can be reached, then try again.`,
     };
   }

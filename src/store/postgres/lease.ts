@@ -9,6 +9,7 @@ import { dropStandbys } from "./nodes.ts";
 import { settings } from "./line.ts";
 import type { Line } from "./line.ts";
 import { raised } from "./parts/raise.ts";
+import { schemaVersion } from "./schema.ts";
 import { statement, step } from "./wire/session.ts";
 import type { Session, Statement, Step } from "./wire/session.ts";
 
@@ -84,6 +85,11 @@ const settleEnded = statement(
      ORDER BY r.number DESC LIMIT 1), n.alive_at_ms)
    WHERE n.state <> 'live' AND n.alive_number >= 0`,
 );
+// While it was away, a newer release may have had the store.
+const checkSchema = statement(
+  `SELECT ${raised("newer", "0", "schema_version", "$1", "''")} FROM ~.meta WHERE schema_version > $1`,
+  "int8",
+);
 const addDowntime = statement(
   `UPDATE ~.meta SET downtime_ms = downtime_ms + CASE WHEN EXISTS (SELECT 1 FROM ~.node WHERE state = 'live') THEN 0
      ELSE greatest(0, $1 - coalesce((SELECT max(alive_at_ms) FROM ~.node), $1)) END
@@ -121,10 +127,11 @@ const keysOfIncarnation = 2 ** 31;
 /** Throws ConnectionLost, ServerError. May be called again with the same token when its outcome is not known. */
 export async function join(line: Line, session: Session, { nowMs, leaseMs, token, node }: Claim): Promise<Lease> {
   const [known] = (await session.run([step(byToken, token)]))[0]?.rows ?? [];
-  if (known !== undefined) return leaseOf(known);
+  if (known !== undefined) return leaseOf(known, leaseMs);
   const results = await session.transact([
     patience(line, session),
     step(lockStore),
+    step(checkSchema, schemaVersion),
     step(endAll),
     step(settleEnded),
     step(addDowntime, nowMs),
@@ -143,14 +150,16 @@ export async function join(line: Line, session: Session, { nowMs, leaseMs, token
     ),
     step(forgetReceipts, nowMs - keepReceiptsMs),
   ]);
-  return leaseOf(results.at(-2)?.rows[0] ?? {});
+  return leaseOf(results.at(-2)?.rows[0] ?? {}, leaseMs);
 }
 
-function leaseOf(row: Row): Lease {
+function leaseOf(row: Row, leaseMs: number): Lease {
   const incarnation = number(row, "incarnation");
   const downtimeMs = number(row, "downtime_ms");
   const nextProcessKey = incarnation * keysOfIncarnation;
-  return { incarnation, nextProcessKey, downtimeMs, cleanShutdown: true, shared: true };
+  // Two renewals may fail before the lease runs out.
+  const renewMs = Math.ceil(leaseMs / 3);
+  return { incarnation, nextProcessKey, downtimeMs, cleanShutdown: true, shared: true, renewMs };
 }
 
 /** Longer than a transaction of a node that is thought dead can last. */

@@ -12,6 +12,8 @@ import type { Value } from "./wire/values.ts";
 export interface LineOptions extends Omit<SessionOptions, "onNotification"> {
   /** Connections for reading. */
   readonly readers: number;
+  /** How long a claim lasts. */
+  readonly leaseMs: number;
   /** How long a database that is away is waited for. */
   readonly retryMs: number;
   readonly statementTimeoutMs: number;
@@ -63,8 +65,8 @@ export class Line {
   }
 
   /** Does it again while the database is away, with growing pauses, for at most `retryMs`. */
-  async retrying<T>(doing: string, work: () => Promise<T>): Promise<T> {
-    const deadlineMs = performance.now() + this.options.retryMs;
+  async retrying<T>(doing: string, work: () => Promise<T>, retryMs: number = this.options.retryMs): Promise<T> {
+    const deadlineMs = performance.now() + retryMs;
     for (let pauseMs = firstPauseMs; ; pauseMs = Math.min(2 * pauseMs, longestPauseMs)) {
       this.check(doing);
       try {

@@ -23,13 +23,13 @@ export interface PostgresStoreOptions {
   readonly create?: boolean;
   /** The schema that holds the tables, and nothing else. Default: the URL's parameter `schema`, else `perdure`. */
   readonly schema?: string;
-  /** How long a claim lasts without a sign of life of its owner; then another may take over. Default 10,000. */
+  /** How long a claim lasts without a sign of life of its owner; then another may take over. Default: the URL's parameter `lease`, else 10,000. */
   readonly leaseMs?: number;
   /** A store that this makes has so many shards: at least as many as there will ever be nodes. It keeps them. Default 16. */
   readonly shards?: number;
   /** Connections for reading. There is one more for writing. Default 3. */
   readonly readers?: number;
-  /** How long reads and writes wait for a database that is away before they fail with STORE_FAILED. Default 30,000. */
+  /** How long reads and writes wait for a database that is away before they fail with STORE_UNREACHABLE. Default: three leases. */
   readonly retryMs?: number;
   /** A statement or a transaction that takes longer is broken off. Default 20,000. */
   readonly statementTimeoutMs?: number;
@@ -46,11 +46,12 @@ export interface PostgresStoreOptions {
   readonly listen?: boolean | string;
 }
 
+const defaultLeaseMs = 10_000;
+/** By then another one may have taken over, if it can reach the database. */
+const retryLeases = 3;
 const defaults = {
   shards: 16,
-  leaseMs: 10_000,
   readers: 3,
-  retryMs: 30_000,
   statementTimeoutMs: 20_000,
   connectTimeoutMs: 10_000,
 };
@@ -62,7 +63,7 @@ const notFoundAdvice = "Correct the URL, or start a program: that creates the st
  * Opens the store in the database that a `postgres://` URL names.
  *
  * Throws ARGUMENT_INVALID (no such URL), STORE_NOT_FOUND, STORE_UNREADABLE (login refused, no rights, or no Perdure store), STORE_NEWER,
- * STORE_READ_ONLY, STORE_FAILED (no server there).
+ * STORE_READ_ONLY, STORE_UNREACHABLE.
  */
 export async function openPostgresStore(url: string, options: PostgresStoreOptions = {}): Promise<PostgresStore> {
   const mode = options.mode ?? "owner";
@@ -75,7 +76,7 @@ export async function openPostgresStore(url: string, options: PostgresStoreOptio
       notify: options.notify ?? true,
       listen: options.listen === false ? undefined : listen,
     });
-    const leaseMs = options.leaseMs ?? defaults.leaseMs;
+    const { leaseMs } = line.options;
     return new PostgresStore(line, { id: storeId, mode, leaseMs, hints, listen });
   } catch (error) {
     line.close();
@@ -109,7 +110,9 @@ function lineOptions(url: string, options: PostgresStoreOptions): LineOptions {
       `${JSON.stringify(schema)} is no name for the schema of a store. Take one of 1 to 63 bytes that does not begin with "pg_".`,
     );
   }
-  const { shards, leaseMs, readers, retryMs, statementTimeoutMs, connectTimeoutMs } = { ...defaults, ...options };
+  const leaseMs = options.leaseMs ?? address.leaseMs ?? defaultLeaseMs;
+  const retryMs = options.retryMs ?? retryLeases * leaseMs;
+  const { shards, readers, statementTimeoutMs, connectTimeoutMs } = { ...defaults, ...options };
   for (const [name, value] of Object.entries({
     shards,
     leaseMs,
@@ -123,7 +126,17 @@ function lineOptions(url: string, options: PostgresStoreOptions): LineOptions {
   }
   const prepare = options.prepare ?? address.prepare ?? true;
   const responseTimeoutMs = answerFactor * statementTimeoutMs;
-  return { address, schema, prepare, readers, retryMs, statementTimeoutMs, connectTimeoutMs, responseTimeoutMs };
+  return {
+    address,
+    schema,
+    prepare,
+    leaseMs,
+    readers,
+    retryMs,
+    statementTimeoutMs,
+    connectTimeoutMs,
+    responseTimeoutMs,
+  };
 }
 
 type Found = { readonly kind: "nothing" } | { readonly kind: "store"; readonly id: string; readonly version: number };

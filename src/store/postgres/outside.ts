@@ -3,10 +3,12 @@ import { randomInt } from "node:crypto";
 import { PerdureError } from "../../base/errors.ts";
 import type { Input, Pid } from "../../journal/types.ts";
 import { number } from "../columns.ts";
+import { processExported } from "../exports.ts";
 import { checkKey } from "../key-conflict.ts";
 import type { Asked, ProcessKey } from "../port.ts";
 import { receipt } from "./commit.ts";
 import { isUndone, maxUndone, processNotFound } from "./errors.ts";
+import { findExported } from "./exports.ts";
 import { settings } from "./line.ts";
 import type { Line } from "./line.ts";
 import type { Hints } from "./hints.ts";
@@ -58,7 +60,7 @@ export async function post(
       return true;
     } catch (error) {
       // Somebody asked the same at this moment.
-      if (!isTaken(error, "edge_key")) throw explained(error, pid);
+      if (!isTaken(error, "edge_key")) throw await explained(line, error, pid);
     }
   }
 }
@@ -73,7 +75,9 @@ function askedOf(process: ProcessKey, asked: Asked, atMs: number): Step {
 async function findTarget(line: Line, pid: Pid): Promise<ProcessKey> {
   const found = await line.get(queries.placeOf, pid);
   if (found?.["key"] !== null && found !== undefined) return number(found, "key");
-  throw found?.["stone"] === 1 ? exited(pid) : processNotFound(line.place.path, pid);
+  if (found?.["stone"] === 1) throw exited(pid);
+  const exported = await findExported(line, pid);
+  throw exported === undefined ? processNotFound(line.place.path, pid) : processExported(exported);
 }
 
 const takeLetter = statement(
@@ -104,7 +108,7 @@ export async function takeDeadLetter(
     return true;
   } catch (error) {
     if (error instanceof ServerError && readRefusal(error)?.kind === "letter") return false;
-    throw explained(error, to ?? "");
+    throw await explained(line, error, to ?? "");
   }
 }
 
@@ -131,8 +135,13 @@ function isTaken(error: unknown, constraint: string): boolean {
   return error instanceof ServerError && error.sqlState === "23505" && error.constraint === constraint;
 }
 
-function explained(error: unknown, pid: Pid): unknown {
-  return error instanceof ServerError && readRefusal(error)?.kind === "exited" ? exited(pid) : error;
+async function explained(line: Line, error: unknown, pid: Pid): Promise<unknown> {
+  if (!(error instanceof ServerError) || readRefusal(error)?.kind !== "exited") return error;
+  // It has exited, or left the store, at this moment.
+  return await findTarget(line, pid).then(
+    () => exited(pid),
+    (why: unknown) => why,
+  );
 }
 
 function exited(pid: Pid): PerdureError {

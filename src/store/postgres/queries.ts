@@ -89,6 +89,11 @@ const all = {
   edge: `(int8, text) SELECT ${edgeColumns} FROM ~.edge WHERE process = $1 AND key = $2`,
   edgesOf: `(int8, text, int8) SELECT ${edgeColumns} FROM ~.edge WHERE process = $1 AND key > $2 ORDER BY key LIMIT $3`,
   tombstone: "(text) SELECT * FROM ~.tombstone WHERE pid = $1",
+  exported: "(text) SELECT pid, process, crc, body FROM ~.exported WHERE pid = $1",
+  exportedKey: "(int8) SELECT pid, process, crc, body FROM ~.exported WHERE process = $1",
+  exports: "(int8) SELECT pid, process, crc, body FROM ~.exported ORDER BY id DESC LIMIT $1",
+  imported: "(text) SELECT file, pid, at_ms FROM ~.imported WHERE file = $1",
+  imports: "(text) SELECT file, pid, at_ms FROM ~.imported WHERE pid = $1 ORDER BY file",
   finished: `(int8, int8, int8, int8) SELECT key, pid, exited_at_ms, exit_reason, CASE WHEN ${isHeld} THEN 1 ELSE 0 END AS held FROM ~.process AS process
      WHERE state = 'exited' AND (exited_at_ms, key) > ($1, $2) AND exited_at_ms <= $3 ORDER BY exited_at_ms, key LIMIT $4`,
   finishedBeyond: `(int8) SELECT key, exited_at_ms FROM ~.process WHERE state = 'exited' ORDER BY exited_at_ms DESC, key DESC LIMIT 1 OFFSET $1`,

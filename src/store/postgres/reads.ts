@@ -81,7 +81,7 @@ export async function listProcesses(line: Line, filter: ProcessFilter): Promise<
 }
 
 export async function countProcesses(line: Line): Promise<Record<ProcessState, number>> {
-  const counts: Record<ProcessState, number> = { running: 0, paused: 0, crashed: 0, broken: 0, exited: 0 };
+  const counts: Record<ProcessState, number> = { running: 0, paused: 0, crashed: 0, broken: 0, moving: 0, exited: 0 };
   for (const row of await line.all(queries.countByState)) {
     counts[word(row, "state", processStates)] = number(row, "count");
   }

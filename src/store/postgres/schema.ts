@@ -131,8 +131,8 @@ export const migrations: readonly (readonly string[])[] = [
   shard         bigint NOT NULL,   -- whose owner owns it
   entry         text   NOT NULL,
   args_digest   bytea  NOT NULL,   -- SHA-256 over entry and arguments
-  state         text   NOT NULL,   -- running, paused, crashed, broken, exited
-  problem       text   NOT NULL,   -- why it is broken
+  state         text   NOT NULL,   -- running, paused, crashed, broken, moving, exited
+  problem       text   NOT NULL,   -- why it is broken; where it is moving
   started_at_ms bigint NOT NULL,
   parent        text COLLATE "C",  -- pid of who spawned it; NULL when it was started from outside
   label         text   NOT NULL,   -- what its parent calls it
@@ -296,7 +296,22 @@ export const migrations: readonly (readonly string[])[] = [
   exit_value    bytea              -- NULL when it was too large to be kept
 )`,
     `CREATE INDEX tombstone_by_end ON ~.tombstone (exited_at_ms, pid)`,
-    // Pruned processes whose turns, log lines and edges are still being deleted.
+    `CREATE TABLE ~.exported (
+  id      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  pid     text COLLATE "C" NOT NULL UNIQUE,
+  process bigint NOT NULL,         -- the key it had
+  at_ms   bigint NOT NULL,
+  crc     bigint NOT NULL,
+  body    bytea  NOT NULL          -- JSON, see store/exports-encoding.ts
+)`,
+    `CREATE INDEX exported_by_process ON ~.exported (process)`,
+    `CREATE TABLE ~.imported (
+  file  text COLLATE "C" PRIMARY KEY,
+  pid   text COLLATE "C" NOT NULL,
+  at_ms bigint NOT NULL
+)`,
+    `CREATE INDEX imported_by_pid ON ~.imported (pid)`,
+    // Pruned and exported processes whose turns, log lines and edges are still being deleted.
     `CREATE TABLE ~.remains (
   process bigint PRIMARY KEY
 )`,

@@ -48,8 +48,7 @@ const keepPid = statement(
   "text",
   "int8",
 );
-const isPidThere =
-  "(EXISTS (SELECT 1 FROM ~.process WHERE pid = $3) OR EXISTS (SELECT 1 FROM ~.tombstone WHERE pid = $3))";
+const isPidThere = `(${["process", "tombstone", "exported"].map((table) => `EXISTS (SELECT 1 FROM ~.${table} WHERE pid = $3)`).join(" OR ")})`;
 const tellKeeper = statement(
   `WITH mine AS (SELECT 1 FROM ~.reserved WHERE pid = $3 AND incarnation = $1),
      vain AS (DELETE FROM ~.reserved WHERE pid = $3 AND incarnation = $1 AND ${isPidThere})

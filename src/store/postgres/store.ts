@@ -9,8 +9,10 @@ import type {
   CommitBatch,
   DeadLetterRow,
   EdgeRow,
+  ExportedRow,
   FinishedPlace,
   FinishedRow,
+  ImportedRow,
   InboxRow,
   Lease,
   LogRow,
@@ -41,6 +43,7 @@ import { planCommit, readCommitted, receipt } from "./commit.ts";
 import type { Committed } from "./commit.ts";
 import { DamagedRow, journalCorrupt } from "./damage.ts";
 import { fenced, storeError } from "./errors.ts";
+import { findExported, findImported, readExports, readImports, withMoves } from "./exports.ts";
 import type { Hints } from "./hints.ts";
 import { closeNode, giveBack, join, yieldAll } from "./lease.ts";
 import type { Claim } from "./lease.ts";
@@ -88,6 +91,9 @@ const pruneOldEdges = statement(
   ...(["int8", "int8", "int8", "int8"] as const),
 );
 
+/** Whoever claims is told soon that the database is away: it may try again. */
+const claimPatienceMs = 5_000;
+
 export class PostgresStore implements Store {
   readonly id: string;
   readonly #line: Line;
@@ -119,7 +125,9 @@ export class PostgresStore implements Store {
     return this.#do("claim", async () => {
       this.#checkOwner("claim");
       const token = randomUUID();
-      return this.#line.retrying("claim", () => this.#claim({ nowMs, token, node, leaseMs: this.#parts.leaseMs }));
+      const { leaseMs } = this.#parts;
+      const patienceMs = Math.min(this.#line.options.retryMs, claimPatienceMs);
+      return this.#line.retrying("claim", () => this.#claim({ nowMs, token, node, leaseMs }), patienceMs);
     });
   }
 
@@ -162,7 +170,8 @@ export class PostgresStore implements Store {
     const commit = (): Promise<Committed> =>
       this.#write(() => {
         const plan = planCommit(batch, this.sharing.owner);
-        return { doing: "commit to", atMs: batch.atMs, ...plan, read: readCommitted };
+        const whole = withMoves(plan, batch, this.#line.place.path);
+        return { doing: "commit to", atMs: batch.atMs, ...whole, read: readCommitted };
       });
     const yielded = batch.away?.yielded ?? [];
     return yielded.length === 0 ? commit() : this.sharing.yielding(yielded, commit);
@@ -334,6 +343,22 @@ export class PostgresStore implements Store {
     return this.#do("read", async () =>
       shown(await this.#line.get(queries.tombstone, pid), (row) => readTombstone(path, row)),
     );
+  }
+
+  async exported(of: Pid | ProcessKey): Promise<ExportedRow | undefined> {
+    return this.#do("read", () => findExported(this.#line, of));
+  }
+
+  async exports(limit: number): Promise<ExportedRow[]> {
+    return this.#do("read", () => readExports(this.#line, limit));
+  }
+
+  async imported(file: string): Promise<ImportedRow | undefined> {
+    return this.#do("read", () => findImported(this.#line, file));
+  }
+
+  async imports(pid: Pid): Promise<ImportedRow[]> {
+    return this.#do("read", () => readImports(this.#line, pid));
   }
 
   async finished(after: FinishedPlace | undefined, untilMs: number, limit: number): Promise<FinishedRow[]> {

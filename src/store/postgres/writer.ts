@@ -33,7 +33,7 @@ export interface Write<T> {
   /** What came of it, from what the receipt holds. */
   readonly read: (receipt: Row) => T;
   /** Reads first, in the same transaction, and decides by that: gives what else is to be done, and the receipt. */
-  readonly decide?: (run: Run) => Promise<Pick<Write<T>, "before" | "receipt">>;
+  readonly decide?: (run: Run, id: WriteId) => Promise<Pick<Write<T>, "before" | "receipt">>;
 }
 
 export type Run = (steps: readonly Step[]) => Promise<readonly Result[]>;
@@ -166,7 +166,7 @@ export class Writer {
     const run: Run = (steps) => session.run(steps);
     const talk = async (): Promise<Row> => {
       await run([step(begin), ...this.#opening(session, entry)]);
-      const { before, receipt } = (await entry.write.decide?.(run)) ?? entry.write;
+      const { before, receipt } = (await entry.write.decide?.(run, this.#id(entry))) ?? entry.write;
       const results = await run([...before, receipt(this.#id(entry))]);
       await run([step(commit)]);
       return results.at(-1)?.rows[0] ?? {};
@@ -282,8 +282,8 @@ export class Writer {
     const away = isAway(cause) ? this.#line.error("write to", cause) : this.#line.error("go on with", cause);
     if (this.#sent.length > 0 && !this.#isEnded) {
       this.#failure = new PerdureError(
-        "STORE_FAILED",
-        `The store ${path} was lost in the middle of a write, and did not come back within ${this.#line.options.retryMs} ms (${cause instanceof Error ? cause.message : String(cause)}). Whether the last writes were kept is not known, so this handle writes no more. When the database is back, restart the engine: it finds out.`,
+        isAway(cause) ? "STORE_UNREACHABLE" : "STORE_FAILED",
+        `The store ${path} was lost in the middle of a write, and did not come back within ${this.#line.options.retryMs} ms (${cause instanceof Error ? cause.message : String(cause)}). Whether the last writes were kept is not known, so this handle writes no more. The engine that opens the store next finds out.`,
         { cause, details: { path } },
       );
     }

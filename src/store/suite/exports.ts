@@ -105,7 +105,8 @@ function testDepartures(setup: StoreSetup): void {
       await store.release(atMs);
       await store.close();
       const next = await fixture.open();
-      assert.equal((await next.claim(atMs)).nextProcessKey, 3);
+      const { nextProcessKey } = await next.claim(atMs);
+      assert.ok(nextProcessKey > 2, String(nextProcessKey));
     },
   );
 

@@ -21,6 +21,7 @@ const failure = { atMs: atMs + 7, reason: "error" as const, value: { text: 'j"wh
 export function testTies(setup: SharedSetup): void {
   testLinks(setup);
   testLateTies(setup);
+  testEnded(setup);
   testExits(setup);
   testMoves(setup);
 }
@@ -141,6 +142,32 @@ function testLateTies(setup: SharedSetup): void {
   });
 }
 
+function testEnded(setup: SharedSetup): void {
+  sharedRule(setup, "who links again to one whose end waits for it is told once", async (fixture) => {
+    const [one, two] = await pair(fixture);
+    const link = away({ links: [{ process: 1, target: 11, pid: "p11" }] });
+    await one.store.commit(link);
+    await two.store.commit({ atMs, exits: [{ process: 11, exit: failure }] });
+    await one.store.commit(link);
+    assert.deepEqual(await posted(one), [signal("p11", "error", failure.value)]);
+  });
+
+  sharedRule(setup, "a name that another node's process is given when it has exited is not kept", async (fixture) => {
+    const [one, two] = await pair(fixture);
+    await two.store.commit({ atMs, exits: [{ process: 11, exit }] });
+    const named = [
+      { name: "a", process: 11 },
+      { name: "b", process: 12 },
+    ];
+    await one.store.commit({ atMs, names: named, groups: named });
+    for (const list of [await one.store.names(), await one.store.groups()])
+      assert.deepEqual(
+        list.map(({ name, process }) => ({ name, process })),
+        [{ name: "b", process: 12 }],
+      );
+  });
+}
+
 function testExits(setup: SharedSetup): void {
   sharedRule(setup, "who was told by the commit itself hears nothing more", async (fixture) => {
     const [one, two] = await pair(fixture);
@@ -202,6 +229,13 @@ function testExits(setup: SharedSetup): void {
 }
 
 function testMoves(setup: SharedSetup): void {
+  sharedRule(setup, "what is put for others is handed out, whoever owns its process by then", async (fixture) => {
+    const [one] = await pair(fixture);
+    const row = (what: string) => ({ process: 1, input: text(what), atMs });
+    await one.store.commit({ atMs, inbox: [row("kept"), { ...row("away"), away: true }] });
+    assert.deepEqual(await posted(one), [text("away")]);
+  });
+
   sharedRule(
     setup,
     "a process that moves takes its timers along, and what waits for it is handed out",

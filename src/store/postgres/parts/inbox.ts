@@ -39,11 +39,11 @@ const putInputs = statement(
      WHERE i.seq = e.posted RETURNING i.seq, t.n),
    t AS MATERIALIZED (
      SELECT t.*, EXISTS (SELECT 1 FROM ~.process AS p WHERE p.key = t.process AND p.state <> 'exited') AS alive
-     FROM unnest($9, $10, $11, $12, $13, $14, $15, $16, $17) WITH ORDINALITY
-       AS t (process, at_ms, crc, input, tie, monitor, else_process, else_crc, else_input, n)),
+     FROM unnest($9, $10, $11, $12, $13, $14, $15, $16, $17, $18) WITH ORDINALITY
+       AS t (process, at_ms, crc, input, tie, monitor, else_process, else_crc, else_input, away, n)),
    ${putting(
      `SELECT t.process, t.at_ms, t.crc, t.input, CAST(NULL AS text) AS sender, t.tie, t.monitor, t.else_process, t.else_crc, t.else_input, p.shard,
-        CASE WHEN p.shard = ANY ($7) THEN 0 ELSE 1 END AS counted, t.n, 1 AS told
+        CASE WHEN t.away = 0 AND p.shard = ANY ($7) THEN 0 ELSE 1 END AS counted, t.n, 1 AS told
       FROM t JOIN ~.process AS p ON p.key = t.process WHERE t.alive
       UNION ALL SELECT t.else_process, t.at_ms, t.else_crc, t.else_input, ${plain}, p.shard, 1, t.n, 0
       FROM t JOIN ~.process AS p ON p.key = t.else_process AND p.state <> 'exited' WHERE NOT t.alive`,
@@ -59,7 +59,7 @@ const putInputs = statement(
    WHERE (SELECT count(*) FROM hint) >= 0
    RETURNING put, gone`,
   ...(["int8", "int8", "int8", "int8[]", "text[]", "bytea[]", "int8[]", "text"] as const),
-  ...(["int8[]", "int8[]", "int8[]", "bytea[]", "int8[]", "int8[]", "int8[]", "int8[]", "bytea[]"] as const),
+  ...(["int8[]", "int8[]", "int8[]", "bytea[]", "int8[]", "int8[]", "int8[]", "int8[]", "bytea[]", "int8[]"] as const),
 );
 
 type Asked = readonly [number[], string[], Uint8Array[]];
@@ -89,6 +89,7 @@ export function inputs(
     instead.map((row) => row?.process ?? null),
     instead.map((row) => row?.crc ?? null),
     instead.map((row) => row?.body ?? null),
+    rows.map(({ away = false }) => (away ? 1 : 0)),
   );
 }
 

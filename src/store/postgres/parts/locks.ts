@@ -32,10 +32,11 @@ const lockProcesses = statement(
 
 /** Rows of processes, in the order of their keys: those that are changed, and others' that must not come to their end meanwhile. */
 export function processLocks(batch: CommitBatch, { shards }: Owner): Step[] {
-  const { states = [], traps = [], restores = [], exits = [], inbox = [], away } = batch;
+  const { states = [], traps = [], restores = [], exits = [], inbox = [], names = [], groups = [], away } = batch;
   const own = keysOf([states, traps, restores, exits, away?.moved ?? []]);
   const others = new Set([
     ...inbox.flatMap(({ process, orElse }) => (orElse === undefined ? [process] : [process, orElse.process])),
+    ...[...names, ...groups].map(({ process }) => process),
     ...(away?.links ?? []).map(({ target }) => target),
     ...(away?.monitors ?? []).map(({ target }) => target),
   ]);
@@ -54,11 +55,12 @@ const elsewhere = guard(
 
 /** Fails unless the node owns all processes that it writes to as their owner. Of those that have turns, `turns` looks at that. */
 export function ownership(batch: CommitBatch, { incarnation }: Owner): Step[] {
-  const { turns, operations, timers, states, traps, exits, snapshots, away } = batch;
+  const { turns, operations, timers, states, traps, restores, checkpoints, exits, snapshots, departures, away } = batch;
   const looked = new Set((turns ?? []).map(({ process }) => process));
-  const written = keysOf([operations, timers, states, traps, exits, snapshots, away?.moved]).filter(
-    (key) => !looked.has(key),
-  );
+  const written = keysOf([
+    ...[operations, timers, states, traps, restores, checkpoints, exits, snapshots, departures, batch.arrivals],
+    away?.moved,
+  ]).filter((key) => !looked.has(key));
   return written.length === 0 ? [] : [step(elsewhere, written, incarnation)];
 }
 

@@ -2,7 +2,7 @@
 import { encodePayload } from "../../../journal/encoding.ts";
 import type { CommitBatch, ProcessExit, ProcessRow } from "../../port.ts";
 import { statement, step } from "../wire/session.ts";
-import type { Step } from "../wire/session.ts";
+import type { Statement, Step } from "../wire/session.ts";
 import { lastOf } from "./last.ts";
 import { alive, raise } from "./raise.ts";
 
@@ -15,7 +15,8 @@ const checkNew = statement(
    FROM (SELECT * FROM (
      SELECT t.key, t.pid, t.program, n, CASE
        WHEN g.id IS NULL THEN 'program'
-       WHEN t.parent = '' AND EXISTS (SELECT 1 FROM ~.tombstone AS s WHERE s.pid = t.pid) THEN 'pid'
+       WHEN t.parent = '' AND (EXISTS (SELECT 1 FROM ~.tombstone AS s WHERE s.pid = t.pid)
+         OR EXISTS (SELECT 1 FROM ~.exported AS x WHERE x.pid = t.pid)) THEN 'pid'
        WHEN t.flaw = 'digest' THEN 'digest'
        WHEN t.flaw = 'key' OR EXISTS (SELECT 1 FROM ~.process AS p WHERE p.key = t.key) THEN 'key'
        WHEN t.flaw = 'pid' OR EXISTS (SELECT 1 FROM ~.process AS p WHERE p.pid = t.pid) THEN 'pid' END AS why
@@ -149,7 +150,8 @@ const setExits = statement(
 
 const belongings = ["operation", "timer", "inbox", "snapshot", "checkpoint", "checkpoint_tie", "name", "member"];
 
-const deleteBelongings = statement(
+/** What goes with the life of processes. */
+export const deleteBelongings: Statement = statement(
   `WITH ${belongings.map((table) => `${table}s AS (DELETE FROM ~.${table} WHERE process = ANY ($1))`).join(", ")},
      links_a AS (DELETE FROM ~.link WHERE a = ANY ($1)), links_b AS (DELETE FROM ~.link WHERE b = ANY ($1) AND NOT a = ANY ($1)),
      watchers AS (DELETE FROM ~.monitor WHERE watcher = ANY ($1)),

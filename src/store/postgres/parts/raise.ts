@@ -14,6 +14,8 @@ export type RefusalKind =
   | "fenced"
   /** The process is in a shard of somebody else. */
   | "shard"
+  /** The schema's version is `number`, and this release knows `last`. */
+  | "newer"
   /** `number` is the turn that does not follow on `last`. */
   | "turn"
   /** There is no such process. */

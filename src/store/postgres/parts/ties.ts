@@ -20,7 +20,9 @@ function tying(insert: string): Statement {
      ${putting(
        `SELECT t.process, $6 AS at_ms, t.crc, t.input, CAST(NULL AS text) AS sender, t.target AS tie, t.monitor, CAST(NULL AS bigint) AS else_process,
           CAST(NULL AS bigint) AS else_crc, CAST(NULL AS bytea) AS else_input, p.shard, 1 AS counted, t.n
-        FROM t JOIN ~.process AS p ON p.key = t.process AND p.state <> 'exited' WHERE NOT t.alive`,
+        FROM t JOIN ~.process AS p ON p.key = t.process AND p.state <> 'exited'
+        WHERE NOT t.alive AND (t.monitor IS NOT NULL
+          OR NOT EXISTS (SELECT 1 FROM ~.inbox AS i WHERE i.process = t.process AND i.tie = t.target AND i.monitor IS NULL))`,
        "$7",
      )}
      SELECT count(*) FROM hint`,

@@ -1,6 +1,7 @@
 /** Where a server is and who asks, as a `postgres://` URL says it. */
 import { readFileSync } from "node:fs";
 import { userInfo } from "node:os";
+import { durationMs } from "../../../base/duration.ts";
 import { PerdureError } from "../../../base/errors.ts";
 import { withoutPassword } from "../../place.ts";
 
@@ -16,15 +17,19 @@ export interface Address {
   readonly ssl: SslMode;
   /** Certificates of the authorities to trust, PEM. */
   readonly authorities?: string;
-  /** The parameters `schema` and `prepare`, which are not the server's but the store's. */
+  /** The parameters `schema`, `prepare` and `lease`, which are not the server's but the store's. */
   readonly schema?: string;
   readonly prepare?: boolean;
+  readonly leaseMs?: number;
   /** The URL without its password and most parameters: what errors and logs show. */
   readonly shown: string;
 }
 
 const sslModes: ReadonlySet<string> = new Set<SslMode>(["disable", "prefer", "require", "verify-ca", "verify-full"]);
-const known: ReadonlySet<string> = new Set(["sslmode", "sslrootcert", "host", "schema", "prepare"]);
+const known: ReadonlySet<string> = new Set(["sslmode", "sslrootcert", "host", "schema", "prepare", "lease"]);
+
+/** A shorter one would run out while its owner is well. */
+const leastLeaseMs = 1_000;
 
 /** Throws ARGUMENT_INVALID, in words that do not show the password. */
 export function parseAddress(url: string): Address {
@@ -59,6 +64,7 @@ export function parseAddress(url: string): Address {
   const prepare = query.get("prepare");
   if (prepare !== null && prepare !== "yes" && prepare !== "no")
     throw invalid(shown, "its parameter prepare must be yes or no");
+  const lease = query.get("lease");
   return {
     host: query.get("host") ?? (part(parsed.hostname).replace(/^\[(.*)\]$/, "$1") || "localhost"),
     port: parsed.port === "" ? 5432 : Number(parsed.port),
@@ -68,9 +74,23 @@ export function parseAddress(url: string): Address {
     ssl: ssl as SslMode,
     ...(authorities === null ? {} : { authorities: readAuthorities(shown, authorities) }),
     ...(prepare === null ? {} : { prepare: prepare === "yes" }),
+    ...(lease === null ? {} : { leaseMs: readLease(shown, lease) }),
     ...(schema === null ? {} : { schema }),
     shown: schema === null ? shown : `${shown}?schema=${schema}`,
   };
+}
+
+function readLease(shown: string, lease: string): number {
+  try {
+    const leaseMs = durationMs(lease);
+    if (leaseMs >= leastLeaseMs) return Math.ceil(leaseMs);
+  } catch {
+    // It is no duration.
+  }
+  throw invalid(
+    shown,
+    `its lease is ${JSON.stringify(lease)}; it must be a duration from ${leastLeaseMs} ms, such as 10s`,
+  );
 }
 
 function readAuthorities(shown: string, path: string): string {
