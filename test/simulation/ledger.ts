@@ -268,7 +268,7 @@ export class Ledger implements DiskWatcher {
         !(row.input.kind === "result" && inputs.has(resultKey(row.process, row.input))) &&
         !exits.has(row.process) &&
         // It is the kernel's, and reaches no turn.
-        row.input.kind !== "verdict" &&
+        !["move", "verdict"].includes(row.input.kind) &&
         !this.#isGivenUp(row, batch)
       ) {
         this.#ports.complain(

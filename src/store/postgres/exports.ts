@@ -16,7 +16,7 @@ import { whole } from "./line.ts";
 import type { Line } from "./line.ts";
 import { arrivals } from "./parts/arrivals.ts";
 import { deleteBelongings } from "./parts/processes.ts";
-import { queries, selectProcess } from "./queries.ts";
+import { inboxColumns, queries, selectProcess } from "./queries.ts";
 import { readEdge, readInput } from "./rows.ts";
 import { statement, step } from "./wire/session.ts";
 import type { Step } from "./wire/session.ts";
@@ -54,7 +54,7 @@ const hold = statement(
   "int8[]",
 );
 const lateInputs = statement(
-  `SELECT i.seq, i.process, i.at_ms, i.crc, i.input FROM unnest($1, $2) AS t (process, after)
+  `SELECT ${inboxColumns} FROM unnest($1, $2) AS t (process, after)
    JOIN ~.inbox AS i ON i.process = t.process AND i.seq > t.after ORDER BY i.seq`,
   "int8[]",
   "int8[]",

@@ -10,7 +10,8 @@ const edgeColumns = "process, key, at_ms, digest, about, state, crc, answer";
 const operationColumns = `process, number, name, state, attempt, not_before_ms, started_at_ms, deaths, created_at_ms, last_error,
   options, crc, args`;
 const logColumns = "seq, process, turn, at_ms, level, text";
-const inboxColumns = "i.seq, i.process, i.at_ms, i.crc, i.input, i.sender, i.tie, i.monitor";
+/** Of `inbox AS i`. */
+export const inboxColumns = "i.seq, i.process, i.at_ms, i.crc, i.input, i.sender, i.tie, i.monitor";
 /** Of the incarnation in the first parameter. */
 const ownShards = "SELECT shard FROM ~.shard WHERE owner = $1";
 
