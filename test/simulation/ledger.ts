@@ -113,7 +113,7 @@ export class WatchedDisk extends MemoryDisk {
     this.record(key).turns[turn - 1] = undefined;
   }
 
-  override apply(given: CommitBatch): number[] {
+  override apply(given: CommitBatch, incarnation = 0): number[] {
     const batch = this.sabotage?.(given, this) ?? given;
     const born = (process: ProcessKey): ProcessRow | undefined =>
       batch.newProcesses?.find(({ key }) => key === process) ?? this.processes.get(process)?.row;
@@ -122,7 +122,7 @@ export class WatchedDisk extends MemoryDisk {
     let seqs: number[];
     this.#applying = true;
     try {
-      seqs = super.apply(batch);
+      seqs = super.apply(batch, incarnation);
     } catch (error) {
       this.ledger?.refused(error as Error);
       throw error;
