@@ -86,7 +86,7 @@ export function compareAcross(expected: readonly ExpectedEvent[], actual: readon
 }
 
 function flat(event: ExpectedEvent): PlainEvent[] {
-  return event.ev === "parallel" ? event.lanes.flat().flatMap((each) => flat(each as ExpectedEvent)) : [event];
+  return event.ev === "parallel" ? event.lanes.flat().flatMap((each) => flat(each)) : [event];
 }
 
 function byChild(events: readonly PlainEvent[]): Map<string, PlainEvent[]> {

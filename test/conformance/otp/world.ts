@@ -63,7 +63,10 @@ export class World {
     this.#machines = machines;
     this.#crashes = crashes;
     this.#count = nodes;
-    this.#disk = new MemoryDisk("conformance", nodes === 1 ? undefined : new SharedOwners(shardsOf(nodes), leaseMs, () => this.#timeline.nowMs));
+    this.#disk = new MemoryDisk(
+      "conformance",
+      nodes === 1 ? undefined : new SharedOwners(shardsOf(nodes), leaseMs, () => this.#timeline.nowMs),
+    );
     const { program } = machines;
     const row = {
       hash: program,

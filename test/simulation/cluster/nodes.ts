@@ -2,7 +2,7 @@
 import type { Dice } from "../dice.ts";
 import type { Faults } from "../faults.ts";
 import type { Job } from "../host.ts";
-import type { WatchedDisk } from "../ledger.ts";
+import type { WatchedDisk } from "../disk.ts";
 import { SimulatedNode } from "../node.ts";
 import type { NodeWorld } from "../node.ts";
 import type { Outside } from "../outside.ts";
@@ -42,7 +42,6 @@ export class ClusterNodes {
   readonly #ran = new Map<string, number>();
   /** So many nodes there should be. */
   #size: number;
-  #coming = 0;
   /** Whom callers ask. */
   #asked: SimulatedNode | undefined;
   count = 0;
@@ -120,9 +119,7 @@ export class ClusterNodes {
   // -- what happens to them -------------------------------------------------------------------------------------
 
   #comeAfter(delayMs: number, afterCrash = false): void {
-    this.#coming++;
     this.#ports.timeline.after(delayMs, () => {
-      this.#coming--;
       if (this.#nodes.size < this.#size) this.#open(afterCrash);
     });
   }

@@ -1,5 +1,5 @@
 /** Who owns what of a shared disk, kept beside the store's own books: to see who writes, and whether they may. */
-import type { ProcessExit, ProcessKey, ProcessRow } from "../../../src/store/port.ts";
+import type { InboxRow, ProcessExit, ProcessKey, ProcessRow } from "../../../src/store/port.ts";
 import type { AwayBatch, CommitBatch, Notified } from "../../../src/store/port.ts";
 import { SharedOwners } from "../../../src/store/memory/sharing.ts";
 import type { SharedDisk } from "../../../src/store/memory/sharing.ts";
@@ -11,6 +11,8 @@ export interface OwnersPorts {
   hint(handle: object, fn: () => void): void;
   /** Incarnations were declared dead. */
   voided(incarnations: readonly number[]): void;
+  /** What is handed out of what was posted. */
+  posting?(rows: InboxRow[]): InboxRow[];
   /** A process is about to end: with everything that is tied to it. */
   exiting?(process: ProcessKey, exit: ProcessExit): void;
 }
@@ -124,6 +126,11 @@ export class WatchedOwners extends SharedOwners {
   override apply(disk: SharedDisk, away: AwayBatch, incarnation: number): void {
     super.apply(disk, away, incarnation);
     for (const shard of away.yielded) this.#owned.delete(shard);
+  }
+
+  override posted(...given: Parameters<SharedOwners["posted"]>): InboxRow[] {
+    const rows = super.posted(...given);
+    return this.#ports.posting?.(rows) ?? rows;
   }
 
   override exit(disk: SharedDisk, process: ProcessKey, exit: ProcessExit, notified: Notified | undefined): void {

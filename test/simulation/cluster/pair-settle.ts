@@ -1,5 +1,5 @@
 /** What is still owed to the processes of trees in a cluster when everything is calm. */
-import type { WatchedDisk } from "../ledger.ts";
+import type { WatchedDisk } from "../disk.ts";
 import type { Outside } from "../outside.ts";
 import type { Workplace } from "../settle.ts";
 import type { Timeline } from "../timeline.ts";

@@ -16,7 +16,7 @@ import type {
   ProcessKey,
   ProcessRow,
 } from "../../../src/store/port.ts";
-import type { DiskWatcher, WatchedDisk } from "../ledger.ts";
+import type { DiskWatcher, WatchedDisk } from "../disk.ts";
 import { textOf } from "../program.ts";
 import type { Stamp } from "../trees/acts.ts";
 import { TreeProcess } from "../trees/process.ts";

@@ -7,7 +7,7 @@ import { withoutClasses } from "../classes.ts";
 import { Dice } from "../dice.ts";
 import { drawProfile, Faults } from "../faults.ts";
 import type { FaultProfile } from "../faults.ts";
-import { WatchedDisk } from "../ledger.ts";
+import { WatchedDisk } from "../disk.ts";
 import { patienceMs, pollMs, SimulatedRun } from "../simulated-run.ts";
 import type { Tally } from "../simulated-run.ts";
 import type { SimulationOptions } from "../simulation.ts";
@@ -59,12 +59,12 @@ export class ClusterSimulation extends SimulatedRun {
         this.note("declared dead", incarnations);
         for (const incarnation of incarnations) this.#nodes.voided(incarnation);
       },
+      posting: (rows) => sabotage?.posting?.(rows) ?? rows,
       exiting: (process, exit) => this.#load.exiting?.(process, exit),
     });
     this.#owners.sabotage = sabotage?.owners ?? {};
     this.#disk = new WatchedDisk("simulated", this.#owners);
     this.#disk.sabotage = sabotage?.commit;
-    this.#disk.posting = sabotage?.posting;
     const common: ClusterCommon = {
       timeline: this.timeline,
       plan,
