@@ -5,6 +5,7 @@
 import type { Clock } from "../base/ports.ts";
 import type { Payload } from "../base/value.ts";
 import type { Input, Pid } from "../journal/types.ts";
+import { PerdureError } from "../base/errors.ts";
 import { broken, exited, notFound, resultPruned } from "../kernel/errors.ts";
 import type { Outside } from "../kernel/outside.ts";
 import { edgeAddress } from "../base/edge-key.ts";
@@ -133,4 +134,11 @@ function exitOf(pid: Pid, found: Ever | undefined): ProcessExit | undefined {
   if (found.state === "broken") throw broken(found);
   // A crashed process has an exit too, which it may be spared.
   return found.state === "exited" ? found.exit : undefined;
+}
+
+export function standsBy(): PerdureError {
+  return new PerdureError(
+    "NODE_STANDING_BY",
+    "This node stands by, and what is asked for takes the node that owns the store. Ask that one, or wait until this one takes over (`engine.active()`).",
+  );
 }

@@ -21,8 +21,8 @@ import type { Asked, NodeInfo, ProcessExit, ProcessFilter, ProcessKey, ProgramRo
 import { openStore } from "../store/open.ts";
 import { inMemory, isPostgresUrl } from "../store/place.ts";
 import { keyedPid, newPid } from "../base/ids.ts";
-import { isPerdureError, PerdureError } from "../base/errors.ts";
-import { Beside } from "./beside.ts";
+import { isPerdureError } from "../base/errors.ts";
+import { Beside, standsBy } from "./beside.ts";
 import type { Reach } from "./beside.ts";
 import { Calls } from "./calls.ts";
 import type { CallOutcome, CallRequest } from "./calls.ts";
@@ -493,11 +493,4 @@ export class EngineService {
     await this.#closeArchive();
     await this.#store.close();
   }
-}
-
-function standsBy(): PerdureError {
-  return new PerdureError(
-    "NODE_STANDING_BY",
-    "This node stands by, and what is asked for takes the node that owns the store. Ask that one, or wait until this one takes over (`engine.active()`).",
-  );
 }

@@ -8,11 +8,9 @@
  * When a commit fails the kernel is finished: it discards everything uncommitted and says so. Whoever opens the store
  * next goes on from the last commit. There is no other recovery path.
  */
-import type { Clock, Random } from "../base/ports.ts";
 import type { Payload } from "../base/value.ts";
-import type { Machine, MachineEvents } from "../machine/port.ts";
-import type { Pid } from "../journal/types.ts";
-import type { Lease, ProcessKey, Store } from "../store/port.ts";
+import type { Machine } from "../machine/port.ts";
+import type { Lease, ProcessKey, Store, TimerRow } from "../store/port.ts";
 import { Alarm } from "./alarm.ts";
 import { Attempts } from "./attempts.ts";
 import { Awaited } from "./awaited.ts";
@@ -25,54 +23,23 @@ import { Heeds } from "./heeds.ts";
 import { queueInput } from "./live.ts";
 import type { Live, PendingOperation, QueuedInput } from "./live.ts";
 import { keepForever } from "./keep.ts";
-import type { KeepPolicy } from "./keep.ts";
 import { Names } from "./names.ts";
 import { Others } from "./others.ts";
 import type { Mail, OthersPorts } from "./others.ts";
 import { Outside } from "./outside.ts";
 import { PostedMail } from "./mail.ts";
 import { Moves } from "./moves.ts";
-import type { KernelEvents, OperationReport, OperationRunner } from "./ports.ts";
+import type { KernelPorts } from "./kernel-ports.ts";
 import { Queries } from "./queries.ts";
 import { Recovery } from "./recovery.ts";
 import { gone, Registry } from "./registry.ts";
 import { Retention } from "./retention.ts";
-import type { Archive } from "./retention.ts";
 import { Runs } from "./runs.ts";
 import { Shards } from "./shards.ts";
 import { Timers } from "./timers.ts";
 import { Turns } from "./turns.ts";
 
-export interface KernelPorts {
-  readonly store: Store;
-  readonly clock: Clock;
-  readonly random: Random;
-  /** Runs `fn` after the events that are already waiting. */
-  readonly defer: (fn: () => void) => void;
-  readonly machine: (events: MachineEvents) => Machine;
-  readonly runner: (report: (reports: readonly OperationReport[]) => void) => OperationRunner;
-  readonly events: KernelEvents;
-  /** What the deployment gives a process that is spawned by another to read in `process.env`. */
-  env(): Readonly<Record<string, string>>;
-  /** The newest version that was deployed of this one's file. A child that is restarted begins with it. */
-  newest(program: string): string;
-  /** What is kept of finished processes. Default: everything, for ever. */
-  readonly keep?: KeepPolicy;
-  /** Programs that processes may be started with from now on: they are not pruned. Default none. */
-  readonly deployed?: () => readonly string[];
-  readonly archive?: Archive;
-  /**
-   * Where several nodes own the store: the shard that a new process begins in. Default: that of whoever spawns it, else one of the
-   * node's own.
-   */
-  readonly place?: (birth: { readonly pid: Pid; readonly parent: Pid }) => number | undefined;
-  /** Why processes of a program cannot run here, in a sentence. They are left as they are. Default: all can. */
-  readonly refusal?: (program: string) => string | undefined;
-  /** Of a store that was claimed already. Default: the kernel claims it. */
-  readonly lease?: Lease;
-  /** Nothing runs: the store is opened to be looked after. Default false. */
-  readonly still?: boolean;
-}
+export type { KernelPorts } from "./kernel-ports.ts";
 
 export class Kernel {
   readonly #ports: KernelPorts;
@@ -144,39 +111,11 @@ export class Kernel {
       failed,
     });
     this.#registry = this.#newRegistry();
-    this.#births = new Births({
-      sharing: store.sharing,
-      registry: this.#registry,
-      shards: this.#shards,
-      clock,
-      place: ports.place,
-      isOver: () => this.#state === "closed" || this.#state === "failed",
-    });
-    this.#runs = new Runs({
-      store,
-      clock,
-      failed,
-      machine: this.#machine,
-      held: (key) => this.#registry.get(key),
-      committer: this.#committer,
-      events,
-      done: (live, turn) => this.#turns.done(live, turn),
-      broke: (live) => this.#broke(live),
-      looked: (live) => this.#queries.holds(live),
-      refused: (live) => ports.refusal?.(live.row.program) !== undefined,
-    });
+    this.#births = this.#newBirths();
+    this.#runs = this.#newRuns();
     this.#queries = new Queries({ machine: this.#machine, runs: this.#runs, events, failed });
     this.#edges = this.#newEdges();
-    this.#attempts = new Attempts({
-      runner: ports.runner((reports) => this.#guard(() => this.#attempts.report(reports))),
-      clock,
-      committer: this.#committer,
-      events,
-      incarnation: lease.incarnation,
-      settled: (live, operation, ok, value, seq) => this.#operationSettled(live, operation, ok, value, seq),
-      unwanted: (seq) => this.#forgetRow(seq),
-      failed,
-    });
+    this.#attempts = this.#newAttempts();
     this.#recovery = new Recovery({ store, registry: this.#registry, attempts: this.#attempts, alarm: this.#alarm });
     this.#names = new Names({ store, committer: this.#committer, isMine: this.#shards.isMine });
     this.#turns = this.#newTurns();
@@ -199,6 +138,48 @@ export class Kernel {
     }
     store.sharing?.listen(() => this.#duties.hinted());
     this.#duties.begin();
+  }
+
+  #newBirths(): Births {
+    return new Births({
+      sharing: this.#store.sharing,
+      registry: this.#registry,
+      shards: this.#shards,
+      clock: this.#ports.clock,
+      place: this.#ports.place,
+      isOver: () => this.#state === "closed" || this.#state === "failed",
+    });
+  }
+
+  #newRuns(): Runs {
+    const { store, clock, events } = this.#ports;
+    return new Runs({
+      store,
+      clock,
+      failed: (error) => this.#fail(error),
+      machine: this.#machine,
+      held: (key) => this.#registry.get(key),
+      committer: this.#committer,
+      events,
+      done: (live, turn) => this.#turns.done(live, turn),
+      broke: (live) => this.#broke(live),
+      looked: (live) => this.#queries.holds(live),
+      refused: (live) => this.#ports.refusal?.(live.row.program) !== undefined,
+    });
+  }
+
+  #newAttempts(): Attempts {
+    const { clock, events } = this.#ports;
+    return new Attempts({
+      runner: this.#ports.runner((reports) => this.#guard(() => this.#attempts.report(reports))),
+      clock,
+      committer: this.#committer,
+      events,
+      incarnation: this.#lease.incarnation,
+      settled: (live, operation, ok, value, seq) => this.#operationSettled(live, operation, ok, value, seq),
+      unwanted: (seq) => this.#forgetRow(seq),
+      failed: (error) => this.#fail(error),
+    });
   }
 
   #newDuties(): Duties {
@@ -226,7 +207,10 @@ export class Kernel {
       isMine: this.#shards.isMine,
       era: () => this.#shards.era,
       checkOpen: () => this.#checkOpen(),
-      drop: (live) => this.#drop(live),
+      drop: (live) => {
+        this.#machine.drop(live.row.key);
+        this.#queries.dropped(live);
+      },
       loaded: (live) => this.#loaded(live),
       damaged: (live, problem) => this.#runs.breaks(live, problem),
     });
@@ -290,73 +274,54 @@ export class Kernel {
     });
   }
 
-  #newTurns(): Turns {
-    const { clock, store, events, random, env, newest } = this.#ports;
-    return new Turns({
-      clock,
-      store,
-      events,
-      random,
-      env,
-      newest,
+  /** What several parts need. Not before all of it is there. */
+  #common() {
+    return {
+      store: this.#store,
+      clock: this.#ports.clock,
+      events: this.#ports.events,
       committer: this.#committer,
       registry: this.#registry,
       names: this.#names,
       attempts: this.#attempts,
+      awaited: this.#awaited,
       edges: this.#edges,
-      downtimeMs: this.#lease.downtimeMs,
-      shared: this.#isShared,
-      isMine: this.#shards.isMine,
-      looked: (fn) => this.#others.looked(fn),
       births: this.#births,
+      shards: this.#shards,
+      isMine: this.#shards.isMine,
+      downtimeMs: this.#lease.downtimeMs,
+      checkOpen: () => this.#checkOpen(),
       newKey: () => this.#nextKey++,
-      enqueue: (live, queued) => this.#enqueue(live, queued),
-      timersSet: (rows) => this.#alarm.add(rows),
+      enqueue: (live: Live, queued: QueuedInput) => this.#enqueue(live, queued),
+      timersSet: (rows: readonly TimerRow[]) => this.#alarm.add(rows),
+    };
+  }
+
+  #newTurns(): Turns {
+    const { random, env, newest } = this.#ports;
+    return new Turns({
+      ...this.#common(),
+      random,
+      env,
+      newest,
+      shared: this.#isShared,
+      looked: (fn) => this.#others.looked(fn),
       committed: (live) => this.#runs.committed(live),
       ready: (live) => this.#runs.ready(live),
     });
   }
 
   #newOutside(): Outside {
-    const { clock, random } = this.#ports;
-    return new Outside({
-      clock,
-      random,
-      registry: this.#registry,
-      names: this.#names,
-      committer: this.#committer,
-      turns: this.#turns,
-      attempts: this.#attempts,
-      queries: this.#queries,
-      edges: this.#edges,
-      awaited: this.#awaited,
-      births: this.#births,
-      shards: this.#shards,
-      isMine: this.#shards.isMine,
-      checkOpen: () => this.#checkOpen(),
-      newKey: () => this.#nextKey++,
-      enqueue: (live, queued) => this.#enqueue(live, queued),
-    });
+    const { random } = this.#ports;
+    return new Outside({ ...this.#common(), random, turns: this.#turns, queries: this.#queries });
   }
 
   #newMoves(): Moves {
     return new Moves({
-      store: this.#store,
-      clock: this.#ports.clock,
-      committer: this.#committer,
-      registry: this.#registry,
-      names: this.#names,
-      attempts: this.#attempts,
-      awaited: this.#awaited,
-      edges: this.#edges,
+      ...this.#common(),
       ties: this.#turns.ties,
-      events: this.#ports.events,
-      downtimeMs: this.#lease.downtimeMs,
       find: (pid) => this.outside.find(pid),
       control: (live, kind) => this.#turns.control(live, kind),
-      checkOpen: () => this.#checkOpen(),
-      newKey: () => this.#nextKey++,
-      timersSet: (rows) => this.#alarm.add(rows),
     });
   }
 
@@ -452,11 +417,6 @@ export class Kernel {
     this.#runs.ready(live);
   }
 
-  #drop(live: Live): void {
-    this.#machine.drop(live.row.key);
-    this.#queries.dropped(live);
-  }
-
   #broke(live: Live): void {
     this.#registry.broke(live);
     this.#edges.stopped(live.row.key);
@@ -502,12 +462,8 @@ export class Kernel {
     if (this.#state !== "open") throw notOpen(this.#state === "failed");
   }
 
-  get #isUp(): boolean {
-    return this.#state === "opening" || this.#state === "open";
-  }
-
   #guard(fn: () => void): void {
-    if (this.#isUp || this.#state === "closing") fn();
+    if (this.#state !== "failed" && this.#state !== "closed") fn();
   }
 
   #run(work: Promise<unknown>): void {

@@ -33,16 +33,7 @@ import type { AwayBatch, Sharing, SharingReader } from "./sharing.ts";
 export type { ProcessKey };
 export type { InboxRow, NewInboxRow } from "./inputs.ts";
 export { maxTombstoneValueBytes } from "./retention.ts";
-export type {
-  AcquiredShard,
-  AwayBatch,
-  AwayLink,
-  AwayMonitor,
-  Notified,
-  ShardRow,
-  Sharing,
-  SharingReader,
-} from "./sharing.ts";
+export type * from "./sharing.ts";
 export { nodeRenewalMs, nodeSilenceMs } from "./nodes.ts";
 export type { NodeInfo, NodeRow } from "./nodes.ts";
 export type { Asked } from "./asked.ts";

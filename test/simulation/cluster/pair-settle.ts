@@ -4,7 +4,8 @@ import type { Outside } from "../outside.ts";
 import type { Workplace } from "../settle.ts";
 import type { Timeline } from "../timeline.ts";
 import type { TreeCallers } from "../trees/callers.ts";
-import type { PairAccount, PairLedger } from "./pairs.ts";
+import type { PairAccount } from "./pair-account.ts";
+import type { PairLedger } from "./pairs.ts";
 
 export interface PairSettleWorld {
   readonly ledger: PairLedger;

@@ -7,7 +7,6 @@ import { decodeValue, encodeValue } from "../../../src/base/value.ts";
 import { commandDigest } from "../../../src/journal/digest.ts";
 import type { Command, Input, Pid, Turn } from "../../../src/journal/types.ts";
 import type { TurnRequest } from "../../../src/machine/port.ts";
-import type { ProcessRecord } from "../../../src/store/memory/disk.ts";
 import type {
   CommitBatch,
   InboxRow,
@@ -22,10 +21,10 @@ import type { Stamp } from "../trees/acts.ts";
 import { TreeProcess } from "../trees/process.ts";
 import type { Temper } from "../trees/program.ts";
 import { count, describe, subtract } from "../trees/reference.ts";
-import type { Counts } from "../trees/reference.ts";
 import { checkCommand } from "./commands.ts";
 import { checkNotices } from "./notices.ts";
 import type { End } from "./notices.ts";
+import type { Moment, PairAccount } from "./pair-account.ts";
 
 export interface PairLedgerPorts {
   readonly temper: Temper;
@@ -36,37 +35,6 @@ export interface PairLedgerPorts {
   gave(pid: Pid, operation: number, ok: boolean, text: string): boolean;
   /** When the process's turn ran, at the node that commits it. */
   ranAtMs(pid: Pid, turn: number): number;
-}
-
-/** A process as the journal has it. */
-export interface PairAccount {
-  readonly key: ProcessKey;
-  readonly pid: Pid;
-  readonly parent: Pid;
-  readonly record: ProcessRecord;
-  readonly bornAtMs: number;
-  process: TreeProcess;
-  turns: number;
-  timeMs: number;
-  /** The turns that lead to its heap. */
-  heap: readonly Turn[];
-  checkpoint: { readonly snapshot: Uint8Array; readonly heap: readonly Turn[] } | undefined;
-  /** Messages from outside that it was given. */
-  readonly outside: Set<number>;
-  /** Ends of others that it may hear of. */
-  readonly granted: Counts;
-  /** It was put back once, and with it its ties: what it hears after that is not counted. */
-  restored: boolean;
-}
-
-/** What there was before the commit at hand, and what it brings. */
-export interface Moment {
-  readonly batch: CommitBatch;
-  readonly before: ReadonlyMap<number, InboxRow>;
-  readonly alive: ReadonlySet<Pid>;
-  /** By process: what its turns of this commit took. */
-  readonly taken: ReadonlyMap<ProcessKey, readonly Input[]>;
-  readonly commands: ReadonlyMap<Pid, readonly Command[]>;
 }
 
 export class PairLedger implements DiskWatcher {

@@ -1,0 +1,45 @@
+/** What clusters of trees are checked by. */
+import type { Command, Input, Pid, Turn } from "../../../src/journal/types.ts";
+import type { ProcessRecord } from "../../../src/store/memory/disk.ts";
+import type { CommitBatch, InboxRow, ProcessKey } from "../../../src/store/port.ts";
+import type { TreeProcess } from "../trees/process.ts";
+import type { Counts } from "../trees/reference.ts";
+
+/** A process as the journal has it. */
+export interface PairAccount {
+  readonly key: ProcessKey;
+  readonly pid: Pid;
+  readonly parent: Pid;
+  readonly record: ProcessRecord;
+  readonly bornAtMs: number;
+  process: TreeProcess;
+  turns: number;
+  timeMs: number;
+  /** The turns that lead to its heap. */
+  heap: readonly Turn[];
+  checkpoint: { readonly snapshot: Uint8Array; readonly heap: readonly Turn[] } | undefined;
+  /** Messages from outside that it was given. */
+  readonly outside: Set<number>;
+  /** Ends of others that it may hear of. */
+  readonly granted: Counts;
+  /** It was put back once, and with it its ties: what it hears after that is not counted. */
+  restored: boolean;
+}
+
+/** What there was before the commit at hand, and what it brings. */
+export interface Moment {
+  readonly batch: CommitBatch;
+  readonly before: ReadonlyMap<number, InboxRow>;
+  readonly alive: ReadonlySet<Pid>;
+  /** By process: what its turns of this commit took. */
+  readonly taken: ReadonlyMap<ProcessKey, readonly Input[]>;
+  readonly commands: ReadonlyMap<Pid, readonly Command[]>;
+}
+
+/** Who is there, for those who check commits. */
+export interface PairAccounts {
+  complain(problem: string): void;
+  account(pid: Pid): PairAccount | undefined;
+  of(key: ProcessKey): PairAccount | undefined;
+  inboxOf(key: ProcessKey): InboxRow[];
+}
