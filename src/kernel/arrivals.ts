@@ -14,6 +14,7 @@ import { queueInput } from "./live.ts";
 import type { Names } from "./names.ts";
 import { isExported } from "./registry.ts";
 import type { Registry } from "./registry.ts";
+import type { Shards } from "./shards.ts";
 
 /** Rows of the process, of every kind that a batch has for one. They must be such that no store refuses them. */
 export type ArrivingRows = Pick<
@@ -38,6 +39,7 @@ export interface ArrivalsPorts {
   readonly names: Names;
   readonly attempts: Attempts;
   readonly awaited: Awaited;
+  readonly shards: Pick<Shards, "any">;
   checkOpen(): void;
   newKey(): ProcessKey;
   timersSet(rows: readonly TimerRow[]): void;
@@ -66,7 +68,9 @@ export class Arrivals {
       const key = this.#ports.newKey();
       const problem = `it is being imported from process file ${file}, as ${row.pid}`;
       const { stage } = this.#ports.committer;
-      stage.newProcesses.push({ ...row, key, pid: arrivingPid(file), state: "moving", problem });
+      const shard = this.#ports.shards.any(row.pid);
+      const place = shard === undefined ? {} : { shard };
+      stage.newProcesses.push({ ...row, ...place, key, pid: arrivingPid(file), state: "moving", problem });
       await this.#ports.awaited.commit();
       return key;
     } catch (error) {

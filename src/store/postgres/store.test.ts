@@ -397,7 +397,7 @@ test(
     for (let key = 11; key <= 40; key++) {
       await store.commit({
         atMs,
-        newProcesses: [anyProcess(key)],
+        newProcesses: [anyProcess(key, { shard: 1 })],
         deadLetters: [deadLetter(key, "x"), deadLetter(key, "y")],
       });
       const seqs = (await store.deadLetters(key, 0, 9)).map(({ seq }) => seq);
