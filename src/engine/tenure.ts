@@ -99,8 +99,9 @@ export class Tenure {
       try {
         return await ask(this.#kernel);
       } catch (error) {
-        if (this.#returning === undefined || !isLoss(error)) throw error;
-        await this.#returning;
+        if (!this.#ports.standby || !isLoss(error)) throw error;
+        // Who asked may hear of the loss before the node does.
+        await (this.#returning ?? new Promise<void>((resolve) => void this.#ports.clock.after(firstRetryMs, resolve)));
         if (this.#closed || this.#failure !== undefined) throw error;
       }
     }
