@@ -1,6 +1,6 @@
 /** Opening a store: is it there, is it ours, can we use it, and if it is new, making it. */
 import { randomUUID } from "node:crypto";
-import { accessSync, constants, existsSync, realpathSync, statSync } from "node:fs";
+import { accessSync, closeSync, constants, existsSync, openSync, readSync, realpathSync, statSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { PerdureError } from "../../base/errors.ts";
@@ -41,6 +41,7 @@ export async function openSqliteStore(path: string, options: SqliteStoreOptions 
   const mode = options.mode ?? "owner";
   const mayCreate = options.create ?? mode === "owner";
   const file = locate(path, mayCreate);
+  checkFormat(file);
   let db: DatabaseSync | undefined;
   try {
     db = new DatabaseSync(file, {
@@ -73,6 +74,22 @@ function openError(file: string, error: unknown): PerdureError {
   if (isSqlError(error))
     return refuse("STORE_CORRUPT", file, corruptText(file, `its schema is not the one Perdure made: ${error.message}`));
   return storeError(file, "open", error);
+}
+
+/** Bytes 18 and 19 of a database say how it is written and read: 1 or 2. SQLite takes others for a release to come, and fails as it may. */
+function checkFormat(file: string): void {
+  if (!existsSync(file)) return;
+  const header = Buffer.alloc(20);
+  const fd = openSync(file, "r");
+  try {
+    if (readSync(fd, header, 0, header.length, 0) < header.length) return;
+  } finally {
+    closeSync(fd);
+  }
+  const isDatabase = header.toString("latin1", 0, 16) === "SQLite format 3\0";
+  const isKnown = [18, 19].every((at) => header[at] === 1 || header[at] === 2);
+  if (isDatabase && !isKnown)
+    throw refuse("STORE_CORRUPT", file, corruptText(file, "its header names no known format"));
 }
 
 /** The store's real path, so that every way to a file leads to the same lock. */
