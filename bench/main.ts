@@ -15,6 +15,7 @@ import { makeFolder, removeFolder } from "./harness.ts";
 import type { Benchmark, Context, Outcome } from "./harness.ts";
 import { history } from "./history.ts";
 import { latency } from "./latency.ts";
+import { postgres } from "./postgres.ts";
 import { processes } from "./processes.ts";
 import { printOutcome, readResults, record, thisMachine, writeReport } from "./report.ts";
 import { servers } from "./servers.ts";
@@ -33,6 +34,7 @@ const benchmarks: readonly Benchmark[] = [
   processes,
   servers,
   supervision,
+  postgres,
 ];
 const flags = new Set(["--quick", "--long"]);
 

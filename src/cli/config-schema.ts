@@ -8,7 +8,7 @@ import type { FetchPolicy } from "../operations/fetch-policy.ts";
 
 /** What a configuration file exports as its default, or holds as JSON. Everything may be left out. */
 export interface Config {
-  /** Path of the store, from the configuration file's folder. Default "perdure.db" in the current folder. */
+  /** Path of the store, from the configuration file's folder, or a `postgres://` URL. Default "perdure.db" in the current folder. */
   readonly store?: string;
   /** Names of environment variables that programs may see. Default none. */
   readonly env?: readonly string[];

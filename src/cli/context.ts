@@ -4,11 +4,12 @@ import { Command } from "commander";
 import { loadConfig } from "./config.ts";
 import type { Config } from "./config-schema.ts";
 import { exitCodes, reportFailure, usageError } from "./failure.ts";
+import { resolvePlace, retypedPlace } from "../store/place.ts";
 import { createTerminal } from "./terminal.ts";
 import type { Terminal } from "./terminal.ts";
 
 export interface Context {
-  /** Absolute path, or "memory:". */
+  /** Absolute path, "memory:", or a `postgres://` URL. */
   readonly store: string;
   /** The words that name the store on a command line to be typed next: none where it would be found anyway. */
   readonly storeWords: readonly string[];
@@ -34,7 +35,10 @@ export function defineCommand(name: string, description: string, examples: reado
 
 export function withCommonOptions(command: Command): Command {
   return command
-    .option("--store <path>", 'the store (default: $PERDURE_STORE, the configuration\'s, or "perdure.db")')
+    .option(
+      "--store <place>",
+      'the store: a file, or a postgres:// URL (default: $PERDURE_STORE, the configuration\'s, or "perdure.db")',
+    )
     .option("--json", "print JSON on standard output")
     .option("--no-color", "no colours (also: NO_COLOR=1)");
 }
@@ -78,24 +82,17 @@ async function place(options: CommonOptions): Promise<Pick<Context, "store" | "s
   if (options.store !== undefined) {
     if (options.store === "") throw usageError('--store is "". Name a file, such as perdure.db.');
     return {
-      store: resolveStore(options.store, process.cwd()),
-      storeWords: ["--store", options.store],
+      store: resolvePlace(options.store, process.cwd()),
+      storeWords: ["--store", retypedPlace(options.store)],
       config,
       ...common,
     };
   }
   const fromEnvironment = process.env["PERDURE_STORE"] ?? "";
   if (fromEnvironment !== "")
-    return { store: resolveStore(fromEnvironment, process.cwd()), storeWords: [], config, ...common };
+    return { store: resolvePlace(fromEnvironment, process.cwd()), storeWords: [], config, ...common };
   const folder = file === undefined || config.store === undefined ? process.cwd() : path.dirname(file);
-  return { store: resolveStore(config.store ?? "perdure.db", folder), storeWords: [], config, ...common };
-}
-
-/** The store that dies with its command. */
-export const inMemory = "memory:";
-
-function resolveStore(store: string, folder: string): string {
-  return store === inMemory ? store : path.resolve(folder, store);
+  return { store: resolvePlace(config.store ?? "perdure.db", folder), storeWords: [], config, ...common };
 }
 
 /** A whole number from `least`, for options. */

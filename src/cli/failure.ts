@@ -30,6 +30,7 @@ const engineCodes: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   "STORE_FENCED",
   "STORE_FAILED",
   "STORE_FULL",
+  "STORE_UNREACHABLE",
 ]);
 
 /** Failed while a node was running: what is wrong is the node, whatever the code. */

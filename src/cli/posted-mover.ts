@@ -19,12 +19,12 @@ export class PostedMover implements Mover {
   readonly #pid: Pid;
   readonly #file: string;
   readonly #request: ExportRequest;
-  readonly #isNodeRunning: () => boolean;
+  readonly #isNodeRunning: () => Promise<boolean>;
 
   constructor(
     reader: StoreReader,
     pid: Pid,
-    about: { readonly file: string; readonly request: ExportRequest; readonly isNodeRunning: () => boolean },
+    about: { readonly file: string; readonly request: ExportRequest; readonly isNodeRunning: () => Promise<boolean> },
   ) {
     this.#reader = reader;
     this.#pid = pid;
@@ -65,7 +65,7 @@ export class PostedMover implements Mover {
       if (found !== undefined) return found;
       const refusal = await this.#refusal(key, after);
       if (refusal !== undefined) throw this.#refused(refusal);
-      if (!this.#isNodeRunning())
+      if (!(await this.#isNodeRunning()))
         throw this.#refused("the node that ran on the store has stopped. Run the same command again");
       if (performance.now() > untilMs) throw this.#refused("the node that runs on the store does not answer");
       await sleep(lookEveryMs);

@@ -28,7 +28,7 @@ export async function post(
     const isNew = await reader.post(row.pid, input, Date.now(), asked);
     return { pid: row.pid, isNew, goOn: await goOnCommand(context, reader) };
   });
-  const nodeRunning = isNodeRunning(context);
+  const nodeRunning = await isNodeRunning(context);
   if (json)
     terminal.print(
       JSON.stringify({

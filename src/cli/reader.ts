@@ -1,11 +1,10 @@
 /** The store as commands read it, whether a node runs beside them or not. */
-import { realpathSync } from "node:fs";
 import { livingStates } from "../engine/tree.ts";
 import { findProcess } from "../engine/views.ts";
 import type { ProcessRow, StoreReader } from "../store/port.ts";
-import { isStoreOwned, openSqliteStore } from "../store/sqlite/index.ts";
+import { isStoreOwned, openStore } from "../store/open.ts";
+import { inMemory } from "../store/place.ts";
 import { commandLine } from "./arguments.ts";
-import { inMemory } from "./context.ts";
 import type { Context } from "./context.ts";
 import { usageError } from "./failure.ts";
 import { shortPath } from "./paths.ts";
@@ -18,7 +17,7 @@ export async function withReader<T>(context: Context, work: (reader: StoreReader
     throw usageError(
       'A store "memory:" dies with the command that made it; there is nothing to look at. Name a file by --store.',
     );
-  const reader = await openSqliteStore(context.store, { mode: "reader" });
+  const reader = await openStore(context.store, { mode: "reader" });
   try {
     return await work(reader);
   } finally {
@@ -33,8 +32,8 @@ export async function locate(reader: StoreReader, word: string): Promise<Process
 }
 
 /** Whether a node runs the store's processes at this moment. */
-export function isNodeRunning(context: Context): boolean {
-  return isStoreOwned(realpathSync(context.store));
+export function isNodeRunning(context: Context): Promise<boolean> {
+  return isStoreOwned(context.store);
 }
 
 /** The command that goes on with what the store holds. */
@@ -60,7 +59,7 @@ export async function goOnCommand(context: Context, reader: StoreReader): Promis
 
 /** Says so if nothing moves, because no node is running. */
 export async function noteNoNode(context: Context, reader: StoreReader): Promise<void> {
-  const going = isNodeRunning(context) ? 0 : await countGoing(reader);
+  const going = (await isNodeRunning(context)) ? 0 : await countGoing(reader);
   if (going === 0) return;
   const { terminal } = context;
   terminal.note(

@@ -5,7 +5,7 @@ import { failureReasons } from "../journal/types.ts";
 import type { ExitReason, Pid } from "../journal/types.ts";
 import type { ProcessRow, StoreReader } from "../store/port.ts";
 import { commandLine } from "./arguments.ts";
-import { inMemory } from "./context.ts";
+import { inMemory } from "../store/place.ts";
 import type { Context } from "./context.ts";
 import { exitCodes } from "./failure.ts";
 import { formatGuestError } from "./guest-error.ts";

@@ -2,8 +2,8 @@
 import { existsSync, realpathSync } from "node:fs";
 import type { Pid } from "../journal/types.ts";
 import { findEver, isUnfinished, newestGeneration } from "../engine/generations.ts";
+import { storeExists } from "../store/open.ts";
 import type { ProcessRow, StoreReader } from "../store/port.ts";
-import { inMemory } from "./context.ts";
 import type { Context } from "./context.ts";
 import { usageError } from "./failure.ts";
 import { shortPath } from "./paths.ts";
@@ -22,7 +22,7 @@ export interface Root {
  * another program's, or no served program's at all.
  */
 export async function findRoot(context: Context, id: Pid, file: string): Promise<Root> {
-  if (context.store === inMemory || !existsSync(context.store)) return { alive: undefined, nextPid: id };
+  if (!(await storeExists(context.store))) return { alive: undefined, nextPid: id };
   return await withReader(context, async (reader) => {
     const newest = await newestGeneration((number) => findEver(reader, rootPid(id, number)));
     if (newest === undefined) return { alive: undefined, nextPid: id };

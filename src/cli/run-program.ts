@@ -8,7 +8,7 @@ import type { LogEntry } from "../engine/options.ts";
 import { systemRandom } from "../engine/system.ts";
 import type { ProcessRow } from "../store/port.ts";
 import { commandLine } from "./arguments.ts";
-import { inMemory } from "./context.ts";
+import { inMemory } from "../store/place.ts";
 import type { Context } from "./context.ts";
 import { openNode, printLog, untilStopped } from "./node.ts";
 import type { Node } from "./node.ts";

@@ -3,7 +3,7 @@ import path from "node:path";
 import { PerdureError } from "../base/errors.ts";
 import type { Pid } from "../journal/types.ts";
 import { commandLine } from "./arguments.ts";
-import { inMemory } from "./context.ts";
+import { inMemory } from "../store/place.ts";
 import type { Context } from "./context.ts";
 import { openNode, untilStopped } from "./node.ts";
 import type { Node } from "./node.ts";

@@ -4,8 +4,8 @@ import { encodeValue } from "../base/value.ts";
 import type { Pid } from "../journal/types.ts";
 import { argsDigest } from "../engine/start.ts";
 import { eachProcess, livingStates } from "../engine/tree.ts";
+import { storeExists } from "../store/open.ts";
 import type { ProcessRow, StoreReader } from "../store/port.ts";
-import { inMemory } from "./context.ts";
 import type { Context } from "./context.ts";
 import { shortPath } from "./paths.ts";
 import { countGoing, resumeCommand, withReader } from "./reader.ts";
@@ -20,7 +20,7 @@ export async function newestUnfinished(
   entry: string,
   args: readonly unknown[],
 ): Promise<ProcessRow | undefined> {
-  if (context.store === inMemory || !existsSync(context.store)) return undefined;
+  if (!(await storeExists(context.store))) return undefined;
   return await withReader(context, async (reader) => {
     const programs = (await reader.programs()).filter((program) => program.file === file);
     // Left out, the entry is the default export, or the file itself if it has none; that may have changed since.
@@ -47,7 +47,7 @@ async function newestOf(
 
 /** How many processes are unfinished, but for this one. */
 export async function countOthers(context: Context, pid: Pid): Promise<number> {
-  if (context.store === inMemory || !existsSync(context.store)) return 0;
+  if (!(await storeExists(context.store))) return 0;
   return await withReader(context, async (reader) => {
     const [going, own] = await Promise.all([countGoing(reader), reader.findProcess(pid)]);
     return going - (own?.state === "running" ? 1 : 0);

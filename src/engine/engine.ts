@@ -12,6 +12,9 @@ import { buildProgram, checkEntry, loadPrelude } from "../program/index.ts";
 import type { Program } from "../program/index.ts";
 import type { ProcessFilter } from "../store/port.ts";
 import { openMemoryTransactions, openSqliteTransactions } from "../store/sqlite/index.ts";
+import { noTransactions } from "../store/no-transactions.ts";
+import { inMemory, isPostgresUrl, resolvePlace } from "../store/place.ts";
+import type { Transactions } from "../store/transactions.ts";
 import { aboutMessage, askedUnder } from "./asked.ts";
 import { Caller, timeoutMsOf } from "./caller.ts";
 import type { DeadLetter, DeadLetterFilter } from "./dead-letters.ts";
@@ -50,7 +53,7 @@ import type { ProcessView } from "./views.ts";
  */
 export class Engine<P = unknown> implements AsyncDisposable {
   readonly #options: EngineOptions;
-  /** A file's path, or "memory:". */
+  /** A file's path, "memory:", or a `postgres://` URL. */
   readonly #store: string;
   readonly #program: Program | undefined;
   readonly #tenure: Tenure;
@@ -85,7 +88,7 @@ export class Engine<P = unknown> implements AsyncDisposable {
     this.#options = options;
     this.#name = nodeName(options.nodeName);
     const { store = "perdure.db" } = options;
-    this.#store = store === "memory:" ? store : resolvePath(store);
+    this.#store = resolvePlace(store, process.cwd());
     this.#program = program;
     this.#tenure = new Tenure({
       clock: systemClock,
@@ -128,16 +131,20 @@ export class Engine<P = unknown> implements AsyncDisposable {
 
   #newRunner(): Runner {
     const { operationConcurrency: concurrency, fetchPolicy } = this.#options;
-    const store = this.#store;
     return createRunner({
       resolve: (name, hash) => this.#functions.resolve(name, hash),
       clock: systemClock,
       random: systemRandom,
       report: (reports) => this.#kernel.reports(reports),
-      transactions: () => (store === "memory:" ? openMemoryTransactions() : openSqliteTransactions(store)),
+      transactions: () => this.#transactions(),
       ...(concurrency === undefined ? {} : { concurrency }),
       ...(fetchPolicy === undefined ? {} : { fetchPolicy }),
     });
+  }
+
+  #transactions(): Transactions {
+    if (this.#store === inMemory) return openMemoryTransactions();
+    return isPostgresUrl(this.#store) ? noTransactions : openSqliteTransactions(this.#store);
   }
 
   #newKernel(onEvent: (event: KernelEvent) => void, onFailed: (error: Error) => void): KernelClient {

@@ -7,7 +7,10 @@ import type { Keep } from "./keep.ts";
 import type { NodeView } from "./node-view.ts";
 
 export interface EngineOptions {
-  /** Path of the SQLite file, or "memory:" for a store that dies with the engine. Default "perdure.db". */
+  /**
+   * Path of the SQLite file; or a `postgres://` URL (docs/postgres.md); or "memory:" for a store that dies with the engine. Default
+   * "perdure.db".
+   */
   readonly store?: string;
   /** The program's entry file. Without it the engine only goes on with what the store holds. */
   readonly program?: string | URL;

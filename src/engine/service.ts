@@ -18,8 +18,8 @@ import type { MachineEvents } from "../machine/port.ts";
 import { createGuestThreads } from "../machine/threads.ts";
 import type { GuestThreadOptions } from "../machine/thread-messages.ts";
 import type { Asked, NodeInfo, ProcessExit, ProcessFilter, ProcessKey, ProgramRow, Store } from "../store/port.ts";
-import { createMemoryStore } from "../store/memory/index.ts";
-import { openSqliteStore } from "../store/sqlite/index.ts";
+import { openStore } from "../store/open.ts";
+import { inMemory, isPostgresUrl } from "../store/place.ts";
 import { keyedPid, newPid } from "../base/ids.ts";
 import { isPerdureError, PerdureError } from "../base/errors.ts";
 import { Beside } from "./beside.ts";
@@ -48,7 +48,7 @@ import { history, listProcesses, processDetails } from "./views.ts";
 import type { HistoryOptions, ProcessDetails, ProcessView, TurnView } from "./views.ts";
 
 export interface ServiceOptions {
-  /** A file's path, or "memory:". */
+  /** A file's path, "memory:", or a `postgres://` URL. */
   readonly store: string;
   /** Who this is, as others see it. */
   readonly node: Omit<NodeInfo, "id">;
@@ -123,7 +123,7 @@ export class EngineService {
   #report: (reports: readonly OperationReport[]) => void = () => undefined;
 
   static async open(options: ServiceOptions, ports: ServicePorts): Promise<EngineService> {
-    const store = options.store === "memory:" ? createMemoryStore() : await openSqliteStore(options.store);
+    const store = await openStore(options.store, { waitForLease: options.standby !== true });
     try {
       const service = new EngineService(store, options, ports);
       await service.#open(options);
@@ -214,7 +214,8 @@ export class EngineService {
 
   #newMoving({ store: place, still }: ServiceOptions): Moving {
     const { clock } = this.#ports;
-    const drop = { dropFolder: place === "memory:" || still === true ? undefined : dropFolder(place) };
+    const hasFolder = place !== inMemory && !isPostgresUrl(place) && still !== true;
+    const drop = { dropFolder: hasFolder ? dropFolder(place) : undefined };
     const imported = (program: ProgramRow): void => this.#versions.addOther(program);
     return new Moving({ store: this.#store, kernel: this.#active, clock, imported, ...drop });
   }

@@ -125,9 +125,12 @@ export class Tenure {
   }
 
   #become(state: NodeView["state"], message: string, incarnation?: number): void {
-    if (this.#node.state === state && this.#node.message === message) return;
-    const sinceMs = this.#node.state === state ? this.#node.sinceMs : this.#ports.clock.nowMs();
+    const isSame = this.#node.state === state;
+    if (isSame && this.#node.message === message) return;
+    const sinceMs = isSame ? this.#node.sinceMs : this.#ports.clock.nowMs();
     this.#node = { state, sinceMs, message, ...(incarnation === undefined ? {} : { incarnation }) };
+    // A server that starts refuses in one way after the other, which is no news.
+    if (isSame && state === "unreachable") return;
     if (state === "active") {
       for (const { resolve } of this.#waiters) resolve();
       this.#waiters.clear();

@@ -65,7 +65,7 @@ export interface KernelPorts {
 
 const tickMs = 20;
 const pollOthersMs = 100;
-const renewMs = 5_000;
+const longestRenewMs = 5_000;
 
 export class Kernel {
   readonly #ports: KernelPorts;
@@ -427,7 +427,8 @@ export class Kernel {
 
   async #duties(nowMs: number): Promise<void> {
     // A transaction is a sign of life itself.
-    if (Math.abs(nowMs - this.#lastRenewMs) >= renewMs && !this.#committer.isLent) {
+    const { renewMs = longestRenewMs } = this.#lease;
+    if (Math.abs(nowMs - this.#lastRenewMs) >= Math.min(renewMs, longestRenewMs) && !this.#committer.isLent) {
       this.#lastRenewMs = nowMs;
       await this.#store.renew(nowMs);
     }

@@ -43,6 +43,8 @@ export interface Lease {
   readonly downtimeMs: number;
   /** Whether the previous owner released the store in good order. After a crash, operations that ran may have died with it. */
   readonly cleanShutdown: boolean;
+  /** How often (ms) the owner has to renew it at least, lest it run out. Undefined: it does not run out. */
+  readonly renewMs?: number;
 }
 
 export type ProcessState =

@@ -10,7 +10,7 @@ import type { ProcessHandle } from "perdure/engine";
 import { decodeTurn, encodeTurn } from "../../src/journal/encoding.ts";
 import { verifyStore } from "../../src/engine/verify/verify.ts";
 import type { VerifyOptions, VerifyReport } from "../../src/engine/verify/verify.ts";
-import { checksum } from "../../src/store/sqlite/checksum.ts";
+import { checksum } from "../../src/store/checksum.ts";
 import { openSqliteStore } from "../../src/store/sqlite/index.ts";
 
 const adders = new URL("../fixtures/adders/app.ts", import.meta.url);

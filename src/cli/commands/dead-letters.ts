@@ -140,7 +140,7 @@ async function resend(context: Context, seq: number, to: string | undefined): Pr
     if (!(await reader.takeDeadLetter(seq, receiver.pid, Date.now()))) throw noLetter(seq);
     return { pid: receiver.pid, goOn: await goOnCommand(context, reader) };
   });
-  const nodeRunning = isNodeRunning(context);
+  const nodeRunning = await isNodeRunning(context);
   const { json, terminal } = context;
   if (json) return terminal.print(JSON.stringify({ seq, resent: pid, nodeRunning }));
   const when = nodeRunning

@@ -16,8 +16,9 @@ import type { Pid } from "../../journal/types.ts";
 import { heldFile } from "../../kernel/moves.ts";
 import { processExported } from "../../store/exports.ts";
 import type { ExportedRow } from "../../store/port.ts";
-import { openSqliteStore } from "../../store/sqlite/index.ts";
-import { act, defineCommand, inMemory } from "../context.ts";
+import { openStore } from "../../store/open.ts";
+import { inMemory, isPostgresUrl } from "../../store/place.ts";
+import { act, defineCommand } from "../context.ts";
 import type { Context } from "../context.ts";
 import { completeFile, partOf, sealedFile, writeFileOf } from "../export-file.ts";
 import { usageError } from "../failure.ts";
@@ -53,7 +54,7 @@ export function exportCommand(): Command {
       throw usageError("A process file is nothing for a terminal. Name a file with -o, or redirect standard output.");
     if (output === undefined && context.json)
       throw usageError("--json prints on standard output, where the file would go. Name a file with -o.");
-    const store = await openSqliteStore(context.store, { mode: "reader" });
+    const store = await openStore(context.store, { mode: "reader" });
     try {
       await new Exporter(context, store, options).run(pid);
     } finally {
@@ -90,13 +91,14 @@ class Exporter {
     await this.#done(left, target);
   }
 
-  /** Until it is known what became of standard output, the file is beside the store. */
+  /** Until it is known what became of standard output, the file is beside the store; if that is no file, in the current folder. */
   #spool(file: string): string {
-    return `${this.#context.store}-${file}.perdure`;
+    const { store } = this.#context;
+    return isPostgresUrl(store) ? path.resolve(`${file}.perdure`) : `${store}-${file}.perdure`;
   }
 
-  #parts(pid: Pid, options: ExportOptions): AsyncIterable<Uint8Array> {
-    return isNodeRunning(this.#context) ? this.#beside(pid, options) : this.#alone(pid, options);
+  async *#parts(pid: Pid, options: ExportOptions): AsyncGenerator<Uint8Array> {
+    yield* (await isNodeRunning(this.#context)) ? this.#beside(pid, options) : this.#alone(pid, options);
   }
 
   async *#beside(pid: Pid, options: ExportOptions): AsyncGenerator<Uint8Array> {

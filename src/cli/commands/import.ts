@@ -17,7 +17,9 @@ import { Scratch } from "../../engine/files/scratch.ts";
 import { defaultMachineLimits } from "../../machine/image.ts";
 import { defaultPoolLimits } from "../../machine/pool.ts";
 import { engineOptions } from "../config.ts";
-import { act, defineCommand, inMemory } from "../context.ts";
+import { storeExists } from "../../store/open.ts";
+import { inMemory, isPostgresUrl, shownPlace } from "../../store/place.ts";
+import { act, defineCommand } from "../context.ts";
 import type { Context } from "../context.ts";
 import { usageError } from "../failure.ts";
 import { goOnCommand, isNodeRunning, withReader } from "../reader.ts";
@@ -45,11 +47,22 @@ export function importCommand(): Command {
   return act<Options>(command, async (context, [file = ""], options) => {
     if (context.store === inMemory) throw usageError('A store "memory:" dies with the command that made it.');
     await withFile(file, async (place) => {
-      const beside = existsSync(context.store) && isNodeRunning(context);
+      const beside = (await storeExists(context.store)) && (await isNodeRunning(context));
+      if (beside && isPostgresUrl(context.store)) throw besideNode(context);
       const pid = beside ? await importBeside(context, place, options) : await importAlone(context, place, options);
       await report(context, pid, beside);
     });
   });
+}
+
+/** The folder beside a store is how others hand a file to its node, and this store has none. */
+function besideNode({ store }: Context): PerdureError {
+  const place = shownPlace(store);
+  return new PerdureError(
+    "STORE_IN_USE",
+    `A node runs on the store ${place}, and on PostgreSQL only that node can import a process file into it. Stop the nodes and import it then, or let the program that runs the node do it: engine.import(file).`,
+    { details: { path: place } },
+  );
 }
 
 /** Standard input is read twice, so it becomes a file first. */
@@ -101,7 +114,7 @@ async function importBeside(context: Context, place: string, { verify, paused = 
         throw new PerdureError(code, message, { details: { file, pid } });
       }
       if (isTaken && (await reader.imported(file)) !== undefined) return pid;
-      if (!isNodeRunning(context)) return await waitingFor(context, pid);
+      if (!(await isNodeRunning(context))) return await waitingFor(context, pid);
       await sleep(lookEveryMs);
     }
   });

@@ -37,7 +37,7 @@ async function nodes(context: Context): Promise<void> {
         terminal.print(line);
     }
     if (rows.some(({ state }) => state === "active")) return;
-    if (isNodeRunning(context))
+    if (await isNodeRunning(context))
       return terminal.note("The store is owned by a command that is no node, such as perdure prune.");
     const start = (await countGoing(reader)) > 0 ? await goOnCommand(context, reader) : "perdure serve FILE";
     if (rows.length === 0) terminal.note(`No node is running. Start one with: ${start}`);

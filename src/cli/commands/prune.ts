@@ -8,7 +8,8 @@ import { keepForever, prunesProcesses } from "../../kernel/keep.ts";
 import type { KeepPolicy } from "../../kernel/keep.ts";
 import { Retention } from "../../kernel/retention.ts";
 import type { Store } from "../../store/port.ts";
-import { openSqliteStore } from "../../store/sqlite/index.ts";
+import { openStore } from "../../store/open.ts";
+import { shownPlace } from "../../store/place.ts";
 import { act, defineCommand, wholeNumber } from "../context.ts";
 import type { Context } from "../context.ts";
 import { exitCodes, usageError } from "../failure.ts";
@@ -71,8 +72,8 @@ async function countDue(context: Context, policy: KeepPolicy): Promise<void> {
 }
 
 async function prune(context: Context, policy: KeepPolicy): Promise<number> {
-  await withReader(context, async () => checkNoNode(context));
-  const store = await openSqliteStore(context.store, { create: false });
+  await withReader(context, () => checkNoNode(context));
+  const store = await openStore(context.store, { create: false });
   try {
     const { cleanShutdown } = await store.claim(Date.now());
     try {
@@ -86,12 +87,12 @@ async function prune(context: Context, policy: KeepPolicy): Promise<number> {
   }
 }
 
-function checkNoNode(context: Context): void {
-  if (!isNodeRunning(context)) return;
+async function checkNoNode(context: Context): Promise<void> {
+  if (!(await isNodeRunning(context))) return;
   throw new PerdureError(
     "STORE_IN_USE",
-    `A node runs on the store ${context.store}, and only the node can prune it. It does so by itself when the configuration says what to keep, such as keep: "7 days". Or stop it first; --dry-run works beside it.`,
-    { details: { path: context.store } },
+    `A node runs on the store ${shownPlace(context.store)}, and only the node can prune it. It does so by itself when the configuration says what to keep, such as keep: "7 days". Or stop it first; --dry-run works beside it.`,
+    { details: { path: shownPlace(context.store) } },
   );
 }
 

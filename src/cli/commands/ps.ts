@@ -52,7 +52,7 @@ async function ps(context: Context, _: readonly string[], options: PsOptions): P
     if (processes.length === 0) return terminal.note(await nothing(reader));
     // On each level of a tree those who were there first come first, unless asked otherwise.
     const ordered = tree && sort === "started" ? processes.toReversed() : processes;
-    printProcesses(context, ordered, { nodeRuns: isNodeRunning(context), asTree: tree });
+    printProcesses(context, ordered, { nodeRuns: await isNodeRunning(context), asTree: tree });
     const which = sort === "started" ? (reverse ? "oldest" : "newest") : "first";
     if (more) terminal.note(terminal.err.dim(`Only the ${which} ${rows.length}; --all shows all.`));
     await noteNoNode(context, reader);

@@ -51,22 +51,22 @@ function mayEnd(row: Ever | undefined): boolean {
 
 /** Returns at the end, or when nothing more can be expected because no node is running. */
 async function waitForEnd(context: Context, reader: StoreReader, pid: Pid): Promise<void> {
-  let seenMs = isNodeRunning(context) ? performance.now() : -Infinity;
+  let seenMs = (await isNodeRunning(context)) ? performance.now() : -Infinity;
   while (performance.now() - seenMs < nodeAwayMs) {
     await sleep(lookEveryMs);
     if (!mayEnd(await findEver(reader, pid))) return;
-    if (isNodeRunning(context)) seenMs = performance.now();
+    if (await isNodeRunning(context)) seenMs = performance.now();
   }
 }
 
-function notEnded(context: Context, { pid, state, problem }: ProcessRow): number {
+async function notEnded(context: Context, { pid, state, problem }: ProcessRow): Promise<number> {
   const { json, terminal } = context;
   if (state === "broken") {
     const code = problem.startsWith("diverged") ? "PROCESS_DIVERGED" : "PROCESS_BROKEN";
     throw new PerdureError(code, `Process ${pid} cannot go on: ${problem}`, { details: { pid } });
   }
   if (json) terminal.print(JSON.stringify({ pid, state }));
-  const advice = isNodeRunning(context)
+  const advice = (await isNodeRunning(context))
     ? state === "paused"
       ? `It is paused. Let it go on with: ${commandLine(["perdure", "unpause", pid, ...context.storeWords])}`
       : "Wait for it with --wait."

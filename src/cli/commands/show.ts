@@ -74,7 +74,7 @@ async function read(context: Context, reader: StoreReader, word: string): Promis
     letters: await Promise.all(
       (await readDeadLetters(reader, { pid, limit: maxLetters })).map((each) => readLetter(reader, each)),
     ),
-    nodeRuns: isNodeRunning(context),
+    nodeRuns: await isNodeRunning(context),
   };
 }
 
@@ -89,7 +89,7 @@ async function readPruned(context: Context, reader: StoreReader, { pid, program,
     lastInputs: [],
     dropped: [],
     letters: [],
-    nodeRuns: isNodeRunning(context),
+    nodeRuns: await isNodeRunning(context),
   };
 }
 

@@ -3,8 +3,9 @@ import type { Command } from "commander";
 import type { VerifyOptions, VerifyProgress, VerifyReport } from "../../engine/verify/verify.ts";
 import { rules } from "../../engine/verify/rules.ts";
 import type { Finding } from "../../engine/verify/rules.ts";
-import { openSqliteStore } from "../../store/sqlite/index.ts";
-import { act, defineCommand, inMemory, wholeNumber } from "../context.ts";
+import { openStore } from "../../store/open.ts";
+import { act, defineCommand, wholeNumber } from "../context.ts";
+import { inMemory } from "../../store/place.ts";
 import type { Context } from "../context.ts";
 import { exitCodes, usageError } from "../failure.ts";
 import { filterOf, withFilters } from "../process-filter.ts";
@@ -41,7 +42,7 @@ async function verify(context: Context, words: readonly string[], options: Optio
   const isFiltered = Object.keys(filter).length > 0;
   if (words.length > 0 && isFiltered)
     throw usageError("Name processes or give filters, not both: what is named is verified whatever it is like.");
-  const store = await openSqliteStore(context.store, { mode: "reader" });
+  const store = await openStore(context.store, { mode: "reader" });
   const bar = progressBar();
   try {
     // The machine is loaded for those who need it: looking things up stays quick.

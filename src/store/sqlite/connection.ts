@@ -3,7 +3,7 @@ import type { DatabaseSync } from "node:sqlite";
 import { PerdureError } from "../../base/errors.ts";
 import type { Pid } from "../../journal/types.ts";
 import type { ProcessKey } from "../port.ts";
-import { number, text } from "./columns.ts";
+import { number, text } from "../columns.ts";
 import type { Statements } from "./statements.ts";
 
 export interface Connection {

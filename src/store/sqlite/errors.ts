@@ -4,6 +4,7 @@ import { dirname } from "node:path";
 import { isPerdureError, PerdureError } from "../../base/errors.ts";
 import type { ErrorCode } from "../../base/errors.ts";
 import { schemaVersion } from "./schema.ts";
+import { ColumnDamaged } from "../columns.ts";
 
 const resultCode = {
   sql: 1,
@@ -78,9 +79,6 @@ export function violatedKey(error: unknown): string {
   if (primaryCode(error) !== resultCode.constraint) return "";
   return /^UNIQUE constraint failed: (.*)$/.exec((error as Error).message)?.[1] ?? "";
 }
-
-/** A column held what no release writes there: the file was damaged or edited. */
-export class ColumnDamaged extends Error {}
 
 interface Diagnosis {
   readonly code: ErrorCode;

@@ -4,15 +4,15 @@ import type { Pid } from "../../journal/types.ts";
 import { decodeExported, encodeExported, lateInput } from "../exports-encoding.ts";
 import type { Arrival, Departure, ExportedRow, ImportedRow } from "../exports.ts";
 import type { CommitBatch, ProcessKey } from "../port.ts";
-import { checksum } from "./checksum.ts";
-import { bytes, number, text } from "./columns.ts";
-import type { Row } from "./columns.ts";
+import { checksum } from "../checksum.ts";
+import { bytes, number, text } from "../columns.ts";
+import type { Row } from "../columns.ts";
 import { processNotFound } from "./connection.ts";
 import type { Connection } from "./connection.ts";
 import { findEdge } from "./edges.ts";
 import { violatedKey } from "./errors.ts";
 import { readInboxRow } from "./inbox.ts";
-import { readProcess } from "./rows.ts";
+import { readProcess } from "../rows.ts";
 
 const none: readonly never[] = [];
 

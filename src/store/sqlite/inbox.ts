@@ -5,9 +5,10 @@ import type { Input, Pid } from "../../journal/types.ts";
 import { decodeExported } from "../exports-encoding.ts";
 import { processExported } from "../exports.ts";
 import type { InboxRow, ProcessKey } from "../port.ts";
-import { checksum, verified } from "./checksum.ts";
-import { bytes, number, text } from "./columns.ts";
-import type { Row } from "./columns.ts";
+import { checksum } from "../checksum.ts";
+import { verified } from "./checksum.ts";
+import { bytes, number, text } from "../columns.ts";
+import type { Row } from "../columns.ts";
 import { processNotFound } from "./connection.ts";
 import type { Connection } from "./connection.ts";
 

@@ -5,7 +5,7 @@ import { PerdureError } from "../../base/errors.ts";
 import { describeOwner } from "../nodes.ts";
 import type { NodeInfo } from "../nodes.ts";
 import type { Lease } from "../port.ts";
-import { number } from "./columns.ts";
+import { number } from "../columns.ts";
 import { transaction } from "./connection.ts";
 import type { Connection } from "./connection.ts";
 import { newer } from "./errors.ts";

@@ -2,13 +2,14 @@
 import { decodeInput, decodePayload, encodeInput, encodePayload } from "../../journal/encoding.ts";
 import type { Pid } from "../../journal/types.ts";
 import type { CheckpointRow, CommitBatch, DeadLetterRow, ProcessKey, RestoreRow } from "../port.ts";
-import { checksum, verified } from "./checksum.ts";
-import { bytes, number, word } from "./columns.ts";
-import type { Row } from "./columns.ts";
+import { checksum } from "../checksum.ts";
+import { verified } from "./checksum.ts";
+import { bytes, number, word } from "../columns.ts";
+import type { Row } from "../columns.ts";
 import { notAlive } from "./connection.ts";
 import type { Connection } from "./connection.ts";
 import { postInput } from "./inbox.ts";
-import { exitReasons } from "./rows.ts";
+import { exitReasons } from "../rows.ts";
 
 type Part<K extends keyof CommitBatch> = NonNullable<CommitBatch[K]> extends readonly (infer T)[] ? T : never;
 

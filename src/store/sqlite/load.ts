@@ -1,6 +1,6 @@
 /** All that brings a process to life, read at once. */
 import type { ProcessKey, ProcessLoad } from "../port.ts";
-import { number } from "./columns.ts";
+import { number } from "../columns.ts";
 import { processNotFound } from "./connection.ts";
 import type { Connection } from "./connection.ts";
 import { readInboxOf } from "./inbox.ts";
@@ -8,7 +8,7 @@ import { readLastTurn } from "./journal.ts";
 import { readCheckpoint, readRestores } from "./lives.ts";
 import { readOperationsOf } from "./operations.ts";
 import { readLinksOf, readMonitorsOf, readWatchersOf } from "./relations.ts";
-import { readProcess, readSnapshot, readTimer } from "./rows.ts";
+import { readProcess, readSnapshot, readTimer } from "../rows.ts";
 import { has } from "./statements.ts";
 
 export function readLoad(connection: Connection, process: ProcessKey): ProcessLoad {

@@ -1,8 +1,8 @@
 /** The nodes that share a store: one owns the file, others on the same machine may stand by. See `../nodes.ts`. */
 import { nodeSilenceMs } from "../nodes.ts";
 import type { NodeInfo, NodeRow } from "../nodes.ts";
-import { number, text, word, wordSet } from "./columns.ts";
-import type { Row } from "./columns.ts";
+import { number, text, word, wordSet } from "../columns.ts";
+import type { Row } from "../columns.ts";
 import { transaction } from "./connection.ts";
 import type { Connection } from "./connection.ts";
 import { isStoreOwned } from "./ownership.ts";

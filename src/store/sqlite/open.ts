@@ -6,7 +6,7 @@ import { DatabaseSync } from "node:sqlite";
 import { PerdureError } from "../../base/errors.ts";
 import type { ErrorCode } from "../../base/errors.ts";
 import type { Store } from "../port.ts";
-import { number, text } from "./columns.ts";
+import { number, text } from "../columns.ts";
 import type { Connection } from "./connection.ts";
 import { corruptText, isNotADatabase, isSqlError, newer, readOnlyAdvice, storeError } from "./errors.ts";
 import { lockPath } from "./lock.ts";

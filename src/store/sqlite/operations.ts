@@ -1,9 +1,10 @@
 /** Operations without an outcome yet. */
 import { decodePayload, encodePayload } from "../../journal/encoding.ts";
 import type { OperationRow, OperationState, ProcessKey } from "../port.ts";
-import { checksum, verified } from "./checksum.ts";
-import { bytes, number, text, word } from "./columns.ts";
-import type { Row } from "./columns.ts";
+import { checksum } from "../checksum.ts";
+import { verified } from "./checksum.ts";
+import { bytes, number, text, word } from "../columns.ts";
+import type { Row } from "../columns.ts";
 import type { Connection } from "./connection.ts";
 
 const states: ReadonlySet<OperationState> = new Set<OperationState>(["pending", "unavailable", "quarantined"]);

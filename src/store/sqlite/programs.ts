@@ -1,8 +1,8 @@
 /** Programs and the bytes they consist of, by hash. */
 import type { ProgramRow } from "../port.ts";
-import { bytes } from "./columns.ts";
+import { bytes } from "../columns.ts";
 import type { Connection } from "./connection.ts";
-import { readProgram } from "./rows.ts";
+import { readProgram } from "../rows.ts";
 
 export interface Blob {
   readonly hash: string;

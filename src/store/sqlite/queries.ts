@@ -15,14 +15,14 @@ import type {
   Recovery,
   TimerRow,
 } from "../port.ts";
-import { number, word } from "./columns.ts";
-import type { Row } from "./columns.ts";
+import { number, word } from "../columns.ts";
+import type { Row } from "../columns.ts";
 import type { Connection } from "./connection.ts";
 import { readInboxRow } from "./inbox.ts";
 import { readDeadLetter } from "./lives.ts";
 import { readOperation } from "./operations.ts";
 import { readName } from "./relations.ts";
-import { processStates, readLog, readProcess, readTimer } from "./rows.ts";
+import { processStates, readLog, readProcess, readTimer } from "../rows.ts";
 import { selectProcess } from "./statements.ts";
 
 const pageRows = 1000;

@@ -2,8 +2,8 @@
 import { PerdureError } from "../../base/errors.ts";
 import type { Pid } from "../../journal/types.ts";
 import type { CommitBatch, MonitorRow, NameRow, ProcessKey } from "../port.ts";
-import { number, text } from "./columns.ts";
-import type { Row } from "./columns.ts";
+import { number, text } from "../columns.ts";
+import type { Row } from "../columns.ts";
 import { pidOf } from "./connection.ts";
 import type { Connection } from "./connection.ts";
 

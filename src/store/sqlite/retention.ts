@@ -16,11 +16,11 @@ import type {
   TombstonePlace,
 } from "../port.ts";
 import { PerdureError } from "../../base/errors.ts";
-import { checksum } from "./checksum.ts";
-import { bytes, number, text, word } from "./columns.ts";
-import type { Row } from "./columns.ts";
+import { checksum } from "../checksum.ts";
+import { bytes, number, text, word } from "../columns.ts";
+import type { Row } from "../columns.ts";
 import type { Connection } from "./connection.ts";
-import { exitReasons, readProcess } from "./rows.ts";
+import { exitReasons, readProcess } from "../rows.ts";
 
 /** A slice of turns holds no more than this, unless one alone does. */
 const sliceBytes = 1 << 20;

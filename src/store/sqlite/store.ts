@@ -33,7 +33,7 @@ import type {
   Tombstone,
   TombstonePlace,
 } from "../port.ts";
-import { number } from "./columns.ts";
+import { number } from "../columns.ts";
 import { audit } from "./audit.ts";
 import { applyBatch } from "./commit.ts";
 import { atOnce, transaction } from "./connection.ts";
@@ -64,7 +64,7 @@ import {
 } from "./queries.ts";
 import { readRelations } from "./relations.ts";
 import { findFinishedBeyond, findTombstone, prune, prunePrograms, pruneTombstones, readFinished } from "./retention.ts";
-import { readProcess, readTimer } from "./rows.ts";
+import { readProcess, readTimer } from "../rows.ts";
 
 export type StoreMode = "owner" | "reader";
 

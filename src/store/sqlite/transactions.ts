@@ -14,7 +14,7 @@ import { encodeInput } from "../../journal/encoding.ts";
 import { inThisTurn } from "../in-this-turn.ts";
 import type { TransactionBatch, TransactionJob, TransactionOutcome, Transactions } from "../transactions.ts";
 import { Authorizer } from "./authorizer.ts";
-import { checksum } from "./checksum.ts";
+import { checksum } from "../checksum.ts";
 import { blamesStatements, storeError } from "./errors.ts";
 import { configure } from "./open.ts";
 import { createSchema } from "./schema.ts";

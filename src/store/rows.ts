@@ -1,7 +1,7 @@
-/** Rows of the tables as the port shows them. */
-import { decodePayload } from "../../journal/encoding.ts";
-import type { ExitReason, LogLevel, TimerClock } from "../../journal/types.ts";
-import type { LogRow, ProcessExit, ProcessRow, ProcessState, ProgramRow, SnapshotRow, TimerRow } from "../port.ts";
+/** Rows of the tables as the port shows them: what SQLite and PostgreSQL read alike. */
+import { decodePayload } from "../journal/encoding.ts";
+import type { ExitReason, LogLevel, TimerClock } from "../journal/types.ts";
+import type { LogRow, ProcessExit, ProcessRow, ProcessState, ProgramRow, SnapshotRow, TimerRow } from "./port.ts";
 import { bytes, number, text, word, wordSet } from "./columns.ts";
 import type { Row } from "./columns.ts";
 

@@ -1,8 +1,12 @@
-/** Reading columns with the check that they hold what was written: a damaged file must not pass for a strange value. */
-import type { SQLOutputValue } from "node:sqlite";
-import { ColumnDamaged } from "./errors.ts";
+/** Reading columns with the check that they hold what was written: a damaged store must not pass for a strange value. */
 
-export type Row = Readonly<Record<string, SQLOutputValue>>;
+/** What a database hands out. */
+export type ColumnValue = null | number | bigint | string | Uint8Array;
+
+export type Row = Readonly<Record<string, ColumnValue>>;
+
+/** A column held what no release writes there: the store was damaged or edited. */
+export class ColumnDamaged extends Error {}
 
 export function text(row: Row, column: string): string {
   const value = row[column];
@@ -34,7 +38,7 @@ export function word<T extends string>(row: Row, column: string, words: Readonly
   return value as T;
 }
 
-function damaged(column: string, value: SQLOutputValue | undefined): ColumnDamaged {
+function damaged(column: string, value: ColumnValue | undefined): ColumnDamaged {
   const shown = value instanceof Uint8Array ? `${value.length} bytes` : String(JSON.stringify(value)).slice(0, 40);
   return new ColumnDamaged(`column ${column} holds ${shown}`);
 }

@@ -1,0 +1,45 @@
+/** Opens a store wherever it is. What a kind of store needs is loaded when one is opened. */
+import { existsSync, realpathSync } from "node:fs";
+import { isPerdureError } from "../base/errors.ts";
+import { createMemoryStore } from "./memory/index.ts";
+import { inMemory, isPostgresUrl } from "./place.ts";
+import type { Store } from "./port.ts";
+
+export interface OpenOptions {
+  /** `owner` may claim the store; `reader` reads and posts beside whoever owns it. Default `owner`. */
+  readonly mode?: "owner" | "reader";
+  /** Make the store if it is not there. Default: true for an owner, false for a reader. */
+  readonly create?: boolean;
+  /**
+   * A claim waits for the lease of an owner that has died to run out, where there are leases. Not for a node that can stand by. Default
+   * true.
+   */
+  readonly waitForLease?: boolean;
+}
+
+/** `place`: a file's path, "memory:", or a `postgres://` URL. Throws what the store of that kind throws when it is opened. */
+export async function openStore(place: string, options: OpenOptions = {}): Promise<Store> {
+  if (place === inMemory) return createMemoryStore();
+  if (isPostgresUrl(place))
+    return (await import("./postgres/index.ts")).openPostgresStore(place, { waitForLease: true, ...options });
+  return (await import("./sqlite/index.ts")).openSqliteStore(place, options);
+}
+
+/** Whether an engine owns the store at this moment. It must be there. */
+export async function isStoreOwned(place: string): Promise<boolean> {
+  if (isPostgresUrl(place)) return (await import("./postgres/index.ts")).isPostgresStoreOwned(place);
+  return (await import("./sqlite/index.ts")).isStoreOwned(realpathSync(place));
+}
+
+/** Whether there is a store already. */
+export async function storeExists(place: string): Promise<boolean> {
+  if (place === inMemory) return false;
+  if (!isPostgresUrl(place)) return existsSync(place);
+  try {
+    await (await openStore(place, { mode: "reader" })).close();
+    return true;
+  } catch (error) {
+    if (isPerdureError(error, "STORE_NOT_FOUND")) return false;
+    throw error;
+  }
+}
