@@ -105,6 +105,7 @@ async function importBeside(context: Context, place: string, { verify, paused = 
   await syncFolder(folder);
   return await withReader(context, async (reader) => {
     for (;;) {
+      const isRunning = await isNodeRunning(context);
       // The reason is there before the file is put aside.
       const isTaken = !existsSync(target);
       if (existsSync(reason)) {
@@ -114,7 +115,7 @@ async function importBeside(context: Context, place: string, { verify, paused = 
         throw new PerdureError(code, message, { details: { file, pid } });
       }
       if (isTaken && (await reader.imported(file)) !== undefined) return pid;
-      if (!(await isNodeRunning(context))) return await waitingFor(context, pid);
+      if (!isRunning) return await waitingFor(context, pid);
       await sleep(lookEveryMs);
     }
   });
