@@ -7,7 +7,7 @@ import path from "node:path";
 import { gzipSync } from "node:zlib";
 import { isPerdureError, PerdureError } from "../base/errors.ts";
 import { syncFolder } from "../engine/archive/write.ts";
-import { readProcessFile } from "../engine/files/read.ts";
+import { fileBytes, readProcessFile } from "../engine/files/read.ts";
 import { sealBytes } from "../engine/files/write.ts";
 import { gunzippedLines } from "../engine/lines/gunzip.ts";
 import type { ExportedRow } from "../store/port.ts";
@@ -103,8 +103,7 @@ export async function sealedFile(place: string): Promise<string | undefined> {
   if (!existsSync(place)) return undefined;
   let id: string | undefined;
   try {
-    for await (const { record } of readProcessFile(createReadStream(place)))
-      if (record.kind === "file") id = record.file.id;
+    for await (const { record } of readProcessFile(fileBytes(place))) if (record.kind === "file") id = record.file.id;
     return id;
   } catch (error) {
     if (isPerdureError(error)) return undefined;

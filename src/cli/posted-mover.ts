@@ -61,12 +61,13 @@ export class PostedMover implements Mover {
     await this.#reader.post(this.#pid, postedStep(this.#file, step), Date.now());
     const untilMs = performance.now() + waitMs + patienceMs;
     for (;;) {
+      // It may have done as its last deed what is looked for: whether it runs is asked first.
+      const isNodeRunning = await this.#isNodeRunning();
       const found = await look();
       if (found !== undefined) return found;
       const refusal = await this.#refusal(key, after);
       if (refusal !== undefined) throw this.#refused(refusal);
-      if (!(await this.#isNodeRunning()))
-        throw this.#refused("the node that ran on the store has stopped. Run the same command again");
+      if (!isNodeRunning) throw this.#refused("the node that ran on the store has stopped. Run the same command again");
       if (performance.now() > untilMs) throw this.#refused("the node that runs on the store does not answer");
       await sleep(lookEveryMs);
     }

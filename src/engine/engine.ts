@@ -68,7 +68,7 @@ export class Engine<P = unknown> implements AsyncDisposable {
    * Opens the store (creating it if need be), installs the program, and takes up every process the last node left.
    *
    * Throws the PROGRAM_… errors of a program that does not build; STORE_IN_USE if another engine owns the store;
-   * STORE_UNREADABLE, STORE_CORRUPT, STORE_NEWER, STORE_READ_ONLY, STORE_FULL.
+   * STORE_UNREADABLE, STORE_CORRUPT, STORE_NEWER, STORE_READ_ONLY, STORE_FULL, STORE_UNREACHABLE.
    */
   static async open<P = unknown>(options: EngineOptions = {}): Promise<Engine<P>> {
     const prelude = await loadPrelude();

@@ -1,5 +1,4 @@
 /** Exports and imports on the host's side. */
-import { createReadStream } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { durationMs } from "../base/duration.ts";
 import type { Duration } from "../base/duration.ts";
@@ -11,7 +10,7 @@ import { fileId } from "./files/decode.ts";
 import { importProcess } from "./files/import.ts";
 import type { Imported, ImportTarget } from "./files/import.ts";
 import type { ExportRequest } from "./files/moving.ts";
-import { readProcessFile } from "./files/read.ts";
+import { fileBytes, readProcessFile } from "./files/read.ts";
 import { Scratch } from "./files/scratch.ts";
 import { systemRandom } from "./system.ts";
 import type { KernelClient } from "./kernel-client.ts";
@@ -94,7 +93,7 @@ export async function importInto(
   { paused = false, verify = true }: ImportOptions,
   limits: MachineLimits | undefined,
 ): Promise<Imported> {
-  const bytes = typeof source === "string" || source instanceof URL ? createReadStream(pathOf(source)) : source;
+  const bytes = typeof source === "string" || source instanceof URL ? fileBytes(pathOf(source)) : source;
   const scratch = verify ? await Scratch.create(limits) : undefined;
   const arriving = new Arriving(kernel);
   try {

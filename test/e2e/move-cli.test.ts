@@ -152,8 +152,18 @@ async function killed(shop: Shop, afterMs: number, ...words: readonly string[]):
   await ended;
 }
 
+test("a file that is not there is told in one line, whether it would be replayed or not", async (t) => {
+  const shop = await shopWith(t, []);
+  for (const more of [[], ["--no-verify"]]) {
+    const { code, stderr } = await shop.run("import", "nothere.perdure", "--store", "other.db", ...more);
+    assert.equal(code, 1);
+    assert.match(stderr, /^perdure: FILE_FAILED: Cannot read the process file: ENOENT: [^\n]*\n$/);
+  }
+});
+
 test("kill -9 at any moment of an export or an import loses no process, and leaves none twice", async (t) => {
-  const rounds = 24;
+  // Each takes some seconds, and a loaded machine several times as long: PERDURE_KILLS for more of them.
+  const rounds = Number(process.env["PERDURE_KILLS"] ?? 6);
   const ids = Array.from({ length: rounds }, (_, index) => `p${index}`);
   const shop = await shopWith(t, [...ids, "measured"]);
   const timed = async (...words: readonly string[]): Promise<number> => {

@@ -119,7 +119,7 @@ for (const [how, ...codes] of [
 
 test("a cancel ends steps that a saga waits for before it compensates", async () => {
   const handle = await engine.start("slowStep", []);
-  await until("a");
+  await eventually("the long step", async () => (await handle.status()).timers.length === 1);
   await handle.cancel("enough");
   await assert.rejects(handle.result(), { code: "PROCESS_FAILED" });
   assert.deepEqual(shared.deeds, ["a", "unlong", "una"]);
@@ -143,6 +143,8 @@ test("a cancel while a step runs leaves its outcome unknown", async () => {
 test("a cancel undoes what was done, with waits of its own, and the process ends as cancelled", async () => {
   const handle = await engine.start("waits", [""]);
   await until("a");
+  // It has heard of it, too: otherwise it would not know whether "a" was done.
+  await eventually("its wait", async () => (await handle.status()).timers.length === 1);
   await handle.cancel("changed my mind");
   await assert.rejects(handle.result(), { code: "PROCESS_CANCELLED" });
   assert.deepEqual(shared.deeds, ["a", "una", "unz", "finally"]);

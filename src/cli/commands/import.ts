@@ -12,7 +12,7 @@ import { syncFolder } from "../../engine/archive/write.ts";
 import { Engine } from "../../engine/engine.ts";
 import { dropFolder, dropName, reasonName } from "../../engine/files/drop.ts";
 import { importProcess } from "../../engine/files/import.ts";
-import { readProcessFile } from "../../engine/files/read.ts";
+import { fileBytes, readProcessFile } from "../../engine/files/read.ts";
 import { Scratch } from "../../engine/files/scratch.ts";
 import { defaultMachineLimits } from "../../machine/image.ts";
 import { defaultPoolLimits } from "../../machine/pool.ts";
@@ -105,6 +105,7 @@ async function importBeside(context: Context, place: string, { verify, paused = 
   await syncFolder(folder);
   return await withReader(context, async (reader) => {
     for (;;) {
+      const isRunning = await isNodeRunning(context);
       // The reason is there before the file is put aside.
       const isTaken = !existsSync(target);
       if (existsSync(reason)) {
@@ -114,7 +115,7 @@ async function importBeside(context: Context, place: string, { verify, paused = 
         throw new PerdureError(code, message, { details: { file, pid } });
       }
       if (isTaken && (await reader.imported(file)) !== undefined) return pid;
-      if (!(await isNodeRunning(context))) return await waitingFor(context, pid);
+      if (!isRunning) return await waitingFor(context, pid);
       await sleep(lookEveryMs);
     }
   });
@@ -131,7 +132,7 @@ async function look({ config }: Context, place: string, verify: boolean): Promis
   const scratch = verify ? await Scratch.create(limits?.limits) : undefined;
   try {
     const targets = scratch === undefined ? [] : [scratch];
-    return await importProcess(readProcessFile(createReadStream(place)), targets, false);
+    return await importProcess(readProcessFile(fileBytes(place)), targets, false);
   } finally {
     await scratch?.remove();
   }

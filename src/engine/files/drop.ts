@@ -3,13 +3,12 @@
  * says all, and the node that owns the store takes it from there, or the next one does. What cannot be imported is put aside with the
  * reason.
  */
-import { createReadStream } from "node:fs";
 import { readdir, rename, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { isPerdureError } from "../../base/errors.ts";
 import { importProcess } from "./import.ts";
 import type { ImportTarget } from "./import.ts";
-import { readProcessFile } from "./read.ts";
+import { fileBytes, readProcessFile } from "./read.ts";
 
 const ending = /^([0-9a-z]{20})(\.paused)?\.perdure$/;
 
@@ -37,7 +36,7 @@ export async function takeDropped(
     const place = path.join(folder, name);
     const to = target();
     try {
-      await importProcess(readProcessFile(createReadStream(place)), [to], paused !== undefined);
+      await importProcess(readProcessFile(fileBytes(place)), [to], paused !== undefined);
       await rm(place, { force: true });
     } catch (error) {
       await to.cancel();

@@ -1,12 +1,18 @@
 /** Reading a process file. A record that is handed out is well-formed; that the file is whole is known when the seal has been. */
 import { createHash } from "node:crypto";
 import type { Hash } from "node:crypto";
+import { createReadStream } from "node:fs";
 import { Readable } from "node:stream";
 import { isPerdureError, PerdureError } from "../../base/errors.ts";
 import { gunzippedLines } from "../lines/gunzip.ts";
 import { decodeLine, versionOf } from "./decode.ts";
 import { fileVersion, once, order } from "./format.ts";
 import type { FileHeader, FileProcess, FileRecord } from "./format.ts";
+
+/** What a file holds. It is opened by whoever reads the first of it, and not before: until then nobody would hear that it cannot be. */
+export async function* fileBytes(place: string): AsyncGenerator<Uint8Array> {
+  yield* createReadStream(place) as AsyncIterable<Uint8Array>;
+}
 
 /**
  * The records of a process file, in order; the last one is its seal. Throws FILE_DAMAGED for anything that was not written so,

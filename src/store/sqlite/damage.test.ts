@@ -205,6 +205,17 @@ scratchTest("a store whose first page was overwritten is STORE_CORRUPT, not some
   await assert.rejects(scratch.open(), { code: "STORE_CORRUPT" });
 });
 
+scratchTest("a header of an unknown format is STORE_CORRUPT, whichever of its two bytes it is", async (scratch) => {
+  await makeStore(scratch);
+  const whole = readFileSync(scratch.path);
+  for (const at of [18, 19]) {
+    for (const format of [0, 3, 130]) {
+      writeFileSync(scratch.path, Buffer.concat([whole.subarray(0, at), Buffer.of(format), whole.subarray(at + 1)]));
+      await assert.rejects(scratch.open(), { code: "STORE_CORRUPT", message: /restore a backup/ });
+    }
+  }
+});
+
 scratchTest("a page of garbage is STORE_CORRUPT when it is read", async (scratch) => {
   await makeStore(scratch);
   const whole = readFileSync(scratch.path);

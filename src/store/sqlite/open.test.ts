@@ -3,6 +3,7 @@ import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { mock } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import {
   deadLetter,
   exit,
@@ -50,6 +51,17 @@ scratchTest("a missing or empty file is STORE_NOT_FOUND for who may not create i
   new DatabaseSync(scratch.path).exec("PRAGMA journal_mode = WAL");
   await assert.rejects(scratch.open({ mode: "reader" }), { code: "STORE_NOT_FOUND", message: /the database is empty/ });
   assert.equal((await (await scratch.open()).claim(startMs)).incarnation, 1);
+});
+
+scratchTest("whoever creates the store at the same time is waited for", async (scratch) => {
+  // What SQLite refuses at once, whatever its timeout: to make a log for a file that another connection is writing.
+  const other = new DatabaseSync(scratch.path);
+  other.exec("BEGIN IMMEDIATE");
+  const opening = scratch.open();
+  await sleep(50);
+  other.exec("ROLLBACK");
+  other.close();
+  assert.equal((await (await opening).claim(startMs)).incarnation, 1);
 });
 
 scratchTest("a path that can be no file's is ARGUMENT_INVALID", async (scratch) => {

@@ -1,14 +1,15 @@
 /** Opening a store: is it there, is it ours, can we use it, and if it is new, making it. */
 import { randomUUID } from "node:crypto";
-import { accessSync, constants, existsSync, realpathSync, statSync } from "node:fs";
+import { accessSync, closeSync, constants, existsSync, openSync, readSync, realpathSync, statSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { DatabaseSync } from "node:sqlite";
 import { PerdureError } from "../../base/errors.ts";
 import type { ErrorCode } from "../../base/errors.ts";
 import type { Store } from "../port.ts";
 import { number, text } from "../columns.ts";
 import type { Connection } from "./connection.ts";
-import { corruptText, isNotADatabase, isSqlError, newer, readOnlyAdvice, storeError } from "./errors.ts";
+import { corruptText, isBusy, isNotADatabase, isSqlError, newer, readOnlyAdvice, storeError } from "./errors.ts";
 import { lockPath } from "./lock.ts";
 import { applicationId, createSchema, schemaVersion } from "./schema.ts";
 import { prepareStatements } from "./statements.ts";
@@ -28,6 +29,7 @@ export interface SqliteStoreOptions {
 
 /** Beside a running node those are group commits, and take milliseconds. */
 const defaultBusyTimeoutMs = 10_000;
+const busyRetryMs = 20;
 const pageSizeBytes = 4096;
 
 const notFoundAdvice = "Correct the path, or start a program: that creates the store.";
@@ -41,14 +43,25 @@ export async function openSqliteStore(path: string, options: SqliteStoreOptions 
   const mode = options.mode ?? "owner";
   const mayCreate = options.create ?? mode === "owner";
   const file = locate(path, mayCreate);
-  let db: DatabaseSync | undefined;
+  const { busyTimeoutMs = defaultBusyTimeoutMs } = options;
+  const untilMs = performance.now() + busyTimeoutMs;
+  for (;;) {
+    try {
+      return open(file, { ...options, mode, busyTimeoutMs, create: mayCreate });
+    } catch (error) {
+      // Two that turn a new file to a write-ahead log at once would wait for each other: SQLite refuses one, without waiting.
+      if (!isBusy(error) || performance.now() >= untilMs) throw openError(file, error);
+      await sleep(busyRetryMs);
+    }
+  }
+}
+
+function open(file: string, options: Required<Omit<SqliteStoreOptions, "maxSizeBytes">> & SqliteStoreOptions): Store {
+  checkFormat(file);
+  const db = new DatabaseSync(file, { timeout: options.busyTimeoutMs, enableForeignKeyConstraints: false });
   try {
-    db = new DatabaseSync(file, {
-      timeout: options.busyTimeoutMs ?? defaultBusyTimeoutMs,
-      enableForeignKeyConstraints: false,
-    });
     if (isEmpty(db)) {
-      if (!mayCreate) throw refuse("STORE_NOT_FOUND", file, `the database is empty. ${notFoundAdvice}`);
+      if (!options.create) throw refuse("STORE_NOT_FOUND", file, `the database is empty. ${notFoundAdvice}`);
       create(db);
     }
     const id = identify(file, db);
@@ -60,10 +73,10 @@ export async function openSqliteStore(path: string, options: SqliteStoreOptions 
       programIds: new Map(),
       lastTurns: new Map(),
     };
-    return new SqliteStore(connection, id, mode);
+    return new SqliteStore(connection, id, options.mode);
   } catch (error) {
-    if (db?.isOpen) db.close();
-    throw openError(file, error);
+    db.close();
+    throw error;
   }
 }
 
@@ -73,6 +86,22 @@ function openError(file: string, error: unknown): PerdureError {
   if (isSqlError(error))
     return refuse("STORE_CORRUPT", file, corruptText(file, `its schema is not the one Perdure made: ${error.message}`));
   return storeError(file, "open", error);
+}
+
+/** Bytes 18 and 19 of a database say how it is written and read: 1 or 2. SQLite takes others for a release to come, and fails as it may. */
+function checkFormat(file: string): void {
+  if (!existsSync(file)) return;
+  const header = Buffer.alloc(20);
+  const fd = openSync(file, "r");
+  try {
+    if (readSync(fd, header, 0, header.length, 0) < header.length) return;
+  } finally {
+    closeSync(fd);
+  }
+  const isDatabase = header.toString("latin1", 0, 16) === "SQLite format 3\0";
+  const isKnown = [18, 19].every((at) => header[at] === 1 || header[at] === 2);
+  if (isDatabase && !isKnown)
+    throw refuse("STORE_CORRUPT", file, corruptText(file, "its header names no known format"));
 }
 
 /** The store's real path, so that every way to a file leads to the same lock. */
