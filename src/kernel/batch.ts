@@ -57,7 +57,7 @@ export class Stage {
   readonly exits: { process: ProcessKey; exit: ProcessExit }[] = [];
   readonly snapshots: ({ process: ProcessKey } & SnapshotRow)[] = [];
   /** Messages to other processes, and inputs too long on their way: rows of the inbox. */
-  readonly inbox: ({ process: ProcessKey; queued: QueuedInput } & Passage)[] = [];
+  readonly inbox: ({ process: ProcessKey; queued: QueuedInput; isAway: boolean } & Passage)[] = [];
   /** What concerns processes of other nodes. Of links and monitors the last word counts. */
   readonly away: AwayStage = new AwayStage();
   /** Inputs that the staged turns consume; their inbox rows go, if they have any by then. */
@@ -90,10 +90,10 @@ export class Stage {
   }
 
   /** An input whose turn is in the same commit needs no row; one that got its row in an earlier commit loses it now. */
-  toBatch(atMs: number): { batch: CommitBatch; inboxInputs: QueuedInput[] } {
+  toBatch(atMs: number): { batch: CommitBatch; inboxInputs: { queued: QueuedInput; isAway: boolean }[] } {
     const exiting = new Set(this.exits.map(({ process }) => process));
     const written = this.inbox.filter(({ process, queued }) => !queued.consumed && !exiting.has(process));
-    const inbox = written.map(({ queued, ...row }): NewInboxRow => ({ ...row, input: arrived(queued), atMs }));
+    const inbox = written.map(({ queued, isAway: _, ...row }): NewInboxRow => ({ ...row, input: arrived(queued), atMs }));
     const inboxGone = this.consumed.flatMap(({ seq }) => (seq === undefined ? [] : [seq])).concat(this.inboxGone);
     const { newProcesses, turns, operations, operationsGone, timers, timersGone, logs, states, exits, snapshots } =
       this;
@@ -116,7 +116,7 @@ export class Stage {
         ...this.#ties(exiting),
         ...(this.away.empty ? {} : { away: this.away.toBatch(atMs) }),
       },
-      inboxInputs: written.map(({ queued }) => queued),
+      inboxInputs: written.map(({ queued, isAway }) => ({ queued, isAway })),
     };
   }
 
@@ -290,9 +290,10 @@ export class Committer {
     const { batch, inboxInputs } = stage.toBatch(this.#ports.nowMs());
     const { inboxSeqs, superseded } = await this.#ports.store.commit(batch);
     if (this.#dead) return;
-    for (const [index, queued] of inboxInputs.entries()) {
+    for (const [index, { queued, isAway }] of inboxInputs.entries()) {
       queued.seq = inboxSeqs[index];
-      if (queued.seq !== undefined) this.#ports.stored(queued.seq);
+      // What went to another node has not been heard here: its process may have become this one's meanwhile.
+      if (queued.seq !== undefined && !isAway) this.#ports.stored(queued.seq);
     }
     // Whoever reads them yet, from before, shall pass over them.
     for (const seq of superseded) this.#ports.stored(seq);

@@ -79,7 +79,7 @@ export function stageEdge(stage: Stage, queued: QueuedInput): void {
 export function stageMessage(stage: Stage, receiver: Live, queued: QueuedInput, passage?: Passage): void {
   queued.spilled = true;
   stageRow(stage, receiver);
-  stage.inbox.push({ process: receiver.row.key, queued, ...passage });
+  stage.inbox.push({ process: receiver.row.key, queued, isAway: receiver.away, ...passage });
 }
 
 /** An operator stopped the process's turns, or lets them go on. */
@@ -101,7 +101,7 @@ export function stageSpill(stage: Stage, live: Live, queued: QueuedInput): void 
   // It was the start, and went with the row.
   if (queued.spilled) return;
   queued.spilled = true;
-  stage.inbox.push({ process, queued });
+  stage.inbox.push({ process, queued, isAway: live.away });
   stageEdge(stage, queued);
   const input = arrived(queued);
   if (input.kind === "result") stage.operationsGone.push({ process, number: input.operation });

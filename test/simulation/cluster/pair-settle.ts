@@ -51,7 +51,7 @@ export class PairSettlement {
       callers.control(pid, "resume");
       return this.#owe(`${pid} is paused`);
     }
-    for (const { input } of ledger.inboxOf(key)) this.#owe(`${input.kind} waits in the inbox of ${pid}`);
+    for (const { input, seq } of ledger.inboxOf(key)) this.#owe(`${input.kind} (row ${seq}) waits in the inbox of ${pid}`);
     if (!process.heap.started) return this.#owe(`the start of ${pid}`);
     for (const [number, { name, site }] of Object.entries(process.heap.operations))
       this.#operation(account, Number(number), site === 0 ? name : "");

@@ -393,9 +393,11 @@ export class PairLedger implements DiskWatcher {
     if (!subtract(granted, describe(input)) && !isBlurred) this.#early.push({ account, input });
   }
 
-  #checkResult({ pid, process }: PairAccount, { operation, ok, value }: Extract<Input, { kind: "result" }>): void {
+  #checkResult({ pid, process, restored }: PairAccount, { operation, ok, value }: Extract<Input, { kind: "result" }>): void {
     const pending = process.heap.operations[operation];
     if (pending === undefined || pending.site === 0) return;
+    // It was given up in a life that is forgotten.
+    if (restored && !ok) return;
     if (!this.ports.gave(pid, operation, ok, textOf(decodeValue(value))))
       this.complain(`${pid} consumed a result of operation ${operation} that it never gave: ${value.text}`);
   }
