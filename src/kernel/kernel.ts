@@ -161,7 +161,7 @@ export class Kernel {
       events,
       done: (live, turn) => this.#turns.done(live, turn),
       broke: (live) => this.#broke(live),
-      looked: (live) => this.#queries.holds(live),
+      looked: (live) => this.#queries.holds(live) || this.#shards.isNew(live.row),
       refused: (live) => ports.refusal?.(live.row.program) !== undefined,
     });
     this.#queries = new Queries({ machine: this.#machine, runs: this.#runs, events, failed });
@@ -205,6 +205,10 @@ export class Kernel {
       committer: this.#committer,
       lives: () => this.#registry.lives(),
       adopt: (shards) => this.#adopt(shards),
+      caughtUp: () => this.#others.caughtUp(),
+      ready: (lives) => {
+        for (const live of lives) this.#runs.ready(live);
+      },
       spill: (lives) => this.#awaited.spillAll((live) => lives.includes(live)),
       leaving: (live) => this.#queries.leaving(live),
       left: (lives) => {
@@ -386,6 +390,7 @@ export class Kernel {
   #heed(live: Live, queued: QueuedInput): boolean {
     const { input } = queued;
     if (input.kind === "verdict") this.#run(this.#turns.decided(live, queued, input));
+    if (input.kind === "verdict" && input.verdict === "arrive") this.#run(this.#shards.arrived(live));
     const { kind } = input;
     if (kind === "verdict") return true;
     if (kind !== "pause" && kind !== "resume") return false;

@@ -36,6 +36,12 @@ export class Posted implements Mail {
     else fn();
   }
 
+  caughtUp(): Promise<void> {
+    if (!this.#isLooking) return this.poll();
+    this.#isAsked = true;
+    return new Promise((resolve) => this.#afterwards.push(resolve));
+  }
+
   async poll(): Promise<void> {
     this.#isAsked = true;
     if (this.#isLooking) return;

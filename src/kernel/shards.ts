@@ -3,7 +3,7 @@
  * some up when others have too few. Where the store has one owner, that owns everything.
  */
 import type { Clock } from "../base/ports.ts";
-import type { AcquiredShard, ProcessKey, Sharing } from "../store/port.ts";
+import type { AcquiredShard, ProcessKey, ProcessRow, Sharing } from "../store/port.ts";
 import type { Committer } from "./batch.ts";
 import { elsewhere, exited } from "./errors.ts";
 import type { Live } from "./live.ts";
@@ -14,6 +14,10 @@ export interface ShardsPorts {
   readonly clock: Clock;
   readonly committer: Committer;
   lives(): Iterable<Live>;
+  /** Resolves when everything is delivered that others had written before now. */
+  caughtUp(): Promise<void>;
+  /** They may have turns again. */
+  ready(lives: readonly Live[]): void;
   /** Goes on with everything in shards that have just become this node's. */
   adopt(shards: readonly AcquiredShard[]): Promise<void>;
   /** Writes what has reached these processes and is in no row yet. */
@@ -35,6 +39,9 @@ export class Shards {
   readonly #owned = new Set<number>();
   /** Processes that are on their way to other shards. */
   readonly #moving = new Set<ProcessKey>();
+  /** What came here a moment ago: what its last owner has written for others of this node may be on its way. */
+  readonly #newShards = new Set<number>();
+  readonly #newcomers = new Set<ProcessKey>();
   #era = 0;
   /** One after the other: what one gives up another must not. */
   #parting: Promise<unknown> = Promise.resolve();
@@ -57,6 +64,20 @@ export class Shards {
 
   get owned(): ReadonlySet<number> {
     return this.#owned;
+  }
+
+  /** Whether it has to wait, lest what it sends now overtakes what it sent from its last node. */
+  isNew({ key, shard = 0 }: ProcessRow): boolean {
+    return this.#newcomers.has(key) || this.#newShards.has(shard);
+  }
+
+  /** A process was moved here. Resolves when it may go on. */
+  async arrived(live: Live): Promise<void> {
+    const { key } = live.row;
+    this.#newcomers.add(key);
+    await this.#ports.caughtUp();
+    this.#newcomers.delete(key);
+    this.#ports.ready([live]);
   }
 
   /** Duties that one node does for all are the owner's of the first shard. */
@@ -98,8 +119,15 @@ export class Shards {
   async #take(sharing: Sharing, wanted: readonly number[], nowMs: number): Promise<void> {
     const acquired = await sharing.acquire(wanted, nowMs);
     if (this.#stopped || acquired.length === 0) return;
-    for (const { shard } of acquired) this.#owned.add(shard);
+    for (const { shard } of acquired) {
+      this.#newShards.add(shard);
+      this.#owned.add(shard);
+    }
     this.#era++;
+    await this.#ports.caughtUp();
+    const lives = [...this.#ports.lives()].filter(({ row: { shard = 0 } }) => this.#newShards.has(shard));
+    this.#newShards.clear();
+    this.#ports.ready(lives);
     await this.#ports.adopt(acquired);
   }
 
