@@ -246,7 +246,14 @@ export class Attempts {
   }
 
   #dispatch(live: Live, operation: PendingOperation): void {
-    if (this.#paused || live.leaving || operation.settled || operation.token !== undefined || !isWanted(live, operation)) return;
+    if (
+      this.#paused ||
+      live.leaving ||
+      operation.settled ||
+      operation.token !== undefined ||
+      !isWanted(live, operation)
+    )
+      return;
     const { row } = operation;
     if (row.state === "quarantined" || live.row.state === "broken") return;
     const token = `${this.#ports.incarnation}.${++this.#tokens}`;

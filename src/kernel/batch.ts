@@ -93,7 +93,10 @@ export class Stage {
   toBatch(atMs: number): { batch: CommitBatch; inboxInputs: { queued: QueuedInput; isAway: boolean }[] } {
     const exiting = new Set(this.exits.map(({ process }) => process));
     const written = this.inbox.filter(({ process, queued }) => !queued.consumed && !exiting.has(process));
-    const inbox = written.map(({ queued, isAway: _, ...row }): NewInboxRow => ({ ...row, input: arrived(queued), atMs }));
+    const inbox = written.map((staged): NewInboxRow => {
+      const { queued, isAway: _, ...row } = staged;
+      return { ...row, input: arrived(queued), atMs };
+    });
     const inboxGone = this.consumed.flatMap(({ seq }) => (seq === undefined ? [] : [seq])).concat(this.inboxGone);
     const { newProcesses, turns, operations, operationsGone, timers, timersGone, logs, states, exits, snapshots } =
       this;

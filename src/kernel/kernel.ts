@@ -143,14 +143,7 @@ export class Kernel {
       failed,
     });
     this.#registry = this.#newRegistry();
-    this.#births = new Births({
-      sharing: store.sharing,
-      registry: this.#registry,
-      shards: this.#shards,
-      clock,
-      place: ports.place,
-      isOver: () => this.#state === "closed" || this.#state === "failed",
-    });
+    this.#births = this.#newBirths();
     this.#runs = new Runs({
       store,
       clock,
@@ -194,6 +187,17 @@ export class Kernel {
       drop: (live) => this.#drop(live),
       loaded: (live) => this.#loaded(live),
       damaged: (live, problem) => this.#runs.breaks(live, problem),
+    });
+  }
+
+  #newBirths(): Births {
+    return new Births({
+      sharing: this.#store.sharing,
+      registry: this.#registry,
+      shards: this.#shards,
+      clock: this.#ports.clock,
+      place: this.#ports.place,
+      isOver: () => this.#state === "closed" || this.#state === "failed",
     });
   }
 
@@ -244,7 +248,9 @@ export class Kernel {
         if (!this.#isShared || this.#turns.arrived(live, queued, tie)) this.#enqueue(live, queued);
       },
     };
-    return sharing === undefined ? new Others({ ...ports, store: this.#store }) : new Posted({ ...ports, sharing, store: this.#store, era: () => this.#shards.era });
+    return sharing === undefined
+      ? new Others({ ...ports, store: this.#store })
+      : new Posted({ ...ports, sharing, store: this.#store, era: () => this.#shards.era });
   }
 
   #newEdges(): Edges {

@@ -127,8 +127,10 @@ export class Peers {
     const isHere = (to: Pid | ProcessKey): boolean => births.underway(to) !== undefined;
     // One that was another node's may have become this one's in the meantime.
     const isAway = (live: Live | undefined): boolean => live !== undefined && !isMine(live.row);
-    const isPidHere = (pid: Pid): boolean => registry.named(pid) !== undefined || isHere(pid) || isAway(away.byPid.get(pid));
-    const isKeyHere = (key: ProcessKey): boolean => registry.get(key) !== undefined || isHere(key) || isAway(away.byKey.get(key));
+    const isPidHere = (pid: Pid): boolean =>
+      registry.named(pid) !== undefined || isHere(pid) || isAway(away.byPid.get(pid));
+    const isKeyHere = (key: ProcessKey): boolean =>
+      registry.get(key) !== undefined || isHere(key) || isAway(away.byKey.get(key));
     return [
       ...pids.map((to) => names.pidOf(to) ?? to).filter((pid) => !isPidHere(pid) && !absent.has(pid)),
       ...keys.filter((key) => !isKeyHere(key) && !absent.has(key)),

@@ -119,8 +119,7 @@ export class Ties {
   observe(live: Live, number: number, target: Live, isNew = false): void {
     const { key, pid } = target.row;
     relationsOf(live).monitors.set(number, key);
-    if (target.away && !isNew)
-      return this.#stage.away.monitor({ watcher: live.row.key, number, target: key, pid });
+    if (target.away && !isNew) return this.#stage.away.monitor({ watcher: live.row.key, number, target: key, pid });
     watch(target, live.row.key, number);
     this.#stage.monitors.push({ watcher: live.row.key, number, target: target.row.key });
     this.#pin(target);

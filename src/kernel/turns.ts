@@ -268,7 +268,13 @@ export class Turns {
    */
   create(birth: Birth, parent: Live): Live {
     const { clock, random, env, newKey, births, isMine } = this.#ports;
-    const cradle = { key: newKey(), shard: births.shardOf(birth, parent), atMs: clock.nowMs(), seed: random.bytes(32), env: env() };
+    const cradle = {
+      key: newKey(),
+      shard: births.shardOf(birth, parent),
+      atMs: clock.nowMs(),
+      seed: random.bytes(32),
+      env: env(),
+    };
     const { child, start } = bear(birth, cradle, isMine);
     if (child.away) {
       this.#peers.born(child);

@@ -96,7 +96,10 @@ const clusterFaults = [
 
 type Side = "before" | "after";
 export type FaultKind =
-  (typeof others)[number] | (typeof clusterFaults)[number] | `death at the store's ${string}, ${Side}` | `death at ${Port}, ${Side}`;
+  | (typeof others)[number]
+  | (typeof clusterFaults)[number]
+  | `death at the store's ${string}, ${Side}`
+  | `death at ${Port}, ${Side}`;
 
 const sides: readonly Side[] = ["before", "after"];
 

@@ -4,17 +4,16 @@
  */
 import { decodeValue } from "../../src/base/value.ts";
 import type { Command, Input, Pid, Turn } from "../../src/journal/types.ts";
-import { MemoryDisk } from "../../src/store/memory/disk.ts";
 import type { ProcessRecord } from "../../src/store/memory/disk.ts";
 import { supersededBy } from "../../src/store/memory/edges.ts";
-import type { CommitBatch, InboxRow, Lease, LogRow, OperationRow, ProcessKey, ProcessRow, TimerRow } from "../../src/store/port.ts";
+import type { CommitBatch, InboxRow, OperationRow, ProcessKey, TimerRow } from "../../src/store/port.ts";
 import { describeInput, messageKey, resultKey } from "./inputs.ts";
 import { SimulatedProcess } from "./process.ts";
 import type { Message } from "./process.ts";
 import { textOf } from "./program.ts";
 import type { Program } from "./program.ts";
 import type { Timeline } from "./timeline.ts";
-import type { WatchedOwners } from "./cluster/owners.ts";
+import type { DiskWatcher, WatchedDisk } from "./watched-disk.ts";
 
 /** What the ledger asks of the rest of the run. */
 export interface LedgerPorts {
@@ -54,87 +53,6 @@ export interface Account {
   readonly superseded: Set<string>;
   /** The timers' due times by number, as the store has them. */
   readonly stored: Map<number, TimerRow>;
-}
-
-/** Who is told of everything that becomes durable, before anyone else can know. */
-export interface DiskWatcher {
-  complain(problem: string): void;
-  claimed(countedMs: number, nowMs: number): void;
-  before(batch: CommitBatch): void;
-  after(batch: CommitBatch, seqs: readonly number[]): void;
-  refused(error: Error): void;
-  /** An input from outside any commit. */
-  put(key: ProcessKey, input: Input, seq: number): void;
-}
-
-export class WatchedDisk extends MemoryDisk {
-  ledger: DiskWatcher | undefined;
-  lease: Lease | undefined;
-  /** What clocks showed when the last owner came to its end. */
-  endedAtMs: number | undefined;
-  /** The last owner stopped because of a failure. */
-  gaveUp = false;
-  /** Changes commits on their way to the disk, to see whether anybody notices. */
-  sabotage: ((batch: CommitBatch, disk: WatchedDisk) => CommitBatch) | undefined;
-  /** Changes what is handed out of what was posted. */
-  posting: ((rows: InboxRow[]) => InboxRow[]) | undefined;
-  /** Everything that was ever printed, pruned or not. */
-  readonly printed: LogRow[] = [];
-  /** Where several nodes own it. */
-  readonly owners: WatchedOwners | undefined;
-  #applying = false;
-
-  constructor(id: string, owners?: WatchedOwners) {
-    super(id, owners);
-    this.owners = owners;
-  }
-
-  override claim(owner: object, nowMs: number): Lease {
-    const before = this.lease;
-    this.lease = super.claim(owner, nowMs);
-    if (this.gaveUp && this.lease.cleanShutdown)
-      this.ledger?.complain("a node that failed left the store as if it had closed");
-    this.gaveUp = false;
-    if (before !== undefined) this.ledger?.claimed(this.lease.downtimeMs - before.downtimeMs, nowMs);
-    return this.lease;
-  }
-
-  /** From now on the turn fails its checksum. */
-  rot(key: ProcessKey, turn: number): void {
-    this.record(key).turns[turn - 1] = undefined;
-  }
-
-  override apply(given: CommitBatch): number[] {
-    const batch = this.sabotage?.(given, this) ?? given;
-    const born = (process: ProcessKey): ProcessRow | undefined =>
-      batch.newProcesses?.find(({ key }) => key === process) ?? this.processes.get(process)?.row;
-    if (batch.turns !== undefined) this.owners?.checkMayWrite(batch, born);
-    this.ledger?.before(batch);
-    let seqs: number[];
-    this.#applying = true;
-    try {
-      seqs = super.apply(batch);
-    } catch (error) {
-      this.ledger?.refused(error as Error);
-      throw error;
-    } finally {
-      this.#applying = false;
-    }
-    for (const row of batch.logs ?? []) this.printed.push({ seq: this.printed.length + 1, ...row });
-    this.ledger?.after(batch, seqs);
-    return seqs;
-  }
-
-  override inboxAfter(...given: Parameters<MemoryDisk["inboxAfter"]>): InboxRow[] {
-    const rows = super.inboxAfter(...given);
-    return this.posting?.(rows) ?? rows;
-  }
-
-  override putInput(row: Omit<InboxRow, "seq">): number {
-    const seq = super.putInput(row);
-    if (!this.#applying) this.ledger?.put(row.process, row.input, seq);
-    return seq;
-  }
 }
 
 export class Ledger implements DiskWatcher {

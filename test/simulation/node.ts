@@ -12,7 +12,7 @@ import type { FaultKind, Port } from "./counts.ts";
 import type { Dice } from "./dice.ts";
 import type { Faults } from "./faults.ts";
 import { SimulatedHost } from "./host.ts";
-import type { WatchedDisk } from "./ledger.ts";
+import type { WatchedDisk } from "./watched-disk.ts";
 import { SimulatedMachine } from "./machine.ts";
 import type { Heaps } from "./machine.ts";
 import type { Outside } from "./outside.ts";
@@ -375,7 +375,8 @@ export class SimulatedNode {
     const { ledger, complain } = this.#world;
     if (this.state !== "open" || !this.#owns(process) || ledger.operationRow(process, number) === undefined) return;
     this.#after(0, () => {
-      if (this.state === "open" && this.#owns(process)) complain(`operation ${number} of ${pid} was aborted before that was durable`);
+      if (this.state === "open" && this.#owns(process))
+        complain(`operation ${number} of ${pid} was aborted before that was durable`);
     });
   }
 

@@ -3,7 +3,7 @@ import { describe, test } from "node:test";
 import { Attempts } from "../../src/kernel/attempts.ts";
 import { Ties } from "../../src/kernel/ties.ts";
 import { Timers } from "../../src/kernel/timers.ts";
-import type { CommitBatch, InboxRow, ProcessKey } from "../../src/store/port.ts";
+import type { CommitBatch, InboxRow, NewInboxRow, ProcessKey } from "../../src/store/port.ts";
 import { describeFailure, runKinds, runSeed } from "./run.ts";
 import type { Run, RunKind } from "./run.ts";
 import type { MachineKind } from "./counts.ts";
@@ -180,7 +180,7 @@ describe("the simulator notices in clusters", () => {
   );
   notices(
     "a verdict for one that has ended, which nobody answers",
-    changing((batch) => ({ ...batch, inbox: (batch.inbox ?? []).map(({ orElse: _, ...row }) => row) })),
+    changing((batch) => ({ ...batch, inbox: (batch.inbox ?? []).map(withoutElse) })),
   );
   notices("timers that are not taken up with their shard", nothing, () => {
     const { forget } = Timers.prototype;
@@ -195,6 +195,11 @@ describe("the simulator notices in clusters", () => {
     return () => (Attempts.prototype.recover = recover);
   });
 });
+
+function withoutElse(given: NewInboxRow): NewInboxRow {
+  const { orElse: _, ...row } = given;
+  return row;
+}
 
 function noSignals({ inbox = [] }: CommitBatch): NonNullable<CommitBatch["inbox"]> {
   return inbox.filter(({ input }) => input.kind !== "exit" && input.kind !== "down");

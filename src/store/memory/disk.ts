@@ -186,7 +186,9 @@ export class MemoryDisk {
   }
 
   inboxAfter(after: number, limit: number, isMeant: (row: ProcessRow) => boolean): InboxRow[] {
-    const rows = [...this.inbox.values()].filter(({ seq, process }) => seq > after && isMeant(this.record(process).row));
+    const rows = [...this.inbox.values()].filter(
+      ({ seq, process }) => seq > after && isMeant(this.record(process).row),
+    );
     return rows.slice(0, limit);
   }
 

@@ -100,7 +100,7 @@ export function relationsOf(
 export function listNames({ processes }: RelatedDisk, kind: "names" | "groups"): NameRow[] {
   const rows: NameRow[] = [];
   for (const { row, relations } of processes.values()) {
-    for (const name of relations[kind]) 
+    for (const name of relations[kind])
       rows.push({ name, process: row.key, pid: row.pid, ...(row.shard === undefined ? {} : { shard: row.shard }) });
   }
   return rows.sort((a, b) => compareTexts(a.name, b.name) || a.process - b.process);

@@ -217,7 +217,8 @@ export class SharedOwners {
     }
     for (const { watcher, number } of record.relations.watchers) {
       const input = downNotice(number, pid, ending);
-      if (!toldMonitors.has(String([watcher, number]))) put(disk, { process: watcher, input, atMs: exit.atMs, tie: process });
+      if (!toldMonitors.has(String([watcher, number])))
+        put(disk, { process: watcher, input, atMs: exit.atMs, tie: process });
     }
     for (const row of disk.inbox.values()) {
       const instead = row.process === process ? this.#orElse.get(row.seq) : undefined;

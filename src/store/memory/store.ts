@@ -277,15 +277,13 @@ export class MemoryStore implements Store {
   }
 
   dueTimers(clock: TimerClock, afterMs: number, untilMs: number, limit: number): Promise<TimerRow[]> {
-    return this.#call("dueTimers", () => 
+    return this.#call("dueTimers", () =>
       readDueTimers(this.#disk, clock, afterMs, untilMs, limit, (row) => this.#isOwn(row)),
     );
   }
 
   inboxAfter(after: number, limit: number): Promise<InboxRow[]> {
-    return this.#call("inboxAfter", () =>
-      this.#disk.inboxAfter(after, limit, () => true),
-    );
+    return this.#call("inboxAfter", () => this.#disk.inboxAfter(after, limit, () => true));
   }
 
   changedByOthers(): Promise<boolean> {

@@ -62,7 +62,10 @@ export class World {
     this.#machines = machines;
     this.#crashes = crashes;
     this.#count = nodes;
-    this.#disk = new MemoryDisk("conformance", nodes === 1 ? undefined : new SharedOwners(shardsOf(nodes), leaseMs, () => this.#timeline.nowMs));
+    this.#disk = new MemoryDisk(
+      "conformance",
+      nodes === 1 ? undefined : new SharedOwners(shardsOf(nodes), leaseMs, () => this.#timeline.nowMs),
+    );
     const { program } = machines;
     const row = {
       hash: program,
@@ -183,7 +186,7 @@ export class World {
       defer: (fn) => void after(0, fn),
       env: () => ({}),
       newest: (program) => program,
-      place: ({ pid }) => 1 + (Number.parseInt(pid.slice(-4), 36) || pid.length) % shardsOf(this.#count),
+      place: ({ pid }) => 1 + ((Number.parseInt(pid.slice(-4), 36) || pid.length) % shardsOf(this.#count)),
       machine: (events) => (node.share = this.#share(scope, events)),
       runner: () => ({
         start: ([request]) => this.#fail(new Error(`${request?.pid} asks the host for ${request?.name}`)),

@@ -1,10 +1,10 @@
 /** Whether a commit leaves behind what the commands of its turns ask for. */
 import type { Command, Input, Pid } from "../../../src/journal/types.ts";
-import type { Moment, PairAccount, PairLedger } from "./pairs.ts";
+import type { Moment, PairAccount, PairBook } from "./account.ts";
 
 /** `ranAtMs`: when the turn ran. Who was born after that it may have missed. */
 export function checkCommand(
-  ledger: PairLedger,
+  ledger: PairBook,
   moment: Moment,
   account: PairAccount,
   command: Command,
@@ -57,7 +57,7 @@ interface Expected {
 
 /** What is sent to somebody who was there lies in the inbox, or was taken with the same commit. */
 function expect(
-  ledger: PairLedger,
+  ledger: PairBook,
   { before, alive, taken, batch }: Moment,
   { to, ranAtMs, what }: Expected,
   isIt: (input: Input) => boolean,
@@ -78,11 +78,15 @@ function isAlive(account: PairAccount | undefined): account is PairAccount {
 /** What either of them says of the link in the same commit; the last word counts, and which was last nobody can tell. */
 function isDisputed({ commands }: Moment, a: Pid, b: Pid, kinds: readonly Command["kind"][]): boolean {
   const says = (pid: Pid, other: Pid): boolean =>
-    commands.get(pid)?.some((command) => kinds.includes(command.kind) && "to" in command && (command.to === other || command.to === "")) === true;
+    commands
+      .get(pid)
+      ?.some(
+        (command) => kinds.includes(command.kind) && "to" in command && (command.to === other || command.to === ""),
+      ) === true;
   return says(a, b) || says(b, a);
 }
 
-function checkLink(ledger: PairLedger, moment: Moment, account: PairAccount, to: Pid): void {
+function checkLink(ledger: PairBook, moment: Moment, account: PairAccount, to: Pid): void {
   const peer = ledger.account(to);
   if (!isAlive(account) || !isAlive(peer) || peer === account) return;
   if (account.record.relations.links.has(peer.key) || isDisputed(moment, account.pid, to, ["unlink", "cancel"])) return;
@@ -92,23 +96,26 @@ function checkLink(ledger: PairLedger, moment: Moment, account: PairAccount, to:
   if (!inputs.some(isTold)) ledger.complain(`${account.pid} has linked itself to ${to}, and is not linked to it`);
 }
 
-function checkUnlink(ledger: PairLedger, moment: Moment, account: PairAccount, to: Pid): void {
+function checkUnlink(ledger: PairBook, moment: Moment, account: PairAccount, to: Pid): void {
   const peer = ledger.account(to);
   if (!isAlive(account) || peer === undefined || isDisputed(moment, account.pid, to, ["link"])) return;
-  if (account.record.relations.links.has(peer.key)) ledger.complain(`${account.pid} has cut its link with ${to}, and has it`);
+  if (account.record.relations.links.has(peer.key))
+    ledger.complain(`${account.pid} has cut its link with ${to}, and has it`);
   const left = ledger.inboxOf(account.key).find(({ input, tie }) => input.kind === "exit" && tie === peer.key);
   if (left !== undefined) ledger.complain(`${account.pid} has cut its link with ${to}, and its end waits in the inbox`);
 }
 
 function checkMonitor(
-  ledger: PairLedger,
+  ledger: PairBook,
   moment: Moment,
   account: PairAccount,
   { number, to }: Extract<Command, { kind: "monitor" }>,
 ): void {
   if (!isAlive(account) || account.record.relations.monitors.has(number)) return;
-  if (moment.commands.get(account.pid)?.some((one) => one.kind === "demonitor" && one.monitor === number) === true) return;
+  if (moment.commands.get(account.pid)?.some((one) => one.kind === "demonitor" && one.monitor === number) === true)
+    return;
   const inputs = [...(moment.taken.get(account.key) ?? []), ...ledger.inboxOf(account.key).map(({ input }) => input)];
   const isTold = inputs.some((input) => input.kind === "down" && input.monitor === number);
-  if (!isTold) ledger.complain(`${account.pid} watches ${to} as ${number}, and neither has a monitor nor is told of an end`);
+  if (!isTold)
+    ledger.complain(`${account.pid} watches ${to} as ${number}, and neither has a monitor nor is told of an end`);
 }

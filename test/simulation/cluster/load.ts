@@ -5,7 +5,7 @@ import type { FaultClass } from "../classes.ts";
 import type { Dice } from "../dice.ts";
 import type { Faults, FaultProfile } from "../faults.ts";
 import type { StoreKind } from "../inspect.ts";
-import type { WatchedDisk } from "../ledger.ts";
+import type { WatchedDisk } from "../watched-disk.ts";
 import type { NodeWorld } from "../node.ts";
 import type { Outside } from "../outside.ts";
 import type { Workplace } from "../settle.ts";

@@ -2,7 +2,7 @@
 import type { Dice } from "../dice.ts";
 import type { Faults } from "../faults.ts";
 import type { Job } from "../host.ts";
-import type { WatchedDisk } from "../ledger.ts";
+import type { WatchedDisk } from "../watched-disk.ts";
 import { SimulatedNode } from "../node.ts";
 import type { NodeWorld } from "../node.ts";
 import type { Outside } from "../outside.ts";
@@ -42,7 +42,6 @@ export class ClusterNodes {
   readonly #ran = new Map<string, number>();
   /** So many nodes there should be. */
   #size: number;
-  #coming = 0;
   /** Whom callers ask. */
   #asked: SimulatedNode | undefined;
   count = 0;
@@ -120,9 +119,7 @@ export class ClusterNodes {
   // -- what happens to them -------------------------------------------------------------------------------------
 
   #comeAfter(delayMs: number, afterCrash = false): void {
-    this.#coming++;
     this.#ports.timeline.after(delayMs, () => {
-      this.#coming--;
       if (this.#nodes.size < this.#size) this.#open(afterCrash);
     });
   }
@@ -181,7 +178,8 @@ export class ClusterNodes {
     faults.count("node stopped, and went on");
     const isHurried = dice.chance(0.7);
     const forMs = isHurried ? dice.int(100, 3_000) : profile.leaseMs + dice.int(0, 3_000);
-    if (isHurried && dice.chance(0.8)) timeline.after(dice.delay(0, 200), () => this.suspect(node), node.scope.ended ? node.scope : undefined);
+    if (isHurried && dice.chance(0.8))
+      timeline.after(dice.delay(0, 200), () => this.suspect(node), node.scope.ended ? node.scope : undefined);
     timeline.after(forMs, () => {
       if (node.scope.ended) return;
       if (owners.isVoid(owners.incarnationOf(node.handle))) faults.count("node stopped beyond its lease");

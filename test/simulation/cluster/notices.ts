@@ -1,18 +1,8 @@
 /** Whether an end reaches everyone who was tied to it, once. */
-import type { Input, Pid } from "../../../src/journal/types.ts";
-import type { ProcessExit, ProcessKey } from "../../../src/store/port.ts";
-import type { Moment, PairAccount, PairLedger } from "./pairs.ts";
+import type { Input } from "../../../src/journal/types.ts";
+import type { End, Moment, PairAccount, PairBook } from "./account.ts";
 
-/** An exit, and who was tied to the process by rows when it was committed. */
-export interface End {
-  readonly key: ProcessKey;
-  readonly pid: Pid;
-  readonly exit: ProcessExit;
-  readonly links: readonly ProcessKey[];
-  readonly watchers: readonly { readonly watcher: ProcessKey; readonly number: number }[];
-}
-
-export function checkNotices(ledger: PairLedger, moment: Moment, { pid, exit, links, watchers }: End): void {
+export function checkNotices(ledger: PairBook, moment: Moment, { pid, exit, links, watchers }: End): void {
   const isRestored = ledger.account(pid)?.restored === true;
   for (const key of links) {
     const account = ledger.of(key);
@@ -44,7 +34,7 @@ function trapsAlways({ batch }: Moment, { key, record }: PairAccount): boolean {
 }
 
 function check(
-  ledger: PairLedger,
+  ledger: PairBook,
   { taken, before }: Moment,
   { key, pid }: PairAccount,
   isNotice: (input: Input) => boolean,

@@ -1,10 +1,11 @@
 /** What is still owed to the processes of trees in a cluster when everything is calm. */
-import type { WatchedDisk } from "../ledger.ts";
+import type { WatchedDisk } from "../watched-disk.ts";
 import type { Outside } from "../outside.ts";
 import type { Workplace } from "../settle.ts";
 import type { Timeline } from "../timeline.ts";
 import type { TreeCallers } from "../trees/callers.ts";
-import type { PairAccount, PairLedger } from "./pairs.ts";
+import type { PairAccount } from "./account.ts";
+import type { PairLedger } from "./pairs.ts";
 
 export interface PairSettleWorld {
   readonly ledger: PairLedger;
@@ -51,7 +52,8 @@ export class PairSettlement {
       callers.control(pid, "resume");
       return this.#owe(`${pid} is paused`);
     }
-    for (const { input, seq } of ledger.inboxOf(key)) this.#owe(`${input.kind} (row ${seq}) waits in the inbox of ${pid}`);
+    for (const { input, seq } of ledger.inboxOf(key))
+      this.#owe(`${input.kind} (row ${seq}) waits in the inbox of ${pid}`);
     if (!process.heap.started) return this.#owe(`the start of ${pid}`);
     for (const [number, { name, site }] of Object.entries(process.heap.operations))
       this.#operation(account, Number(number), site === 0 ? name : "");
@@ -79,7 +81,8 @@ export class PairSettlement {
   #held({ pid, parent: parentPid }: PairAccount): void {
     const { ledger } = this.#world;
     const parent = ledger.account(parentPid);
-    if (parent === undefined || parent.record.row.state === "exited") return this.#owe(`${pid} is held, and its parent is gone`);
+    if (parent === undefined || parent.record.row.state === "exited")
+      return this.#owe(`${pid} is held, and its parent is gone`);
     if (parent.process.heap.crashed.includes(pid)) return;
     this.#owe(`${pid} is held, and its parent ${parentPid} does not know`);
   }
@@ -103,7 +106,8 @@ export function checkBeliefs(account: PairAccount, ledger: PairLedger): string |
     const { state, exit } = peer.record.row;
     if (state !== "exited") return `${pid} believes in a link with ${other}, and there is none`;
     if (heap.traps && exit?.reason !== "normal") return `${pid} never heard of the exit of ${other}`;
-    if (exit?.reason !== "normal") return `${pid} is linked to ${other}, which exited with ${exit?.reason}, and it lives`;
+    if (exit?.reason !== "normal")
+      return `${pid} is linked to ${other}, which exited with ${exit?.reason}, and it lives`;
   }
   return undefined;
 }

@@ -7,18 +7,23 @@ import { decodeValue, encodeValue } from "../../../src/base/value.ts";
 import { commandDigest } from "../../../src/journal/digest.ts";
 import type { Command, Input, Pid, Turn } from "../../../src/journal/types.ts";
 import type { TurnRequest } from "../../../src/machine/port.ts";
-import type { ProcessRecord } from "../../../src/store/memory/disk.ts";
-import type { CommitBatch, InboxRow, OperationRow, ProcessExit, ProcessKey, ProcessRow } from "../../../src/store/port.ts";
-import type { DiskWatcher, WatchedDisk } from "../ledger.ts";
+import type {
+  CommitBatch,
+  InboxRow,
+  OperationRow,
+  ProcessExit,
+  ProcessKey,
+  ProcessRow,
+} from "../../../src/store/port.ts";
+import type { DiskWatcher, WatchedDisk } from "../watched-disk.ts";
 import { textOf } from "../program.ts";
 import type { Stamp } from "../trees/acts.ts";
 import { TreeProcess } from "../trees/process.ts";
 import type { Temper } from "../trees/program.ts";
 import { count, describe, subtract } from "../trees/reference.ts";
-import type { Counts } from "../trees/reference.ts";
 import { checkCommand } from "./commands.ts";
 import { checkNotices } from "./notices.ts";
-import type { End } from "./notices.ts";
+import type { End, Moment, PairAccount } from "./account.ts";
 
 export interface PairLedgerPorts {
   readonly temper: Temper;
@@ -29,37 +34,6 @@ export interface PairLedgerPorts {
   gave(pid: Pid, operation: number, ok: boolean, text: string): boolean;
   /** When the process's turn ran, at the node that commits it. */
   ranAtMs(pid: Pid, turn: number): number;
-}
-
-/** A process as the journal has it. */
-export interface PairAccount {
-  readonly key: ProcessKey;
-  readonly pid: Pid;
-  readonly parent: Pid;
-  readonly record: ProcessRecord;
-  readonly bornAtMs: number;
-  process: TreeProcess;
-  turns: number;
-  timeMs: number;
-  /** The turns that lead to its heap. */
-  heap: readonly Turn[];
-  checkpoint: { readonly snapshot: Uint8Array; readonly heap: readonly Turn[] } | undefined;
-  /** Messages from outside that it was given. */
-  readonly outside: Set<number>;
-  /** Ends of others that it may hear of. */
-  readonly granted: Counts;
-  /** It was put back once, and with it its ties: what it hears after that is not counted. */
-  restored: boolean;
-}
-
-/** What there was before the commit at hand, and what it brings. */
-export interface Moment {
-  readonly batch: CommitBatch;
-  readonly before: ReadonlyMap<number, InboxRow>;
-  readonly alive: ReadonlySet<Pid>;
-  /** By process: what its turns of this commit took. */
-  readonly taken: ReadonlyMap<ProcessKey, readonly Input[]>;
-  readonly commands: ReadonlyMap<Pid, readonly Command[]>;
 }
 
 export class PairLedger implements DiskWatcher {
@@ -199,7 +173,8 @@ export class PairLedger implements DiskWatcher {
     this.#checkGone(moment);
     for (const { process, state } of batch.states ?? []) if (state === "crashed") this.#checkHeld(moment, process);
     for (const [name, holder] of this.disk.names)
-      if (this.disk.processes.get(holder)?.row.state === "exited") this.complain(`the name ${name} is one's that has exited`);
+      if (this.disk.processes.get(holder)?.row.state === "exited")
+        this.complain(`the name ${name} is one's that has exited`);
   }
 
   #open({ key, pid, parent }: ProcessRow): void {
@@ -231,7 +206,12 @@ export class PairLedger implements DiskWatcher {
       const by = this.#byPid.get(pid);
       if (by === undefined) continue;
       for (const command of issued) {
-        const [other, isLink] = command.kind === "link" ? [command.to, true] : command.kind === "spawn" ? [command.pid, command.link] : ["", false];
+        const [other, isLink] =
+          command.kind === "link"
+            ? [command.to, true]
+            : command.kind === "spawn"
+              ? [command.pid, command.link]
+              : ["", false];
         const peer = this.#byPid.get(other);
         if (isLink && other === end.pid) links.add(by.key);
         if (isLink && pid === end.pid && peer !== undefined) links.add(peer.key);
@@ -348,8 +328,10 @@ export class PairLedger implements DiskWatcher {
     const commands = ending === undefined ? account.process.turn(turn.timeMs, turn.inputs, turn.number) : [ending];
     if (ending !== undefined) account.process.heap.exited = true;
     const digests = commands.map((command) => commandDigest(command).digest);
-    const matches = digests.length === turn.commands.length && digests.every((digest, i) => turn.commands[i]?.digest === digest);
-    if (!matches) this.complain(`turn ${turn.number} of ${pid} has other commands in the journal than its inputs lead to`);
+    const matches =
+      digests.length === turn.commands.length && digests.every((digest, i) => turn.commands[i]?.digest === digest);
+    if (!matches)
+      this.complain(`turn ${turn.number} of ${pid} has other commands in the journal than its inputs lead to`);
     for (const command of commands) this.#carryOut(account, command);
     return commands;
   }
@@ -365,7 +347,8 @@ export class PairLedger implements DiskWatcher {
     if (command.kind === "monitor") count(account.granted, describe(noTarget(command.number, command.to)), 1);
     if (command.kind === "unlink") this.#cutOff(account, command.to, true);
     if (command.kind === "cancel" && command.to === "")
-      for (const { pid: child, parent } of this.#accounts.values()) if (parent === pid) this.#cutOff(account, child, false);
+      for (const { pid: child, parent } of this.#accounts.values())
+        if (parent === pid) this.#cutOff(account, child, false);
     if (command.kind === "checkpoint" && !account.process.exited)
       account.checkpoint = { snapshot: account.process.snapshot(), heap: account.heap };
   }
@@ -384,7 +367,8 @@ export class PairLedger implements DiskWatcher {
     if (this.#taken.has(input) && !account.restored) this.complain(`${pid} was given ${describe(input)} a second time`);
     this.#taken.add(input);
     const number = outsideNumber(input);
-    if (number !== undefined && outside.has(number)) this.complain(`${pid} was given message ${number} from outside twice`);
+    if (number !== undefined && outside.has(number))
+      this.complain(`${pid} was given message ${number} from outside twice`);
     if (number !== undefined) outside.add(number);
     if (input.kind === "result") this.#checkResult(account, input);
     const isEnd = input.kind === "down" || (input.kind === "exit" && input.linked && input.held === "");
@@ -393,7 +377,10 @@ export class PairLedger implements DiskWatcher {
     if (!subtract(granted, describe(input)) && !isBlurred) this.#early.push({ account, input });
   }
 
-  #checkResult({ pid, process, restored }: PairAccount, { operation, ok, value }: Extract<Input, { kind: "result" }>): void {
+  #checkResult(
+    { pid, process, restored }: PairAccount,
+    { operation, ok, value }: Extract<Input, { kind: "result" }>,
+  ): void {
     const pending = process.heap.operations[operation];
     if (pending === undefined || pending.site === 0) return;
     // It was given up in a life that is forgotten.

@@ -7,7 +7,7 @@ import { withoutClasses } from "../classes.ts";
 import { Dice } from "../dice.ts";
 import { drawProfile, Faults } from "../faults.ts";
 import type { FaultProfile } from "../faults.ts";
-import { WatchedDisk } from "../ledger.ts";
+import { WatchedDisk } from "../watched-disk.ts";
 import { patienceMs, pollMs, SimulatedRun } from "../simulated-run.ts";
 import type { Tally } from "../simulated-run.ts";
 import type { SimulationOptions } from "../simulation.ts";
@@ -137,7 +137,9 @@ export class ClusterSimulation extends SimulatedRun {
     };
     const die = (): void => nodes.some((node) => node.die("at any time", "death at any time"));
     sometimes(this.#drawn.crashes, faults.crashes > 0, die);
-    sometimes(this.#drawn.closings, faults.closings > 0, () => nodes.some((node) => node.close(plan.pick([0, 5, 1_000]))));
+    sometimes(this.#drawn.closings, faults.closings > 0, () =>
+      nodes.some((node) => node.close(plan.pick([0, 5, 1_000]))),
+    );
     sometimes(this.#drawn.fillings, faults.fillings > 0, () => this.#fill());
     sometimes(this.#drawn.jumps, faults.jumps > 0, () =>
       this.#jump(plan.pick([-1, 1]) * plan.pick([30, 1_000, 60_000, 7_200_000])),
@@ -201,7 +203,8 @@ export class ClusterSimulation extends SimulatedRun {
     const nodes = this.#nodes;
     const again = (): void => void this.timeline.after(pollMs, () => this.#settle());
     const isLate = this.timeline.nowMs - this.#calmSinceMs > patienceMs;
-    if (!nodes.areWell) return isLate ? this.complain("it has been calm for long, and not all nodes are open") : again();
+    if (!nodes.areWell)
+      return isLate ? this.complain("it has been calm for long, and not all nodes are open") : again();
     nodes.askAnother();
     const { debts, isOnlyTimers, nextTimerMs } = this.#load.settle(nodes);
     if (debts.length === 0) {

@@ -134,7 +134,8 @@ export class TreeCallers {
           this.#ports.note("refusal", what, error.message);
           if (!isPerdureError(error) && !error.message.startsWith("The machine failed"))
             this.#ports.complain(`${what} was refused with ${error.stack ?? error.message}`);
-          if (isPerdureError(error, "PROCESS_ELSEWHERE")) this.#askAnother(() => this.#call(what, ask, answered, again));
+          if (isPerdureError(error, "PROCESS_ELSEWHERE"))
+            this.#askAnother(() => this.#call(what, ask, answered, again));
           else again();
         },
       );
