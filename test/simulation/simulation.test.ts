@@ -5,7 +5,7 @@ import { Ties } from "../../src/kernel/ties.ts";
 import { Timers } from "../../src/kernel/timers.ts";
 import type { CommitBatch, InboxRow, NewInboxRow, ProcessKey } from "../../src/store/port.ts";
 import { describeFailure, runKinds, runSeed } from "./run.ts";
-import type { Run, RunKind } from "./run.ts";
+import type { Run, RunKind, RunOptions } from "./run.ts";
 import type { MachineKind } from "./counts.ts";
 import type { Sabotage } from "./simulation.ts";
 import { runAll } from "./threads.ts";
@@ -115,12 +115,19 @@ describe("the simulator notices", () => {
 
 describe("the simulator notices in clusters", () => {
   /** `bug`: what is done behind the kernels' backs, and how that is undone. */
-  const notices = (what: string, sabotage: () => Sabotage, bug: () => () => void = () => () => undefined): void => {
+  const notices = (
+    what: string,
+    sabotage: () => Sabotage,
+    bug: () => () => void = () => () => undefined,
+    lean: RunOptions["lean"] = {},
+  ): void => {
     test(what, async () => {
       const undo = bug();
       try {
         for (let first = 1; first < 160; first += 8) {
-          const runs = seedsFrom(first, 8).map((seed) => runSeed(seed, { kind: "cluster", sabotage: sabotage() }));
+          const runs = seedsFrom(first, 8).map((seed) =>
+            runSeed(seed, { kind: "cluster", sabotage: sabotage(), lean }),
+          );
           if ((await Promise.all(runs)).some(({ problem }) => problem !== undefined)) return;
         }
       } finally {
@@ -177,10 +184,13 @@ describe("the simulator notices in clusters", () => {
       };
       return () => (Ties.prototype.arrived = arrived);
     },
+    { unlink: 20, exit: 10 },
   );
   notices(
     "a verdict for one that has ended, which nobody answers",
     changing((batch) => ({ ...batch, inbox: (batch.inbox ?? []).map(withoutElse) })),
+    () => () => undefined,
+    { pause: 20, resume: 20, exit: 10 },
   );
   notices("timers that are not taken up with their shard", nothing, () => {
     const { forget } = Timers.prototype;

@@ -15,6 +15,8 @@ export interface Relations {
 export interface RelatedDisk {
   readonly processes: ReadonlyMap<ProcessKey, { readonly row: ProcessRow; readonly relations: Relations }>;
   readonly names: Map<string, ProcessKey>;
+  /** Undefined if it has one owner. */
+  readonly shared?: unknown;
 }
 
 const none: readonly never[] = [];
@@ -45,7 +47,9 @@ export function applyRelations(disk: RelatedDisk, batch: CommitBatch): void {
     if (holder !== undefined) of(holder)?.names.delete(name);
     disk.names.delete(name);
   }
-  const isEnded = (process: ProcessKey): boolean => disk.processes.get(process)?.row.state === "exited";
+  // Where several nodes own it, whoever gives a name may not know yet.
+  const isEnded = (process: ProcessKey): boolean =>
+    disk.shared !== undefined && disk.processes.get(process)?.row.state === "exited";
   for (const { name, process } of batch.names ?? none) {
     if (isEnded(process)) continue;
     disk.names.set(name, process);

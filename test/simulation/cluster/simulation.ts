@@ -75,6 +75,7 @@ export class ClusterSimulation extends SimulatedRun {
       disk: this.#disk,
       without,
       only: options.programs,
+      lean: options.lean,
       nodes: () => this.#nodes,
       complain,
       note: (what, ...facts) => this.note(what, ...facts),
