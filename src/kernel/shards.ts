@@ -125,10 +125,10 @@ export class Shards {
     }
     this.#era++;
     await this.#ports.caughtUp();
+    await this.#ports.adopt(acquired);
     const lives = [...this.#ports.lives()].filter(({ row: { shard = 0 } }) => this.#newShards.has(shard));
     this.#newShards.clear();
     this.#ports.ready(lives);
-    await this.#ports.adopt(acquired);
   }
 
   async #giveUp(): Promise<void> {
@@ -186,7 +186,7 @@ export class Shards {
         live.leaving = true;
         this.#ports.leaving(live);
       }
-      if (this.#stopped || lives.every((live) => isStill(live, waitedMs.ms < graceMs))) break;
+      if (this.#stopped || lives.every((live) => !this.isNew(live.row) && isStill(live, waitedMs.ms < graceMs))) break;
       await new Promise<void>((resolve) => void clock.after(lookMs, resolve));
     }
     if (this.#stopped) return 0;

@@ -124,9 +124,9 @@ describe("the simulator notices in clusters", () => {
     test(what, async () => {
       const undo = bug();
       try {
-        for (let first = 1; first < 160; first += 8) {
+        for (let first = 1; first < 400; first += 8) {
           const runs = seedsFrom(first, 8).map((seed) =>
-            runSeed(seed, { kind: "cluster", sabotage: sabotage(), lean }),
+            runSeed(seed, { kind: "cluster", sabotage: sabotage(), lean, lateMail: "unlink" in lean }),
           );
           if ((await Promise.all(runs)).some(({ problem }) => problem !== undefined)) return;
         }
@@ -184,7 +184,7 @@ describe("the simulator notices in clusters", () => {
       };
       return () => (Ties.prototype.arrived = arrived);
     },
-    { unlink: 20, exit: 10 },
+    { unlink: 4, spawn: 2, crash: 2, link: 4 },
   );
   notices(
     "a verdict for one that has ended, which nobody answers",

@@ -53,6 +53,8 @@ export interface SimulationOptions {
   readonly canAbort?: boolean | undefined;
   /** How much more often than usual the trees of a cluster do things of some kinds. */
   readonly lean?: Readonly<Partial<Record<ActKind, number>>> | undefined;
+  /** What is posted for a node of a cluster always comes late. Default: the seed says. */
+  readonly lateMail?: boolean | undefined;
   /** Of a cluster. Default: the seed says. */
   readonly nodes?: number | undefined;
   /** With it, processes are real programs in QuickJS; without it, models of them. */

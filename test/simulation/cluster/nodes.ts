@@ -256,7 +256,7 @@ export class ClusterNodes {
     const { faults, outside, callers, inspect } = this.#ports;
     faults.deaths++;
     if (faults.deaths % inspectedDeath === 0) inspect();
-    if (!this.isVoid(node)) outside.nodeDied(this.#isOf(node));
+    this.#endOf(node, outside);
     callers.nodeDied(node);
     this.#reopen(node, true);
   }
@@ -264,8 +264,15 @@ export class ClusterNodes {
   #failed(node: SimulatedNode): void {
     const { faults, outside } = this.#ports;
     faults.deaths++;
-    if (!this.isVoid(node)) outside.nodeDied(this.#isOf(node));
+    this.#endOf(node, outside);
     this.#ended(node, true);
+  }
+
+  /** One that had given back its lease is closed for the others. */
+  #endOf(node: SimulatedNode, outside: Outside): void {
+    const { owners } = this.#ports;
+    if (owners.hasLeft(owners.incarnationOf(node.handle))) outside.nodeClosed(node.number, this.#isOf(node));
+    else if (!this.isVoid(node)) outside.nodeDied(this.#isOf(node));
   }
 
   #closed(node: SimulatedNode): void {

@@ -46,7 +46,8 @@ export class ClusterSimulation extends SimulatedRun {
     this.#plan = plan;
     this.#dice = dice;
     this.#drawn = forCluster(drawProfile(plan), plan);
-    this.#drawnCluster = drawCluster(plan, nodes);
+    const drawn = drawCluster(plan, nodes);
+    this.#drawnCluster = options.lateMail === true ? { ...drawn, lateMail: { share: 1, longestMs: 1_500 } } : drawn;
     this.#profile = withoutClusterClasses(this.#drawnCluster, without);
     this.#faults = new Faults(withoutClasses(this.#drawn, without), new Dice(seed, "faults"));
     this.#rounds = plan.int(0, 1);
