@@ -363,7 +363,7 @@ export class Kernel {
     if (this.#failure !== undefined) return;
     this.#end("closed", closed());
     await this.#machine.close();
-    await this.#store.release(this.#ports.clock.nowMs());
+    if (this.#shards.hasTakenUp) await this.#store.release(this.#ports.clock.nowMs());
   }
 
   /** What a transaction has committed is heard of before reports are closed out. One that takes too long is not waited for. */

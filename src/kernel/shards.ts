@@ -42,6 +42,7 @@ export class Shards {
   /** What came here a moment ago: what its last owner has written for others of this node may be on its way. */
   readonly #newShards = new Set<number>();
   readonly #newcomers = new Set<ProcessKey>();
+  #hasTakenUp = true;
   #era = 0;
   /** One after the other: what one gives up another must not. */
   #parting: Promise<unknown> = Promise.resolve();
@@ -78,6 +79,11 @@ export class Shards {
     await this.#ports.caughtUp();
     this.#newcomers.delete(key);
     this.#ports.ready([live]);
+  }
+
+  /** It goes on with what nodes that died have left; else nobody may take it for left in good order. */
+  get hasTakenUp(): boolean {
+    return this.#hasTakenUp;
   }
 
   /** Duties that one node does for all are the owner's of the first shard. */
@@ -117,7 +123,9 @@ export class Shards {
   }
 
   async #take(sharing: Sharing, wanted: readonly number[], nowMs: number): Promise<void> {
+    this.#hasTakenUp = false;
     const acquired = await sharing.acquire(wanted, nowMs);
+    if (acquired.every(({ clean }) => clean)) this.#hasTakenUp = true;
     if (this.#stopped || acquired.length === 0) return;
     for (const { shard } of acquired) {
       this.#newShards.add(shard);
@@ -128,6 +136,7 @@ export class Shards {
     await this.#ports.adopt(acquired);
     const lives = [...this.#ports.lives()].filter(({ row: { shard = 0 } }) => this.#newShards.has(shard));
     this.#newShards.clear();
+    this.#hasTakenUp = true;
     this.#ports.ready(lives);
   }
 

@@ -239,7 +239,9 @@ export class ClusterNodes {
     const { outside, faults } = this.#ports;
     faults.count("node declared dead by another");
     const node = this.of(incarnation);
-    if (node === undefined || node.state === "failed" || node.state === "closed") return;
+    // It may have closed before it had taken up what another left.
+    if (node === undefined || node.state === "closed") return outside.nodeDied(() => false);
+    if (node.state === "failed") return;
     faults.count("node fenced");
     outside.nodeDied(this.#isOf(node));
   }
