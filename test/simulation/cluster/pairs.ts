@@ -344,7 +344,7 @@ export class PairLedger implements DiskWatcher {
       // It may not be there.
       count(account.granted, describe(noLink(command.to)), 1);
     }
-    if (command.kind === "monitor") count(account.granted, describe(noTarget(command.number, command.to)), 1);
+    if (command.kind === "monitor") count(account.granted, noTarget(command.number), 1);
     if (command.kind === "unlink") this.#cutOff(account, command.to, true);
     if (command.kind === "cancel" && command.to === "")
       for (const { pid: child, parent } of this.#accounts.values())
@@ -374,7 +374,9 @@ export class PairLedger implements DiskWatcher {
     const isEnd = input.kind === "down" || (input.kind === "exit" && input.linked && input.held === "");
     if (!isEnd) return;
     const isBlurred = account.restored || this.#byPid.get(input.from)?.restored === true;
-    if (!subtract(granted, describe(input)) && !isBlurred) this.#early.push({ account, input });
+    const isOfNobody = input.kind === "down" && input.reason === "noproc" && subtract(granted, noTarget(input.monitor));
+    if (isOfNobody || subtract(granted, describe(input)) || isBlurred) return;
+    this.#early.push({ account, input });
   }
 
   #checkResult(
@@ -396,8 +398,9 @@ function noLink(from: Pid): Input {
   return { kind: "exit", from, reason: "noproc", value: nothing, linked: true, held: "" };
 }
 
-function noTarget(monitor: number, from: Pid): Input {
-  return { kind: "down", monitor, from, reason: "noproc", value: nothing };
+/** Whom a name stood for nobody can tell afterwards. */
+function noTarget(monitor: number): string {
+  return `down ${monitor}: noproc`;
 }
 
 /** The exit that an input leads to by itself, without running the process. */
