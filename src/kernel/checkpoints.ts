@@ -350,7 +350,7 @@ function outcomesAgain(live: Live, body: CheckpointBody, { told }: Prepared): In
   const waiting = new Set(
     live.inputs
       .flatMap(({ input }) => (input.kind === "result" ? [input.operation] : []))
-      .concat([...live.operations.keys()]),
+      .concat([...live.operations.keys(), ...(live.asked ?? [])]),
   );
   return body.operations
     .filter((number) => !waiting.has(number))

@@ -67,7 +67,9 @@ export class Heeds {
   #move(live: Live, queued: QueuedInput, shard: number, sinceMs: number): void {
     const { clock, events, shards, turns, run } = this.#ports;
     turns.came(live, queued);
-    if (sinceMs > 0) events.arrived?.(live.row.pid, Math.max(0, clock.nowMs() - sinceMs));
-    else if (!shards.isMine({ shard })) run(shards.move(live, shard));
+    if (sinceMs > 0) {
+      events.arrived?.(live.row.pid, Math.max(0, clock.nowMs() - sinceMs));
+      run(shards.arrived(live));
+    } else if (!shards.isMine({ shard })) run(shards.move(live, shard));
   }
 }

@@ -163,7 +163,7 @@ export class Kernel {
       events,
       done: (live, turn) => this.#turns.done(live, turn),
       broke: (live) => this.#broke(live),
-      looked: (live) => this.#queries.holds(live),
+      looked: (live) => this.#queries.holds(live) || this.#shards.isNew(live.row),
       refused: (live) => this.#ports.refusal?.(live.row.program) !== undefined,
     });
   }
@@ -224,6 +224,8 @@ export class Kernel {
       committer: this.#committer,
       lives: () => this.#registry.lives(),
       adopt: (shards) => this.#recovery.adopt(shards),
+      caughtUp: () => this.#others.caughtUp(),
+      ready: (live) => this.#runs.ready(live),
       spill: (lives) => this.#awaited.spillAll((live) => lives.includes(live)),
       leaving: (live) => this.#queries.leaving(live),
       left: (lives) => {
@@ -380,7 +382,7 @@ export class Kernel {
     if (this.#failure !== undefined) return;
     this.#end("closed", closed());
     await this.#machine.close();
-    await this.#store.release(this.#ports.clock.nowMs());
+    if (this.#shards.hasTakenUp) await this.#store.release(this.#ports.clock.nowMs());
   }
 
   /** What a transaction has committed is heard of before reports are closed out. One that takes too long is not waited for. */

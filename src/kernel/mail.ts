@@ -36,6 +36,12 @@ export class PostedMail implements Mail {
     else fn();
   }
 
+  caughtUp(): Promise<void> {
+    if (!this.#isLooking) return this.poll();
+    this.#isAsked = true;
+    return new Promise((resolve) => this.#afterwards.push(resolve));
+  }
+
   async poll(): Promise<void> {
     this.#isAsked = true;
     if (this.#isLooking) return;
@@ -63,9 +69,12 @@ export class PostedMail implements Mail {
   }
 
   async #take(row: InboxRow, era: number): Promise<void> {
-    await this.#ports.activate(row);
-    // Its process may have been another's since it was handed out, who took it, and have come back.
-    if (era !== this.#ports.era() && !(await this.#isThere(row))) return;
+    for (let now = this.#ports.era(); ; now = this.#ports.era()) {
+      // Its process may have been another's since it was handed out, who took it, and have come back.
+      if (now !== era && !(await this.#isThere(row))) return;
+      await this.#ports.activate(row);
+      if (now === this.#ports.era()) break;
+    }
     if (this.#known.has(row.seq) || this.#before.has(row.seq)) return;
     this.#ports.deliver(row);
   }

@@ -11,6 +11,8 @@ export interface Mail {
   know(seq: number): void;
   /** Looks for rows that the kernel does not know, and delivers them. */
   poll(): Promise<void>;
+  /** Resolves when everything is delivered that others had written before now. */
+  caughtUp(): Promise<void>;
   /** Calls `fn` when no rows are on their way that were read before now. */
   looked(fn: () => void): void;
 }
@@ -58,6 +60,10 @@ export class Others implements Mail {
 
   looked(fn: () => void): void {
     fn();
+  }
+
+  caughtUp(): Promise<void> {
+    return this.poll();
   }
 
   async #read(): Promise<void> {

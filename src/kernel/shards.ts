@@ -3,7 +3,7 @@
  * some up when others have too few. Where the store has one owner, that owns everything.
  */
 import type { Clock } from "../base/ports.ts";
-import type { AcquiredShard, ProcessKey, Sharing } from "../store/port.ts";
+import type { AcquiredShard, ProcessKey, ProcessRow, Sharing } from "../store/port.ts";
 import type { Committer } from "./batch.ts";
 import { elsewhere, exited } from "./errors.ts";
 import type { Live } from "./live.ts";
@@ -14,6 +14,10 @@ export interface ShardsPorts {
   readonly clock: Clock;
   readonly committer: Committer;
   lives(): Iterable<Live>;
+  /** Resolves when everything is delivered that others had written before now. */
+  caughtUp(): Promise<void>;
+  /** It may have turns again. */
+  ready(live: Live): void;
   /** Goes on with everything in shards that have just become this node's. */
   adopt(shards: readonly AcquiredShard[]): Promise<void>;
   /** Writes what has reached these processes and is in no row yet. */
@@ -35,6 +39,10 @@ export class Shards {
   readonly #owned = new Set<number>();
   /** Processes that are on their way to other shards. */
   readonly #moving = new Set<ProcessKey>();
+  /** What came here a moment ago: what its last owner has written for others of this node may be on its way. */
+  readonly #newShards = new Set<number>();
+  readonly #newcomers = new Set<ProcessKey>();
+  #hasTakenUp = true;
   #era = 0;
   /** One after the other: what one gives up another must not. */
   #parting: Promise<unknown> = Promise.resolve();
@@ -57,6 +65,25 @@ export class Shards {
 
   get owned(): ReadonlySet<number> {
     return this.#owned;
+  }
+
+  /** Whether it has to wait, lest what it sends now overtakes what it sent from its last node. */
+  isNew({ key, shard = 0 }: ProcessRow): boolean {
+    return this.#newcomers.has(key) || this.#newShards.has(shard);
+  }
+
+  /** A process was moved here. Resolves when it may go on. */
+  async arrived(live: Live): Promise<void> {
+    const { key } = live.row;
+    this.#newcomers.add(key);
+    await this.#ports.caughtUp();
+    this.#newcomers.delete(key);
+    this.#ports.ready(live);
+  }
+
+  /** It goes on with what nodes that died have left; else nobody may take it for left in good order. */
+  get hasTakenUp(): boolean {
+    return this.#hasTakenUp;
   }
 
   /** Duties that one node does for all are the owner's of the first shard. */
@@ -96,11 +123,21 @@ export class Shards {
   }
 
   async #take(sharing: Sharing, wanted: readonly number[], nowMs: number): Promise<void> {
+    this.#hasTakenUp = false;
     const acquired = await sharing.acquire(wanted, nowMs);
+    if (acquired.every(({ clean }) => clean)) this.#hasTakenUp = true;
     if (this.#stopped || acquired.length === 0) return;
-    for (const { shard } of acquired) this.#owned.add(shard);
+    for (const { shard } of acquired) {
+      this.#newShards.add(shard);
+      this.#owned.add(shard);
+    }
     this.#era++;
+    await this.#ports.caughtUp();
     await this.#ports.adopt(acquired);
+    const lives = [...this.#ports.lives()].filter(({ row: { shard = 0 } }) => this.#newShards.has(shard));
+    this.#newShards.clear();
+    this.#hasTakenUp = true;
+    for (const live of lives) this.#ports.ready(live);
   }
 
   async #giveUp(): Promise<void> {
@@ -157,7 +194,7 @@ export class Shards {
         live.leaving = true;
         this.#ports.leaving(live);
       }
-      if (this.#stopped || lives.every((live) => isStill(live, waitedMs.ms < graceMs))) break;
+      if (this.#stopped || lives.every((live) => !this.isNew(live.row) && isStill(live, waitedMs.ms < graceMs))) break;
       await new Promise<void>((resolve) => void clock.after(lookMs, resolve));
     }
     if (this.#stopped) return 0;

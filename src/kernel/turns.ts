@@ -342,6 +342,8 @@ export class Turns {
     const parent = verdict.operation === 0 ? undefined : await this.#ports.registry.reach(verdict.by);
     // Whoever asked is answered by its end.
     if (gone(live)) return;
+    // It has left meanwhile: its next owner finds the verdict.
+    if (this.#ports.registry.get(live.row.key) !== live) return;
     this.#consume(queued);
     const isDone = this.#decide(live, verdict.verdict);
     this.#checkpoints.forget(live.row.key);

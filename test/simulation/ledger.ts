@@ -7,13 +7,13 @@ import type { Command, Input, Pid, Turn } from "../../src/journal/types.ts";
 import type { ProcessRecord } from "../../src/store/memory/disk.ts";
 import { supersededBy } from "../../src/store/memory/edges.ts";
 import type { CommitBatch, InboxRow, OperationRow, ProcessKey, TimerRow } from "../../src/store/port.ts";
-import type { DiskWatcher, WatchedDisk } from "./disk.ts";
 import { describeInput, messageKey, resultKey } from "./inputs.ts";
 import { SimulatedProcess } from "./process.ts";
 import type { Message } from "./process.ts";
 import { textOf } from "./program.ts";
 import type { Program } from "./program.ts";
 import type { Timeline } from "./timeline.ts";
+import type { DiskWatcher, WatchedDisk } from "./watched-disk.ts";
 
 /** What the ledger asks of the rest of the run. */
 export interface LedgerPorts {

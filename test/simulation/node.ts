@@ -12,7 +12,7 @@ import type { FaultKind, Port } from "./counts.ts";
 import type { Dice } from "./dice.ts";
 import type { Faults } from "./faults.ts";
 import { SimulatedHost } from "./host.ts";
-import type { WatchedDisk } from "./disk.ts";
+import type { WatchedDisk } from "./watched-disk.ts";
 import { SimulatedMachine } from "./machine.ts";
 import type { Heaps } from "./machine.ts";
 import type { Outside } from "./outside.ts";

@@ -46,6 +46,9 @@ export interface RunOptions {
   /** Of a cluster, from 2. Default: the seed says. */
   readonly nodes?: number;
   readonly sabotage?: Sabotage;
+  /** See `SimulationOptions`. */
+  readonly lean?: SimulationOptions["lean"];
+  readonly lateMail?: boolean;
 }
 
 export const quickJsShare = 0.05;
@@ -71,10 +74,10 @@ function machineOf(seed: number, { kind = "steps", quickJs = quickJsShare }: Run
 
 export async function runSeed(seed: number, options: RunOptions = {}): Promise<Run> {
   catchUncaught();
-  const { kind = "steps", keptEvents = traceLength, sabotage, without = [], programs, nodes } = options;
+  const { kind = "steps", keptEvents = traceLength, sabotage, without = [], programs, nodes, lean, lateMail } = options;
   const machine = machineOf(seed, options);
   const machines = machine === "quickjs" ? await openMachines() : undefined;
-  const manner = { traceLength: keptEvents, sabotage, machines, without, programs, nodes };
+  const manner = { traceLength: keptEvents, sabotage, machines, without, programs, nodes, lean, lateMail };
   const simulation = newSimulation(kind, seed, manner);
   const result = await finish(simulation);
   const isCompared = simulation instanceof Simulation && new Dice(seed, "compared").chance(comparedShare);

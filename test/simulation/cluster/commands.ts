@@ -1,10 +1,10 @@
 /** Whether a commit leaves behind what the commands of its turns ask for. */
 import type { Command, Input, Pid } from "../../../src/journal/types.ts";
-import type { Moment, PairAccount, PairAccounts } from "./pair-account.ts";
+import type { Moment, PairAccount, PairBook } from "./account.ts";
 
 /** `ranAtMs`: when the turn ran. Who was born after that it may have missed. */
 export function checkCommand(
-  ledger: PairAccounts,
+  ledger: PairBook,
   moment: Moment,
   account: PairAccount,
   command: Command,
@@ -57,7 +57,7 @@ interface Expected {
 
 /** What is sent to somebody who was there lies in the inbox, or was taken with the same commit. */
 function expect(
-  ledger: PairAccounts,
+  ledger: PairBook,
   { before, alive, taken, batch }: Moment,
   { to, ranAtMs, what }: Expected,
   isIt: (input: Input) => boolean,
@@ -86,7 +86,7 @@ function isDisputed({ commands }: Moment, a: Pid, b: Pid, kinds: readonly Comman
   return says(a, b) || says(b, a);
 }
 
-function checkLink(ledger: PairAccounts, moment: Moment, account: PairAccount, to: Pid): void {
+function checkLink(ledger: PairBook, moment: Moment, account: PairAccount, to: Pid): void {
   const peer = ledger.account(to);
   if (!isAlive(account) || !isAlive(peer) || peer === account) return;
   if (account.record.relations.links.has(peer.key) || isDisputed(moment, account.pid, to, ["unlink", "cancel"])) return;
@@ -96,7 +96,7 @@ function checkLink(ledger: PairAccounts, moment: Moment, account: PairAccount, t
   if (!inputs.some(isTold)) ledger.complain(`${account.pid} has linked itself to ${to}, and is not linked to it`);
 }
 
-function checkUnlink(ledger: PairAccounts, moment: Moment, account: PairAccount, to: Pid): void {
+function checkUnlink(ledger: PairBook, moment: Moment, account: PairAccount, to: Pid): void {
   const peer = ledger.account(to);
   if (!isAlive(account) || peer === undefined || isDisputed(moment, account.pid, to, ["link"])) return;
   if (account.record.relations.links.has(peer.key))
@@ -106,7 +106,7 @@ function checkUnlink(ledger: PairAccounts, moment: Moment, account: PairAccount,
 }
 
 function checkMonitor(
-  ledger: PairAccounts,
+  ledger: PairBook,
   moment: Moment,
   account: PairAccount,
   { number, to }: Extract<Command, { kind: "monitor" }>,

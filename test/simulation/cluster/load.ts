@@ -5,10 +5,11 @@ import type { FaultClass } from "../classes.ts";
 import type { Dice } from "../dice.ts";
 import type { Faults, FaultProfile } from "../faults.ts";
 import type { StoreKind } from "../inspect.ts";
-import type { WatchedDisk } from "../disk.ts";
+import type { WatchedDisk } from "../watched-disk.ts";
 import type { NodeWorld } from "../node.ts";
 import type { Outside } from "../outside.ts";
 import type { Workplace } from "../settle.ts";
+import type { SimulationOptions } from "../simulation.ts";
 import type { Timeline } from "../timeline.ts";
 import type { ClusterNodes, ClusterNodesPorts } from "./nodes.ts";
 import type { ClusterProfile } from "./profile.ts";
@@ -26,6 +27,7 @@ export interface ClusterCommon {
   readonly without: readonly FaultClass[];
   /** Only these processes are started from outside. */
   readonly only: readonly Pid[] | undefined;
+  readonly lean: SimulationOptions["lean"];
   nodes(): ClusterNodes;
   complain(problem: string): void;
   note(what: string, ...facts: readonly unknown[]): void;

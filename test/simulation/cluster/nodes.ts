@@ -2,7 +2,7 @@
 import type { Dice } from "../dice.ts";
 import type { Faults } from "../faults.ts";
 import type { Job } from "../host.ts";
-import type { WatchedDisk } from "../disk.ts";
+import type { WatchedDisk } from "../watched-disk.ts";
 import { SimulatedNode } from "../node.ts";
 import type { NodeWorld } from "../node.ts";
 import type { Outside } from "../outside.ts";
@@ -239,7 +239,9 @@ export class ClusterNodes {
     const { outside, faults } = this.#ports;
     faults.count("node declared dead by another");
     const node = this.of(incarnation);
-    if (node === undefined || node.state === "failed" || node.state === "closed") return;
+    // It may have closed before it had taken up what another left.
+    if (node === undefined || node.state === "closed") return outside.nodeDied(() => false);
+    if (node.state === "failed") return;
     faults.count("node fenced");
     outside.nodeDied(this.#isOf(node));
   }
@@ -256,7 +258,7 @@ export class ClusterNodes {
     const { faults, outside, callers, inspect } = this.#ports;
     faults.deaths++;
     if (faults.deaths % inspectedDeath === 0) inspect();
-    if (!this.isVoid(node)) outside.nodeDied(this.#isOf(node));
+    this.#endOf(node, outside);
     callers.nodeDied(node);
     this.#reopen(node, true);
   }
@@ -264,8 +266,15 @@ export class ClusterNodes {
   #failed(node: SimulatedNode): void {
     const { faults, outside } = this.#ports;
     faults.deaths++;
-    if (!this.isVoid(node)) outside.nodeDied(this.#isOf(node));
+    this.#endOf(node, outside);
     this.#ended(node, true);
+  }
+
+  /** One that had given back its lease is closed for the others. */
+  #endOf(node: SimulatedNode, outside: Outside): void {
+    const { owners } = this.#ports;
+    if (owners.hasLeft(owners.incarnationOf(node.handle))) outside.nodeClosed(node.number, this.#isOf(node));
+    else if (!this.isVoid(node)) outside.nodeDied(this.#isOf(node));
   }
 
   #closed(node: SimulatedNode): void {

@@ -30,6 +30,7 @@ export class WatchedOwners extends SharedOwners {
   /** By handle, whatever became of it. */
   readonly #incarnations = new Map<object, number>();
   readonly #void = new Set<number>();
+  readonly #left = new Set<number>();
   readonly #owned = new Map<number, number>();
   sabotage: OwnersSabotage = {};
   /** Whose commit is on its way to the disk. */
@@ -61,7 +62,13 @@ export class WatchedOwners extends SharedOwners {
     super.listen(handle, () => this.#ports.hint(handle, fn));
   }
 
+  /** Whether it has given its lease back in good order. */
+  hasLeft(incarnation: number): boolean {
+    return this.#left.has(incarnation);
+  }
+
   override leave(incarnation: number): void {
+    this.#left.add(incarnation);
     this.#lose(incarnation);
     super.leave(incarnation);
   }

@@ -1,10 +1,10 @@
 /** What is still owed to the processes of trees in a cluster when everything is calm. */
-import type { WatchedDisk } from "../disk.ts";
+import type { WatchedDisk } from "../watched-disk.ts";
 import type { Outside } from "../outside.ts";
 import type { Workplace } from "../settle.ts";
 import type { Timeline } from "../timeline.ts";
 import type { TreeCallers } from "../trees/callers.ts";
-import type { PairAccount } from "./pair-account.ts";
+import type { PairAccount } from "./account.ts";
 import type { PairLedger } from "./pairs.ts";
 
 export interface PairSettleWorld {
@@ -52,7 +52,8 @@ export class PairSettlement {
       callers.control(pid, "resume");
       return this.#owe(`${pid} is paused`);
     }
-    for (const { input } of ledger.inboxOf(key)) this.#owe(`${input.kind} waits in the inbox of ${pid}`);
+    for (const { input, seq } of ledger.inboxOf(key))
+      this.#owe(`${input.kind} (row ${seq}) waits in the inbox of ${pid}`);
     if (!process.heap.started) return this.#owe(`the start of ${pid}`);
     for (const [number, { name, site }] of Object.entries(process.heap.operations))
       this.#operation(account, Number(number), site === 0 ? name : "");

@@ -15,7 +15,7 @@ import type {
   ProcessKey,
   ProcessRow,
 } from "../../../src/store/port.ts";
-import type { DiskWatcher, WatchedDisk } from "../disk.ts";
+import type { DiskWatcher, WatchedDisk } from "../watched-disk.ts";
 import { textOf } from "../program.ts";
 import type { Stamp } from "../trees/acts.ts";
 import { TreeProcess } from "../trees/process.ts";
@@ -23,8 +23,7 @@ import type { Temper } from "../trees/program.ts";
 import { count, describe, subtract } from "../trees/reference.ts";
 import { checkCommand } from "./commands.ts";
 import { checkNotices } from "./notices.ts";
-import type { End } from "./notices.ts";
-import type { Moment, PairAccount } from "./pair-account.ts";
+import type { End, Moment, PairAccount } from "./account.ts";
 
 export interface PairLedgerPorts {
   readonly temper: Temper;
@@ -345,7 +344,7 @@ export class PairLedger implements DiskWatcher {
       // It may not be there.
       count(account.granted, describe(noLink(command.to)), 1);
     }
-    if (command.kind === "monitor") count(account.granted, describe(noTarget(command.number, command.to)), 1);
+    if (command.kind === "monitor") count(account.granted, noTarget(command.number), 1);
     if (command.kind === "unlink") this.#cutOff(account, command.to, true);
     if (command.kind === "cancel" && command.to === "")
       for (const { pid: child, parent } of this.#accounts.values())
@@ -375,12 +374,19 @@ export class PairLedger implements DiskWatcher {
     const isEnd = input.kind === "down" || (input.kind === "exit" && input.linked && input.held === "");
     if (!isEnd) return;
     const isBlurred = account.restored || this.#byPid.get(input.from)?.restored === true;
-    if (!subtract(granted, describe(input)) && !isBlurred) this.#early.push({ account, input });
+    const isOfNobody = input.kind === "down" && input.reason === "noproc" && subtract(granted, noTarget(input.monitor));
+    if (isOfNobody || subtract(granted, describe(input)) || isBlurred) return;
+    this.#early.push({ account, input });
   }
 
-  #checkResult({ pid, process }: PairAccount, { operation, ok, value }: Extract<Input, { kind: "result" }>): void {
+  #checkResult(
+    { pid, process, restored }: PairAccount,
+    { operation, ok, value }: Extract<Input, { kind: "result" }>,
+  ): void {
     const pending = process.heap.operations[operation];
     if (pending === undefined || pending.site === 0) return;
+    // It was given up in a life that is forgotten.
+    if (restored && !ok) return;
     if (!this.ports.gave(pid, operation, ok, textOf(decodeValue(value))))
       this.complain(`${pid} consumed a result of operation ${operation} that it never gave: ${value.text}`);
   }
@@ -392,8 +398,9 @@ function noLink(from: Pid): Input {
   return { kind: "exit", from, reason: "noproc", value: nothing, linked: true, held: "" };
 }
 
-function noTarget(monitor: number, from: Pid): Input {
-  return { kind: "down", monitor, from, reason: "noproc", value: nothing };
+/** Whom a name stood for nobody can tell afterwards. */
+function noTarget(monitor: number): string {
+  return `down ${monitor}: noproc`;
 }
 
 /** The exit that an input leads to by itself, without running the process. */

@@ -7,7 +7,7 @@ import { withoutClasses } from "../classes.ts";
 import { Dice } from "../dice.ts";
 import { drawProfile, Faults } from "../faults.ts";
 import type { FaultProfile } from "../faults.ts";
-import { WatchedDisk } from "../disk.ts";
+import { WatchedDisk } from "../watched-disk.ts";
 import { patienceMs, pollMs, SimulatedRun } from "../simulated-run.ts";
 import type { Tally } from "../simulated-run.ts";
 import type { SimulationOptions } from "../simulation.ts";
@@ -46,7 +46,8 @@ export class ClusterSimulation extends SimulatedRun {
     this.#plan = plan;
     this.#dice = dice;
     this.#drawn = forCluster(drawProfile(plan), plan);
-    this.#drawnCluster = drawCluster(plan, nodes);
+    const drawn = drawCluster(plan, nodes);
+    this.#drawnCluster = options.lateMail === true ? { ...drawn, lateMail: { share: 1, longestMs: 1_500 } } : drawn;
     this.#profile = withoutClusterClasses(this.#drawnCluster, without);
     this.#faults = new Faults(withoutClasses(this.#drawn, without), new Dice(seed, "faults"));
     this.#rounds = plan.int(0, 1);
@@ -75,6 +76,7 @@ export class ClusterSimulation extends SimulatedRun {
       disk: this.#disk,
       without,
       only: options.programs,
+      lean: options.lean,
       nodes: () => this.#nodes,
       complain,
       note: (what, ...facts) => this.note(what, ...facts),

@@ -7,7 +7,7 @@ import type { StoreKind } from "../inspect.ts";
 import { Outside } from "../outside.ts";
 import type { Workplace } from "../settle.ts";
 import { TreeCallers } from "../trees/callers.ts";
-import { drawTemper } from "../trees/program.ts";
+import { actKinds, drawTemper } from "../trees/program.ts";
 import type { Temper } from "../trees/program.ts";
 import { incarnationOf } from "./load.ts";
 import type { ClusterCommon, ClusterLoad, Debts } from "./load.ts";
@@ -18,11 +18,11 @@ import { ClusterVisible } from "./visible.ts";
 const maxProcesses = 1_500;
 
 /** What is hard between nodes happens more often than where there is one. */
-function leaning(temper: Temper): Temper {
-  const { weights } = temper;
-  const { unlink, demonitor, pause, resume } = weights;
-  const more = { unlink: 4 * unlink, demonitor: 2 * demonitor, pause: 4 * pause, resume: 4 * resume };
-  return { ...temper, weights: { ...weights, ...more } };
+function leaning(temper: Temper, lean: ClusterCommon["lean"] = {}): Temper {
+  const usual: ClusterCommon["lean"] = { unlink: 4, demonitor: 2, pause: 4, resume: 4 };
+  const weights = { ...temper.weights };
+  for (const kind of actKinds) weights[kind] *= (usual[kind] ?? 1) * (lean[kind] ?? 1);
+  return { ...temper, weights };
 }
 
 export class TreesLoad implements ClusterLoad {
@@ -40,7 +40,7 @@ export class TreesLoad implements ClusterLoad {
   constructor(common: ClusterCommon) {
     this.#common = common;
     const { disk, plan, faults, profile, timeline, nodes } = common;
-    this.#temper = leaning(drawTemper(plan));
+    this.#temper = leaning(drawTemper(plan), common.lean);
     const temper = this.#temper;
     const ledger = new PairLedger(disk, {
       ...common,

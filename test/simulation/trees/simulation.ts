@@ -12,7 +12,7 @@ import { withoutClasses } from "../classes.ts";
 import { drawProfile, Faults } from "../faults.ts";
 import type { FaultProfile } from "../faults.ts";
 import type { StoreKind } from "../inspect.ts";
-import { WatchedDisk } from "../disk.ts";
+import { WatchedDisk } from "../watched-disk.ts";
 import { Nodes } from "../nodes.ts";
 import { Outside } from "../outside.ts";
 import type { SimulationOptions } from "../simulation.ts";

@@ -1,7 +1,7 @@
-/** What clusters of trees are checked by. */
+/** What the ledger of pairs keeps of processes, and of the commit at hand. */
 import type { Command, Input, Pid, Turn } from "../../../src/journal/types.ts";
 import type { ProcessRecord } from "../../../src/store/memory/disk.ts";
-import type { CommitBatch, InboxRow, ProcessKey } from "../../../src/store/port.ts";
+import type { CommitBatch, InboxRow, ProcessExit, ProcessKey } from "../../../src/store/port.ts";
 import type { TreeProcess } from "../trees/process.ts";
 import type { Counts } from "../trees/reference.ts";
 
@@ -36,10 +36,19 @@ export interface Moment {
   readonly commands: ReadonlyMap<Pid, readonly Command[]>;
 }
 
-/** Who is there, for those who check commits. */
-export interface PairAccounts {
-  complain(problem: string): void;
+/** An exit, and who was tied to the process by rows when it was committed. */
+export interface End {
+  readonly key: ProcessKey;
+  readonly pid: Pid;
+  readonly exit: ProcessExit;
+  readonly links: readonly ProcessKey[];
+  readonly watchers: readonly { readonly watcher: ProcessKey; readonly number: number }[];
+}
+
+/** What the checks of one commit ask of the ledger. */
+export interface PairBook {
   account(pid: Pid): PairAccount | undefined;
   of(key: ProcessKey): PairAccount | undefined;
   inboxOf(key: ProcessKey): InboxRow[];
+  complain(problem: string): void;
 }

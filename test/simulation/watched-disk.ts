@@ -1,4 +1,4 @@
-/** A disk that somebody watches. */
+/** A disk that tells of everything that becomes durable, and may be tampered with. */
 import type { Input } from "../../src/journal/types.ts";
 import { MemoryDisk } from "../../src/store/memory/disk.ts";
 import type { CommitBatch, InboxRow, Lease, LogRow, ProcessKey, ProcessRow } from "../../src/store/port.ts";
