@@ -52,8 +52,7 @@ export interface Transaction {
  * A value for `$1`, `$2` … on PostgreSQL. The server takes it for the type that the statement wants there; where it cannot tell, cast
  * (`$1::int`). A Date is a point in time, bytes are a `bytea`, an array is an array.
  */
-export type PostgresParam =
-  null | boolean | number | bigint | string | Date | Uint8Array | readonly (PostgresParam | undefined)[];
+export type PostgresParam = null | boolean | number | bigint | string | Date | Uint8Array | readonly PostgresParam[];
 
 /**
  * What a column holds on PostgreSQL, by its type: `boolean`; `smallint`, `integer`, `real`, `double precision` as numbers, `bigint` as a
