@@ -1,40 +1,10 @@
 /** Rows of the tables as the port shows them: what SQLite and PostgreSQL read alike. */
 import { decodePayload } from "../journal/encoding.ts";
-import type { ExitReason, LogLevel, TimerClock } from "../journal/types.ts";
-import type { LogRow, ProcessExit, ProcessRow, ProcessState, ProgramRow, SnapshotRow, TimerRow } from "./port.ts";
-import { bytes, number, text, word, wordSet } from "./columns.ts";
+import { exitReasons, logLevels, timerClocks } from "../journal/types.ts";
+import { processStates } from "./port.ts";
+import type { LogRow, ProcessExit, ProcessRow, ProgramRow, SnapshotRow, TimerRow } from "./port.ts";
+import { bytes, number, text, word } from "./columns.ts";
 import type { Row } from "./columns.ts";
-
-export const processStates: ReadonlySet<ProcessState> = wordSet<ProcessState>({
-  running: true,
-  paused: true,
-  crashed: true,
-  broken: true,
-  moving: true,
-  exited: true,
-});
-export const exitReasons: ReadonlySet<ExitReason> = wordSet<ExitReason>({
-  normal: true,
-  shutdown: true,
-  error: true,
-  exit: true,
-  cancelled: true,
-  noproc: true,
-  noconnection: true,
-  out_of_fuel: true,
-  out_of_memory: true,
-  stack_overflow: true,
-  trap: true,
-  killed: true,
-});
-const clocks: ReadonlySet<TimerClock> = wordSet<TimerClock>({ wall: true, service: true });
-const levels: ReadonlySet<LogLevel> = wordSet<LogLevel>({
-  debug: true,
-  info: true,
-  log: true,
-  warn: true,
-  error: true,
-});
 
 export function readProcess(row: Row): ProcessRow {
   const process = {
@@ -69,7 +39,7 @@ export function readTimer(row: Row): TimerRow {
   return {
     process: number(row, "process"),
     number: number(row, "number"),
-    clock: word(row, "clock", clocks),
+    clock: word(row, "clock", timerClocks),
     dueMs: number(row, "due_ms"),
   };
 }
@@ -80,7 +50,7 @@ export function readLog(row: Row): LogRow {
     process: number(row, "process"),
     turn: number(row, "turn"),
     atMs: number(row, "at_ms"),
-    level: word(row, "level", levels),
+    level: word(row, "level", logLevels),
     text: text(row, "text"),
   };
 }

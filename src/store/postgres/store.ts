@@ -2,6 +2,7 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { isPerdureError, PerdureError } from "../../base/errors.ts";
+import { exitReasons } from "../../journal/types.ts";
 import type { Input, Pid, TimerClock, Turn } from "../../journal/types.ts";
 import { number, text, word } from "../columns.ts";
 import type { Row } from "../columns.ts";
@@ -37,7 +38,7 @@ import type {
   Tombstone,
   TombstonePlace,
 } from "../port.ts";
-import { exitReasons, readProcess, readProgram, readTimer } from "../rows.ts";
+import { readProcess, readProgram, readTimer } from "../rows.ts";
 import { bytes } from "../columns.ts";
 import { audit } from "./audit.ts";
 import { planCommit, readCommitted, receipt } from "./commit.ts";

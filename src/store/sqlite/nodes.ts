@@ -1,13 +1,11 @@
 /** The nodes that share a store: one owns the file, others on the same machine may stand by. See `../nodes.ts`. */
-import { nodeSilenceMs } from "../nodes.ts";
+import { nodeSilenceMs, nodeStates } from "../nodes.ts";
 import type { NodeInfo, NodeRow } from "../nodes.ts";
-import { number, text, word, wordSet } from "../columns.ts";
+import { number, text, word } from "../columns.ts";
 import type { Row } from "../columns.ts";
 import { transaction } from "./connection.ts";
 import type { Connection } from "./connection.ts";
 import { isStoreOwned } from "./ownership.ts";
-
-const states: ReadonlySet<NodeRow["state"]> = wordSet<NodeRow["state"]>({ active: true, "standing-by": true });
 
 /** How long another writer is waited for. SQLite waits with the whole thread, and a row that says who is there is not worth that. */
 const patienceMs = 50;
@@ -67,7 +65,7 @@ function readNode(row: Row): NodeRow {
     host: text(row, "host"),
     pid: number(row, "pid"),
     release: text(row, "release"),
-    state: word(row, "state", states),
+    state: word(row, "state", nodeStates),
     incarnation: number(row, "incarnation"),
     sinceMs: number(row, "since_ms"),
     seenMs: number(row, "seen_ms"),
