@@ -151,7 +151,7 @@ export class Tenure {
     // Whoever opens it is told by the failing call.
     if (this.#isOpening) return;
     if (!this.#ports.standby || this.#closed || !isLoss(error)) return this.#fail(error);
-    this.#returning = this.#return(error);
+    this.#returning = this.#return(error).finally(() => (this.#returning = undefined));
   }
 
   /** Opens the store again, as often as it takes. */
@@ -162,19 +162,13 @@ export class Tenure {
       await this.#wait(waitMs);
       if (this.#closed) return;
       try {
-        await this.open();
-        this.#returning = undefined;
-        return;
+        return await this.open();
       } catch (thrown) {
         error = thrown instanceof Error ? thrown : new Error(String(thrown));
         void this.#runner.close();
-        if (!isLoss(error)) {
-          this.#returning = undefined;
-          return this.#fail(error);
-        }
+        if (!isLoss(error)) return this.#fail(error);
       }
     }
-    this.#returning = undefined;
   }
 
   async #wait(delayMs: number): Promise<void> {

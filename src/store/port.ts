@@ -55,21 +55,23 @@ export interface Lease {
   readonly renewMs?: number;
 }
 
-export type ProcessState =
+export const processStates = [
   /** Alive: it runs, or waits for something. */
-  | "running"
+  "running",
   /** An operator stopped its turns; inputs wait in the inbox. */
-  | "paused"
+  "paused",
   /** A turn of it failed and was undone. Its parent decides from which heap it goes on, or that it exits: as `exit` says. */
-  | "crashed"
+  "crashed",
   /** Replay disagreed with the journal, or the journal is damaged: it waits for a person. `problem` says why. */
-  | "broken"
+  "broken",
   /**
    * It is being exported, or imported: `problem` names the file. It takes no turns, and no attempt of its operations begins. Inputs
    * wait in the inbox.
    */
-  | "moving"
-  | "exited";
+  "moving",
+  "exited",
+] as const;
+export type ProcessState = (typeof processStates)[number];
 
 export interface ProcessRow {
   readonly key: ProcessKey;
@@ -107,13 +109,15 @@ export interface ProcessExit {
   readonly value: Payload;
 }
 
-export type OperationState =
+export const operationStates = [
   /** Waits for its first attempt, runs, or waits for the next attempt (`notBeforeMs`). */
-  | "pending"
+  "pending",
   /** The deployment has no such host function. Tried again by every engine that opens the store. */
-  | "unavailable"
+  "unavailable",
   /** It was running at too many node deaths. A person lets it go on (`Engine.retryOperation`). */
-  | "quarantined";
+  "quarantined",
+] as const;
+export type OperationState = (typeof operationStates)[number];
 
 export interface OperationRow {
   readonly process: ProcessKey;
@@ -223,16 +227,18 @@ export interface Link {
   readonly b: ProcessKey;
 }
 
-export type EdgeState =
+export const edgeStates = [
   /** A message: nothing comes back. */
-  | "sent"
+  "sent",
   /** A call without an answer. None will come if its process has exited. */
-  | "open"
-  | "answered"
+  "open",
+  "answered",
   /** The call made its server fail and was set aside as a dead letter. If that is sent again, it may yet be answered. */
-  | "set-aside"
+  "set-aside",
   /** Its server took the call, and then went back to a checkpoint from before. */
-  | "forgotten";
+  "forgotten",
+] as const;
+export type EdgeState = (typeof edgeStates)[number];
 
 /** Stays when its process exits, so that whoever asks again hears the same. */
 export interface EdgeRow extends Omit<Asked, "state"> {
