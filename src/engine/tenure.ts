@@ -151,11 +151,19 @@ export class Tenure {
     // Whoever opens it is told by the failing call.
     if (this.#isOpening) return;
     if (!this.#ports.standby || this.#closed || !isLoss(error)) return this.#fail(error);
-    this.#returning = this.#return(error).finally(() => (this.#returning = undefined));
+    this.#returning = this.#return(error);
   }
 
-  /** Opens the store again, as often as it takes. */
   async #return(lost: Error): Promise<void> {
+    try {
+      await this.#openAgain(lost);
+    } finally {
+      this.#returning = undefined;
+    }
+  }
+
+  /** As often as it takes. */
+  async #openAgain(lost: Error): Promise<void> {
     let error = lost;
     for (let waitMs = firstRetryMs; !this.#closed; waitMs = Math.min(longestRetryMs, waitMs * 2)) {
       this.#become(isPerdureError(error, "STORE_UNREACHABLE") ? "unreachable" : "standing-by", error.message);
