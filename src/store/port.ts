@@ -25,7 +25,7 @@ import type { Payload } from "../base/value.ts";
 import type { ExitReason, Input, LogLevel, Pid, ProcessKey, TimerClock, Turn } from "../journal/types.ts";
 import type { InboxRow, NewInboxRow } from "./inputs.ts";
 import type { NodeInfo, NodesKeeper, NodesReader } from "./nodes.ts";
-import type { Asked } from "./asked.ts";
+import type { Asked, EdgeEnd, EdgeRow, NewEdge } from "./asked.ts";
 import type { Arrival, Departure, ExportsReader } from "./exports.ts";
 import type { Retainer, RetentionReader } from "./retention.ts";
 import type { AwayBatch, Sharing, SharingReader } from "./sharing.ts";
@@ -36,7 +36,8 @@ export { maxTombstoneValueBytes } from "./retention.ts";
 export type * from "./sharing.ts";
 export { nodeRenewalMs, nodeSilenceMs } from "./nodes.ts";
 export type { NodeInfo, NodeRow } from "./nodes.ts";
-export type { Asked } from "./asked.ts";
+export { edgeStates } from "./asked.ts";
+export type { Asked, EdgeEnd, EdgeRow, EdgeState, NewEdge } from "./asked.ts";
 export type { Arrival, Departure, ExportedRow, ImportedRow, LateInput } from "./exports.ts";
 export type { FinishedPlace, FinishedRow, PruneReport, PruneRequest, Tombstone, TombstonePlace } from "./retention.ts";
 
@@ -226,41 +227,6 @@ export interface Link {
   readonly a: ProcessKey;
   readonly b: ProcessKey;
 }
-
-export const edgeStates = [
-  /** A message: nothing comes back. */
-  "sent",
-  /** A call without an answer. None will come if its process has exited. */
-  "open",
-  "answered",
-  /** The call made its server fail and was set aside as a dead letter. If that is sent again, it may yet be answered. */
-  "set-aside",
-  /** Its server took the call, and then went back to a checkpoint from before. */
-  "forgotten",
-] as const;
-export type EdgeState = (typeof edgeStates)[number];
-
-/** Stays when its process exits, so that whoever asks again hears the same. */
-export interface EdgeRow extends Omit<Asked, "state"> {
-  readonly process: ProcessKey;
-  /** When it was asked first. */
-  readonly atMs: number;
-  readonly state: EdgeState;
-  /** Of one that is answered: the message that was the answer. */
-  readonly answer: Payload | undefined;
-}
-
-export interface NewEdge extends Asked {
-  readonly process: ProcessKey;
-  readonly atMs: number;
-}
-
-/** What becomes of a call. */
-export type EdgeEnd = Pick<EdgeRow, "process" | "key" | "digest"> &
-  (
-    | { readonly state: "answered"; readonly answer: Payload }
-    | { readonly state: "set-aside" | "forgotten"; readonly answer?: undefined }
-  );
 
 /** Everything one group commit writes. Parts are applied in the order of the fields. */
 export interface CommitBatch {
