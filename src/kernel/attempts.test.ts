@@ -76,6 +76,7 @@ class World {
         },
       } as AttemptsPorts["committer"],
       events: { notice: () => undefined } as unknown as AttemptsPorts["events"],
+      mayRun: () => true,
       incarnation: ++this.#incarnation,
       settled: () => undefined,
       unwanted: (seq) => this.unwanted.push(seq),

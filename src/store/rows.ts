@@ -50,6 +50,7 @@ export function readProcess(row: Row): ProcessRow {
     label: text(row, "label"),
     role: text(row, "role"),
     restarts: number(row, "restarts"),
+    needs: text(row, "needs"),
     held: number(row, "held") !== 0,
     trapsExits: number(row, "traps_exits") !== 0,
     life: number(row, "life"),
@@ -99,5 +100,6 @@ export function readProgram(row: Row): ProgramRow {
     sourceMap: text(row, "source_map"),
     prelude: text(row, "prelude"),
     engine: text(row, "engine"),
+    operations: JSON.parse(text(row, "operations")) as string[],
   };
 }

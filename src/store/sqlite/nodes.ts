@@ -1,5 +1,5 @@
 /** The nodes that share a store: one owns the file, others on the same machine may stand by. See `../nodes.ts`. */
-import { nodeSilenceMs } from "../nodes.ts";
+import { decodeAbout, encodeAbout, nodeSilenceMs } from "../nodes.ts";
 import type { NodeInfo, NodeRow } from "../nodes.ts";
 import { number, text, word, wordSet } from "../columns.ts";
 import type { Row } from "../columns.ts";
@@ -50,7 +50,7 @@ function put(
   nowMs: number,
 ): void {
   const { id, name, host, pid, release } = node;
-  sql.putNode.run({ id, name, host, pid, release, state, incarnation, now: nowMs });
+  sql.putNode.run({ id, name, host, pid, release, about: encodeAbout(node), state, incarnation, now: nowMs });
 }
 
 /** `isOwner`: this handle is. Of any other owner the lock says whether it lives. */
@@ -67,9 +67,11 @@ function readNode(row: Row): NodeRow {
     host: text(row, "host"),
     pid: number(row, "pid"),
     release: text(row, "release"),
+    ...decodeAbout(text(row, "about")),
     state: word(row, "state", states),
     incarnation: number(row, "incarnation"),
     sinceMs: number(row, "since_ms"),
     seenMs: number(row, "seen_ms"),
+    load: 0,
   };
 }
