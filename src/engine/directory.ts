@@ -1,6 +1,6 @@
 /** What is known of processes beside their rows: their names, their nodes, and whether they have one that fits. */
 import { describeWanted, fitting } from "../kernel/fitting.ts";
-import type { NodeRow, ProcessKey, ProcessRow, StoreReader } from "../store/port.ts";
+import type { NodeRow, ProcessKey, ProcessRow, ShardRow, StoreReader } from "../store/port.ts";
 
 export interface Directory {
   /** The names that a process is registered under. */
@@ -13,24 +13,25 @@ export interface Directory {
 
 export async function readDirectory(store: StoreReader): Promise<Directory> {
   const nowMs = Date.now();
-  const [rows, nodes, shards = []] = await Promise.all([
+  const [rows, nodes, shards] = await Promise.all([
     store.names(),
     store.nodes(nowMs),
-    store.sharing?.shards() ?? Promise.resolve([]),
+    store.sharing === undefined ? [] : store.sharing.shards(),
   ]);
   const names = new Map<ProcessKey, string[]>();
   for (const { name, process } of rows) names.set(process, [...(names.get(process) ?? []), name]);
   const active = nodes.filter(({ state }) => state === "active");
-  const owners = new Map(active.map(({ incarnation, name }) => [incarnation, name]));
-  const byShard = shards.flatMap(({ shard, owner }) => {
-    const name = owners.get(owner);
-    return name === undefined ? [] : [[shard, name] as const];
-  });
   const running =
     store.sharing === undefined
       ? active
       : active.filter(({ incarnation }) => shards.some(({ owner }) => owner === incarnation));
-  return { names, nodes: new Map(byShard), lacks: await lacking(store, running) };
+  return { names, nodes: byShard(shards, active), lacks: await lacking(store, running) };
+}
+
+/** Which node owns which shard, by name. */
+function byShard(shards: readonly ShardRow[], nodes: readonly NodeRow[]): ReadonlyMap<number, string> {
+  const names = new Map(nodes.map(({ incarnation, name }) => [incarnation, name]));
+  return new Map(shards.flatMap(({ shard, owner }) => (names.has(owner) ? [[shard, names.get(owner) ?? ""]] : [])));
 }
 
 async function lacking(store: StoreReader, nodes: readonly NodeRow[]): Promise<Directory["lacks"]> {

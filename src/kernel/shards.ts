@@ -8,7 +8,6 @@ import type { Committer } from "./batch.ts";
 import { elsewhere, exited } from "./errors.ts";
 import type { Live } from "./live.ts";
 import { gone } from "./registry.ts";
-import { shareOf } from "./shares.ts";
 
 export interface ShardsPorts {
   readonly sharing: Sharing | undefined;
@@ -34,8 +33,6 @@ const balanceMs = 1_000;
 /** How long attempts of operations may take to end before their processes leave. */
 const graceMs = 10_000;
 const lookMs = 10;
-/** So often it leaves free shards to others who have too few. */
-const patientLooks = 5;
 
 export class Shards {
   readonly #ports: ShardsPorts;
@@ -51,8 +48,6 @@ export class Shards {
   #parting: Promise<unknown> = Promise.resolve();
   #all: readonly number[] = [];
   #lastMs = -Infinity;
-  /** How often in a row it has left some. */
-  #left = 0;
   #working = false;
   #stopped = false;
 
@@ -117,11 +112,11 @@ export class Shards {
       await sharing.reap(nowMs);
       const [shards, nodes] = await Promise.all([sharing.shards(), sharing.incarnations()]);
       this.#all = shards.map(({ shard }) => shard);
+      const most = Math.ceil(shards.length / Math.max(1, nodes.length));
       const free = shards.filter(({ owner }) => owner === 0).map(({ shard }) => shard);
-      const share = shareOf(shards, nodes, this.#owned.size, { yields: this.#left < patientLooks });
-      this.#left = free.length > share.take ? this.#left + 1 : 0;
-      if (share.take > 0) await this.#take(sharing, free.slice(0, share.take), nowMs);
-      else if (share.giveUp) await this.#giveUp();
+      const wanted = free.slice(0, Math.max(0, most - this.#owned.size));
+      if (wanted.length > 0) await this.#take(sharing, wanted, nowMs);
+      else if (this.#owned.size > most) await this.#giveUp();
     } finally {
       this.#working = false;
     }
