@@ -19,9 +19,11 @@ export interface NodeInfo {
   readonly operations: readonly string[];
 }
 
+/** `active`: it owns the store. */
+export const nodeStates = ["active", "standing-by"] as const;
+
 export interface NodeRow extends NodeInfo {
-  /** `active`: it owns the store. */
-  readonly state: "active" | "standing-by";
+  readonly state: (typeof nodeStates)[number];
   /** Of its lease; 0 for one that stands by. */
   readonly incarnation: number;
   /** Since when it is what it is. */
@@ -35,13 +37,9 @@ export interface NodeRow extends NodeInfo {
 /** What a node says of itself again and again. */
 export type Announcement = Pick<NodeRow, "labels" | "file" | "operations" | "load">;
 
-/** What of a node stands in one column, as JSON. */
+/** What of a node stands in one column, `about`. */
 export function encodeAbout({ labels, file, operations }: Pick<NodeInfo, "labels" | "file" | "operations">): string {
   return JSON.stringify({ labels, file, operations });
-}
-
-export function decodeAbout(about: string): Pick<NodeInfo, "labels" | "file" | "operations"> {
-  return JSON.parse(about) as Pick<NodeInfo, "labels" | "file" | "operations">;
 }
 
 /** A node that stands by and was not seen for so long (ms) is dead: it is not listed any more, and the next claim deletes its row. */
