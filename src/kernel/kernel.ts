@@ -220,6 +220,7 @@ export class Kernel {
     const { store, clock } = this.#ports;
     return new Shards({
       sharing: store.sharing,
+      incarnation: this.#lease.incarnation,
       clock,
       committer: this.#committer,
       lives: () => this.#registry.lives(),

@@ -8,9 +8,11 @@ import type { Committer } from "./batch.ts";
 import { elsewhere, exited } from "./errors.ts";
 import type { Live } from "./live.ts";
 import { gone } from "./registry.ts";
+import { shareOf } from "./share.ts";
 
 export interface ShardsPorts {
   readonly sharing: Sharing | undefined;
+  readonly incarnation: number;
   readonly clock: Clock;
   readonly committer: Committer;
   lives(): Iterable<Live>;
@@ -112,11 +114,9 @@ export class Shards {
       await sharing.reap(nowMs);
       const [shards, nodes] = await Promise.all([sharing.shards(), sharing.incarnations()]);
       this.#all = shards.map(({ shard }) => shard);
-      const most = Math.ceil(shards.length / Math.max(1, nodes.length));
-      const free = shards.filter(({ owner }) => owner === 0).map(({ shard }) => shard);
-      const wanted = free.slice(0, Math.max(0, most - this.#owned.size));
+      const { wanted, givesUp } = shareOf(shards, nodes, this.#ports.incarnation);
       if (wanted.length > 0) await this.#take(sharing, wanted, nowMs);
-      else if (this.#owned.size > most) await this.#giveUp();
+      else if (givesUp) await this.#giveUp();
     } finally {
       this.#working = false;
     }
