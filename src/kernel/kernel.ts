@@ -117,7 +117,7 @@ export class Kernel {
     this.#edges = this.#newEdges();
     this.#attempts = this.#newAttempts();
     this.#recovery = new Recovery({ store, registry: this.#registry, attempts: this.#attempts, alarm: this.#alarm });
-    this.#names = new Names({ store, committer: this.#committer, isMine: this.#shards.isMine });
+    this.#names = new Names({ store, committer: this.#committer });
     this.#turns = this.#newTurns();
     this.moves = this.#newMoves();
     this.#heeds = new Heeds({

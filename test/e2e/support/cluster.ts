@@ -21,6 +21,8 @@ const sendEveryMs = 50;
 const defaultLease = "3s";
 /** More than any of the waits here takes on such a machine. */
 export const patienceMs = 25_000;
+/** More than any test here takes. */
+const longestMs = 180_000;
 
 export interface ClusterOptions {
   /** `perdure serve` runs the first one. */
@@ -47,7 +49,8 @@ export class Cluster {
     t.after(async () => {
       cluster.#stopping.abort();
       store.destroy();
-      for (const { stderr } of cluster.#nodes) console.error(stderr);
+      const { passed } = t as { readonly passed?: boolean };
+      if (passed !== true) for (const { stderr } of cluster.#nodes) console.error(stderr);
       for (const node of cluster.#nodes) node.kill("SIGKILL");
       await Promise.all(cluster.#nodes.map(({ ended }) => ended));
       // A server of a test's own may be gone.
@@ -66,7 +69,8 @@ export class Cluster {
   // -- nodes ----------------------------------------------------------------------------------------------------
 
   serve(name: string): Running {
-    const node = this.shop.start("serve", this.#file, "--standby", "--node", name);
+    const words = ["serve", this.#file, "--standby", "--node", name];
+    const node = this.shop.startFor(longestMs, ...words);
     this.#nodes.push(node);
     return node;
   }
@@ -102,8 +106,7 @@ export class Cluster {
   // -- processes ------------------------------------------------------------------------------------------------
 
   async named(name: string): Promise<NameRow> {
-    const find = async (): Promise<NameRow | undefined> =>
-      (await this.store.names()).find((row) => row.name === name);
+    const find = async (): Promise<NameRow | undefined> => (await this.store.names()).find((row) => row.name === name);
     return await eventually(`the name ${name}`, find, patienceMs);
   }
 
