@@ -70,7 +70,8 @@ export const migrations: readonly (readonly string[])[] = [
   one            bigint PRIMARY KEY CHECK (one = 1),
   store_id       text   NOT NULL,
   schema_version bigint NOT NULL,
-  downtime_ms    bigint NOT NULL   -- total time without any node, up to the last claim
+  downtime_ms    bigint NOT NULL,  -- total time without any node, up to the last claim
+  place          text   NOT NULL   -- the database in which it was made, or accepted: see restored.ts
 )`,
     `CREATE TABLE ~.node (
   incarnation   bigint PRIMARY KEY,

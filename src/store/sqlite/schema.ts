@@ -96,6 +96,7 @@ CREATE TABLE meta (
   owner_pid      INTEGER,           -- operating system's process id of the owner, for people
   owner_host     TEXT,
   alive_at_ms    INTEGER,           -- the last sign of life of an owner; NULL before the first
+  signs          INTEGER NOT NULL,  -- how many signs of life there were; see seen.ts
   downtime_ms    INTEGER NOT NULL,  -- total time without an owner, up to the last claim
   pruned_key     INTEGER NOT NULL   -- the greatest process.key that was pruned
 ) STRICT;

@@ -38,13 +38,14 @@ const statements = {
   dataVersion: "PRAGMA data_version",
 
   // Lease
-  readMeta: "SELECT schema_version, incarnation, clean, downtime_ms FROM meta",
+  readMeta: "SELECT schema_version, incarnation, clean, downtime_ms, signs FROM meta",
   claim: `UPDATE meta SET incarnation = incarnation + 1, clean = 0, owner_pid = :pid, owner_host = :host,
-            downtime_ms = downtime_ms + max(0, :now - ifnull(alive_at_ms, :now)), alive_at_ms = :now`,
+            downtime_ms = downtime_ms + max(0, :now - ifnull(alive_at_ms, :now)), alive_at_ms = :now, signs = signs + 1`,
   // Both a sign of life and the fence: it changes no row for an owner whose lease is void.
-  alive: "UPDATE meta SET alive_at_ms = ? WHERE incarnation = ?",
+  alive: "UPDATE meta SET alive_at_ms = ?, signs = signs + 1 WHERE incarnation = ?",
   fence: "SELECT 1 FROM meta WHERE incarnation = ?",
-  release: "UPDATE meta SET alive_at_ms = ?, clean = 1, owner_pid = NULL, owner_host = NULL WHERE incarnation = ?",
+  release:
+    "UPDATE meta SET alive_at_ms = ?, signs = signs + 1, clean = 1, owner_pid = NULL, owner_host = NULL WHERE incarnation = ?",
   owner: `SELECT owner_pid, owner_host, (SELECT name FROM node WHERE state = 'active' AND node.incarnation = meta.incarnation) AS name
           FROM meta`,
   // The signs of life of an owner are the store's. One whose lease is void owns nothing.
