@@ -3,6 +3,7 @@
  * so that tests can run it in theirs.
  */
 import { createHash } from "node:crypto";
+import { noConnection } from "../store/exports.ts";
 import type { Clock, Random } from "../base/ports.ts";
 import { encodeValue } from "../base/value.ts";
 import type { Payload } from "../base/value.ts";
@@ -12,7 +13,6 @@ import type { KeepPolicy } from "../kernel/keep.ts";
 import { Kernel } from "../kernel/kernel.ts";
 import type { KernelEvents, OperationReport, OperationRunner } from "../kernel/ports.ts";
 import type { Archive } from "../kernel/retention.ts";
-import { noConnection } from "../kernel/ties.ts";
 import { engineHash, readEngineBinary } from "../machine/engine-binary.ts";
 import type { MachineEvents } from "../machine/port.ts";
 import { createGuestThreads } from "../machine/threads.ts";

@@ -30,6 +30,7 @@ import { Outside } from "./outside.ts";
 import { PostedMail } from "./mail.ts";
 import { Moves } from "./moves.ts";
 import type { KernelPorts } from "./kernel-ports.ts";
+import { posting } from "./posted.ts";
 import { Queries } from "./queries.ts";
 import { Recovery } from "./recovery.ts";
 import { gone, Registry } from "./registry.ts";
@@ -122,7 +123,7 @@ export class Kernel {
     this.moves = this.#newMoves();
     this.#heeds = new Heeds({
       clock,
-      posted: { moves: this.moves, committer: this.#committer, clock, defer, failed },
+      posted: { moves: this.moves, committer: this.#committer, clock, defer, failed, ...posting(store, clock) },
       committer: this.#committer,
       shards: this.#shards,
       turns: this.#turns,
@@ -243,10 +244,6 @@ export class Kernel {
     this.#edges.stopped(live.row.key);
   }
 
-  get #isShared(): boolean {
-    return this.#store.sharing !== undefined;
-  }
-
   #newOthers(): Mail {
     const { sharing } = this.#store;
     const ports: Omit<OthersPorts, "store"> = {
@@ -259,7 +256,7 @@ export class Kernel {
         const live = this.#registry.get(process);
         if (live === undefined || gone(live)) return;
         const queued = queueInput(input, atMs, undefined, seq);
-        if (!this.#isShared || this.#turns.arrived(live, queued, tie)) this.#enqueue(live, queued);
+        if (!this.#shards.isShared || this.#turns.arrived(live, queued, tie)) this.#enqueue(live, queued);
       },
     };
     if (sharing === undefined) return new Others({ ...ports, store: this.#store });
@@ -271,7 +268,7 @@ export class Kernel {
       store: this.#store,
       clock: this.#ports.clock,
       committer: this.#committer,
-      shared: this.#isShared,
+      shared: this.#shards.isShared,
       activate: (to) => this.outside.find(to),
       submit: (live, queued) => this.outside.submit(live, queued),
     });
@@ -307,7 +304,7 @@ export class Kernel {
       random,
       env,
       newest,
-      shared: this.#isShared,
+      shared: this.#shards.isShared,
       looked: (fn) => this.#others.looked(fn),
       committed: (live) => this.#runs.committed(live),
       ready: (live) => this.#runs.ready(live),
@@ -325,6 +322,7 @@ export class Kernel {
       ties: this.#turns.ties,
       find: (pid) => this.outside.find(pid),
       control: (live, kind) => this.#turns.control(live, kind),
+      ...posting(this.#store, this.#ports.clock),
     });
   }
 
@@ -406,7 +404,7 @@ export class Kernel {
     const refusal = gone(live) ? undefined : this.#ports.refusal?.(live.row.program);
     if (refusal !== undefined) this.#ports.events.notice({ kind: "left-alone", pid: live.row.pid, message: refusal });
     for (const { seq } of live.inputs) if (seq !== undefined) this.#others.know(seq);
-    if (this.#isShared) this.#turns.loaded(live);
+    if (this.#shards.isShared) this.#turns.loaded(live);
     const heeded = new Set([...live.inputs].filter((queued) => this.#heeds.heed(live, queued)));
     live.inputs = live.inputs.filter((queued) => !queued.consumed && !heeded.has(queued));
     this.#runs.ready(live);

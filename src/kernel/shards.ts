@@ -44,6 +44,9 @@ export class Shards {
   /** What came here a moment ago: what its last owner has written for others of this node may be on its way. */
   readonly #newShards = new Set<number>();
   readonly #newcomers = new Set<ProcessKey>();
+  /** How many need each of these to stay, and which one is just being given up. */
+  readonly #kept = new Map<number, number>();
+  #parted: number | undefined;
   #hasTakenUp = true;
   #era = 0;
   /** One after the other: what one gives up another must not. */
@@ -99,6 +102,24 @@ export class Shards {
     return choice.length === 0 ? undefined : choice[spread(pid, choice.length)];
   }
 
+  get isShared(): boolean {
+    return this.#ports.sharing !== undefined;
+  }
+
+  /** One of this node's own that stays so until `release`. Undefined if there is none, or the store has one owner. */
+  keep(text: string): number | undefined {
+    const own = [...this.#owned].filter((shard) => shard !== this.#parted);
+    const shard = own[spread(text, own.length)];
+    if (shard !== undefined) this.#kept.set(shard, (this.#kept.get(shard) ?? 0) + 1);
+    return shard;
+  }
+
+  release(shard: number): void {
+    const count = (this.#kept.get(shard) ?? 0) - 1;
+    if (count > 0) this.#kept.set(shard, count);
+    else this.#kept.delete(shard);
+  }
+
   /** To be called at every tick. */
   async tick(nowMs: number): Promise<void> {
     const { sharing } = this.#ports;
@@ -141,14 +162,17 @@ export class Shards {
   }
 
   async #giveUp(): Promise<void> {
-    const shard = Math.max(...this.#owned);
+    const shard = Math.max(...[...this.#owned].filter((each) => !this.#kept.has(each)));
+    // What is kept now is not kept for long.
+    if (shard === -Infinity) return;
+    this.#parted = shard;
     await this.#inTurn(
       (live) => live.row.shard === shard,
       (stage) => {
         stage.away.yielded.push(shard);
         this.#owned.delete(shard);
       },
-    );
+    ).finally(() => (this.#parted = undefined));
   }
 
   /**
