@@ -8,9 +8,11 @@ import type { Committer } from "./batch.ts";
 import { elsewhere, exited } from "./errors.ts";
 import type { Live } from "./live.ts";
 import { gone } from "./registry.ts";
+import { shareOf } from "./share.ts";
 
 export interface ShardsPorts {
   readonly sharing: Sharing | undefined;
+  readonly incarnation: number;
   readonly clock: Clock;
   readonly committer: Committer;
   lives(): Iterable<Live>;
@@ -47,6 +49,9 @@ export class Shards {
    */
   readonly #newShards = new Map<number, Promise<void>>();
   readonly #newcomers = new Map<ProcessKey, Promise<void>>();
+  /** How many need each of these to stay, and which one is just being given up. */
+  readonly #kept = new Map<number, number>();
+  #parted: number | undefined;
   #hasTakenUp = true;
   #era = 0;
   /** One after the other: what one gives up another must not. */
@@ -112,6 +117,24 @@ export class Shards {
     return choice.length === 0 ? undefined : choice[spread(pid, choice.length)];
   }
 
+  get isShared(): boolean {
+    return this.#ports.sharing !== undefined;
+  }
+
+  /** One of this node's own that stays so until `release`. Undefined if there is none, or the store has one owner. */
+  keep(text: string): number | undefined {
+    const own = [...this.#owned].filter((shard) => shard !== this.#parted);
+    const shard = own[spread(text, own.length)];
+    if (shard !== undefined) this.#kept.set(shard, (this.#kept.get(shard) ?? 0) + 1);
+    return shard;
+  }
+
+  release(shard: number): void {
+    const count = (this.#kept.get(shard) ?? 0) - 1;
+    if (count > 0) this.#kept.set(shard, count);
+    else this.#kept.delete(shard);
+  }
+
   /** To be called at every tick. */
   async tick(nowMs: number): Promise<void> {
     const { sharing } = this.#ports;
@@ -127,11 +150,9 @@ export class Shards {
       await sharing.reap(nowMs);
       const [shards, nodes] = await Promise.all([sharing.shards(), sharing.incarnations()]);
       this.#all = shards.map(({ shard }) => shard);
-      const most = Math.ceil(shards.length / Math.max(1, nodes.length));
-      const free = shards.filter(({ owner }) => owner === 0).map(({ shard }) => shard);
-      const wanted = free.slice(0, Math.max(0, most - this.#owned.size));
+      const { wanted, givesUp } = shareOf(shards, nodes, this.#ports.incarnation);
       if (wanted.length > 0) await this.#take(sharing, wanted, nowMs);
-      else if (this.#owned.size > most) await this.#giveUp();
+      else if (givesUp) await this.#giveUp();
     } finally {
       this.#working = false;
     }
@@ -161,14 +182,17 @@ export class Shards {
   }
 
   async #giveUp(): Promise<void> {
-    const shard = Math.max(...this.#owned);
+    const shard = Math.max(...[...this.#owned].filter((each) => !this.#kept.has(each)));
+    // What is kept now is not kept for long.
+    if (shard === -Infinity) return;
+    this.#parted = shard;
     await this.#inTurn(
       (live) => live.row.shard === shard,
       (stage) => {
         stage.away.yielded.push(shard);
         this.#owned.delete(shard);
       },
-    );
+    ).finally(() => (this.#parted = undefined));
   }
 
   /**
