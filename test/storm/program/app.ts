@@ -1,17 +1,22 @@
 /** Transfers: within the store's own books, and from them to a bank outside, in every way a payment can be made. */
 import { sleep, UncertainOperationError } from "perdure";
 import { giveBack, move, open, payKeyed, payOnce, payReconciled, peer, settle, withdraw } from "./bank.ts";
+import { Teller } from "./tellers.ts";
 import type { Outcome, Transfer } from "./transfer.ts";
+
+export { listener, talker } from "./talk.ts";
+export { balances, Teller } from "./tellers.ts";
 
 export async function prepare(accounts: number, cents: number): Promise<void> {
   await open(accounts, cents);
 }
 
 export async function transfer(wanted: Transfer): Promise<Outcome> {
-  const { id, way, from, to, cents } = wanted;
+  const { id, way, from, to, cents, booked } = wanted;
+  if (way === "told") return await tell(wanted);
   try {
     if (way === "inside") await move(id, from, to, cents);
-    else await withdraw(id, from, cents);
+    else if (booked) await withdraw(id, from, cents);
   } catch {
     // It was rolled back: the account has not got as much.
     return "refused";
@@ -21,10 +26,17 @@ export async function transfer(wanted: Transfer): Promise<Outcome> {
     await pay(wanted);
   } catch (error) {
     if (error instanceof UncertainOperationError) return "unknown";
-    await giveBack(id, from, cents);
+    if (booked) await giveBack(id, from, cents);
     return "refused";
   }
-  await settle(id, cents);
+  if (booked) await settle(id, cents);
+  return "done";
+}
+
+/** Each teller hears of it exactly once. */
+async function tell({ from, to, cents }: Transfer): Promise<Outcome> {
+  if (!(await Teller.at(String(from)).within("infinity").take(cents))) return "refused";
+  await Teller.at(String(to)).within("infinity").put(cents);
   return "done";
 }
 

@@ -2,19 +2,22 @@
 /** The books in the store's own database, and the ways to a bank outside that loses requests and answers. */
 import { idempotencyKey, NonRetryableError, operation, signal } from "perdure/host";
 import type { Reconciled } from "perdure/host";
+import { outside, reconciledTimeoutMs, transit } from "./transfer.ts";
 import type { Transfer } from "./transfer.ts";
 
 const address = process.env["PERDURE_STORM_PEER"] ?? "";
+const node = process.env["PERDURE_STORM_NODE"] ?? "";
 
 export async function peer(): Promise<string> {
   return address;
 }
 
-// -- inside ------------------------------------------------------------------------------------------------------
+/** Something for a node to do that leaves no trace. */
+export async function noted(number: number): Promise<number> {
+  return number;
+}
 
-/** Money that has left an account and has not arrived lies here. */
-const transit = -1;
-const outside = -2;
+// -- inside ------------------------------------------------------------------------------------------------------
 
 /** Entries have no key that would refuse a second one: whether there are two is what is to be found out. */
 export const open = operation({ mode: "transactional" }, (tx, accounts: number, cents: number) => {
@@ -63,7 +66,13 @@ class Refused extends NonRetryableError {}
 async function post(way: string, transfer: Transfer): Promise<void> {
   const response = await fetch(`${address}/pay/${way}`, {
     method: "POST",
-    headers: { "Idempotency-Key": idempotencyKey(), "Content-Type": "application/json" },
+    headers: {
+      "Idempotency-Key": idempotencyKey(),
+      "Content-Type": "application/json",
+      // Who calls, and since when: nobody can help it if the machine stands still in the middle.
+      "X-Node": node,
+      "X-Began": String(Date.now()),
+    },
     body: JSON.stringify(transfer),
     signal: signal(),
   });
@@ -94,7 +103,7 @@ export const payOnce = operation({ mode: "at-most-once", timeout: "2s" }, async 
 /** The bank does not refuse a second payment, but it can be asked for the first one. */
 export const payReconciled = operation(
   {
-    timeout: "4s",
+    timeout: reconciledTimeoutMs,
     retry: patient,
     reconcile: async (key: string): Promise<Reconciled<void>> => {
       const response = await fetch(`${address}/payments/${encodeURIComponent(key)}`, { signal: signal() });
