@@ -36,13 +36,13 @@ import { Moving } from "./files/moving.ts";
 import type { ExportRequest } from "./files/moving.ts";
 import type { FilePart } from "./files/write.ts";
 import { findEver, isUnfinished, newestGeneration } from "./generations.ts";
+import type { Ever } from "./generations.ts";
 import { moveBeside } from "./moving.ts";
 import type { Moved } from "./moving.ts";
 import type { NodeView } from "./node-view.ts";
 import { programSources } from "./program-source.ts";
 import { Refusals } from "./refusals.ts";
 import { StandingBy } from "./standing-by.ts";
-import type { Ever } from "./generations.ts";
 import { argsDigest, environment } from "./start.ts";
 import { processTree } from "./tree.ts";
 import type { ProcessTree } from "./tree.ts";
@@ -165,7 +165,6 @@ export class EngineService {
         failed: (failure) => events.failed(failure),
         take: async () => {
           await this.#take(options);
-          for (const deployment of this.#undeployed.splice(0)) await this.#install(deployment);
           events.node({ state: "active", incarnation: this.#active.incarnation, message: "" });
         },
       });
@@ -183,7 +182,7 @@ export class EngineService {
       if (await refusals.admits(program)) this.#versions.add(program);
     }
     // What is restarted while it recovers begins with the newest version.
-    for (const deployment of this.#undeployed.splice(0)) await this.#install(deployment);
+    await this.#deployWaiting();
     this.#kernel = await Kernel.open({
       store: this.#store,
       lease,
@@ -213,14 +212,19 @@ export class EngineService {
       },
     });
     this.#moving = this.#newMoving(options);
+    // What came meanwhile.
+    await this.#deployWaiting();
+  }
+
+  async #deployWaiting(): Promise<void> {
+    for (const deployment of this.#undeployed.splice(0)) await this.#install(deployment);
   }
 
   #newMoving({ store: place, still }: ServiceOptions): Moving {
-    const { clock } = this.#ports;
     const hasFolder = place !== inMemory && !isPostgresUrl(place) && still !== true;
     const drop = { dropFolder: hasFolder ? dropFolder(place) : undefined };
     const imported = (program: ProgramRow): void => this.#versions.addOther(program);
-    return new Moving({ store: this.#store, kernel: this.#active, clock, imported, ...drop });
+    return new Moving({ store: this.#store, kernel: this.#active, clock: this.#ports.clock, imported, ...drop });
   }
 
   #archiving(folder: string | undefined): { readonly archive?: Archive } {

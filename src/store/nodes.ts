@@ -13,9 +13,11 @@ export interface NodeInfo {
   readonly release: string;
 }
 
+/** `active`: it owns the store. */
+export const nodeStates = ["active", "standing-by"] as const;
+
 export interface NodeRow extends NodeInfo {
-  /** `active`: it owns the store. */
-  readonly state: "active" | "standing-by";
+  readonly state: (typeof nodeStates)[number];
   /** Of its lease; 0 for one that stands by. */
   readonly incarnation: number;
   /** Since when it is what it is. */

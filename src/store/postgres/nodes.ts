@@ -1,16 +1,13 @@
 /** Who shares the store, for people: the nodes whose leases are in force, and those that stand by. */
-import { number, text, word, wordSet } from "../columns.ts";
-import type { Row } from "../columns.ts";
 import { nodeSilenceMs } from "../port.ts";
 import type { NodeInfo, NodeRow } from "../port.ts";
+import { readNode } from "../rows.ts";
 import type { Line } from "./line.ts";
 import { statement, step } from "./wire/session.ts";
 import type { Statement } from "./wire/session.ts";
 
-const states: ReadonlySet<NodeRow["state"]> = wordSet<NodeRow["state"]>({ active: true, "standing-by": true });
-
 const list = statement(
-  `SELECT id, name, host, os_pid, release, 'active' AS state, incarnation, started_at_ms AS since_ms,
+  `SELECT id, name, host, os_pid AS pid, release, 'active' AS state, incarnation, started_at_ms AS since_ms,
      coalesce((SELECT r.at_ms FROM ~.receipt AS r
        WHERE r.incarnation = n.incarnation AND r.number > n.alive_number AND r.at_ms IS NOT NULL
        ORDER BY r.number DESC LIMIT 1), alive_at_ms) AS seen_ms
@@ -22,20 +19,6 @@ const list = statement(
 
 export async function listNodes(line: Line, nowMs: number): Promise<NodeRow[]> {
   return (await line.all(list, nowMs - nodeSilenceMs)).map(readNode);
-}
-
-function readNode(row: Row): NodeRow {
-  return {
-    id: text(row, "id"),
-    name: text(row, "name"),
-    host: text(row, "host"),
-    pid: number(row, "os_pid"),
-    release: text(row, "release"),
-    state: word(row, "state", states),
-    incarnation: number(row, "incarnation"),
-    sinceMs: number(row, "since_ms"),
-    seenMs: number(row, "seen_ms"),
-  };
 }
 
 const put = statement(
