@@ -225,7 +225,7 @@ export class Kernel {
       lives: () => this.#registry.lives(),
       adopt: (shards) => this.#recovery.adopt(shards),
       caughtUp: () => this.#others.caughtUp(),
-      ready: (live) => this.#runs.ready(live),
+      ready: (process) => this.#runs.readyAgain(process),
       spill: (lives) => this.#awaited.spillAll((live) => lives.includes(live)),
       leaving: (live) => this.#queries.leaving(live),
       left: (lives) => {

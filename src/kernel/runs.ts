@@ -101,6 +101,12 @@ export class Runs {
     this.#schedule();
   }
 
+  /** The same, for whoever has waited meanwhile: it may have been forgotten, and have come back. */
+  readyAgain(process: ProcessKey): void {
+    const live = this.#ports.held(process);
+    if (live !== undefined) this.ready(live);
+  }
+
   /** Somebody looks at it, it is paused, crashed or broken, or another release's: only a kill gets through, also when it has been queued already. */
   #mustWait(live: Live): boolean {
     if (live.leaving) return true;

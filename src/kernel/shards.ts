@@ -16,8 +16,8 @@ export interface ShardsPorts {
   lives(): Iterable<Live>;
   /** Resolves when everything is delivered that others had written before now. */
   caughtUp(): Promise<void>;
-  /** It may have turns again. */
-  ready(live: Live): void;
+  /** It may have turns again, if it is in memory. */
+  ready(process: ProcessKey): void;
   /** Goes on with everything in shards that have just become this node's. */
   adopt(shards: readonly AcquiredShard[]): Promise<void>;
   /** Writes what has reached these processes and is in no row yet. */
@@ -73,12 +73,11 @@ export class Shards {
   }
 
   /** A process was moved here. Resolves when it may go on. */
-  async arrived(live: Live): Promise<void> {
-    const { key } = live.row;
-    this.#newcomers.add(key);
+  async arrived(process: ProcessKey): Promise<void> {
+    this.#newcomers.add(process);
     await this.#ports.caughtUp();
-    this.#newcomers.delete(key);
-    this.#ports.ready(live);
+    this.#newcomers.delete(process);
+    this.#ports.ready(process);
   }
 
   /** It goes on with what nodes that died have left; else nobody may take it for left in good order. */
@@ -137,7 +136,7 @@ export class Shards {
     const lives = [...this.#ports.lives()].filter(({ row: { shard = 0 } }) => this.#newShards.has(shard));
     this.#newShards.clear();
     this.#hasTakenUp = true;
-    for (const live of lives) this.#ports.ready(live);
+    for (const { row } of lives) this.#ports.ready(row.key);
   }
 
   async #giveUp(): Promise<void> {
