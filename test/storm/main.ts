@@ -57,7 +57,10 @@ if (stdout.isTTY) stdout.write("\n");
 tell(report, (performance.now() - startedMs) / 1_000);
 if (values.keep && report.problems.length > 0) setInterval(() => undefined, 60_000);
 
-function tell({ problems, ended, talks, excused, peer, told, verified, store: at }: StormReport, seconds: number): void {
+function tell(
+  { problems, ended, talks, excused, peer, told, verified, store: at }: StormReport,
+  seconds: number,
+): void {
   const say = (text: string): void => void stdout.write(`${text}\n`);
   say(`In ${seconds.toFixed(0)} s:`);
   for (const line of told) say(line);
@@ -73,7 +76,10 @@ function tell({ problems, ended, talks, excused, peer, told, verified, store: at
   say(`${talks} conversations: every word heard once, in its order, and the end last`);
   const faults = [...peer.faults].map(([fault, times]) => `${times} ${fault}`).join(", ");
   say(`at the bank: ${faults}; ${peer.repeated} payments known by their key and not made again`);
-  if (excused > 0) say(`${excused} payments were made twice by calls in the middle of which the machine stood still beyond their timeout`);
+  if (excused > 0)
+    say(
+      `${excused} payments were made twice by calls in the middle of which the machine stood still beyond their timeout`,
+    );
   say(verified);
   for (const problem of problems.slice(0, 20)) say(`WRONG: ${problem}`);
   say(problems.length === 0 ? "The books balance." : `${problems.length} problems. The store was ${at}`);

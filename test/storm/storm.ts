@@ -127,8 +127,7 @@ export async function storm(options: StormOptions): Promise<StormReport> {
   const { seed, patienceMs = 120_000 } = options;
   const peer = new Peer(new Dice(seed, "peer"));
   const address = await peer.listen();
-  const anyone = (dice: Dice): string | undefined =>
-    crowd.alive.size === 0 ? undefined : dice.pick([...crowd.alive]);
+  const anyone = (dice: Dice): string | undefined => (crowd.alive.size === 0 ? undefined : dice.pick([...crowd.alive]));
   const ports = { program, peer: address };
   const fleet: Fleet =
     options.store === "sqlite"

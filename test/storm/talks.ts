@@ -23,12 +23,15 @@ export async function talk(
   const heard = (await fleet.ask((node) => node.result(listener))) as Heard;
   const said = await fleet.ask((node) => node.result(talker));
   const problems = heard.faults.map((fault) => `${listener} heard ${fault}`);
-  if (heard.talker !== words || said !== words) problems.push(`${listener} heard ${heard.talker} of ${String(said)} words`);
+  if (heard.talker !== words || said !== words)
+    problems.push(`${listener} heard ${heard.talker} of ${String(said)} words`);
   const once = heard.outside.toSorted((a, b) => a - b).join();
   if (once !== [...senders.keys()].join()) problems.push(`${listener} heard ${once} from outside`);
   for (const [at, number] of heard.outside.entries()) {
     const by = senders.get(number);
-    const late = heard.outside.slice(at + 1).find((later) => later < number && by !== undefined && senders.get(later) === by);
+    const late = heard.outside
+      .slice(at + 1)
+      .find((later) => later < number && by !== undefined && senders.get(later) === by);
     if (late !== undefined) problems.push(`${listener} heard ${late} after ${number} from outside, by the same node`);
   }
   return problems;

@@ -58,10 +58,9 @@ if (import.meta.main) {
     const started = spawn(postgres, args, { ...user, env, cwd: folder, stdio: ["ignore", "ignore", "pipe"] });
     started.stderr.pipe(process.stderr, { end: false });
     started.once("error", end);
-    started.once("exit", async () => {
-      if (isWanted || isStopping) return end();
-      await allGone(dying.splice(0));
-      process.stderr.write(`${downAnswer}\n`);
+    started.once("exit", () => {
+      if (isWanted || isStopping) end();
+      else void allGone(dying.splice(0)).then(() => process.stderr.write(`${downAnswer}\n`));
     });
     return started;
   };

@@ -9,7 +9,7 @@ import type { Fleet } from "../fleet.ts";
 import { reconciledTimeoutMs } from "../program/transfer.ts";
 import { Database } from "./database.ts";
 import { Slot } from "./slot.ts";
-import type { SlotPorts } from "./slot.ts";
+import type { Deed, SlotPorts } from "./slot.ts";
 
 export interface ClusterPorts extends Pick<SlotPorts, "program" | "peer"> {
   readonly seed: number;
@@ -31,6 +31,8 @@ export class Cluster implements Fleet {
   readonly #busy = new Map<Slot | Database, Promise<void>>();
   readonly #mover: Promise<void>;
   readonly #problems: string[] = [];
+  /** First comes one of each: a short storm has seen everything. */
+  readonly #agenda: (Deed | "database")[] = ["kill", "part", "database", "stop", "kill", "cut", "slow", "pause"];
   #isCalm = false;
   #moves = 0;
   #released = 0;
@@ -72,7 +74,9 @@ export class Cluster implements Fleet {
     return (await this.askWhom(question)).value;
   }
 
-  async askWhom<T>(question: (node: EngineProcess) => Promise<T>): Promise<{ readonly value: T; readonly by?: object }> {
+  async askWhom<T>(
+    question: (node: EngineProcess) => Promise<T>,
+  ): Promise<{ readonly value: T; readonly by?: object }> {
     let isFirst = true;
     for (let at = this.#dice.int(0, this.#slots.length - 1); ; at = (at + 1) % this.#slots.length) {
       const { node } = this.#slots[at] as Slot;
@@ -96,17 +100,18 @@ export class Cluster implements Fleet {
   /** Begins one; several may be under way at the same time, but one at a place. */
   async strike(): Promise<void> {
     await sleep(this.#dice.delay(100, 5_500));
-    if (this.#dice.chance(0.04)) this.#begin(this.#database);
-    else {
-      const idle = this.#slots.filter((slot) => !this.#busy.has(slot));
-      if (idle.length > 0) this.#begin(this.#dice.pick(idle));
-    }
+    const next = this.#agenda[0] ?? (this.#dice.chance(0.04) ? "database" : undefined);
+    const idle = this.#slots.filter((slot) => !this.#busy.has(slot));
+    const slot = idle.length > 0 ? this.#dice.pick(idle) : undefined;
+    if (next === "database") this.#begin(this.#database, () => this.#database.strike());
+    else if (slot !== undefined) this.#begin(slot, () => slot.strike(next));
+    else return;
+    this.#agenda.shift();
   }
 
-  #begin(place: Slot | Database): void {
+  #begin(place: Slot | Database, strike: () => Promise<void>): void {
     if (this.#busy.has(place)) return;
-    const done = place
-      .strike()
+    const done = strike()
       .catch((error: unknown) => void this.#problems.push(`a strike failed: ${String(error)}`))
       .finally(() => this.#busy.delete(place));
     this.#busy.set(place, done);

@@ -77,9 +77,8 @@ export class Slot {
     if (this.node === node && !this.#isEnough) this.node = this.#open();
   }
 
-  async strike(): Promise<void> {
+  async strike(deed: Deed = this.#ports.dice.weighted(deeds)): Promise<void> {
     const { dice } = this.#ports;
-    const deed = dice.weighted(deeds);
     await this.#does[deed](dice);
   }
 

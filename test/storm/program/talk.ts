@@ -42,7 +42,7 @@ export async function listener(talks: number, watches: "link" | "monitor"): Prom
     if (said instanceof Down || said instanceof Exit) {
       if (isOver) faults.push("a second end");
       if (fromTalker !== talks) faults.push(`the end after ${fromTalker} of ${talks}`);
-      if (said.reason !== "normal") faults.push(`an end for ${said.reason}`);
+      if (said.reason !== "normal") faults.push(`an end for ${String(said.reason)}`);
       isOver = true;
       continue;
     }
