@@ -76,7 +76,7 @@ class World {
         },
       } as AttemptsPorts["committer"],
       events: { notice: () => undefined } as unknown as AttemptsPorts["events"],
-      incarnation: ++this.#incarnation,
+      lease: { incarnation: ++this.#incarnation },
       settled: () => undefined,
       unwanted: (seq) => this.unwanted.push(seq),
       failed: (error) => assert.fail(error),

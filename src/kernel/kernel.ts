@@ -175,7 +175,7 @@ export class Kernel {
       clock,
       committer: this.#committer,
       events,
-      incarnation: this.#lease.incarnation,
+      lease: this.#lease,
       settled: (live, operation, ok, value, seq) => this.#operationSettled(live, operation, ok, value, seq),
       unwanted: (seq) => this.#forgetRow(seq),
       failed: (error) => this.#fail(error),
@@ -392,7 +392,7 @@ export class Kernel {
     if (transacted !== undefined) await this.#within(graceMs, transacted);
   }
 
-  async #within(graceMs: number, end: Promise<void>): Promise<void> {
+  async #within(graceMs: number, end: Promise<unknown>): Promise<void> {
     const grace = Promise.withResolvers<void>();
     const cancel = this.#ports.clock.after(graceMs, grace.resolve);
     await Promise.race([end, grace.promise]);
