@@ -32,8 +32,7 @@ export function readFileBooks(store: string): Books {
 export interface Evidence {
   readonly ended: readonly Ended[];
   readonly peer: Peer;
-  /** Undefined where transfers write nothing. */
-  readonly books: Books | undefined;
+  readonly books: Books;
   readonly deposited: number;
   /** What each teller has in the end. */
   readonly tellers: readonly number[];
@@ -45,7 +44,7 @@ export interface Evidence {
 export function checkBooks(evidence: Evidence): { readonly problems: string[]; readonly excused: number } {
   const { ended, peer, books, isOverdue } = evidence;
   const problems: string[] = [];
-  const entries = byId(books?.entries ?? [], ({ transfer }) => transfer);
+  const entries = byId(books.entries, ({ transfer }) => transfer);
   const payments = byId(peer.payments, ({ id }) => id);
   const requests = byId(peer.requests, ({ id }) => id);
   let excused = 0;
@@ -55,7 +54,7 @@ export function checkBooks(evidence: Evidence): { readonly problems: string[]; r
     const isExcused = way === "reconciled" && made.length > 1 && made.some(isOverdue);
     if (isExcused) excused++;
     const found = {
-      entries: books === undefined ? undefined : (entries.get(id) ?? []),
+      entries: entries.get(id) ?? [],
       payments: isExcused ? made.slice(0, 1) : made,
       requests: requests.get(id) ?? [],
     };
@@ -63,14 +62,14 @@ export function checkBooks(evidence: Evidence): { readonly problems: string[]; r
   }
   const known = new Set(ended.map(({ transfer }) => transfer.id));
   for (const id of [...entries.keys(), ...payments.keys()]) if (!known.has(id)) problems.push(`nobody asked for ${id}`);
-  if (books !== undefined) checkSums(problems, books, evidence);
+  checkSums(problems, books, evidence);
   checkTellers(problems, evidence);
   checkKeys(problems, peer.requests);
   return { problems, excused };
 }
 
 interface Made {
-  readonly entries: readonly Entry[] | undefined;
+  readonly entries: readonly Entry[];
   readonly payments: readonly Payment[];
   readonly requests: readonly Payment[];
 }
@@ -80,13 +79,11 @@ const isLocal = ({ way }: Transfer): boolean => way === "inside" || way === "tol
 function problemsOf({ transfer, outcome }: Ended, { entries, payments, requests }: Made): string[] {
   const { way, cents } = transfer;
   const problems: string[] = [];
-  if (entries !== undefined) {
-    const found = entries.map(({ what }) => what).toSorted();
-    const isPoor = outcome === "refused" && found.length === 0;
-    const expected = way === "told" ? [] : entriesOf(way === "inside", outcome);
-    if (!isPoor && found.join() !== expected.join()) problems.push(`its entries are ${found.join() || "none"}`);
-    if (entries.some((entry) => entry.cents !== cents)) problems.push("an entry has another amount");
-  }
+  const found = entries.map(({ what }) => what).toSorted();
+  const isPoor = outcome === "refused" && found.length === 0;
+  const expected = way === "told" ? [] : entriesOf(way === "inside", outcome);
+  if (!isPoor && found.join() !== expected.join()) problems.push(`its entries are ${found.join() || "none"}`);
+  if (entries.some((entry) => entry.cents !== cents)) problems.push("an entry has another amount");
   const count = payments.length;
   const most = outcome === "refused" || isLocal(transfer) ? 0 : 1;
   const least = outcome === "done" && !isLocal(transfer) ? 1 : 0;

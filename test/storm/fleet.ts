@@ -19,8 +19,8 @@ export interface Fleet {
   /** Keeps letting go what waits for a person, until it is aborted. */
   attend(signal: AbortSignal): Promise<void>;
   close(): Promise<void>;
-  /** When all nodes are closed: what transfers have written. Undefined where they write nothing. */
-  books(): Promise<Books | undefined>;
+  /** When all nodes are closed: what transfers have written. */
+  books(): Promise<Books>;
   /** When all nodes are closed: how to name the store to the command line. */
   readonly store: string;
   /** Whether the operating system let a node stand still in the middle of a call for longer than the call may take. */

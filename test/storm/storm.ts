@@ -11,7 +11,7 @@ import { Nodes } from "./nodes.ts";
 import { Peer } from "./peer.ts";
 import type { Payment } from "./peer.ts";
 import { reconciledTimeoutMs } from "./program/transfer.ts";
-import type { Outcome, Transfer, Way } from "./program/transfer.ts";
+import type { Outcome, Place, Transfer, Way } from "./program/transfer.ts";
 import { talk } from "./talks.ts";
 
 export interface StormOptions {
@@ -53,12 +53,7 @@ const centsEach = 50_000;
 const transfersAtOnce = 32;
 const talksAtOnce = 4;
 
-type Weights = Readonly<Record<Way, number>>;
-const outsideWays = { keyed: 3, once: 2, reconciled: 2, fetched: 2 };
-const waysOf: Readonly<Record<StormOptions["store"], Weights>> = {
-  sqlite: { inside: 4, told: 1, ...outsideWays },
-  postgres: { inside: 0, told: 4, ...outsideWays },
-};
+const ways: Readonly<Record<Way, number>> = { inside: 4, told: 3, keyed: 3, once: 2, reconciled: 2, fetched: 2 };
 
 /** What clients do, and what came of it. */
 class Crowd {
@@ -96,7 +91,7 @@ class Crowd {
   }
 
   async #transfer(): Promise<void> {
-    const transfer = drawTransfer(this.#dice, ++this.#drawn, waysOf[this.#options.store]);
+    const transfer = drawTransfer(this.#dice, ++this.#drawn, placeOf(this.#options));
     const { id, way } = transfer;
     await this.#living([id], `${id} (${way})`, async () => {
       const outcome = await this.#fleet.ask(async (node) => {
@@ -134,7 +129,7 @@ export async function storm(options: StormOptions): Promise<StormReport> {
       ? new Nodes({ ...ports, dice: new Dice(seed, "nodes") })
       : await Cluster.open({ ...ports, seed, nodes: options.nodes, anyone });
   const crowd: Crowd = new Crowd(fleet, options);
-  if (options.store === "sqlite") await run(fleet, "prepare", [accounts, centsEach]);
+  await run(fleet, "prepare", [placeOf(options), accounts, centsEach]);
   crowd.begin();
   await strikeOn(options, fleet, crowd);
   peer.calm = true;
@@ -186,10 +181,12 @@ async function verify(store: string): Promise<{ isWhole: boolean; said: string }
   });
 }
 
-function drawTransfer(dice: Dice, number: number, ways: Weights): Transfer {
+const placeOf = ({ store }: StormOptions): Place => (store === "sqlite" ? "file" : "server");
+
+function drawTransfer(dice: Dice, number: number, place: Place): Transfer {
   const from = dice.int(0, accounts - 1);
   const to = (from + dice.int(1, accounts - 1)) % accounts;
   // Now and then more than any account is likely to have.
   const cents = dice.chance(0.05) ? 100 * centsEach : dice.int(1, 400);
-  return { id: `t-${number}`, way: dice.weighted(ways), from, to, cents, booked: ways.inside > 0 };
+  return { id: `t-${number}`, way: dice.weighted(ways), from, to, cents, place };
 }

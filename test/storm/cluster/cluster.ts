@@ -162,8 +162,8 @@ export class Cluster implements Fleet {
     await Promise.all(this.#slots.map((slot) => slot.close()));
   }
 
-  books(): Promise<Books | undefined> {
-    return Promise.resolve(undefined);
+  books(): Promise<Books> {
+    return this.#database.books();
   }
 
   wasStill(node: string, atMs: number): boolean {

@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Dice } from "../../simulation/dice.ts";
 import { rowsByHand } from "../../support/postgres-place.ts";
+import type { Books } from "../books.ts";
 import { startPostgres } from "../../support/postgres.ts";
 import type { PostgresServer } from "../../support/postgres.ts";
 
@@ -43,6 +44,14 @@ export class Database {
   async nodes(): Promise<{ readonly dead: number; readonly all: number }> {
     const rows = await rowsByHand(this.#server.url, "SELECT state FROM perdure.node");
     return { dead: rows.filter(({ state }) => state === "dead").length, all: rows.length };
+  }
+
+  async books(): Promise<Books> {
+    const [entries, accounts] = await Promise.all([
+      rowsByHand(this.#server.url, "SELECT transfer, what, cents FROM bank.entry"),
+      rowsByHand(this.#server.url, "SELECT id::bigint, cents FROM bank.account"),
+    ]);
+    return { entries, accounts } as unknown as Books;
   }
 
   async close(): Promise<void> {

@@ -1,22 +1,27 @@
 /** Transfers: within the store's own books, and from them to a bank outside, in every way a payment can be made. */
 import { sleep, UncertainOperationError } from "perdure";
-import { giveBack, move, open, payKeyed, payOnce, payReconciled, peer, settle, withdraw } from "./bank.ts";
+import { payKeyed, payOnce, payReconciled, peer } from "./bank.ts";
+import * as file from "./file-books.ts";
+import * as server from "./server-books.ts";
 import { Teller } from "./tellers.ts";
-import type { Outcome, Transfer } from "./transfer.ts";
+import type { Outcome, Place, Transfer } from "./transfer.ts";
 
 export { listener, talker } from "./talk.ts";
 export { balances, Teller } from "./tellers.ts";
 
-export async function prepare(accounts: number, cents: number): Promise<void> {
-  await open(accounts, cents);
+const booksAt = { file, server } as const;
+
+export async function prepare(place: Place, accounts: number, cents: number): Promise<void> {
+  await booksAt[place].open(accounts, cents);
 }
 
 export async function transfer(wanted: Transfer): Promise<Outcome> {
-  const { id, way, from, to, cents, booked } = wanted;
+  const { id, way, from, to, cents, place } = wanted;
+  const { giveBack, move, settle, withdraw } = booksAt[place];
   if (way === "told") return await tell(wanted);
   try {
     if (way === "inside") await move(id, from, to, cents);
-    else if (booked) await withdraw(id, from, cents);
+    else await withdraw(id, from, cents);
   } catch {
     // It was rolled back: the account has not got as much.
     return "refused";
@@ -26,10 +31,10 @@ export async function transfer(wanted: Transfer): Promise<Outcome> {
     await pay(wanted);
   } catch (error) {
     if (error instanceof UncertainOperationError) return "unknown";
-    if (booked) await giveBack(id, from, cents);
+    await giveBack(id, from, cents);
     return "refused";
   }
-  if (booked) await settle(id, cents);
+  await settle(id, cents);
   return "done";
 }
 

@@ -8,14 +8,16 @@
  */
 export type Way = "inside" | "told" | "keyed" | "once" | "reconciled" | "fetched";
 
+/** Where the books lie that transactional operations write: beside the store, in its file or in its database. */
+export type Place = "file" | "server";
+
 export interface Transfer {
   readonly id: string;
   readonly way: Way;
   readonly from: number;
   readonly to: number;
   readonly cents: number;
-  /** Whether it is written in the store's own database. */
-  readonly booked: boolean;
+  readonly place: Place;
 }
 
 /** `unknown`: nobody can tell whether the bank outside has got the money. */
