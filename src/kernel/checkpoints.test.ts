@@ -24,7 +24,7 @@ async function toldAfterwards(waiting: readonly Input[]): Promise<Input[]> {
   const ties = new Ties({
     committer,
     shared: false,
-    looked: unexpected,
+    cut: unexpected,
     held: () => undefined,
     find: () => undefined,
     deliver: unexpected,

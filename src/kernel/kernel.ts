@@ -44,6 +44,7 @@ export type { KernelPorts } from "./kernel-ports.ts";
 export class Kernel {
   readonly #ports: KernelPorts;
   readonly #store: Store;
+  readonly #isShared: boolean;
   readonly #lease: Lease;
   readonly #committer: Committer;
   readonly #attempts: Attempts;
@@ -83,6 +84,7 @@ export class Kernel {
   private constructor(ports: KernelPorts, lease: Lease) {
     this.#ports = ports;
     this.#store = ports.store;
+    this.#isShared = ports.store.sharing !== undefined;
     this.#lease = lease;
     this.#nextKey = lease.nextProcessKey;
     const { clock, store, defer, events } = ports;
@@ -162,8 +164,9 @@ export class Kernel {
       committer: this.#committer,
       events,
       done: (live, turn) => this.#turns.done(live, turn),
+      dropped: (live, queued) => this.#turns.ties.refuse(live, queued),
       broke: (live) => this.#broke(live),
-      looked: (live) => this.#queries.holds(live) || this.#shards.isNew(live.row),
+      looked: (live) => this.#queries.holds(live) || this.#shards.newcomer(live.row) !== undefined,
       refused: (live) => this.#ports.refusal?.(live.row.program) !== undefined,
     });
   }
@@ -224,6 +227,7 @@ export class Kernel {
       committer: this.#committer,
       lives: () => this.#registry.lives(),
       adopt: (shards) => this.#recovery.adopt(shards),
+      committed: () => this.#awaited.commit(),
       caughtUp: () => this.#others.caughtUp(),
       ready: (process) => this.#runs.readyAgain(process),
       spill: (lives) => this.#awaited.spillAll((live) => lives.includes(live)),
@@ -240,10 +244,6 @@ export class Kernel {
     this.#registry.leave(live);
     this.#ports.events.left?.(live.row.pid);
     this.#edges.stopped(live.row.key);
-  }
-
-  get #isShared(): boolean {
-    return this.#store.sharing !== undefined;
   }
 
   #newOthers(): Mail {
@@ -307,7 +307,7 @@ export class Kernel {
       env,
       newest,
       shared: this.#isShared,
-      looked: (fn) => this.#others.looked(fn),
+      cut: (process, tie) => this.#others.cut(process, tie, this.#awaited.commit()),
       committed: (live) => this.#runs.committed(live),
       ready: (live) => this.#runs.ready(live),
     });
