@@ -185,7 +185,9 @@ export class Attempts {
 
   /** Of an attempt that was taken back nothing is believed; but what a transaction has left must not stay. */
   #leave(report: OperationReport): void {
-    if (report.kind === "done" && report.seq !== undefined) this.#ports.unwanted(report.seq);
+    // One of an earlier tenure has its result in the store, where this one has found it.
+    const isOwn = report.token.startsWith(`${this.#ports.lease.incarnation}.`);
+    if (isOwn && report.kind === "done" && report.seq !== undefined) this.#ports.unwanted(report.seq);
   }
 
   /** No attempt begins any more. */

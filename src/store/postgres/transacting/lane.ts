@@ -18,7 +18,7 @@ import type { Line } from "../line.ts";
 import { readRefusal } from "../parts/raise.ts";
 import { ConnectionLost, ServerError } from "../wire/errors.ts";
 import { commit, rollback, statement, step } from "../wire/session.ts";
-import type { Session, Step } from "../wire/session.ts";
+import type { Session } from "../wire/session.ts";
 import { postgresError } from "./errors.ts";
 import { asUser, beginSerializable, clean, committedBefore, finish, readDefaults, readSeqs } from "./ledger.ts";
 import { readWanted, seqsOf, wanted } from "./ledger.ts";
@@ -36,6 +36,8 @@ export const defaultTimeoutMs = 10_000;
 /** The server gives up later than we do: this is for transactions that nobody minds any more. */
 const marginMs = 2_000;
 const pauseMs = 200;
+/** Neither timers nor the server know of longer times. */
+const longestMs = 2 ** 31 - 1;
 
 const savepoint = statement("SAVEPOINT perdure_operation");
 const release = statement("RELEASE SAVEPOINT perdure_operation");
@@ -69,7 +71,10 @@ export class Lane {
     let known: TransactionId | undefined;
     try {
       const asking = session.run(wanted(incarnation, jobs));
-      const [asked] = await Promise.all([asking, session.run([step(beginSerializable)])]);
+      // It counts from here on, and cannot be put off later. A timeout of statements that is not below it would not count at all.
+      const limitMs = jobs.reduce((sum, job) => sum + timeoutOf(job) + marginMs, 2 * marginMs);
+      const beginning = session.run([step(beginSerializable), settings(session, Math.min(limitMs, longestMs))]);
+      const [asked] = await Promise.all([asking, beginning]);
       const isWanted = readWanted(asked[1]?.rows ?? []);
       const outcomes: Outcomes = jobs.map(() => undefined);
       const finished: (Finished & { readonly at: number })[] = [];
@@ -116,16 +121,12 @@ export class Lane {
     Promise.all([ended, session.run(clean(known))]).catch(() => session.destroy("it could not be cleaned"));
   }
 
-  #limit(session: Session, timeoutMs: number): Step {
-    return settings(session, timeoutMs + marginMs);
-  }
-
   /** Throws what undoes the whole transaction. */
   async #run({ session, defaults }: Connection, job: PostgresJob): Promise<Ran> {
-    const timeoutMs = job.timeoutMs ?? defaultTimeoutMs;
+    const timeoutMs = timeoutOf(job);
     const tx = new UserTransaction(session, this.#line.options.schema, job.name);
     const failed = (error: unknown): unknown => (tx.failure ??= error);
-    session.run([step(savepoint), this.#limit(session, timeoutMs), asUser(defaults)]).catch(failed);
+    session.run([step(savepoint), asUser(defaults, timeoutMs + marginMs)]).catch(failed);
     const ran = await this.#call(session, job, tx, timeoutMs);
     if (ran === "late") {
       const error = job.expire?.(timeoutMs) ?? new Error(`The operation ${job.name} took longer than ${timeoutMs} ms.`);
@@ -172,7 +173,8 @@ export class Lane {
     { incarnation, atMs, jobs, outcomes, again }: Ending,
   ): Promise<TransactionId | undefined> {
     const id: TransactionId = { incarnation: -randomInt(1, 2 ** 47), number: 1 };
-    const last = [this.#limit(session, defaultTimeoutMs), ...finish({ incarnation, atMs, ...defaults }, jobs, id)];
+    const limit = settings(session, this.#line.options.statementTimeoutMs);
+    const last = [limit, ...finish({ incarnation, atMs, ...defaults }, jobs, id)];
     const [checked, written, ending] = await Promise.allSettled([
       session.run([step(checkConstraints)]),
       session.run(last),
@@ -233,6 +235,10 @@ export class Lane {
       await sleep(pauseMs);
     }
   }
+}
+
+function timeoutOf({ timeoutMs = defaultTimeoutMs }: PostgresJob): number {
+  return Math.min(timeoutMs, longestMs / 2);
 }
 
 interface Ending {

@@ -167,13 +167,14 @@ export async function readDefaults(session: Session, schema: string): Promise<De
 
 const userSettings = statement(
   `SELECT set_config('search_path', $1, true), set_config('role', $2, true), set_config('bytea_output', 'hex', true),
-     set_config('DateStyle', 'ISO', true), set_config('standard_conforming_strings', 'on', true)`,
-  "text",
-  "text",
+     set_config('DateStyle', 'ISO', true), set_config('standard_conforming_strings', 'on', true),
+     set_config('statement_timeout', $3, true), set_config('idle_in_transaction_session_timeout', $3, true)`,
+  ...(["text", "text", "text"] as const),
 );
 
-export function asUser({ path, role }: Defaults): Step {
-  return step(userSettings, path, role);
+/** What each operation begins with, whatever the one before it has set. */
+export function asUser({ path, role }: Defaults, limitMs: number): Step {
+  return step(userSettings, path, role, String(Math.ceil(limitMs)));
 }
 
 /** What is left of user SQL on a connection, outside of any transaction. */
