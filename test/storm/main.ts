@@ -45,13 +45,24 @@ const { stdout } = process;
 stdout.write(`Storm from seed ${seed}\n`);
 
 const startedMs = performance.now();
+let saidMs = startedMs;
+
+/** One line that is written over; where that cannot be, a line each minute. */
+function progress(line: string): void {
+  if (stdout.isTTY) stdout.write(`\r${line} `);
+  else if (performance.now() - saidMs > 60_000) {
+    saidMs = performance.now();
+    stdout.write(`… ${line}\n`);
+  }
+}
+
 const report = await storm({
   seed,
   kills,
   store,
   nodes,
   forMs: minutes * 60_000,
-  progress: (line) => void (stdout.isTTY && stdout.write(`\r${line} `)),
+  progress,
 });
 if (stdout.isTTY) stdout.write("\n");
 tell(report, (performance.now() - startedMs) / 1_000);
