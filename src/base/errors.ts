@@ -66,6 +66,7 @@ export const errorCodes = {
   STORE_UNREADABLE: "the store cannot be opened or is not a Perdure store",
   STORE_CORRUPT: "the store's database is damaged",
   STORE_NEWER: "the store was written by a newer release",
+  STORE_RESTORED: "an older copy of the store was put in its place",
   STORE_FULL: "the disk is full",
   STORE_READ_ONLY: "the store cannot be written",
   STORE_FENCED: "this node lost its lease of the store",

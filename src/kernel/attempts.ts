@@ -25,6 +25,8 @@ export interface AttemptsPorts {
   readonly committer: Committer;
   readonly events: KernelEvents;
   readonly lease: Pick<Lease, "incarnation" | "shared">;
+  /** Whether attempts of the process's operations may run on this node. */
+  mayRun(live: Live): boolean;
   /** The operation's result has arrived; with `seq` it has an inbox row already. */
   settled(live: Live, operation: PendingOperation, ok: boolean, value: Payload, seq?: number): void;
   /** An inbox row holds a result that nobody wants. */
@@ -294,6 +296,7 @@ export class Attempts {
     if (
       this.#paused ||
       live.leaving ||
+      !this.#ports.mayRun(live) ||
       operation.settled ||
       operation.token !== undefined ||
       !isWanted(live, operation)

@@ -173,7 +173,7 @@ export function bear(
   isMine: (row: ProcessRow) => boolean,
 ): { readonly child: Live; readonly start: QueuedInput } {
   const { pid, program, entry, args, parent, argsDigest = "" } = birth;
-  const { label = "", role = "", restarts = 0, held = false } = birth;
+  const { label = "", role = "", restarts = 0, needs = "", held = false } = birth;
   const row: ProcessRow = {
     key,
     pid,
@@ -187,6 +187,7 @@ export function bear(
     label,
     role,
     restarts,
+    needs,
     held,
     trapsExits: false,
     life: 1,

@@ -235,7 +235,8 @@ export class Turns {
         const { pid: parent, program: own } = live.row;
         // A fresh restart is the moment at which a child can change its version.
         const program = (options.restarts ?? 0) > 0 ? this.#ports.newest(own) : own;
-        const child = this.create({ ...options, pid, entry, args, program, parent }, live);
+        const needs = options.needs ?? live.row.needs;
+        const child = this.create({ ...options, needs, pid, entry, args, program, parent }, live);
         if (act.link) this.ties.tie(live, child);
         if (act.monitor > 0) this.ties.observe(live, act.monitor, child, true);
         return undefined;

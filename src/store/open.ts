@@ -11,6 +11,8 @@ export interface OpenOptions {
   readonly mode?: "owner" | "reader";
   /** Make the store if it is not there. Default: true for an owner, false for a reader. */
   readonly create?: boolean;
+  /** An owner may claim it even if it is an older copy of what was there before. Default: then it is STORE_RESTORED. */
+  readonly acceptRestored?: boolean;
 }
 
 /** `place`: a file's path, "memory:", or a `postgres://` URL. Throws what the store of that kind throws when it is opened. */

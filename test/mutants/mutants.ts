@@ -48,8 +48,8 @@ const commits: readonly Mutant[] = [
   {
     bug: "an owner whose lease is void may commit",
     file: "src/store/sqlite/lease.ts",
-    find: "  if (changes === 0) throw fenced(connection, lease);\n}\n\n/** The same",
-    replace: "  if (changes < 0) throw fenced(connection, lease);\n}\n\n/** The same",
+    find: "  if (changes === 0) throw fenced(connection, lease);\n}\n\nexport function renew",
+    replace: "  if (changes < 0) throw fenced(connection, lease);\n}\n\nexport function renew",
     checks: [sqlite],
   },
   {
@@ -231,8 +231,8 @@ const processes: readonly Mutant[] = [
   {
     bug: "a link is forgotten when one end leaves memory",
     file: "src/kernel/live.ts",
-    find: "  for (const key of links) relations.links.add(key);\n",
-    replace: "",
+    find: "  for (const key of links) relations.links.add(key);\n  for (const { number, target }",
+    replace: "  for (const { number, target }",
     checks: [trees],
   },
   {
