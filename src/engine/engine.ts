@@ -11,10 +11,8 @@ import type { Runner } from "../operations/runner.ts";
 import { buildProgram, checkEntry, loadPrelude, operationNames } from "../program/index.ts";
 import type { Program } from "../program/index.ts";
 import type { NodeInfo, ProcessFilter } from "../store/port.ts";
-import { openMemoryTransactions, openSqliteTransactions } from "../store/sqlite/index.ts";
-import { noTransactions } from "../store/no-transactions.ts";
-import { inMemory, isPostgresUrl, resolvePlace } from "../store/place.ts";
-import type { Transactions } from "../store/transactions.ts";
+import { openTransactions } from "../store/open.ts";
+import { resolvePlace } from "../store/place.ts";
 import { aboutMessage, askedUnder } from "./asked.ts";
 import { Caller, timeoutMsOf } from "./caller.ts";
 import type { DeadLetter, DeadLetterFilter } from "./dead-letters.ts";
@@ -146,7 +144,7 @@ export class Engine<P = unknown> implements AsyncDisposable {
       clock: systemClock,
       random: systemRandom,
       report: (reports) => this.#kernel.reports(reports),
-      transactions: () => this.#transactions(),
+      transactions: () => openTransactions(this.#store),
       ...(concurrency === undefined ? {} : { concurrency }),
       ...(fetchPolicy === undefined ? {} : { fetchPolicy }),
     });
@@ -166,11 +164,6 @@ export class Engine<P = unknown> implements AsyncDisposable {
       ...(still === undefined ? {} : { still }),
     };
     return new KernelClient(data, onEvent, onFailed);
-  }
-
-  #transactions(): Transactions {
-    if (this.#store === inMemory) return openMemoryTransactions();
-    return isPostgresUrl(this.#store) ? noTransactions : openSqliteTransactions(this.#store);
   }
 
   /** Hash of the program that new processes are started with; undefined without one. */

@@ -69,7 +69,7 @@ export class Heeds {
     turns.came(live, queued);
     if (sinceMs > 0) {
       events.arrived?.(live.row.pid, Math.max(0, clock.nowMs() - sinceMs));
-      run(shards.arrived(live));
+      run(shards.arrived(live.row.key));
     } else if (!shards.isMine({ shard })) run(shards.move(live, shard));
   }
 }

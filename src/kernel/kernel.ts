@@ -188,8 +188,9 @@ export class Kernel {
       committer: this.#committer,
       events,
       done: (live, turn) => this.#turns.done(live, turn),
+      dropped: (live, queued) => this.#turns.ties.refuse(live, queued),
       broke: (live) => this.#broke(live),
-      looked: (live) => this.#queries.holds(live) || this.#shards.isNew(live.row),
+      looked: (live) => this.#queries.holds(live) || this.#shards.newcomer(live.row) !== undefined,
       refused: (live) => this.#placement.refuses(live),
     });
   }
@@ -201,7 +202,7 @@ export class Kernel {
       clock,
       committer: this.#committer,
       events,
-      incarnation: this.#lease.incarnation,
+      lease: this.#lease,
       mayRun: (live) => this.#placement.mayRun(live),
       settled: (live, operation, ok, value, seq) => this.#operationSettled(live, operation, ok, value, seq),
       unwanted: (seq) => this.#forgetRow(seq),
@@ -252,8 +253,9 @@ export class Kernel {
       committer: this.#committer,
       lives: () => this.#registry.lives(),
       adopt: (shards) => this.#recovery.adopt(shards),
+      committed: () => this.#awaited.commit(),
       caughtUp: () => this.#others.caughtUp(),
-      ready: (live) => this.#runs.ready(live),
+      ready: (process) => this.#runs.readyAgain(process),
       spill: (lives) => this.#awaited.spillAll((live) => lives.includes(live)),
       leaving: (live) => this.#queries.leaving(live),
       left: (lives) => {
@@ -312,7 +314,7 @@ export class Kernel {
       env,
       newest,
       shared: this.#store.sharing !== undefined,
-      looked: (fn) => this.#others.looked(fn),
+      cut: (process, tie) => this.#others.cut(process, tie, this.#awaited.commit()),
       committed: (live) => this.#runs.committed(live),
       ready: (live) => this.#runs.ready(live),
     });
@@ -394,8 +396,8 @@ export class Kernel {
   /** What a transaction has committed is heard of before reports are closed out. One that takes too long is not waited for. */
   async #transacted(graceMs: number): Promise<void> {
     this.#attempts.pause();
-    const { transacted } = this.#attempts;
-    if (transacted !== undefined) await grace(this.#ports.clock, graceMs, transacted);
+    const { transacted = Promise.resolve() } = this.#attempts;
+    await grace(this.#ports.clock, graceMs, transacted);
   }
 
   // -- inputs ---------------------------------------------------------------------------------------------------

@@ -84,7 +84,10 @@ export type OperationReport =
   /** The deployment offers no such host function. */
   | { readonly token: string; readonly kind: "unavailable"; readonly error: string };
 
-/** The store is the runner's for one transaction: the kernel writes nothing before it is `returned`. */
+/**
+ * The store is the runner's for one transaction: the kernel writes nothing before it is `returned`. Where several nodes own the store there
+ * may be many at a time, and the kernel goes on writing.
+ */
 export interface Loan {
   readonly token: string;
   /** Of the lease. The transaction is void if it is not in force any more. */

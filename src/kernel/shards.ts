@@ -14,10 +14,12 @@ export interface ShardsPorts {
   readonly clock: Clock;
   readonly committer: Committer;
   lives(): Iterable<Live>;
+  /** Resolves when everything is durable that was staged before now. */
+  committed(): Promise<void>;
   /** Resolves when everything is delivered that others had written before now. */
   caughtUp(): Promise<void>;
-  /** It may have turns again. */
-  ready(live: Live): void;
+  /** It may have turns again, if it is in memory. */
+  ready(process: ProcessKey): void;
   /** Goes on with everything in shards that have just become this node's. */
   adopt(shards: readonly AcquiredShard[]): Promise<void>;
   /** Writes what has reached these processes and is in no row yet. */
@@ -39,9 +41,12 @@ export class Shards {
   readonly #owned = new Set<number>();
   /** Processes that are on their way to other shards. */
   readonly #moving = new Set<ProcessKey>();
-  /** What came here a moment ago: what its last owner has written for others of this node may be on its way. */
-  readonly #newShards = new Set<number>();
-  readonly #newcomers = new Set<ProcessKey>();
+  /**
+   * What came here a moment ago, and when that is over. What its last owner has written for others of this node may be on its way, and what
+   * this node has written for it.
+   */
+  readonly #newShards = new Map<number, Promise<void>>();
+  readonly #newcomers = new Map<ProcessKey, Promise<void>>();
   #hasTakenUp = true;
   #era = 0;
   /** One after the other: what one gives up another must not. */
@@ -67,18 +72,28 @@ export class Shards {
     return this.#owned;
   }
 
-  /** Whether it has to wait, lest what it sends now overtakes what it sent from its last node. */
-  isNew({ key, shard = 0 }: ProcessRow): boolean {
-    return this.#newcomers.has(key) || this.#newShards.has(shard);
+  /**
+   * Undefined for most. Else it has to wait until this resolves, lest what it sends now overtakes what it sent from its last node; and so has
+   * whoever sends it something, lest that overtakes what went through the store.
+   */
+  newcomer({ key, shard = 0 }: ProcessRow): Promise<void> | undefined {
+    return this.#newcomers.get(key) ?? this.#newShards.get(shard);
   }
 
   /** A process was moved here. Resolves when it may go on. */
-  async arrived(live: Live): Promise<void> {
-    const { key } = live.row;
-    this.#newcomers.add(key);
+  arrived(process: ProcessKey): Promise<void> {
+    const settled = this.#settle().then(() => {
+      this.#newcomers.delete(process);
+      this.#ports.ready(process);
+    });
+    this.#newcomers.set(process, settled);
+    return settled;
+  }
+
+  /** Resolves when everything is where it belongs that was written before now, here or elsewhere. */
+  async #settle(): Promise<void> {
+    await this.#ports.committed();
     await this.#ports.caughtUp();
-    this.#newcomers.delete(key);
-    this.#ports.ready(live);
   }
 
   /** It goes on with what nodes that died have left; else nobody may take it for left in good order. */
@@ -127,17 +142,22 @@ export class Shards {
     const acquired = await sharing.acquire(wanted, nowMs);
     if (acquired.every(({ clean }) => clean)) this.#hasTakenUp = true;
     if (this.#stopped || acquired.length === 0) return;
+    const settled = this.#adopt(acquired);
     for (const { shard } of acquired) {
-      this.#newShards.add(shard);
+      this.#newShards.set(shard, settled);
       this.#owned.add(shard);
     }
     this.#era++;
-    await this.#ports.caughtUp();
+    await settled;
+  }
+
+  async #adopt(acquired: readonly AcquiredShard[]): Promise<void> {
+    await this.#settle();
     await this.#ports.adopt(acquired);
     const lives = [...this.#ports.lives()].filter(({ row: { shard = 0 } }) => this.#newShards.has(shard));
     this.#newShards.clear();
     this.#hasTakenUp = true;
-    for (const live of lives) this.#ports.ready(live);
+    for (const { row } of lives) this.#ports.ready(row.key);
   }
 
   async #giveUp(): Promise<void> {
@@ -194,7 +214,11 @@ export class Shards {
         live.leaving = true;
         this.#ports.leaving(live);
       }
-      if (this.#stopped || lives.every((live) => !this.isNew(live.row) && isStill(live, waitedMs.ms < graceMs))) break;
+      if (
+        this.#stopped ||
+        lives.every((live) => this.newcomer(live.row) === undefined && isStill(live, waitedMs.ms < graceMs))
+      )
+        break;
       await new Promise<void>((resolve) => void clock.after(lookMs, resolve));
     }
     if (this.#stopped) return 0;

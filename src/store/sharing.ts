@@ -57,13 +57,15 @@ export interface Notified {
   readonly monitors: readonly (readonly [watcher: ProcessKey, number: number])[];
 }
 
-/** Applied behind all else of its commit but the exits, which come last. */
+/** Applied behind all else of its commit but the exits, which come last. What is `cut` and `refused` goes before the commit puts anything. */
 export interface AwayBatch {
   readonly atMs: number;
   readonly links: readonly AwayLink[];
   readonly monitors: readonly AwayMonitor[];
-  /** Links that the process has cut: what tells it of their end and was not taken yet goes. */
+  /** Links that the process has cut, perhaps to make them anew: what came through them and was not taken yet goes. */
   readonly cut: readonly { readonly process: ProcessKey; readonly from: ProcessKey }[];
+  /** Rows of the inbox, by seq, that no turn is to hear of: what stands in them as `orElse` is put. */
+  readonly refused: readonly number[];
   /** One for each exit of the commit. */
   readonly notified: readonly Notified[];
   /** A process changes its shard, and with that its owner, who finds `input` among what is posted. */

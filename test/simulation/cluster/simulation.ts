@@ -247,5 +247,6 @@ function forCluster(profile: FaultProfile, dice: Dice): FaultProfile {
     rots: 0,
     unloadable: 0,
     fencings: 0,
+    storeLateWrites: profile.storeLate,
   };
 }
