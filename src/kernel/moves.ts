@@ -12,7 +12,7 @@ import { Arrivals } from "./arrivals.ts";
 import type { ArrivalsPorts } from "./arrivals.ts";
 import type { Edges } from "./edges.ts";
 import { exited } from "./errors.ts";
-import { queueInput, tellDurable } from "./live.ts";
+import { isBegun, queueInput, tellDurable } from "./live.ts";
 import type { Live, PendingOperation } from "./live.ts";
 import type { KernelEvents } from "./ports.ts";
 import { gone } from "./registry.ts";
@@ -154,7 +154,7 @@ export class Moves {
       const underway = [...live.operations.values()].filter(({ token }) => token !== undefined);
       if (isStill && underway.length === 0) return;
       if (isStill && clock.nowMs() >= untilMs) {
-        const begun = underway.find(({ row }) => row.startedAtMs > 0 && row.notBeforeMs === 0);
+        const begun = underway.find(({ row }) => isBegun(row));
         if (begun === undefined || force) return;
         this.#release(live);
         throw underWay(live, begun);

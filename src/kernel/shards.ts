@@ -6,7 +6,8 @@ import type { Clock } from "../base/ports.ts";
 import type { AcquiredShard, ProcessKey, ProcessRow, Sharing } from "../store/port.ts";
 import type { Committer } from "./batch.ts";
 import { elsewhere, exited } from "./errors.ts";
-import type { Live } from "./live.ts";
+import { isBegun } from "./live.ts";
+import type { Live, PendingOperation } from "./live.ts";
 import { gone } from "./registry.ts";
 import { shareOf } from "./share.ts";
 
@@ -34,9 +35,14 @@ export interface ShardsPorts {
 
 /** How often it looks whether the shards are in the right hands. */
 const balanceMs = 1_000;
-/** How long attempts of operations may take to end before their processes leave. */
+/**
+ * How long attempts of operations may take to end before their processes leave: while the processes still run; and when those stand still.
+ * Attempts that must not be made twice are waited for as long as that once more.
+ */
 const graceMs = 10_000;
+const stillGraceMs = 1_000;
 const lookMs = 10;
+const lookAtAttemptsMs = 50;
 
 export class Shards {
   readonly #ports: ShardsPorts;
@@ -217,10 +223,11 @@ export class Shards {
     );
   }
 
-  #inTurn(isMeant: (live: Live) => boolean, give: Give): Promise<number> {
+  async #inTurn(isMeant: (live: Live) => boolean, give: Give): Promise<number> {
+    await this.#attemptsEnd(isMeant);
     const done = this.#parting.then(() => this.#part(isMeant, give));
     this.#parting = done.catch(() => undefined);
-    return done;
+    return await done;
   }
 
   /**
@@ -238,11 +245,8 @@ export class Shards {
         live.leaving = true;
         this.#ports.leaving(live);
       }
-      if (
-        this.#stopped ||
-        lives.every((live) => this.newcomer(live.row) === undefined && isStill(live, waitedMs.ms < graceMs))
-      )
-        break;
+      const isReady = (live: Live): boolean => this.newcomer(live.row) === undefined && isStill(live, waitedMs.ms);
+      if (this.#stopped || lives.every(isReady)) break;
       await new Promise<void>((resolve) => void clock.after(lookMs, resolve));
     }
     if (this.#stopped) return 0;
@@ -255,6 +259,17 @@ export class Shards {
     committer.stage.effects.push(done.resolve);
     await done.promise;
     return clock.nowMs() - sinceMs;
+  }
+
+  /** Those that run now have come to their end, or had their time. */
+  async #attemptsEnd(isMeant: (live: Live) => boolean): Promise<void> {
+    const { clock, lives } = this.#ports;
+    const running = (): string[] => [...lives()].filter(isMeant).flatMap(tokensOf);
+    const first = new Set(running());
+    for (let waitedMs = 0; waitedMs < graceMs && !this.#stopped; waitedMs += lookAtAttemptsMs) {
+      if (!running().some((token) => first.has(token))) return;
+      await new Promise<void>((resolve) => void clock.after(lookAtAttemptsMs, resolve));
+    }
   }
 
   stop(): void {
@@ -270,10 +285,15 @@ interface Owned {
   readonly shard?: number | undefined;
 }
 
-/** Nothing of it is under way. `patient`: attempts of its operations are waited for. */
-function isStill(live: Live, patient: boolean): boolean {
+/** Nothing of it is under way, or has had its time. */
+function isStill(live: Live, waitedMs: number): boolean {
   if (live.running !== undefined || live.uncommitted > 0 || live.pins > 0) return false;
-  return !patient || [...live.operations.values()].every(({ token }) => token === undefined);
+  const graceOf = ({ row }: PendingOperation): number => (isBegun(row) ? graceMs : stillGraceMs);
+  return [...live.operations.values()].every((each) => each.token === undefined || waitedMs >= graceOf(each));
+}
+
+function tokensOf({ operations }: Live): string[] {
+  return [...operations.values()].flatMap(({ token }) => token ?? []);
 }
 
 function spread(text: string, count: number): number {
