@@ -33,6 +33,7 @@ function fixture(
     },
     isOver: () => false,
     place: undefined,
+    placement: {} as BirthsPorts["placement"],
   });
   return { births, reserved, nowMs: () => nowMs };
 }

@@ -5,6 +5,7 @@ import { previousGeneration } from "../store/generations.ts";
 import type { ProcessKey, Sharing } from "../store/port.ts";
 import type { Birth, Live } from "./live.ts";
 import { gone, isExported, isTombstone } from "./registry.ts";
+import type { Placement } from "./placement.ts";
 import type { Registry } from "./registry.ts";
 import type { Shards } from "./shards.ts";
 
@@ -12,6 +13,7 @@ export interface BirthsPorts {
   readonly sharing: Sharing | undefined;
   readonly registry: Pick<Registry, "begins" | "knownOrDamaged">;
   readonly shards: Shards;
+  readonly placement: Pick<Placement, "shardOf">;
   readonly clock: Clock;
   /** The kernel has come to its end. */
   isOver(): boolean;
@@ -54,11 +56,13 @@ export class Births {
     };
   }
 
-  /** Families stay together: what happens between processes of one node is cheaper by far. */
+  /** Families stay together where they may: what happens between processes of one node is cheaper by far. */
   shardOf(birth: Birth, parent?: Live): number | undefined {
-    const { sharing, place, shards } = this.#ports;
+    const { sharing, place, placement, shards } = this.#ports;
     if (sharing === undefined) return undefined;
-    return place?.(birth) ?? parent?.row.shard ?? shards.any(birth.pid);
+    const { needs = "", program } = birth;
+    const placed = place?.(birth) ?? placement.shardOf({ needs, program }, parent !== undefined);
+    return placed ?? parent?.row.shard ?? shards.any(birth.pid);
   }
 
   /**

@@ -173,7 +173,7 @@ export function bear(
   isMine: (row: ProcessRow) => boolean,
 ): { readonly child: Live; readonly start: QueuedInput } {
   const { pid, program, entry, args, parent, argsDigest = "" } = birth;
-  const { label = "", role = "", restarts = 0, held = false } = birth;
+  const { label = "", role = "", restarts = 0, needs = "", held = false } = birth;
   const row: ProcessRow = {
     key,
     pid,
@@ -187,6 +187,7 @@ export function bear(
     label,
     role,
     restarts,
+    needs,
     held,
     trapsExits: false,
     life: 1,
@@ -263,4 +264,9 @@ export function atRest(live: Live): boolean {
     live.operations.size === 0 &&
     !live.queued
   );
+}
+
+/** Its last known start is that of the attempt that runs, or ran when the node ended: no wait came after it. */
+export function isBegun({ startedAtMs, notBeforeMs }: OperationRow): boolean {
+  return startedAtMs > 0 && notBeforeMs === 0;
 }

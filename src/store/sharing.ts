@@ -17,6 +17,7 @@
  */
 import type { ExitReason, Input, Pid, ProcessKey } from "../journal/types.ts";
 import type { Payload } from "../base/value.ts";
+import type { Announcement } from "./nodes.ts";
 import type { InboxRow } from "./inputs.ts";
 
 export interface ShardRow {
@@ -106,6 +107,8 @@ export interface Sharing extends SharingReader {
    * incarnation that is alive keeps it. Needs the lease.
    */
   reservePid(pid: Pid): Promise<boolean>;
+  /** Puts into this incarnation's row, if it has said who it is, what `nodes` then shows to all. Needs the lease. */
+  announce(news: Announcement): Promise<void>;
   /** Calls `fn` when another node may have written for this one's processes. A hint: it may be missing, or come for nothing. */
   listen(fn: () => void): void;
   /** Whether others may have changed names or groups since the last call. */

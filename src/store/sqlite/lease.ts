@@ -28,7 +28,9 @@ export function claim(connection: Connection, nowMs: number, node: NodeInfo | un
   const lock = isStoreOwned(connection.path) ? undefined : acquireOwnerLock(connection.path);
   if (lock === undefined) throw inUse(connection);
   try {
-    return { lock, lease: transaction(connection, () => takeLease(connection, nowMs, node)) };
+    const lease = transaction(connection, () => takeLease(connection, nowMs, node));
+    noteSigns(connection);
+    return { lock, lease };
   } catch (error) {
     lock.release();
     throw error;
@@ -41,6 +43,7 @@ function takeLease(connection: Connection, nowMs: number, node: NodeInfo | undef
   // While it stood by, a newer release may have had the store.
   const version = number(before, "schema_version");
   if (version > schemaVersion) throw newer(path, version);
+  connection.seen.check(number(before, "signs"));
   sql.claim.run({ now: nowMs, pid, host: hostname() });
   const meta = sql.readMeta.get() ?? {};
   const incarnation = number(meta, "incarnation");
@@ -70,6 +73,15 @@ export function signOfLife(connection: Connection, lease: Lease | undefined, now
   if (changes === 0) throw fenced(connection, lease);
 }
 
+export function renew(connection: Connection, lease: Lease | undefined, nowMs: number): void {
+  transaction(connection, () => signOfLife(connection, lease, nowMs));
+  noteSigns(connection);
+}
+
+function noteSigns({ sql, seen }: Connection): void {
+  seen.note(number(sql.readMeta.get() ?? {}, "signs"));
+}
+
 /** The same for writes that carry no time. */
 export function checkLease(connection: Connection, lease: Lease | undefined): void {
   if (connection.sql.fence.get(lease?.incarnation ?? noIncarnation) === undefined) throw fenced(connection, lease);
@@ -82,6 +94,7 @@ export function release(connection: Connection, lease: Lease | undefined, nowMs:
     if (changes === 0) throw fenced(connection, lease);
     sql.deleteNode.run(nodeId);
   });
+  noteSigns(connection);
 }
 
 function fenced(connection: Connection, lease: Lease | undefined): PerdureError {

@@ -12,6 +12,7 @@ import type { Connection } from "./connection.ts";
 import { corruptText, isBusy, isNotADatabase, isSqlError, newer, readOnlyAdvice, storeError } from "./errors.ts";
 import { lockPath } from "./lock.ts";
 import { applicationId, createSchema, schemaVersion } from "./schema.ts";
+import { Seen } from "./seen.ts";
 import { prepareStatements } from "./statements.ts";
 import { SqliteStore } from "./store.ts";
 import type { StoreMode } from "./store.ts";
@@ -23,6 +24,8 @@ export interface SqliteStoreOptions {
   readonly create?: boolean;
   /** The file grows no further than this: then commits fail with STORE_FULL. Default: what the disk holds. */
   readonly maxSizeBytes?: number;
+  /** Claim it even if it is an older copy of what was there before. Default: then a claim is STORE_RESTORED. */
+  readonly acceptRestored?: boolean;
   /** How long a write waits for another program's transaction; the thread waits with it. Default 10,000. */
   readonly busyTimeoutMs?: number;
 }
@@ -47,7 +50,13 @@ export async function openSqliteStore(path: string, options: SqliteStoreOptions 
   const untilMs = performance.now() + busyTimeoutMs;
   for (;;) {
     try {
-      return open(file, { ...options, mode, busyTimeoutMs, create: mayCreate });
+      return open(file, {
+        ...options,
+        mode,
+        busyTimeoutMs,
+        create: mayCreate,
+        acceptRestored: options.acceptRestored ?? false,
+      });
     } catch (error) {
       // Two that turn a new file to a write-ahead log at once would wait for each other: SQLite refuses one, without waiting.
       if (!isBusy(error) || performance.now() >= untilMs) throw openError(file, error);
@@ -72,6 +81,7 @@ function open(file: string, options: Required<Omit<SqliteStoreOptions, "maxSizeB
       sql: prepareStatements(db),
       programIds: new Map(),
       lastTurns: new Map(),
+      seen: new Seen(file, id, options.acceptRestored),
     };
     return new SqliteStore(connection, id, options.mode);
   } catch (error) {
@@ -200,7 +210,7 @@ function create(db: DatabaseSync): void {
   if (isEmpty(db)) {
     db.exec(createSchema);
     db.prepare(
-      "INSERT INTO meta (one, store_id, schema_version, incarnation, clean, downtime_ms, pruned_key) VALUES (1, ?, ?, 0, 1, 0, 0)",
+      "INSERT INTO meta (one, store_id, schema_version, incarnation, clean, signs, downtime_ms, pruned_key) VALUES (1, ?, ?, 0, 1, 0, 0, 0)",
     ).run(randomUUID(), schemaVersion);
   }
   db.exec("COMMIT");
