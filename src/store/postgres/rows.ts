@@ -1,6 +1,7 @@
 /** Rows that carry a checksum, as the port shows them. Those without one are read by `../rows.ts`. */
 import { decodeInput, decodePayload, decodeTurn } from "../../journal/encoding.ts";
 import type { Turn } from "../../journal/types.ts";
+import { edgeBody, operationIdentity, restoreBody, tieIdentity } from "../checksum.ts";
 import { bytes, number, text, word, wordSet } from "../columns.ts";
 import type { Row } from "../columns.ts";
 import type {
@@ -19,10 +20,7 @@ import type {
 import { exitReasons } from "../rows.ts";
 import { DamagedRow, verified } from "./damage.ts";
 import type { RowName } from "./damage.ts";
-import { edgeBody } from "./parts/edges.ts";
-import { restoreBody } from "./parts/lives.ts";
-import { composed, signalCrc, tieIdentity } from "./parts/notices.ts";
-import { operationIdentity } from "./parts/pending.ts";
+import { composed, signalCrc } from "./parts/notices.ts";
 
 const operationStates = wordSet<OperationState>({ pending: true, unavailable: true, quarantined: true });
 const edgeStates = wordSet<EdgeState>({
