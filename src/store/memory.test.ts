@@ -1,48 +1,17 @@
 import { createMemoryStore } from "./memory/index.ts";
 import type { MemoryStore } from "./memory/index.ts";
 import type { MemoryTransaction } from "./memory/index.ts";
-import type { StoreFixture } from "./suite.ts";
 import { testSharedStore, testStore, testTransactions } from "./suite.ts";
+import { memoryFixture, sharedMemoryFixture } from "./suite/places.ts";
 
-function fixtureOf(root: MemoryStore): StoreFixture {
-  return {
-    open: async () => root.open(),
-    openReader: async () => root.open(),
-    crash: async (store) => void (store as MemoryStore).crash(),
-    usurp: async () => root.usurp(),
-    dispose: async () => {},
-  };
-}
+testStore("memory", async () => memoryFixture());
 
-testStore("memory", async () => fixtureOf(createMemoryStore()));
-
-testSharedStore("shared memory", async () => {
-  const root = createMemoryStore({ shared: { shards: 4, leaseMs: 10_000 } });
-  const owners = new Map<MemoryStore, number>();
-  return {
-    ...fixtureOf(root),
-    open: async () => {
-      const store = root.open();
-      const claim = store.claim.bind(store);
-      store.claim = async (nowMs, node) => {
-        const lease = await claim(nowMs, node);
-        owners.set(store, lease.incarnation);
-        return lease;
-      };
-      return store;
-    },
-    crash: async (store) => {
-      (store as MemoryStore).crash();
-      root.lapse(owners.get(store as MemoryStore) ?? 0);
-    },
-    lapse: async (incarnation) => root.lapse(incarnation),
-  };
-});
+testSharedStore("shared memory", async () => sharedMemoryFixture());
 
 testTransactions<MemoryTransaction>("memory", async () => {
   const root = createMemoryStore();
   return {
-    ...fixtureOf(root),
+    ...memoryFixture(root),
     transactions: async (store) => (store as MemoryStore).transactions(),
     put: (tx, key, value) => tx.put(key, value),
     get: (tx, key) => tx.get(key) as number | undefined,

@@ -73,11 +73,7 @@ function part(name: PartName, key: string, text: string, passesRemains = false):
 /** In the order in which they are written: a process finds its program, whatever belongs to a process finds that. */
 export const parts: readonly Part[] = [
   part("blob", "hash", "hash:text bytes:bytes"),
-  part(
-    "program",
-    "id",
-    "hash:text file:text created_at_ms:whole bundle:text source_map:text prelude:text engine:text",
-  ),
+  part("program", "id", "hash:text file:text created_at_ms:whole bundle:text source_map:text prelude:text engine:text"),
   // `program` is a hash here, "" if there is none.
   part(
     "process",

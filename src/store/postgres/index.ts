@@ -1,3 +1,3 @@
-export { isPostgresStoreOwned, openPostgresStore } from "./open.ts";
+export { isPostgresStoreOwned, openPostgresMover, openPostgresStore } from "./open.ts";
 export type { PostgresStoreOptions } from "./open.ts";
 export type { PostgresStore } from "./store.ts";

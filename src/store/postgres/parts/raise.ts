@@ -29,7 +29,13 @@ export type RefusalKind =
   /** Of another process: `text` begins with it. */
   | "name"
   /** A dead letter is not there any more. */
-  | "letter";
+  | "letter"
+  /** The store is one end of a migration: `text` says which, how far it is, and where the other one is. */
+  | "moved"
+  /** Of a migration: somebody else has taken it over. */
+  | "stale"
+  /** A node's lease is in force. */
+  | "owned";
 
 export interface Refusal {
   readonly kind: RefusalKind;
