@@ -1,7 +1,7 @@
 /** Whole stores, from every kind of place to every kind. */
 import { postgresUnavailable } from "../../test/support/postgres.ts";
 import { testMigration } from "./suite/migration.ts";
-import type { MovableFixture } from "./suite/migration.ts";
+import type { MovableFixture } from "./suite/ends.ts";
 import { memoryFixture, postgresFixture, sharedMemoryFixture, sqliteFixture } from "./suite/places.ts";
 import { makeFolder } from "./suite/scratch.ts";
 import { usedByOne } from "./suite/sole.ts";

@@ -28,7 +28,7 @@ import type { NodeInfo, NodesKeeper, NodesReader } from "./nodes.ts";
 import type { Asked } from "./asked.ts";
 import type { Arrival, Departure, ExportsReader } from "./exports.ts";
 import type { Retainer, RetentionReader } from "./retention.ts";
-import type { MigrationReader } from "./migration/port.ts";
+import type { MigrationReader } from "./migration/reader.ts";
 import type { AwayBatch, Sharing, SharingReader } from "./sharing.ts";
 
 export type { ProcessKey };

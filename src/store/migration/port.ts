@@ -88,9 +88,3 @@ export interface DumpLimit {
   readonly rows: number;
   readonly bytes: number;
 }
-
-/** What anyone may read of it. */
-export interface MigrationReader {
-  /** Where the store was moved to, or is being moved: nothing runs here any more. */
-  movedTo(): Promise<string | undefined>;
-}

@@ -76,4 +76,3 @@ type Covered = Pick<EdgeRow, "process" | "key" | "digest" | "state">;
 export function edgeChecksum(row: Covered, answer: Uint8Array | undefined): number {
   return checksum(edgeBody(row, answer), row.process, 0);
 }
-
