@@ -87,15 +87,20 @@ export class RowDigest {
   bytes = 0;
 
   add(part: Part, row: PartRow): void {
-    const hash = createHash("sha256");
+    // Of bytes only the length stands in the text.
+    let said = "";
+    const bodies: Uint8Array[] = [];
     for (const { name } of part.columns) {
-      const value = row[name];
-      if (value === null || value === undefined) hash.update("-");
-      else if (value instanceof Uint8Array) hash.update(`b${value.length} `).update(value);
-      else if (typeof value === "string") hash.update(`t${Buffer.byteLength(value)} `).update(value);
-      else hash.update(`n${value} `);
-      this.bytes += value === null || value === undefined || typeof value === "number" ? 8 : value.length;
+      const value = row[name] ?? null;
+      if (value instanceof Uint8Array) {
+        said += `b${value.length} `;
+        bodies.push(value);
+      } else if (typeof value === "string") said += `t${value.length} ${value}`;
+      else said += value === null ? "- " : `n${value} `;
+      this.bytes += typeof value === "number" || value === null ? 8 : value.length;
     }
+    const hash = createHash("sha256").update(said);
+    for (const body of bodies) hash.update(body);
     const digest = hash.digest();
     for (let lane = 0; lane < lanes; lane++) this.#sums[lane] = (this.#sums[lane] ?? 0) + digest.readUInt32BE(lane * 4);
     this.rows++;
