@@ -2,6 +2,7 @@
 import fc from "fast-check";
 import type { Payload } from "../src/base/value.ts";
 import { commandKinds } from "../src/journal/encoding.ts";
+import { exitReasons } from "../src/journal/types.ts";
 import type { Command, CommandDigest, DroppedOperation, Input, Turn } from "../src/journal/types.ts";
 
 const text = fc.oneof(fc.string(), fc.string({ unit: "binary" }), fc.string({ minLength: 20, maxLength: 200 }));
@@ -20,16 +21,6 @@ export const arbitraryPayload: fc.Arbitrary<Payload> = fc.oneof(
 );
 
 const fatalReasons = ["out_of_fuel", "out_of_memory", "stack_overflow", "trap", "killed"] as const;
-const exitReasons = [
-  "normal",
-  "shutdown",
-  "error",
-  "exit",
-  "cancelled",
-  "noproc",
-  "noconnection",
-  ...fatalReasons,
-] as const;
 const reason = fc.constantFrom(...exitReasons);
 const seed = fc.uint8Array({ minLength: 32, maxLength: 32 });
 
@@ -101,7 +92,7 @@ export const arbitraryCommands: Readonly<Record<Command["kind"], fc.Arbitrary<Co
   timer: record("timer", {
     number: count,
     clock: fc.constantFrom("wall", "service"),
-    dueMs: fc.double({ noNaN: true }),
+    dueMs: fc.double({ noNaN: true, noDefaultInfinity: true }),
   }),
   "clear-timer": record("clear-timer", { timer: count }),
   send: record("send", { to: anyText, body: arbitraryPayload }),

@@ -1,6 +1,7 @@
 /** The command line: all commands under one roof, and what happens to words that are none. */
 import { existsSync } from "node:fs";
 import { Command, CommanderError } from "commander";
+import { acceptRestoredCommand } from "./commands/accept-restored.ts";
 import { archiveCommand } from "./commands/archive.ts";
 import { cancelCommand } from "./commands/cancel.ts";
 import { deadLettersCommand } from "./commands/dead-letters.ts";
@@ -89,6 +90,7 @@ export function createCli(): Command {
     archiveCommand(),
     pruneCommand(),
     verifyCommand(),
+    acceptRestoredCommand(),
   ];
   for (const command of [cli, ...commands]) {
     command

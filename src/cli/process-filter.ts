@@ -1,11 +1,13 @@
 /** Which processes a command is about, and in which order: the filters and the sorting of `perdure ps`. */
 import type { Command } from "commander";
 import { eachProcess } from "../engine/tree.ts";
+import { exitReasons } from "../journal/types.ts";
 import type { ExitReason } from "../journal/types.ts";
+import { processStates } from "../store/port.ts";
 import type { ProcessFilter, ProcessRow, ProcessState, StoreReader } from "../store/port.ts";
 import { collect } from "./context.ts";
 import { usageError } from "./failure.ts";
-import { exitReasons, processStates, stateOf } from "./states.ts";
+import { stateOf } from "./states.ts";
 
 export interface FilterOptions {
   readonly state?: readonly string[];

@@ -46,7 +46,7 @@ export async function serveProgram(context: Context, request: ServeRequest): Pro
     flags: request.node,
   });
   logs.lookIn(node.engine);
-  let wasActive = true;
+  let wasActive: boolean;
   let end: { readonly done: Outcome } | { readonly signal: StopSignal };
   try {
     end = await untilStopped(node, serve(context, request, node));

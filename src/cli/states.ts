@@ -1,24 +1,6 @@
 /** The states a process is shown in: its own, or how it ended. */
 import type { ProcessView } from "../engine/views.ts";
-import type { ExitReason } from "../journal/types.ts";
-import type { ProcessState } from "../store/port.ts";
 import type { Colors } from "./terminal.ts";
-
-export const processStates: readonly ProcessState[] = ["running", "paused", "crashed", "broken", "moving", "exited"];
-export const exitReasons: readonly ExitReason[] = [
-  "normal",
-  "shutdown",
-  "error",
-  "exit",
-  "noproc",
-  "noconnection",
-  "cancelled",
-  "killed",
-  "out_of_fuel",
-  "out_of_memory",
-  "stack_overflow",
-  "trap",
-];
 
 export function stateOf({ state, exit }: Pick<ProcessView, "state" | "exit">): string {
   return exit?.reason ?? state;

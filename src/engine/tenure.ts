@@ -154,27 +154,29 @@ export class Tenure {
     this.#returning = this.#return(error);
   }
 
-  /** Opens the store again, as often as it takes. */
   async #return(lost: Error): Promise<void> {
+    try {
+      await this.#openAgain(lost);
+    } finally {
+      this.#returning = undefined;
+    }
+  }
+
+  /** As often as it takes. */
+  async #openAgain(lost: Error): Promise<void> {
     let error = lost;
     for (let waitMs = firstRetryMs; !this.#closed; waitMs = Math.min(longestRetryMs, waitMs * 2)) {
       this.#become(isPerdureError(error, "STORE_UNREACHABLE") ? "unreachable" : "standing-by", error.message);
       await this.#wait(waitMs);
       if (this.#closed) return;
       try {
-        await this.open();
-        this.#returning = undefined;
-        return;
+        return await this.open();
       } catch (thrown) {
         error = thrown instanceof Error ? thrown : new Error(String(thrown));
         void this.#runner.close();
-        if (!isLoss(error)) {
-          this.#returning = undefined;
-          return this.#fail(error);
-        }
+        if (!isLoss(error)) return this.#fail(error);
       }
     }
-    this.#returning = undefined;
   }
 
   async #wait(delayMs: number): Promise<void> {

@@ -11,22 +11,28 @@ export type Pid = string;
 export type ProcessKey = number;
 
 /** How a process ended, or what an exit signal says. Together with a value it is what OTP calls the exit reason. */
-export type ExitReason =
+export const exitReasons = [
   /** The entry returned; the value is its result. Signals carry no value. */
-  | "normal"
+  "normal",
   /** Ended in good order because it was told to, or because it gave up. The value is undefined, or OTP's `{shutdown, term}`. */
-  | "shutdown"
+  "shutdown",
   /** An error nobody caught: the value. */
-  | "error"
+  "error",
   /** Its own reason, as it gave it to `exit`: the value. */
-  | "exit"
-  | "cancelled"
+  "exit",
   /** Only in signals: there was no such process to link to or to monitor. */
-  | "noproc"
+  "noproc",
   /** Only in signals, and in the ends they lead to: the process was exported, and so is out of reach. */
-  | "noconnection"
-  /** The engine's own. The value is text for people. */
-  | FatalReason;
+  "noconnection",
+  "cancelled",
+  // Those that follow are the engine's own (`FatalReason`). The value is text for people.
+  "killed",
+  "out_of_fuel",
+  "out_of_memory",
+  "stack_overflow",
+  "trap",
+] as const;
+export type ExitReason = (typeof exitReasons)[number];
 
 /** Ends of a process by its own doing that were not meant: what is reported, and what a supervisor may undo. */
 export const failureReasons: readonly ExitReason[] = [
@@ -39,7 +45,7 @@ export const failureReasons: readonly ExitReason[] = [
 ];
 
 /** Outcomes that only the host can see. They are inputs, because replay has to apply them at the same place. */
-export type FatalReason = "out_of_fuel" | "out_of_memory" | "stack_overflow" | "trap" | "killed";
+export type FatalReason = Extract<ExitReason, "killed" | "out_of_fuel" | "out_of_memory" | "stack_overflow" | "trap">;
 
 export type Input =
   /** The first input of every process. `seed` is 32 bytes; `env` the values of the names the deployment lists. */
@@ -123,6 +129,8 @@ export interface SpawnOptions {
   readonly role?: string;
   /** How often this child was restarted before. */
   readonly restarts?: number;
+  /** The label that its node must have; "": any node will do. Default: what its parent needs. */
+  readonly needs?: string;
   /**
    * When a turn of it fails, the turn is undone and the process is held in the state `crashed`, until its parent says by the
    * operations `perdure:revive` or `perdure:release` what becomes of it.
@@ -131,9 +139,11 @@ export interface SpawnOptions {
 }
 
 /** Which clock a timer follows (DESIGN §2): `service` time stands still while nobody owns the process. */
-export type TimerClock = "wall" | "service";
+export const timerClocks = ["wall", "service"] as const;
+export type TimerClock = (typeof timerClocks)[number];
 
-export type LogLevel = "debug" | "info" | "log" | "warn" | "error";
+export const logLevels = ["debug", "info", "log", "warn", "error"] as const;
+export type LogLevel = (typeof logLevels)[number];
 
 export type Command =
   /** `number` counts the process's operations from 1. `options` is JSON text for built-in operations, else "". */

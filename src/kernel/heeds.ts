@@ -1,4 +1,5 @@
 /** Inputs that are for the kernel itself: what operators and other nodes ask of a process is done at once, and never reaches a turn. */
+import { isPerdureError } from "../base/errors.ts";
 import type { Clock } from "../base/ports.ts";
 import type { Committer } from "./batch.ts";
 import { tellDurable } from "./live.ts";
@@ -69,7 +70,12 @@ export class Heeds {
     turns.came(live, queued);
     if (sinceMs > 0) {
       events.arrived?.(live.row.pid, Math.max(0, clock.nowMs() - sinceMs));
-      run(shards.arrived(live));
-    } else if (!shards.isMine({ shard })) run(shards.move(live, shard));
+      run(shards.arrived(live.row.key));
+    } else if (!shards.isMine({ shard })) run(shards.move(live, shard).then(undefined, unlessRefused));
   }
+}
+
+/** It has come to its end before it could be moved, or was moved before: nobody waits for that here. */
+function unlessRefused(error: unknown): void {
+  if (!isPerdureError(error, "PROCESS_EXITED") && !isPerdureError(error, "PROCESS_ELSEWHERE")) throw error;
 }

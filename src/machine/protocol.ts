@@ -28,7 +28,8 @@
  * change that a running process could notice needs a new version beside the old.
  */
 import { PerdureError } from "../base/errors.ts";
-import type { Command, ExitReason, LogLevel, TimerClock } from "../journal/types.ts";
+import { exitReasons, logLevels, timerClocks } from "../journal/types.ts";
+import type { Command } from "../journal/types.ts";
 import type { Payload } from "../base/value.ts";
 
 export const turnProtocolVersion = 1;
@@ -62,23 +63,6 @@ export const dispatchKind = {
   query: 15,
 } as const;
 
-const exitReasons: readonly ExitReason[] = [
-  "normal",
-  "shutdown",
-  "error",
-  "exit",
-  "cancelled",
-  "noproc",
-  "noconnection",
-  "killed",
-  "stack_overflow",
-  "out_of_memory",
-  "out_of_fuel",
-  "trap",
-];
-const logLevels: readonly LogLevel[] = ["debug", "info", "log", "warn", "error"];
-const clocks: readonly TimerClock[] = ["wall", "service"];
-
 /** The last instant a Date can name. */
 const maxTimeMs = 8.64e15;
 
@@ -109,7 +93,7 @@ export function decodeCommand(
     case 2:
       return { kind: "abort", operation: ordinal(number) };
     case 3:
-      return { kind: "timer", number: ordinal(number), clock: oneOf(clocks, a), dueMs: instant(b) };
+      return { kind: "timer", number: ordinal(number), clock: oneOf(timerClocks, a), dueMs: instant(b) };
     case 4:
       return { kind: "clear-timer", timer: ordinal(number) };
     case 5:

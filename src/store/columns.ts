@@ -26,15 +26,19 @@ export function bytes(row: Row, column: string): Uint8Array {
   return value;
 }
 
-/** A closed set of words: the type checker sees that none is missing. */
-export function wordSet<T extends string>(words: Readonly<Record<T, true>>): ReadonlySet<T> {
-  return new Set(Object.keys(words) as T[]);
+/** What a text holds that was written as JSON. */
+export function json(row: Row, column: string): unknown {
+  try {
+    return JSON.parse(text(row, column));
+  } catch {
+    throw damaged(column, row[column]);
+  }
 }
 
 /** One of a closed set of words. */
-export function word<T extends string>(row: Row, column: string, words: ReadonlySet<T>): T {
+export function word<T extends string>(row: Row, column: string, words: readonly T[]): T {
   const value = row[column];
-  if (typeof value !== "string" || !words.has(value as T)) throw damaged(column, value);
+  if (typeof value !== "string" || !words.includes(value as T)) throw damaged(column, value);
   return value as T;
 }
 

@@ -25,7 +25,7 @@ import type { Payload } from "../base/value.ts";
 import type { ExitReason, Input, LogLevel, Pid, ProcessKey, TimerClock, Turn } from "../journal/types.ts";
 import type { InboxRow, NewInboxRow } from "./inputs.ts";
 import type { NodeInfo, NodesKeeper, NodesReader } from "./nodes.ts";
-import type { Asked } from "./asked.ts";
+import type { Asked, EdgeEnd, EdgeRow, NewEdge } from "./asked.ts";
 import type { Arrival, Departure, ExportsReader } from "./exports.ts";
 import type { Retainer, RetentionReader } from "./retention.ts";
 import type { MigrationReader } from "./migration/reader.ts";
@@ -37,7 +37,8 @@ export { maxTombstoneValueBytes } from "./retention.ts";
 export type * from "./sharing.ts";
 export { nodeRenewalMs, nodeSilenceMs } from "./nodes.ts";
 export type { NodeInfo, NodeRow } from "./nodes.ts";
-export type { Asked } from "./asked.ts";
+export { edgeStates } from "./asked.ts";
+export type { Asked, EdgeEnd, EdgeRow, EdgeState, NewEdge } from "./asked.ts";
 export type { Arrival, Departure, ExportedRow, ImportedRow, LateInput } from "./exports.ts";
 export type { FinishedPlace, FinishedRow, PruneReport, PruneRequest, Tombstone, TombstonePlace } from "./retention.ts";
 
@@ -56,21 +57,23 @@ export interface Lease {
   readonly renewMs?: number;
 }
 
-export type ProcessState =
+export const processStates = [
   /** Alive: it runs, or waits for something. */
-  | "running"
+  "running",
   /** An operator stopped its turns; inputs wait in the inbox. */
-  | "paused"
+  "paused",
   /** A turn of it failed and was undone. Its parent decides from which heap it goes on, or that it exits: as `exit` says. */
-  | "crashed"
+  "crashed",
   /** Replay disagreed with the journal, or the journal is damaged: it waits for a person. `problem` says why. */
-  | "broken"
+  "broken",
   /**
    * It is being exported, or imported: `problem` names the file. It takes no turns, and no attempt of its operations begins. Inputs
    * wait in the inbox.
    */
-  | "moving"
-  | "exited";
+  "moving",
+  "exited",
+] as const;
+export type ProcessState = (typeof processStates)[number];
 
 export interface ProcessRow {
   readonly key: ProcessKey;
@@ -90,6 +93,8 @@ export interface ProcessRow {
   readonly role: string;
   /** How often its supervisor had restarted this child when it started this process. */
   readonly restarts: number;
+  /** The label that a node must have to run it; "": any will do. */
+  readonly needs: string;
   /** When a turn of it fails, its parent is asked before it exits (`SpawnOptions.held`). */
   readonly held: boolean;
   /** It gets exit signals as messages. */
@@ -108,13 +113,15 @@ export interface ProcessExit {
   readonly value: Payload;
 }
 
-export type OperationState =
+export const operationStates = [
   /** Waits for its first attempt, runs, or waits for the next attempt (`notBeforeMs`). */
-  | "pending"
+  "pending",
   /** The deployment has no such host function. Tried again by every engine that opens the store. */
-  | "unavailable"
+  "unavailable",
   /** It was running at too many node deaths. A person lets it go on (`Engine.retryOperation`). */
-  | "quarantined";
+  "quarantined",
+] as const;
+export type OperationState = (typeof operationStates)[number];
 
 export interface OperationRow {
   readonly process: ProcessKey;
@@ -217,45 +224,14 @@ export interface ProgramRow {
   readonly sourceMap: string;
   readonly prelude: string;
   readonly engine: string;
+  /** The names of the host operations that it may ask for (`path#export`), sorted. */
+  readonly operations: readonly string[];
 }
 
 export interface Link {
   readonly a: ProcessKey;
   readonly b: ProcessKey;
 }
-
-export type EdgeState =
-  /** A message: nothing comes back. */
-  | "sent"
-  /** A call without an answer. None will come if its process has exited. */
-  | "open"
-  | "answered"
-  /** The call made its server fail and was set aside as a dead letter. If that is sent again, it may yet be answered. */
-  | "set-aside"
-  /** Its server took the call, and then went back to a checkpoint from before. */
-  | "forgotten";
-
-/** Stays when its process exits, so that whoever asks again hears the same. */
-export interface EdgeRow extends Omit<Asked, "state"> {
-  readonly process: ProcessKey;
-  /** When it was asked first. */
-  readonly atMs: number;
-  readonly state: EdgeState;
-  /** Of one that is answered: the message that was the answer. */
-  readonly answer: Payload | undefined;
-}
-
-export interface NewEdge extends Asked {
-  readonly process: ProcessKey;
-  readonly atMs: number;
-}
-
-/** What becomes of a call. */
-export type EdgeEnd = Pick<EdgeRow, "process" | "key" | "digest"> &
-  (
-    | { readonly state: "answered"; readonly answer: Payload }
-    | { readonly state: "set-aside" | "forgotten"; readonly answer?: undefined }
-  );
 
 /** Everything one group commit writes. Parts are applied in the order of the fields. */
 export interface CommitBatch {

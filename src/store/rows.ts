@@ -1,40 +1,12 @@
 /** Rows of the tables as the port shows them: what SQLite and PostgreSQL read alike. */
 import { decodePayload } from "../journal/encoding.ts";
-import type { ExitReason, LogLevel, TimerClock } from "../journal/types.ts";
-import type { LogRow, ProcessExit, ProcessRow, ProcessState, ProgramRow, SnapshotRow, TimerRow } from "./port.ts";
-import { bytes, number, text, word, wordSet } from "./columns.ts";
+import { exitReasons, logLevels, timerClocks } from "../journal/types.ts";
+import { nodeStates } from "./nodes.ts";
+import type { NodeRow } from "./nodes.ts";
+import { processStates } from "./port.ts";
+import type { LogRow, ProcessExit, ProcessRow, ProgramRow, SnapshotRow, TimerRow } from "./port.ts";
+import { bytes, json, number, text, word } from "./columns.ts";
 import type { Row } from "./columns.ts";
-
-export const processStates: ReadonlySet<ProcessState> = wordSet<ProcessState>({
-  running: true,
-  paused: true,
-  crashed: true,
-  broken: true,
-  moving: true,
-  exited: true,
-});
-export const exitReasons: ReadonlySet<ExitReason> = wordSet<ExitReason>({
-  normal: true,
-  shutdown: true,
-  error: true,
-  exit: true,
-  cancelled: true,
-  noproc: true,
-  noconnection: true,
-  out_of_fuel: true,
-  out_of_memory: true,
-  stack_overflow: true,
-  trap: true,
-  killed: true,
-});
-const clocks: ReadonlySet<TimerClock> = wordSet<TimerClock>({ wall: true, service: true });
-const levels: ReadonlySet<LogLevel> = wordSet<LogLevel>({
-  debug: true,
-  info: true,
-  log: true,
-  warn: true,
-  error: true,
-});
 
 export function readProcess(row: Row): ProcessRow {
   const process = {
@@ -50,6 +22,7 @@ export function readProcess(row: Row): ProcessRow {
     label: text(row, "label"),
     role: text(row, "role"),
     restarts: number(row, "restarts"),
+    needs: text(row, "needs"),
     held: number(row, "held") !== 0,
     trapsExits: number(row, "traps_exits") !== 0,
     life: number(row, "life"),
@@ -70,7 +43,7 @@ export function readTimer(row: Row): TimerRow {
   return {
     process: number(row, "process"),
     number: number(row, "number"),
-    clock: word(row, "clock", clocks),
+    clock: word(row, "clock", timerClocks),
     dueMs: number(row, "due_ms"),
   };
 }
@@ -81,7 +54,7 @@ export function readLog(row: Row): LogRow {
     process: number(row, "process"),
     turn: number(row, "turn"),
     atMs: number(row, "at_ms"),
-    level: word(row, "level", levels),
+    level: word(row, "level", logLevels),
     text: text(row, "text"),
   };
 }
@@ -99,5 +72,22 @@ export function readProgram(row: Row): ProgramRow {
     sourceMap: text(row, "source_map"),
     prelude: text(row, "prelude"),
     engine: text(row, "engine"),
+    operations: json(row, "operations") as string[],
+  };
+}
+
+export function readNode(row: Row): NodeRow {
+  return {
+    id: text(row, "id"),
+    name: text(row, "name"),
+    host: text(row, "host"),
+    pid: number(row, "pid"),
+    release: text(row, "release"),
+    ...(json(row, "about") as Pick<NodeRow, "labels" | "file" | "operations">),
+    state: word(row, "state", nodeStates),
+    incarnation: number(row, "incarnation"),
+    sinceMs: number(row, "since_ms"),
+    seenMs: number(row, "seen_ms"),
+    load: number(row, "load"),
   };
 }

@@ -48,8 +48,8 @@ const commits: readonly Mutant[] = [
   {
     bug: "an owner whose lease is void may commit",
     file: "src/store/sqlite/lease.ts",
-    find: "  if (changes === 0) throw fenced(connection, lease);\n}\n\n/** The same",
-    replace: "  if (changes < 0) throw fenced(connection, lease);\n}\n\n/** The same",
+    find: "  if (changes === 0) throw fenced(connection, lease);\n}\n\nexport function renew",
+    replace: "  if (changes < 0) throw fenced(connection, lease);\n}\n\nexport function renew",
     checks: [sqlite],
   },
   {

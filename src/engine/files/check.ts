@@ -1,6 +1,5 @@
 /** Small checks of what a process file says: whoever wrote it, no store may stumble over it. */
-
-export type Json = { readonly [key: string]: unknown };
+import type { Json } from "../lines/json.ts";
 
 /** Something in the file is not what it must be. The message completes "the line is not such: …". */
 export class NotSuch extends Error {}

@@ -11,10 +11,12 @@ import {
   encodePayload,
   encodeTurn,
 } from "../../journal/encoding.ts";
-import type { ExitReason, Input, LogLevel } from "../../journal/types.ts";
+import { exitReasons, logLevels, timerClocks } from "../../journal/types.ts";
+import type { Input } from "../../journal/types.ts";
 import { decodeCheckpoint } from "../../kernel/checkpoint-body.ts";
-import type { EdgeState, OperationState } from "../../store/port.ts";
+import { edgeStates, operationStates } from "../../store/port.ts";
 import { toInput, toPayload, toTurn } from "../lines/json.ts";
+import type { Json } from "../lines/json.ts";
 import {
   bytes,
   finite,
@@ -29,18 +31,10 @@ import {
   text,
   word,
 } from "./check.ts";
-import type { Json } from "./check.ts";
 import type { FileInput, FileProcess, FileRecord } from "./format.ts";
 
 const sha256 = /^[0-9a-f]{64}$/;
 export const fileId: RegExp = /^[0-9a-z]{20}$/;
-const exitReasons: readonly ExitReason[] = [
-  ...(["normal", "shutdown", "error", "exit", "cancelled", "noproc", "noconnection"] as const),
-  ...(["out_of_fuel", "out_of_memory", "stack_overflow", "trap", "killed"] as const),
-];
-const levels: readonly LogLevel[] = ["debug", "info", "log", "warn", "error"];
-const operationStates: readonly OperationState[] = ["pending", "unavailable", "quarantined"];
-const edgeStates: readonly EdgeState[] = ["sent", "open", "answered", "set-aside", "forgotten"];
 
 /** Throws NotSuch, and errors of what decodes the parts. */
 export function decodeLine(line: string): FileRecord {
@@ -76,6 +70,7 @@ const decoders: { readonly [K in FileRecord["kind"]]: (json: Json) => FileRecord
       sourceMap: matching(json, "sourceMap", sha256),
       prelude: matching(json, "prelude", sha256),
       engine: matching(json, "engine", sha256),
+      operations: list(json, "operations", isText),
     },
   }),
   blob: (json) => {
@@ -98,7 +93,7 @@ const decoders: { readonly [K in FileRecord["kind"]]: (json: Json) => FileRecord
     log: {
       turn: natural(json, "turn"),
       atMs: natural(json, "atMs"),
-      level: word(json, "level", levels),
+      level: word(json, "level", logLevels),
       text: text(json, "text"),
     },
   }),
@@ -126,7 +121,7 @@ const decoders: { readonly [K in FileRecord["kind"]]: (json: Json) => FileRecord
     kind: "timer",
     timer: {
       number: natural(json, "number"),
-      clock: word(json, "clock", ["wall", "service"] as const),
+      clock: word(json, "clock", timerClocks),
       dueMs: finite(json, "dueMs"),
     },
   }),
@@ -162,6 +157,7 @@ function process(json: Json): FileProcess {
     label: text(json, "label"),
     role: text(json, "role"),
     restarts: natural(json, "restarts"),
+    needs: text(json, "needs"),
     held: flag(json, "held"),
     trapsExits: flag(json, "trapsExits"),
     life: natural(json, "life", 1),

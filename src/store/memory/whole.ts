@@ -7,6 +7,7 @@ import {
   encodePayload,
   encodeTurn,
 } from "../../journal/encoding.ts";
+import { exitReasons } from "../../journal/types.ts";
 import type { Input, Turn } from "../../journal/types.ts";
 import type { Payload } from "../../base/value.ts";
 import { checksum, edgeBody, operationIdentity, restoreBody, stoneChecksum, tieIdentity } from "../checksum.ts";
@@ -16,7 +17,7 @@ import type { PartName, PartRow } from "../migration/parts.ts";
 import { isDamaged } from "../migration/rows.ts";
 import { parts } from "../migration/parts.ts";
 import type { EdgeRow, OperationRow, ProcessRow, TimerRow, Tombstone } from "../port.ts";
-import { exitReasons, readLog, readProcess, readProgram, readTimer } from "../rows.ts";
+import { readLog, readProcess, readProgram, readTimer } from "../rows.ts";
 import { newRecord } from "./disk.ts";
 import type { MemoryDisk, ProcessRecord } from "./disk.ts";
 import { linksOf, monitorsOf } from "./relations.ts";
@@ -54,6 +55,7 @@ const process: Whole = {
         label: row.label,
         role: row.role,
         restarts: row.restarts,
+        needs: row.needs,
         held: row.held ? 1 : 0,
         traps_exits: row.trapsExits ? 1 : 0,
         life: row.life,
@@ -365,9 +367,10 @@ export const wholes: Readonly<Record<PartName, Whole>> = {
   },
   program: {
     rows: (disk) =>
-      [...disk.programs.values()].map(({ createdAtMs, sourceMap, ...row }, index) => ({
+      [...disk.programs.values()].map(({ createdAtMs, sourceMap, operations, ...row }, index) => ({
         id: index + 1,
         ...row,
+        operations: JSON.stringify(operations),
         created_at_ms: createdAtMs,
         source_map: sourceMap,
       })),

@@ -73,13 +73,17 @@ function part(name: PartName, key: string, text: string, passesRemains = false):
 /** In the order in which they are written: a process finds its program, whatever belongs to a process finds that. */
 export const parts: readonly Part[] = [
   part("blob", "hash", "hash:text bytes:bytes"),
-  part("program", "id", "hash:text file:text created_at_ms:whole bundle:text source_map:text prelude:text engine:text"),
+  part(
+    "program",
+    "id",
+    "hash:text file:text created_at_ms:whole bundle:text source_map:text prelude:text engine:text operations:text",
+  ),
   // `program` is a hash here, "" if there is none.
   part(
     "process",
     "key",
     `key:whole pid:text program:text shard:whole? entry:text args_digest:bytes state:text problem:text started_at_ms:whole parent:text
-     label:text role:text restarts:whole held:whole traps_exits:whole life:whole exited_at_ms:whole exit_reason:text exit_value:bytes`,
+     label:text role:text restarts:whole needs:text held:whole traps_exits:whole life:whole exited_at_ms:whole exit_reason:text exit_value:bytes`,
   ),
   part("journal", "process turn", "process:whole turn:whole at_ms:whole crc:whole body:bytes", true),
   part("snapshot", "process turn", "process:whole turn:whole body:bytes"),

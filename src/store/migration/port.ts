@@ -15,13 +15,16 @@
 import type { StoreFault } from "../port.ts";
 import type { Part, PartKey, PartRow } from "./parts.ts";
 
-export type MigrationRole = "source" | "target";
+export const migrationRoles = ["source", "target"] as const;
+export type MigrationRole = (typeof migrationRoles)[number];
+
+export const markStates = ["under-way", "complete"] as const;
 
 export interface Mark {
   /** Of the migration: the same in both stores. */
   readonly id: string;
   readonly role: MigrationRole;
-  readonly state: "under-way" | "complete";
+  readonly state: (typeof markStates)[number];
   /** Where the other store is, as people know it: without a password. */
   readonly place: string;
   /** The id of the source, which the target takes over. */

@@ -77,7 +77,7 @@ const forgetNodes: readonly Statement[] = ["node", "receipt", "reserved", "stand
 );
 const putNode = statement(
   `INSERT INTO ~.node (incarnation, token, state, session, lease_ms, expires_at, host, os_pid, downtime_ms, started_at_ms, alive_at_ms,
-     alive_number) VALUES ($1, $2, 'released', 1, $3, clock_timestamp(), $4, $5, $6, $7, $7, -1)`,
+     alive_number, about, load) VALUES ($1, $2, 'released', 1, $3, clock_timestamp(), $4, $5, $6, $7, $7, -1, '', 0)`,
   ...(["int8", "text", "int8", "text", "int8", "int8", "int8"] as const),
 );
 const setClean = statement("UPDATE ~.shard SET owner = 0, posted = 0, clean = $1", "int8");

@@ -12,6 +12,7 @@ import { Line, settings } from "./line.ts";
 import type { LineOptions } from "./line.ts";
 import { readMarks } from "./marks.ts";
 import { PostgresMover } from "./mover.ts";
+import { checkPlace, placeOf } from "./restored.ts";
 import { migrations, schemaVersion } from "./schema.ts";
 import { PostgresStore } from "./store.ts";
 import type { StoreMode } from "./store.ts";
@@ -25,6 +26,8 @@ export interface PostgresStoreOptions {
   readonly mode?: StoreMode;
   /** Make the store if its schema is not there. Default: true for an owner, false for a reader. */
   readonly create?: boolean;
+  /** Open it for an owner even if it is a copy that was made in another database. Default: then it is STORE_RESTORED. */
+  readonly acceptRestored?: boolean;
   /** The schema that holds the tables, and nothing else. Default: the URL's parameter `schema`, else `perdure`. */
   readonly schema?: string;
   /** How long a claim lasts without a sign of life of its owner; then another may take over. Default: the URL's parameter `lease`, else 10,000. */
@@ -75,7 +78,7 @@ export async function openPostgresStore(url: string, options: PostgresStoreOptio
   const listen =
     typeof options.listen === "string" ? new Line({ ...lineOptions(options.listen, options), prepare: false }) : line;
   try {
-    const storeId = await prepareStore(line, options.create ?? mode === "owner", options.shards ?? defaults.shards);
+    const storeId = await prepareStore(line, { ...options, mode });
     const marks = await readMarks(line);
     const { path } = line.place;
     const refused = mode === "owner" ? refusalToWrite(path, marks) : refusalToRead(path, marks);
@@ -96,7 +99,7 @@ export async function openPostgresStore(url: string, options: PostgresStoreOptio
 export async function openPostgresMover(url: string, options: PostgresStoreOptions = {}): Promise<Mover> {
   const line = new Line(lineOptions(url, options));
   try {
-    await prepareStore(line, options.create ?? true, options.shards ?? defaults.shards);
+    await prepareStore(line, { ...options, mode: "owner" });
     return new PostgresMover(line);
   } catch (error) {
     line.close();
@@ -116,7 +119,8 @@ export async function isPostgresStoreOwned(url: string, options: PostgresStoreOp
   }
 }
 
-function lineOptions(url: string, options: PostgresStoreOptions): LineOptions {
+/** Throws ARGUMENT_INVALID. */
+export function lineOptions(url: string, options: PostgresStoreOptions): LineOptions {
   const address = parseAddress(url);
   const schema = options.schema ?? address.schema ?? "perdure";
   if (
@@ -162,7 +166,10 @@ function lineOptions(url: string, options: PostgresStoreOptions): LineOptions {
 type Found = { readonly kind: "nothing" } | { readonly kind: "store"; readonly id: string; readonly version: number };
 
 /** Returns the store's id. */
-async function prepareStore(line: Line, mayCreate: boolean, shards: number): Promise<string> {
+async function prepareStore(
+  line: Line,
+  { mode, create = mode === "owner", shards = defaults.shards, acceptRestored = false }: PostgresStoreOptions,
+): Promise<string> {
   const session = await line.open();
   try {
     const encoding = session.parameters.get("server_encoding") ?? "UTF8";
@@ -175,15 +182,16 @@ async function prepareStore(line: Line, mayCreate: boolean, shards: number): Pro
     }
     const run = (steps: readonly Step[]): Promise<readonly Result[]> => session.run(steps);
     const found = await find(line, run);
+    if (found.kind === "store" && mode === "owner") await checkPlace(session, line.place.path, acceptRestored);
     if (found.kind === "store" && found.version === schemaVersion) return found.id;
-    if (found.kind === "nothing" && !mayCreate) {
+    if (found.kind === "nothing" && !create) {
       throw refuse(
         line,
         "STORE_NOT_FOUND",
         `the database has no schema ${line.options.schema} with its tables. ${notFoundAdvice}`,
       );
     }
-    return await migrate(line, session, shards);
+    return await migrate(line, session, shards, await placeOf(session));
   } finally {
     session.close();
   }
@@ -226,7 +234,7 @@ function once(sql: string, ...parameters: readonly (readonly [Type, Value])[]): 
 }
 
 /** Two engines may get here at once: the second one finds what the first one made when it has its turn. */
-async function migrate(line: Line, session: Session, shards: number): Promise<string> {
+async function migrate(line: Line, session: Session, shards: number, place: string): Promise<string> {
   const { schema, statementTimeoutMs } = line.options;
   const run: Run = (steps) => session.run(steps);
   const lock = 0x50657 * 2 ** 32 + crc32(schema);
@@ -247,9 +255,10 @@ async function migrate(line: Line, session: Session, shards: number): Promise<st
       if (spaces?.rows.length === 0) steps.unshift(once(`CREATE SCHEMA "${schema.replaceAll('"', '""')}"`));
       steps.push(
         once(
-          "INSERT INTO ~.meta (one, store_id, schema_version, downtime_ms) VALUES (1, $1, $2, 0)",
+          "INSERT INTO ~.meta (one, store_id, schema_version, downtime_ms, place) VALUES (1, $1, $2, 0, $3)",
           ["text", id],
           ["int8", schemaVersion],
+          ["text", place],
         ),
         once("INSERT INTO ~.shard (shard, owner, clean, posted) SELECT shard, 0, 1, 0 FROM unnest($1) AS t (shard)", [
           "int8[]",

@@ -2,6 +2,7 @@
 import type { Pid, TimerClock, Turn } from "../../journal/types.ts";
 import { number, text, word } from "../columns.ts";
 import type { Row } from "../columns.ts";
+import { processStates } from "../port.ts";
 import type {
   DeadLetterRow,
   InboxRow,
@@ -16,7 +17,7 @@ import type {
   Recovery,
   TimerRow,
 } from "../port.ts";
-import { processStates, readLog, readProcess, readSnapshot, readTimer } from "../rows.ts";
+import { readLog, readProcess, readSnapshot, readTimer } from "../rows.ts";
 import { DamagedRow, journalCorrupt } from "./damage.ts";
 import { processNotFound } from "./errors.ts";
 import { whole } from "./line.ts";

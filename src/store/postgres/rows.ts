@@ -1,35 +1,25 @@
 /** Rows that carry a checksum, as the port shows them. Those without one are read by `../rows.ts`. */
 import { decodeInput, decodePayload, decodeTurn } from "../../journal/encoding.ts";
+import { exitReasons } from "../../journal/types.ts";
 import type { Turn } from "../../journal/types.ts";
 import { edgeBody, operationIdentity, restoreBody, tieIdentity } from "../checksum.ts";
-import { bytes, number, text, word, wordSet } from "../columns.ts";
+import { bytes, number, text, word } from "../columns.ts";
 import type { Row } from "../columns.ts";
+import { edgeStates, operationStates } from "../port.ts";
 import type {
   CheckpointRow,
   DeadLetterRow,
   EdgeRow,
-  EdgeState,
   InboxRow,
   MonitorRow,
   NameRow,
   OperationRow,
-  OperationState,
   ProcessKey,
   RestoreRow,
 } from "../port.ts";
-import { exitReasons } from "../rows.ts";
 import { DamagedRow, verified } from "./damage.ts";
 import type { RowName } from "./damage.ts";
 import { composed, signalCrc } from "./parts/notices.ts";
-
-const operationStates = wordSet<OperationState>({ pending: true, unavailable: true, quarantined: true });
-const edgeStates = wordSet<EdgeState>({
-  sent: true,
-  open: true,
-  answered: true,
-  "set-aside": true,
-  forgotten: true,
-});
 
 export function readTurn(process: ProcessKey, row: Row, expected: number): Turn {
   const name: RowName = { noun: "Turn", detail: "turn", value: expected };

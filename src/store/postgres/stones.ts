@@ -1,6 +1,7 @@
 /** Tombstones: what is left of pruned processes that were started from outside. */
 import { PerdureError } from "../../base/errors.ts";
 import { decodePayload, encodePayload } from "../../journal/encoding.ts";
+import { exitReasons } from "../../journal/types.ts";
 import type { Pid } from "../../journal/types.ts";
 import { stoneChecksum } from "../checksum.ts";
 import type { Stone } from "../checksum.ts";
@@ -8,7 +9,6 @@ import { bytes, number, text, word } from "../columns.ts";
 import type { Row } from "../columns.ts";
 import { maxTombstoneValueBytes } from "../port.ts";
 import type { ProcessExit, ProcessRow, Tombstone } from "../port.ts";
-import { exitReasons } from "../rows.ts";
 import { statement, step } from "./wire/session.ts";
 import type { Step } from "./wire/session.ts";
 

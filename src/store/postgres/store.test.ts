@@ -65,6 +65,18 @@ test("a schema with other tables is left as it is, a store of a newer release to
   await assert.rejects(at.direct(), { code: "STORE_NEWER" });
 });
 
+test("a copy in another database is opened for readers only, until somebody accepts it", { skip }, async (t) => {
+  const at = await place(t);
+  await at.direct();
+  await at.direct();
+  await at.byHand("UPDATE ~.meta SET place = '7000000000000000000/16384'");
+  const restored = { code: "STORE_RESTORED", message: /made in another database.*perdure accept-restored/ };
+  for (let time = 0; time < 2; time++) await assert.rejects(at.direct(), restored);
+  await at.direct({ mode: "reader" });
+  await at.direct({ acceptRestored: true });
+  await at.direct();
+});
+
 test("what cannot be reached or logged in to says so without the password", { skip }, async (t) => {
   const at = await place(t);
   const wrong = new URL(at.url);
@@ -275,7 +287,7 @@ test(
     await store.commit({ atMs, newProcesses: [anyProcess(3, { shard: 2 })] });
     await store.commit({ atMs, inbox: [{ process: 1, input: message, atMs }] });
     const other = await at.direct({ mode: "reader" });
-    const away = { atMs, links: [], monitors: [], cut: [], notified: [], moved: [], yielded: [2] };
+    const away = { atMs, links: [], monitors: [], cut: [], refused: [], notified: [], moved: [], yielded: [2] };
     await store.commit({ atMs, away });
     await other.post("p3", message, atMs);
     await other.post("p1", message, atMs);

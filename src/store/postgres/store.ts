@@ -1,6 +1,7 @@
 /** The store port on PostgreSQL, as a store that several nodes own together. A node writes over one connection; reads go over a few others. */
 import { randomUUID } from "node:crypto";
 import { PerdureError } from "../../base/errors.ts";
+import { exitReasons } from "../../journal/types.ts";
 import type { Input, Pid, TimerClock, Turn } from "../../journal/types.ts";
 import { number, text, word } from "../columns.ts";
 import type { Row } from "../columns.ts";
@@ -36,7 +37,7 @@ import type {
   Tombstone,
   TombstonePlace,
 } from "../port.ts";
-import { exitReasons, readProcess, readProgram, readTimer } from "../rows.ts";
+import { readProcess, readProgram, readTimer } from "../rows.ts";
 import { bytes } from "../columns.ts";
 import { audit } from "./audit.ts";
 import { planCommit, readCommitted, receipt } from "./commit.ts";
@@ -170,8 +171,9 @@ export class PostgresStore implements Store {
   async commit(batch: CommitBatch): Promise<Committed> {
     const commit = (): Promise<Committed> =>
       this.#write(() => {
-        const plan = planCommit(batch, this.sharing.owner);
-        const whole = withMoves(plan, batch, this.#line.place.path);
+        const { owner } = this.sharing;
+        const plan = planCommit(batch, owner);
+        const whole = withMoves(plan, batch, this.#line.place.path, owner);
         return { doing: "commit to", atMs: batch.atMs, ...whole, read: readCommitted };
       });
     const yielded = batch.away?.yielded ?? [];

@@ -2,23 +2,17 @@
 import { decodePayload, encodePayload } from "../../journal/encoding.ts";
 import type { Input, Pid } from "../../journal/types.ts";
 import { checkKey } from "../key-conflict.ts";
-import type { Asked, CommitBatch, EdgeEnd, EdgeRow, EdgeState, NewEdge, ProcessKey } from "../port.ts";
+import { edgeStates } from "../port.ts";
+import type { Asked, CommitBatch, EdgeEnd, EdgeRow, NewEdge, ProcessKey } from "../port.ts";
 import { checksum, edgeBody } from "../checksum.ts";
 import { verified } from "./checksum.ts";
-import { bytes, number, text, word, wordSet } from "../columns.ts";
+import { bytes, number, text, word } from "../columns.ts";
 import type { Row } from "../columns.ts";
 import { requireProcess } from "./connection.ts";
 import type { Connection } from "./connection.ts";
 import { postInput } from "./inbox.ts";
 
 const none: readonly never[] = [];
-const states: ReadonlySet<EdgeState> = wordSet<EdgeState>({
-  sent: true,
-  open: true,
-  answered: true,
-  "set-aside": true,
-  forgotten: true,
-});
 
 /** Returns the seqs of posted inputs that are superseded. */
 export function applyEdges(connection: Connection, batch: CommitBatch): number[] {
@@ -57,7 +51,7 @@ export function readEdge(connection: Connection, row: Row): EdgeRow {
   const process = number(row, "process");
   const key = text(row, "key");
   const digest = Buffer.from(bytes(row, "digest")).toString("hex");
-  const state = word(row, "state", states);
+  const state = word(row, "state", edgeStates);
   const answer = row["answer"] === null ? undefined : bytes(row, "answer");
   const stored = { body: edgeBody({ key, digest, state }, answer), crc: number(row, "crc"), process, index: 0 };
   const name = { noun: "What was asked under the key", detail: "key", value: JSON.stringify(key) } as const;

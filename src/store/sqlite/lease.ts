@@ -35,7 +35,9 @@ export function takeOwnerLock(connection: Connection): OwnerLock {
 export function claim(connection: Connection, nowMs: number, node: NodeInfo | undefined): HeldLease {
   const lock = takeOwnerLock(connection);
   try {
-    return { lock, lease: transaction(connection, () => takeLease(connection, nowMs, node)) };
+    const lease = transaction(connection, () => takeLease(connection, nowMs, node));
+    noteSigns(connection);
+    return { lock, lease };
   } catch (error) {
     lock.release();
     throw error;
@@ -49,6 +51,7 @@ function takeLease(connection: Connection, nowMs: number, node: NodeInfo | undef
   const version = number(before, "schema_version");
   if (version > schemaVersion) throw newer(path, version);
   checkNotMoved(connection);
+  connection.seen.check(number(before, "signs"));
   sql.claim.run({ now: nowMs, pid, host: hostname() });
   const meta = sql.readMeta.get() ?? {};
   const incarnation = number(meta, "incarnation");
@@ -78,6 +81,15 @@ export function signOfLife(connection: Connection, lease: Lease | undefined, now
   if (changes === 0) throw fenced(connection, lease);
 }
 
+export function renew(connection: Connection, lease: Lease | undefined, nowMs: number): void {
+  transaction(connection, () => signOfLife(connection, lease, nowMs));
+  noteSigns(connection);
+}
+
+export function noteSigns({ sql, seen }: Connection): void {
+  seen.note(number(sql.readMeta.get() ?? {}, "signs"));
+}
+
 /** The same for writes that carry no time. */
 export function checkLease(connection: Connection, lease: Lease | undefined): void {
   if (connection.sql.fence.get(lease?.incarnation ?? noIncarnation) === undefined) throw fenced(connection, lease);
@@ -90,6 +102,7 @@ export function release(connection: Connection, lease: Lease | undefined, nowMs:
     if (changes === 0) throw fenced(connection, lease);
     sql.deleteNode.run(nodeId);
   });
+  noteSigns(connection);
 }
 
 function fenced(connection: Connection, lease: Lease | undefined): PerdureError {

@@ -1,5 +1,6 @@
 /** What a process goes on from after it failed: checkpoints and restores; and the messages that were set aside for it. */
 import { decodeInput, decodePayload, encodeInput, encodePayload } from "../../journal/encoding.ts";
+import { exitReasons } from "../../journal/types.ts";
 import type { Pid } from "../../journal/types.ts";
 import type { CheckpointRow, CommitBatch, DeadLetterRow, ProcessKey, RestoreRow } from "../port.ts";
 import { checksum, restoreBody } from "../checksum.ts";
@@ -9,7 +10,6 @@ import type { Row } from "../columns.ts";
 import { notAlive } from "./connection.ts";
 import type { Connection } from "./connection.ts";
 import { postInput } from "./inbox.ts";
-import { exitReasons } from "../rows.ts";
 
 type Part<K extends keyof CommitBatch> = NonNullable<CommitBatch[K]> extends readonly (infer T)[] ? T : never;
 

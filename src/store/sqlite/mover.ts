@@ -13,10 +13,14 @@ import { audit } from "./audit.ts";
 import { transaction } from "./connection.ts";
 import type { Connection } from "./connection.ts";
 import { storeError } from "./errors.ts";
-import { takeOwnerLock } from "./lease.ts";
+import { noteSigns, takeOwnerLock } from "./lease.ts";
 import type { OwnerLock } from "./lock.ts";
 import { readMarks } from "./marks.ts";
 import { engineNames } from "./schema.ts";
+import { Seen } from "./seen.ts";
+
+/** As an owner gives one: see seen.ts. */
+const countSign = "UPDATE meta SET signs = signs + 1";
 
 const dialect: Dialect = { schema: "", parameter: () => "?", shared: false };
 
@@ -37,7 +41,12 @@ export class SqliteMover implements Mover {
   }
 
   async begin(mark: Mark, _nowMs: number, empty = false): Promise<Mark> {
-    return this.#write("begin to move", ({ db }) => {
+    const begun = this.#write("begin to move", ({ db, sql, seen }) => {
+      // Whoever goes back to a copy from before this would run what runs elsewhere.
+      if (mark.role === "source") {
+        seen.check(number(sql.readMeta.get() ?? {}, "signs"));
+        db.exec(countSign);
+      }
       if (empty) clear(this.#connection);
       const before = readMarks(db)[mark.role];
       if (before?.id === mark.id && !empty) return before;
@@ -47,6 +56,8 @@ export class SqliteMover implements Mover {
       ).run(role, id, state, place, store, atMs, progress);
       return mark;
     });
+    if (mark.role === "source") noteSigns(this.#connection);
+    return begun;
   }
 
   async account(): Promise<Account> {
@@ -120,13 +131,18 @@ export class SqliteMover implements Mover {
       }
       keepLogSeq(this.#connection, seqs.log);
     });
+    // What is remembered here of a store of this id is of one that was here before.
+    const seen = new Seen(this.place, store, true);
+    noteSigns({ ...this.#connection, seen });
   }
 
   async complete(role: MigrationRole): Promise<void> {
     this.#write("hand over", ({ db }) => {
+      if (role === "source") db.exec(countSign);
       const { changes } = db.prepare("UPDATE migration SET state = 'complete' WHERE role = ?").run(role);
       if (changes === 0) throw this.#fenced();
     });
+    if (role === "source") noteSigns(this.#connection);
   }
 
   async withdraw(role: MigrationRole): Promise<void> {

@@ -1,13 +1,11 @@
 /** The nodes that share a store: one owns the file, others on the same machine may stand by. See `../nodes.ts`. */
-import { nodeSilenceMs } from "../nodes.ts";
+import { encodeAbout, nodeSilenceMs } from "../nodes.ts";
 import type { NodeInfo, NodeRow } from "../nodes.ts";
-import { number, text, word, wordSet } from "../columns.ts";
-import type { Row } from "../columns.ts";
+import { number } from "../columns.ts";
+import { readNode } from "../rows.ts";
 import { transaction } from "./connection.ts";
 import type { Connection } from "./connection.ts";
 import { isStoreOwned } from "./ownership.ts";
-
-const states: ReadonlySet<NodeRow["state"]> = wordSet<NodeRow["state"]>({ active: true, "standing-by": true });
 
 /** How long another writer is waited for. SQLite waits with the whole thread, and a row that says who is there is not worth that. */
 const patienceMs = 50;
@@ -50,7 +48,7 @@ function put(
   nowMs: number,
 ): void {
   const { id, name, host, pid, release } = node;
-  sql.putNode.run({ id, name, host, pid, release, state, incarnation, now: nowMs });
+  sql.putNode.run({ id, name, host, pid, release, about: encodeAbout(node), state, incarnation, now: nowMs });
 }
 
 /** `isOwner`: this handle is. Of any other owner the lock says whether it lives. */
@@ -58,18 +56,4 @@ export function listNodes(connection: Connection, nowMs: number, isOwner: boolea
   const rows = connection.sql.nodes.all(nowMs - nodeSilenceMs).map(readNode);
   const isOwned = isOwner || !rows.some(({ state }) => state === "active") || isStoreOwned(connection.path);
   return isOwned ? rows : rows.filter(({ state }) => state !== "active");
-}
-
-function readNode(row: Row): NodeRow {
-  return {
-    id: text(row, "id"),
-    name: text(row, "name"),
-    host: text(row, "host"),
-    pid: number(row, "pid"),
-    release: text(row, "release"),
-    state: word(row, "state", states),
-    incarnation: number(row, "incarnation"),
-    sinceMs: number(row, "since_ms"),
-    seenMs: number(row, "seen_ms"),
-  };
 }

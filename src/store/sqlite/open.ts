@@ -16,6 +16,7 @@ import { lockPath } from "./lock.ts";
 import { applicationId, createSchema, schemaVersion } from "./schema.ts";
 import { readMarks } from "./marks.ts";
 import { SqliteMover } from "./mover.ts";
+import { Seen } from "./seen.ts";
 import { prepareStatements } from "./statements.ts";
 import { SqliteStore } from "./store.ts";
 import type { StoreMode } from "./store.ts";
@@ -27,6 +28,8 @@ export interface SqliteStoreOptions {
   readonly create?: boolean;
   /** The file grows no further than this: then commits fail with STORE_FULL. Default: what the disk holds. */
   readonly maxSizeBytes?: number;
+  /** Claim it even if it is an older copy of what was there before. Default: then a claim is STORE_RESTORED. */
+  readonly acceptRestored?: boolean;
   /** How long a write waits for another program's transaction; the thread waits with it. Default 10,000. */
   readonly busyTimeoutMs?: number;
 }
@@ -68,7 +71,8 @@ async function openFile<T>(path: string, options: SqliteStoreOptions, use: Use<T
   const untilMs = performance.now() + busyTimeoutMs;
   for (;;) {
     try {
-      return open(file, { ...options, busyTimeoutMs, create: mayCreate }, use);
+      const { acceptRestored = false } = options;
+      return open(file, { ...options, busyTimeoutMs, create: mayCreate, acceptRestored }, use);
     } catch (error) {
       // Two that turn a new file to a write-ahead log at once would wait for each other: SQLite refuses one, without waiting.
       if (!isBusy(error) || performance.now() >= untilMs) throw openError(file, error);
@@ -77,7 +81,7 @@ async function openFile<T>(path: string, options: SqliteStoreOptions, use: Use<T
   }
 }
 
-type Known = Required<Pick<SqliteStoreOptions, "busyTimeoutMs" | "create">> & SqliteStoreOptions;
+type Known = Required<Pick<SqliteStoreOptions, "busyTimeoutMs" | "create" | "acceptRestored">> & SqliteStoreOptions;
 
 function open<T>(file: string, options: Known, use: Use<T>): T {
   checkFormat(file);
@@ -95,6 +99,7 @@ function open<T>(file: string, options: Known, use: Use<T>): T {
       sql: prepareStatements(db),
       programIds: new Map(),
       lastTurns: new Map(),
+      seen: new Seen(file, id, options.acceptRestored),
     };
     return use(connection, id);
   } catch (error) {
@@ -223,7 +228,7 @@ function create(db: DatabaseSync): void {
   if (isEmpty(db)) {
     db.exec(createSchema);
     db.prepare(
-      "INSERT INTO meta (one, store_id, schema_version, incarnation, clean, downtime_ms, pruned_key) VALUES (1, ?, ?, 0, 1, 0, 0)",
+      "INSERT INTO meta (one, store_id, schema_version, incarnation, clean, signs, downtime_ms, pruned_key) VALUES (1, ?, ?, 0, 1, 0, 0, 0)",
     ).run(randomUUID(), schemaVersion);
   }
   db.exec("COMMIT");

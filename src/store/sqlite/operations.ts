@@ -1,13 +1,12 @@
 /** Operations without an outcome yet. */
 import { decodePayload, encodePayload } from "../../journal/encoding.ts";
-import type { OperationRow, OperationState, ProcessKey } from "../port.ts";
+import { operationStates } from "../port.ts";
+import type { OperationRow, ProcessKey } from "../port.ts";
 import { checksum, operationIdentity } from "../checksum.ts";
 import { verified } from "./checksum.ts";
 import { bytes, number, text, word } from "../columns.ts";
 import type { Row } from "../columns.ts";
 import type { Connection } from "./connection.ts";
-
-const states: ReadonlySet<OperationState> = new Set<OperationState>(["pending", "unavailable", "quarantined"]);
 
 export function putOperation({ sql }: Connection, row: OperationRow): void {
   const args = encodePayload(row.args);
@@ -46,7 +45,7 @@ export function readOperation(connection: Connection, row: Row): OperationRow {
     name,
     args: verified(connection, stored, { noun: "Operation", detail: "operation", value: index }, decodePayload),
     options,
-    state: word(row, "state", states),
+    state: word(row, "state", operationStates),
     attempt: number(row, "attempt"),
     notBeforeMs: number(row, "not_before_ms"),
     startedAtMs,

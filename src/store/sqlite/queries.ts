@@ -2,6 +2,7 @@
 import type { SQLInputValue, StatementSync } from "node:sqlite";
 import { isPerdureError } from "../../base/errors.ts";
 import type { TimerClock } from "../../journal/types.ts";
+import { processStates } from "../port.ts";
 import type {
   DeadLetterRow,
   InboxRow,
@@ -22,7 +23,7 @@ import { readInboxRow } from "./inbox.ts";
 import { readDeadLetter } from "./lives.ts";
 import { readOperation } from "./operations.ts";
 import { readName } from "./relations.ts";
-import { processStates, readLog, readProcess, readTimer } from "../rows.ts";
+import { readLog, readProcess, readTimer } from "../rows.ts";
 import { selectProcess } from "./statements.ts";
 
 const pageRows = 1000;

@@ -1,5 +1,6 @@
 /** Pruning: finished processes, their tombstones, programs nobody runs. In the transaction of the caller, a little at a time. */
 import { encodePayload, decodePayload } from "../../journal/encoding.ts";
+import { exitReasons } from "../../journal/types.ts";
 import type { Pid } from "../../journal/types.ts";
 import { nextGeneration } from "../generations.ts";
 import { maxTombstoneValueBytes } from "../port.ts";
@@ -21,7 +22,7 @@ import type { Stone } from "../checksum.ts";
 import { bytes, number, text, word } from "../columns.ts";
 import type { Row } from "../columns.ts";
 import type { Connection } from "./connection.ts";
-import { exitReasons, readProcess } from "../rows.ts";
+import { readProcess } from "../rows.ts";
 
 /** A slice of turns holds no more than this, unless one alone does. */
 const sliceBytes = 1 << 20;

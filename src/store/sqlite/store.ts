@@ -43,7 +43,7 @@ import { storeError } from "./errors.ts";
 import { findExported, findImported, readExports, readImports } from "./exports.ts";
 import { postInput, readInboxOf } from "./inbox.ts";
 import { lastTurnNumber, readTurns } from "./journal.ts";
-import { checkLease, claim, release, signOfLife } from "./lease.ts";
+import { checkLease, claim, release, renew, signOfLife } from "./lease.ts";
 import type { HeldLease } from "./lease.ts";
 import { readRestores, takeDeadLetter } from "./lives.ts";
 import { readLoad } from "./load.ts";
@@ -101,9 +101,7 @@ export class SqliteStore implements Store {
   }
 
   async renew(nowMs: number): Promise<void> {
-    this.#write("renew the lease of", (connection) => {
-      transaction(connection, () => signOfLife(connection, this.#held?.lease, nowMs));
-    });
+    this.#write("renew the lease of", (connection) => renew(connection, this.#held?.lease, nowMs));
   }
 
   async release(nowMs: number): Promise<void> {

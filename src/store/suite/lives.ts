@@ -1,5 +1,6 @@
 /** Processes that failed and go on: crashed ones, checkpoints, restores and dead letters. */
 import assert from "node:assert/strict";
+import { exitReasons } from "../../journal/types.ts";
 import type { ProcessExit, Store } from "../port.ts";
 import { ownerRule } from "./fixture.ts";
 import type { StoreFixture, StoreSetup } from "./fixture.ts";
@@ -65,12 +66,8 @@ function testCrashed(setup: StoreSetup): void {
   });
 
   ownerRule(setup, "a process may end for any reason", async (store) => {
-    const reasons = [
-      ...(["normal", "shutdown", "error", "exit", "cancelled", "noproc", "noconnection"] as const),
-      ...(["out_of_fuel", "out_of_memory", "stack_overflow", "trap", "killed"] as const),
-    ];
-    const exits = reasons.map((reason, i) => ({ process: i + 1, exit: { ...exit, reason } }));
-    await store.commit({ atMs, newProcesses: reasons.map((_, i) => process(i + 1)), exits });
+    const exits = exitReasons.map((reason, i) => ({ process: i + 1, exit: { ...exit, reason } }));
+    await store.commit({ atMs, newProcesses: exitReasons.map((_, i) => process(i + 1)), exits });
     for (const { process: key, exit: ended } of exits) assert.deepEqual((await store.getProcess(key))?.exit, ended);
   });
 }

@@ -57,8 +57,11 @@ export function memoryFixture(root: MemoryStore = createMemoryStore({ id: random
   };
 }
 
-export function sharedMemoryFixture(): SharedFixture & Movable {
-  const root = createMemoryStore({ id: randomUUID(), shared: { shards: 4, leaseMs: 10_000 } });
+export function sharedMemory(): MemoryStore {
+  return createMemoryStore({ id: randomUUID(), shared: { shards: 4, leaseMs: 10_000 } });
+}
+
+export function sharedMemoryFixture(root: MemoryStore = sharedMemory()): SharedFixture & Movable {
   const owners = new Map<MemoryStore, number>();
   return {
     ...memoryFixture(root),
@@ -80,10 +83,14 @@ export function sharedMemoryFixture(): SharedFixture & Movable {
   };
 }
 
-/** A schema of its own in the tests' database. */
+export function newSchema(): string {
+  return `test_${randomUUID().replaceAll("-", "")}`;
+}
+
+/** A schema of its own in the tests' database, unless it is named. */
 export async function postgresFixture(options: PostgresStoreOptions = {}): Promise<SharedFixture & Movable> {
   const { url } = await commonPostgres();
-  const schema = `test_${randomUUID().replaceAll("-", "")}`;
+  const schema = options.schema ?? newSchema();
   const handles: Pick<StoreReader, "close">[] = [];
   const open = async (more: PostgresStoreOptions): Promise<PostgresStore> => {
     const store = await openPostgresStore(url, { schema, readers: 1, ...options, ...more });

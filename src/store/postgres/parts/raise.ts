@@ -35,7 +35,9 @@ export type RefusalKind =
   /** Of a migration: somebody else has taken it over. */
   | "stale"
   /** A node's lease is in force. */
-  | "owned";
+  | "owned"
+  /** Nobody waits for operation `number` of the process, or not on this node. */
+  | "unwanted";
 
 export interface Refusal {
   readonly kind: RefusalKind;
