@@ -106,7 +106,14 @@ export async function fill(store: Store): Promise<void> {
     newProcesses: [
       process(1, { role: "supervisor", trapsExits: true }),
       ...states.map((state, i) =>
-        process(i + 2, { state, problem: texts[i] ?? "", parent: "p1", label: `c${i}`, restarts: i }),
+        process(i + 2, {
+          state,
+          problem: texts[i] ?? "",
+          parent: "p1",
+          needs: i === 0 ? "gpu" : "",
+          label: `c${i}`,
+          restarts: i,
+        }),
       ),
       process(6, { state: "crashed", held: true, exit: { ...exit, reason: "error" } }),
       ...[7, 8, 9].map((key) => process(key)),
