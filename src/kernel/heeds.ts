@@ -64,15 +64,14 @@ export class Heeds {
     stage.effects.push(() => tellDurable(queued));
   }
 
-  /** It has come here from another node, or is asked to go to one. There is none, if the store of several nodes has become that of one. */
+  /** It has come here from another node, or is asked to go to one. */
   #move(live: Live, queued: QueuedInput, shard: number, sinceMs: number): void {
     const { clock, events, shards, turns, run } = this.#ports;
     turns.came(live, queued);
     if (sinceMs > 0) {
       events.arrived?.(live.row.pid, Math.max(0, clock.nowMs() - sinceMs));
       run(shards.arrived(live.row.key));
-    } else if (shards.owned.size > 0 && !shards.isMine({ shard }))
-      run(shards.move(live, shard).then(undefined, unlessRefused));
+    } else if (!shards.isMine({ shard })) run(shards.move(live, shard).then(undefined, unlessRefused));
   }
 }
 

@@ -136,21 +136,6 @@ test("a supervision tree whose node was killed goes on in another kind of store"
   assert.equal(verified.code, 0, verified.stdout);
 });
 
-test("what was asked of several nodes is no matter to the one that owns the store now", async (t) => {
-  const shop = await Shop.open(t, files);
-  const node = shop.start("serve", "shop.ts");
-  await node.printed("serving");
-  const pid = await eventually("the counter is there", async () => {
-    const rows = await shop.json<Shown[]>("ps");
-    return rows.find(({ label, turns }) => label === "counter" && turns > 0)?.pid;
-  });
-  const store = await openSqliteStore(path.join(shop.folder, "perdure.db"), { mode: "reader" });
-  await store.post(pid, { kind: "move", shard: 2, sinceMs: 0 }, Date.now());
-  await store.close();
-  assert.equal((await shop.run("send", "counter", "5")).code, 0);
-  await node.printed("sum 5");
-});
-
 const processes = 4_000;
 /** How long a migration goes on after each batch that is waited for (ms), before it is killed. */
 const kills = [0, 30, 5, 90, 15];

@@ -28,6 +28,12 @@ const checkFree = statement(
   `SELECT ${raised("owned", "0", "0", "0", "count(*)")} FROM ~.node
    WHERE state = 'live' AND expires_at > clock_timestamp() HAVING count(*) > 0`,
 );
+// What comes late over a connection that was lost must not begin a second time: everything may be there by then.
+const checkNew = statement(
+  `SELECT ${raised("stale", "0", "0", "0", "count(*)")} FROM ~.migration WHERE role = $1 AND run = $2 HAVING count(*) > 0`,
+  "text",
+  "text",
+);
 const deleteMark = statement("DELETE FROM ~.migration WHERE role = $1", "text");
 const putMark = statement(
   `INSERT INTO ~.migration AS m (role, id, state, place, store_id, at_ms, progress, run) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
@@ -112,8 +118,9 @@ export class PostgresMover implements Mover {
 
   async begin(mark: Mark, nowMs: number, isEmptied = false): Promise<Mark> {
     const { role, id, state, place, store, atMs, progress } = mark;
-    await this.#write("begin to move", [
+    const steps = [
       step(lockStore),
+      step(checkNew, role, this.#run),
       step(lockWriters),
       step(checkFree),
       // Its last owners may have died: their shards are put in order as by whoever claims the store next.
@@ -121,7 +128,13 @@ export class PostgresMover implements Mover {
       ...(isEmptied ? [step(empty), step(renew, randomUUID()), step(deleteMark, role)] : []),
       step(putMark, role, id, state, place, store, atMs, progress, this.#run),
       step(checkRun, role, this.#run),
-    ]);
+    ];
+    try {
+      await this.#write("begin to move", steps);
+    } catch (error) {
+      // The connection was lost when it was done.
+      if (!isStale(error) || (await this.#line.get(ownMark, role, this.#run)) === undefined) throw error;
+    }
     const found = (await this.marks())[role];
     if (found === undefined) throw this.#stale();
     this.#progress = found.progress;
@@ -173,9 +186,7 @@ export class PostgresMover implements Mover {
   }
 
   async #hasRecorded(error: unknown, progress: string): Promise<boolean> {
-    const cause = error instanceof PerdureError ? error.cause : undefined;
-    if (!(cause instanceof ServerError) || readRefusal(cause)?.kind !== "stale") return false;
-    const row = await this.#line.get(ownProgress, this.#run);
+    const row = isStale(error) ? await this.#line.get(ownMark, "target", this.#run) : undefined;
     return row !== undefined && text(row, "progress") === progress;
   }
 
@@ -278,4 +289,9 @@ export class PostgresMover implements Mover {
   }
 }
 
-const ownProgress = statement("SELECT progress FROM ~.migration WHERE role = 'target' AND run = $1", "text");
+const ownMark = statement("SELECT progress FROM ~.migration WHERE role = $1 AND run = $2", "text", "text");
+
+function isStale(error: unknown): boolean {
+  const cause = error instanceof PerdureError ? error.cause : undefined;
+  return cause instanceof ServerError && readRefusal(cause)?.kind === "stale";
+}
