@@ -20,6 +20,7 @@ const documents = [
   "docs/retention.md",
   "docs/sagas.md",
   "docs/process-files.md",
+  "docs/scaling.md",
 ];
 
 interface Example {

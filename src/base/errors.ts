@@ -60,7 +60,6 @@ export const errorCodes = {
   TRANSACTION_FORBIDDEN: "SQL of a transactional operation reached for what is not its own",
   TRANSACTION_AWAITED: "a transactional operation awaited something other than its transaction",
   TRANSACTION_ENDED: "a transaction was used after its operation had ended",
-  TRANSACTION_UNSUPPORTED: "the store cannot run transactional operations",
   // Store
   STORE_IN_USE: "another engine owns the store",
   STORE_NOT_FOUND: "there is no store at this place",

@@ -5,7 +5,7 @@
 import type { Payload } from "../base/value.ts";
 import type { Clock } from "../base/ports.ts";
 import { commandDigest } from "../journal/digest.ts";
-import type { OperationRow } from "../store/port.ts";
+import type { Lease, OperationRow } from "../store/port.ts";
 import type { Committer } from "./batch.ts";
 import { isBegun } from "./live.ts";
 import type { Live, PendingOperation } from "./live.ts";
@@ -25,7 +25,9 @@ export interface AttemptsPorts {
   readonly clock: Clock;
   readonly committer: Committer;
   readonly events: KernelEvents;
-  readonly incarnation: number;
+  readonly lease: Pick<Lease, "incarnation" | "shared">;
+  /** Whether attempts of the process's operations may run on this node. */
+  mayRun(live: Live): boolean;
   /** The operation's result has arrived; with `seq` it has an inbox row already. */
   settled(live: Live, operation: PendingOperation, ok: boolean, value: Payload, seq?: number): void;
   /** An inbox row holds a result that nobody wants. */
@@ -40,6 +42,8 @@ export class Attempts {
   readonly #ports: AttemptsPorts;
   readonly #byToken = new Map<string, { live: Live; operation: PendingOperation }>();
   readonly #waits = new Set<() => void>();
+  /** Processes with attempts in transactions, and in how many. */
+  readonly #transacting = new Map<Live, number>();
   readonly #loans: Loans;
   #outbox: OperationRequest[] = [];
   #tokens = 0;
@@ -48,13 +52,40 @@ export class Attempts {
 
   constructor(ports: AttemptsPorts) {
     this.#ports = ports;
-    const { runner, committer, incarnation } = ports;
-    this.#loans = new Loans({ runner, committer, incarnation, isWanted: (token) => this.#isWanted(token) });
+    const { runner, committer, lease } = ports;
+    this.#loans = new Loans({
+      runner,
+      committer,
+      incarnation: lease.incarnation,
+      beside: lease.shared === true,
+      isWanted: (token) => this.#isWanted(token),
+      hold: (tokens) => this.#hold(tokens),
+    });
   }
 
   #isWanted(token: string): boolean {
     const found = this.#byToken.get(token);
     return found !== undefined && isWanted(found.live, found.operation);
+  }
+
+  /** A result that a transaction leaves is the process's: nobody else may take it over before that is known. */
+  #hold(tokens: readonly string[]): () => void {
+    const lives = tokens.flatMap((token) => this.#byToken.get(token)?.live ?? []);
+    const count = (by: 1 | -1): void => {
+      for (const live of lives) {
+        live.pins += by;
+        const now = (this.#transacting.get(live) ?? 0) + by;
+        if (now === 0) this.#transacting.delete(live);
+        else this.#transacting.set(live, now);
+      }
+    };
+    count(1);
+    return () => count(-1);
+  }
+
+  /** Whether an attempt of the process is in a transaction, also one that nobody wants any more. */
+  isTransacting(live: Live): boolean {
+    return this.#transacting.has(live);
   }
 
   /** How many attempts are under way. */
@@ -157,7 +188,9 @@ export class Attempts {
 
   /** Of an attempt that was taken back nothing is believed; but what a transaction has left must not stay. */
   #leave(report: OperationReport): void {
-    if (report.kind === "done" && report.seq !== undefined) this.#ports.unwanted(report.seq);
+    // One of an earlier tenure has its result in the store, where this one has found it.
+    const isOwn = report.token.startsWith(`${this.#ports.lease.incarnation}.`);
+    if (isOwn && report.kind === "done" && report.seq !== undefined) this.#ports.unwanted(report.seq);
   }
 
   /** No attempt begins any more. */
@@ -168,7 +201,7 @@ export class Attempts {
   }
 
   /** Resolves when no transaction is under way; undefined if none is. */
-  get transacted(): Promise<void> | undefined {
+  get transacted(): Promise<unknown> | undefined {
     return this.#loans.over;
   }
 
@@ -264,6 +297,7 @@ export class Attempts {
     if (
       this.#paused ||
       live.leaving ||
+      !this.#ports.mayRun(live) ||
       operation.settled ||
       operation.token !== undefined ||
       !isWanted(live, operation)
@@ -271,7 +305,7 @@ export class Attempts {
       return;
     const { row } = operation;
     if (row.state === "quarantined" || live.row.state === "broken" || live.row.state === "moving") return;
-    const token = `${this.#ports.incarnation}.${++this.#tokens}`;
+    const token = `${this.#ports.lease.incarnation}.${++this.#tokens}`;
     operation.token = token;
     this.#byToken.set(token, { live, operation });
     if (this.#outbox.length === 0) queueMicrotask(() => this.#send());

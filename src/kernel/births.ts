@@ -1,8 +1,11 @@
 /** Where processes begin their lives, and that no two nodes begin the same one. Nothing of this matters where the store has one owner. */
 import type { Clock } from "../base/ports.ts";
 import type { Pid } from "../journal/types.ts";
+import { previousGeneration } from "../store/generations.ts";
 import type { ProcessKey, Sharing } from "../store/port.ts";
 import type { Birth, Live } from "./live.ts";
+import { gone, isExported, isTombstone } from "./registry.ts";
+import type { Placement } from "./placement.ts";
 import type { Registry } from "./registry.ts";
 import type { Shards } from "./shards.ts";
 
@@ -10,6 +13,7 @@ export interface BirthsPorts {
   readonly sharing: Sharing | undefined;
   readonly registry: Pick<Registry, "begins" | "knownOrDamaged">;
   readonly shards: Shards;
+  readonly placement: Pick<Placement, "shardOf">;
   readonly clock: Clock;
   /** The kernel has come to its end. */
   isOver(): boolean;
@@ -17,8 +21,6 @@ export interface BirthsPorts {
   readonly place: ((birth: Pick<Birth, "pid" | "parent">) => number | undefined) | undefined;
 }
 
-/** How long another node may take to bring a process into the store whose pid it keeps. */
-const patienceMs = 5_000;
 const lookMs = 20;
 
 export class Births {
@@ -26,6 +28,8 @@ export class Births {
 
   /** Those that begin on other nodes, until that is durable: nothing else here knows of them. */
   readonly #underway = new Map<Pid, Live>();
+  /** What turns that are about to be staged may start. */
+  readonly #kept = new Set<Pid>();
 
   constructor(ports: BirthsPorts) {
     this.#ports = ports;
@@ -52,21 +56,49 @@ export class Births {
     };
   }
 
-  /** Families stay together: what happens between processes of one node is cheaper by far. */
+  /** Families stay together where they may: what happens between processes of one node is cheaper by far. */
   shardOf(birth: Birth, parent?: Live): number | undefined {
-    const { sharing, place, shards } = this.#ports;
+    const { sharing, place, placement, shards } = this.#ports;
     if (sharing === undefined) return undefined;
-    return place?.(birth) ?? parent?.row.shard ?? shards.any(birth.pid);
+    const { needs = "", program } = birth;
+    const placed = place?.(birth) ?? placement.shardOf({ needs, program }, parent !== undefined);
+    return placed ?? parent?.row.shard ?? shards.any(birth.pid);
   }
 
-  /** Resolves when this node may start a process of that pid, or there is one. */
+  /**
+   * Resolves when this node may start a process of that pid, or there is one. It does not go on without: of two nodes that begin the same
+   * process one would fail. Whoever keeps a pid begins its process at once, or dies.
+   */
   async reserve(pid: Pid): Promise<void> {
     const { sharing, registry, clock } = this.#ports;
     if (sharing === undefined) return;
-    for (let waitedMs = 0; waitedMs < patienceMs && !this.#ports.isOver(); waitedMs += lookMs) {
+    while (!this.#ports.isOver()) {
       if ((await registry.knownOrDamaged(pid)) !== undefined) return;
       if ((await sharing.reservePid(pid)) && !this.isUnderway(pid)) return;
       await new Promise<void>((resolve) => void clock.after(lookMs, resolve));
     }
+  }
+
+  /** The same for a program that asks. One that follows on another is kept only if that has ended: else this node would keep it in vain. */
+  async keep(pid: Pid, role: string | undefined): Promise<void> {
+    const previous = role === "server" ? previousGeneration(pid) : undefined;
+    if (this.#ports.sharing === undefined || (previous !== undefined && !(await this.#hasEnded(previous)))) return;
+    await this.reserve(pid);
+    this.#kept.add(pid);
+  }
+
+  /** The turn that asked for it is staged. */
+  letGo(pid: Pid): void {
+    this.#kept.delete(pid);
+  }
+
+  mayBegin(pid: Pid): boolean {
+    return this.#ports.sharing === undefined || this.#kept.has(pid);
+  }
+
+  async #hasEnded(pid: Pid): Promise<boolean> {
+    const known = await this.#ports.registry.knownOrDamaged(pid);
+    if (known === undefined || known === "damaged" || isTombstone(known)) return known !== undefined;
+    return !isExported(known) && ("row" in known ? gone(known) : known.state === "exited");
   }
 }

@@ -150,7 +150,7 @@ export class Moves {
     for (;;) {
       if (gone(live)) throw exited(live.row.pid);
       if (!isMeant(live, file)) throw takenBack(live, file);
-      const isStill = live.running === undefined && live.uncommitted === 0 && attempts.transacted === undefined;
+      const isStill = live.running === undefined && live.uncommitted === 0 && !attempts.isTransacting(live);
       const underway = [...live.operations.values()].filter(({ token }) => token !== undefined);
       if (isStill && underway.length === 0) return;
       if (isStill && clock.nowMs() >= untilMs) {

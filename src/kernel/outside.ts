@@ -54,6 +54,7 @@ export class Outside {
    */
   async start(request: StartRequest): Promise<{ readonly pid: Pid; readonly created: boolean }> {
     this.#ports.checkOpen();
+    this.#checkNoName(request.pid);
     await this.#ports.births.reserve(request.pid);
     // Someone else may have started it while the store answered.
     const { registry } = this.#ports;
@@ -63,7 +64,7 @@ export class Outside {
     this.#ports.checkOpen();
     if (known === undefined && this.#ports.births.isUnderway(request.pid)) return await this.start(request);
     if (known !== undefined) return { pid: await this.#startedBefore(known, request), created: false };
-    if (this.#ports.names.pidOf(request.pid) !== undefined) throw idIsName(request.pid);
+    this.#checkNoName(request.pid);
     const birth = { ...request, parent: "" };
     const { births, clock, random, isMine } = this.#ports;
     const cradle = {
@@ -83,6 +84,10 @@ export class Outside {
       await this.#submit(live, start);
     }
     return { pid: request.pid, created: true };
+  }
+
+  #checkNoName(pid: Pid): void {
+    if (this.#ports.names.pidOf(pid) !== undefined) throw idIsName(pid);
   }
 
   async #startedBefore(found: Known, request: StartRequest): Promise<Pid> {

@@ -313,6 +313,11 @@ export class Registry {
     }
   }
 
+  /** How many are in memory. */
+  get size(): number {
+    return this.#byKey.size;
+  }
+
   /** All that are in memory. */
   lives(): Iterable<Live> {
     return this.#byKey.values();

@@ -17,10 +17,12 @@ export interface ShardsPorts {
   readonly clock: Clock;
   readonly committer: Committer;
   lives(): Iterable<Live>;
+  /** Resolves when everything is durable that was staged before now. */
+  committed(): Promise<void>;
   /** Resolves when everything is delivered that others had written before now. */
   caughtUp(): Promise<void>;
-  /** It may have turns again. */
-  ready(live: Live): void;
+  /** It may have turns again, if it is in memory. */
+  ready(process: ProcessKey): void;
   /** Goes on with everything in shards that have just become this node's. */
   adopt(shards: readonly AcquiredShard[]): Promise<void>;
   /** Writes what has reached these processes and is in no row yet. */
@@ -47,9 +49,12 @@ export class Shards {
   readonly #owned = new Set<number>();
   /** Processes that are on their way to other shards. */
   readonly #moving = new Set<ProcessKey>();
-  /** What came here a moment ago: what its last owner has written for others of this node may be on its way. */
-  readonly #newShards = new Set<number>();
-  readonly #newcomers = new Set<ProcessKey>();
+  /**
+   * What came here a moment ago, and when that is over. What its last owner has written for others of this node may be on its way, and what
+   * this node has written for it.
+   */
+  readonly #newShards = new Map<number, Promise<void>>();
+  readonly #newcomers = new Map<ProcessKey, Promise<void>>();
   /** How many need each of these to stay, and which one is just being given up. */
   readonly #kept = new Map<number, number>();
   #parted: number | undefined;
@@ -78,18 +83,28 @@ export class Shards {
     return this.#owned;
   }
 
-  /** Whether it has to wait, lest what it sends now overtakes what it sent from its last node. */
-  isNew({ key, shard = 0 }: ProcessRow): boolean {
-    return this.#newcomers.has(key) || this.#newShards.has(shard);
+  /**
+   * Undefined for most. Else it has to wait until this resolves, lest what it sends now overtakes what it sent from its last node; and so has
+   * whoever sends it something, lest that overtakes what went through the store.
+   */
+  newcomer({ key, shard = 0 }: ProcessRow): Promise<void> | undefined {
+    return this.#newcomers.get(key) ?? this.#newShards.get(shard);
   }
 
   /** A process was moved here. Resolves when it may go on. */
-  async arrived(live: Live): Promise<void> {
-    const { key } = live.row;
-    this.#newcomers.add(key);
+  arrived(process: ProcessKey): Promise<void> {
+    const settled = this.#settle().then(() => {
+      this.#newcomers.delete(process);
+      this.#ports.ready(process);
+    });
+    this.#newcomers.set(process, settled);
+    return settled;
+  }
+
+  /** Resolves when everything is where it belongs that was written before now, here or elsewhere. */
+  async #settle(): Promise<void> {
+    await this.#ports.committed();
     await this.#ports.caughtUp();
-    this.#newcomers.delete(key);
-    this.#ports.ready(live);
   }
 
   /** It goes on with what nodes that died have left; else nobody may take it for left in good order. */
@@ -154,17 +169,22 @@ export class Shards {
     const acquired = await sharing.acquire(wanted, nowMs);
     if (acquired.every(({ clean }) => clean)) this.#hasTakenUp = true;
     if (this.#stopped || acquired.length === 0) return;
+    const settled = this.#adopt(acquired);
     for (const { shard } of acquired) {
-      this.#newShards.add(shard);
+      this.#newShards.set(shard, settled);
       this.#owned.add(shard);
     }
     this.#era++;
-    await this.#ports.caughtUp();
+    await settled;
+  }
+
+  async #adopt(acquired: readonly AcquiredShard[]): Promise<void> {
+    await this.#settle();
     await this.#ports.adopt(acquired);
     const lives = [...this.#ports.lives()].filter(({ row: { shard = 0 } }) => this.#newShards.has(shard));
     this.#newShards.clear();
     this.#hasTakenUp = true;
-    for (const live of lives) this.#ports.ready(live);
+    for (const { row } of lives) this.#ports.ready(row.key);
   }
 
   async #giveUp(): Promise<void> {
@@ -182,15 +202,14 @@ export class Shards {
   }
 
   /**
-   * One process goes to a shard of another node. Resolves with how long it stood still, in ms, when that is durable. Throws
-   * PROCESS_EXITED, PROCESS_ELSEWHERE.
+   * One process goes to a shard of another node; `stands` is called when it takes no more turns here. Resolves with how long it stood still,
+   * in ms, when that is durable. Throws PROCESS_EXITED, PROCESS_ELSEWHERE.
    */
-  async move(live: Live, shard: number): Promise<number> {
+  async move(live: Live, shard: number, stands: () => void = () => undefined): Promise<number> {
     const { key } = live.row;
-    const sinceMs = this.#ports.clock.nowMs();
     return await this.#inTurn(
       ({ row }) => row.key === key,
-      (stage, [found]) => {
+      (stage, [found], sinceMs) => {
         if (found === undefined) throw gone(live) ? exited(live.row.pid) : elsewhere(live.row);
         stage.away.moved.push({ process: key, shard, input: { kind: "move", shard, sinceMs: Math.trunc(sinceMs) } });
         this.#moving.add(key);
@@ -200,12 +219,16 @@ export class Shards {
         });
         found.row = { ...found.row, shard };
       },
+      stands,
     );
   }
 
-  async #inTurn(isMeant: (live: Live) => boolean, give: Give): Promise<number> {
+  async #inTurn(isMeant: (live: Live) => boolean, give: Give, stands: () => void = () => undefined): Promise<number> {
     await this.#attemptsEnd(isMeant);
-    const done = this.#parting.then(() => this.#part(isMeant, give));
+    const done = this.#parting.then(() => {
+      if (!this.#stopped) stands();
+      return this.#part(isMeant, give);
+    });
     this.#parting = done.catch(() => undefined);
     return await done;
   }
@@ -225,13 +248,14 @@ export class Shards {
         live.leaving = true;
         this.#ports.leaving(live);
       }
-      if (this.#stopped || lives.every((live) => !this.isNew(live.row) && isStill(live, waitedMs.ms))) break;
+      if (this.#stopped || lives.every((live) => this.newcomer(live.row) === undefined && isStill(live, waitedMs.ms)))
+        break;
       await new Promise<void>((resolve) => void clock.after(lookMs, resolve));
     }
     if (this.#stopped) return 0;
     const lives = leaving();
     spill(lives);
-    give(committer.stage, lives);
+    give(committer.stage, lives, sinceMs);
     this.#era++;
     left(lives);
     const done = Promise.withResolvers<void>();
@@ -257,7 +281,7 @@ export class Shards {
 }
 
 /** Stages what makes them another's. */
-type Give = (stage: Committer["stage"], lives: readonly Live[]) => void;
+type Give = (stage: Committer["stage"], lives: readonly Live[], sinceMs: number) => void;
 
 interface Owned {
   readonly key?: ProcessKey;

@@ -1,8 +1,8 @@
 import { createMemoryStore } from "./memory/index.ts";
 import type { MemoryStore } from "./memory/index.ts";
 import type { MemoryTransaction } from "./memory/index.ts";
-import type { StoreFixture } from "./suite.ts";
-import { testSharedStore, testStore, testTransactions } from "./suite.ts";
+import type { SharedFixture, StoreFixture, TransactionsFixture } from "./suite.ts";
+import { testSharedStore, testSharedTransactions, testStore, testTransactions } from "./suite.ts";
 
 function fixtureOf(root: MemoryStore): StoreFixture {
   return {
@@ -16,8 +16,7 @@ function fixtureOf(root: MemoryStore): StoreFixture {
 
 testStore("memory", async () => fixtureOf(createMemoryStore()));
 
-testSharedStore("shared memory", async () => {
-  const root = createMemoryStore({ shared: { shards: 4, leaseMs: 10_000 } });
+function sharedFixtureOf(root: MemoryStore): SharedFixture {
   const owners = new Map<MemoryStore, number>();
   return {
     ...fixtureOf(root),
@@ -37,15 +36,25 @@ testSharedStore("shared memory", async () => {
     },
     lapse: async (incarnation) => root.lapse(incarnation),
   };
+}
+
+const sharedMemory = (): MemoryStore => createMemoryStore({ shared: { shards: 4, leaseMs: 10_000 } });
+
+testSharedStore("shared memory", async () => sharedFixtureOf(sharedMemory()));
+
+const facts = (root: MemoryStore): Omit<TransactionsFixture<MemoryTransaction>, keyof StoreFixture> => ({
+  transactions: async (store) => (store as MemoryStore).transactions(),
+  put: (tx, key, value) => tx.put(key, value),
+  get: (tx, key) => tx.get(key) as number | undefined,
+  facts: async () => Object.fromEntries(root.facts()) as Record<string, number>,
+});
+
+testSharedTransactions<MemoryTransaction>("shared memory", async () => {
+  const root = sharedMemory();
+  return { ...sharedFixtureOf(root), ...facts(root) };
 });
 
 testTransactions<MemoryTransaction>("memory", async () => {
   const root = createMemoryStore();
-  return {
-    ...fixtureOf(root),
-    transactions: async (store) => (store as MemoryStore).transactions(),
-    put: (tx, key, value) => tx.put(key, value),
-    get: (tx, key) => tx.get(key) as number | undefined,
-    facts: async () => Object.fromEntries(root.facts()) as Record<string, number>,
-  };
+  return { ...fixtureOf(root), ...facts(root) };
 });

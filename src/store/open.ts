@@ -4,6 +4,7 @@ import { isPerdureError } from "../base/errors.ts";
 import { createMemoryStore } from "./memory/index.ts";
 import { inMemory, isPostgresUrl } from "./place.ts";
 import type { Store } from "./port.ts";
+import type { AnyTransaction, Transactions } from "./transactions.ts";
 
 export interface OpenOptions {
   /** `owner` may claim the store; `reader` reads and posts beside whoever owns it. Default `owner`. */
@@ -19,6 +20,13 @@ export async function openStore(place: string, options: OpenOptions = {}): Promi
   if (place === inMemory) return createMemoryStore();
   if (isPostgresUrl(place)) return (await import("./postgres/index.ts")).openPostgresStore(place, options);
   return (await import("./sqlite/index.ts")).openSqliteStore(place, options);
+}
+
+/** Opens it for transactions of user code, beside its owner. Where the store is in memory, so is the database of user code. */
+export async function openTransactions(place: string): Promise<Transactions<AnyTransaction>> {
+  if (isPostgresUrl(place)) return (await import("./postgres/index.ts")).openPostgresTransactions(place);
+  const { openMemoryTransactions, openSqliteTransactions } = await import("./sqlite/index.ts");
+  return place === inMemory ? openMemoryTransactions() : openSqliteTransactions(place);
 }
 
 /** Whether an engine owns the store at this moment. It must be there. */

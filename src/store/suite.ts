@@ -24,6 +24,8 @@ import { testTies } from "./suite/ties.ts";
 import { usedByOne } from "./suite/sole.ts";
 
 export type { SharedFixture, SharedSetup, StoreFixture, StoreSetup } from "./suite/fixture.ts";
+export { testSharedTransactions } from "./suite/shared-transactions.ts";
+export type { SharedTransactionsFixture } from "./suite/shared-transactions.ts";
 export { testTransactions } from "./suite/transactions.ts";
 export type { TransactionsFixture } from "./suite/transactions.ts";
 

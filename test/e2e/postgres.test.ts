@@ -15,7 +15,7 @@ const root = fileURLToPath(new URL("../..", import.meta.url));
 const files = {
   "app.ts": `
 import { sleep } from "perdure";
-import { book, step } from "./effects.ts";
+import { step } from "./effects.ts";
 
 export async function trip(legs: number) {
   let total = 0;
@@ -26,26 +26,15 @@ export async function trip(legs: number) {
   console.log("arrived");
   return { legs, total };
 }
-
-export async function transfer() {
-  try {
-    await book();
-    return "booked";
-  } catch (error) {
-    return (error as { code?: string }).code;
-  }
-}
 `,
   "effects.ts": `"use host";
 import { appendFileSync } from "node:fs";
-import { idempotencyKey, operation } from "perdure/host";
+import { idempotencyKey } from "perdure/host";
 
 export async function step(leg: number) {
   appendFileSync("effects.txt", \`\${leg} \${idempotencyKey()}\\n\`);
   return leg;
 }
-
-export const book = operation({ mode: "transactional" }, () => "never");
 `,
 };
 
@@ -105,12 +94,6 @@ test("beside a running node the command line looks and posts; a second node join
   assert.match(cancelled.stderr, /A node is running/);
   const { stdout, stderr } = await running.ended;
   for (const { stdout: out, stderr: err } of [second, cancelled, { stdout, stderr }]) noPassword(out + err);
-});
-
-test("a transactional operation says that it cannot run there", { skip }, async (t) => {
-  const { shop } = await place(t);
-  const { code, stdout, stderr } = await shop.run("run", "app.ts", "transfer");
-  assert.deepEqual([code, stdout.trim()], [0, "TRANSACTION_UNSUPPORTED"], stderr);
 });
 
 test("a store that is not there is named without its password", { skip }, async (t) => {

@@ -62,6 +62,8 @@ export class Ledger implements DiskWatcher {
   readonly #byPid = new Map<Pid, Account>();
   /** Messages that became durable with the commit at hand. */
   readonly #arrivals = new Set<string>();
+  /** Results that fell with their processes: of a transaction that ran beside the commit, its kernel hears only then. */
+  readonly #fallen = new Set<number>();
   commits = 0;
   turns = 0;
 
@@ -161,6 +163,10 @@ export class Ledger implements DiskWatcher {
   before(batch: CommitBatch): void {
     for (const seq of supersededBy(this.#disk, batch)) this.#supersede(seq);
     const gone = batch.inboxGone ?? [];
+    for (const { process: ending } of batch.exits ?? []) {
+      for (const { seq, process, input } of this.#disk.inbox.values())
+        if (process === ending && input.kind === "result") this.#fallen.add(seq);
+    }
     if (gone.length === 0) return;
     const inputs = new Set<Input | string>();
     for (const { process, turn } of batch.turns ?? [])
@@ -171,6 +177,7 @@ export class Ledger implements DiskWatcher {
     const exits = new Set((batch.exits ?? []).map(({ process }) => process));
     for (const seq of gone) {
       const row = this.#disk.inbox.get(seq);
+      if (row === undefined && this.#fallen.has(seq)) continue;
       if (row === undefined) this.#ports.complain(`a commit deletes inbox row ${seq}, which is not there`);
       else if (
         !inputs.has(row.input) &&

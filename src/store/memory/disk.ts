@@ -167,6 +167,8 @@ export class MemoryDisk {
       this.inbox.delete(seq);
       this.shared?.taken(seq);
     }
+    applyRelations(this, batch, (row) => this.shared?.owns(incarnation, row) === false);
+    if (batch.away !== undefined) this.shared?.drop(this, batch.away);
     const inboxSeqs = (batch.inbox ?? none).map(
       (row) => this.shared?.put(this, row, incarnation) ?? this.putInput(row),
     );
@@ -181,7 +183,6 @@ export class MemoryDisk {
       const record = this.record(process);
       record.row = { ...record.row, trapsExits: on };
     }
-    applyRelations(this, batch, (row) => this.shared?.owns(incarnation, row) === false);
     if ([batch.names, batch.namesGone, batch.groups, batch.groupsGone].some((part) => (part?.length ?? 0) > 0))
       this.namesVersion++;
     this.#applyLives(batch);

@@ -31,6 +31,10 @@ export class MemoryTransactions implements Transactions<MemoryTransaction> {
     this.#atomically = atomically;
   }
 
+  get isConcurrent(): boolean {
+    return this.#disk.shared !== undefined;
+  }
+
   async run(batch: TransactionBatch<MemoryTransaction>): Promise<readonly TransactionOutcome[]> {
     const facts: Facts = new Map();
     const written: Written[] = [];
@@ -91,7 +95,8 @@ export class MemoryTransactions implements Transactions<MemoryTransaction> {
     const disk = this.#disk;
     for (const { job, outcome } of written) {
       if (outcome.kind === "committed" && !this.#isWanted(job, batch.incarnation)) {
-        throw new PerdureError("STORE_FAILED", `The store ${disk.id} was written by its owner while it was lent.`);
+        const why = this.isConcurrent ? "has changed meanwhile" : "was written by its owner while it was lent";
+        throw new PerdureError("STORE_FAILED", `The store ${disk.id} ${why}.`);
       }
     }
     for (const [key, fact] of facts) disk.facts.set(key, fact);

@@ -99,7 +99,8 @@ export async function isPostgresStoreOwned(url: string, options: PostgresStoreOp
   }
 }
 
-function lineOptions(url: string, options: PostgresStoreOptions): LineOptions {
+/** Throws ARGUMENT_INVALID. */
+export function lineOptions(url: string, options: PostgresStoreOptions): LineOptions {
   const address = parseAddress(url);
   const schema = options.schema ?? address.schema ?? "perdure";
   if (

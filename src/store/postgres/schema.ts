@@ -13,7 +13,7 @@
  * - `reserved` pids that nodes keep for processes they are about to start.
  * - `receipt`  one row for each write of a node, in the transaction of that write: after a connection was lost they tell what was
  *              done, and what came of it (`put`, `gone`: seqs of the inbox). Also the node's signs of life. Old ones are deleted. A
- *              write from outside has one with a random negative `incarnation`.
+ *              write from outside has one with a random negative `incarnation`, and so has a transaction of user code.
  * - `change`   one row, counted up with every change of names and groups.
  * - `inbox`    rows have more columns: see below.
  * - `journal`, `log` and the others have no places of their own (rowids): a heap appends wherever its key lies.
@@ -44,13 +44,21 @@
  *   exiting node has encoded it, from whom it is (`sender`) and the number (`monitor`; NULL for a link): the input is composed when it is
  *   read. The checksum is the sum of that of the signal and of a hash of the rest (`parts/notices.ts`).
  *
+ * ## Transactions of user code
+ *
+ * They run beside the commits, on connections of their own (`transacting/`), and take locks on these tables only at the end, together with
+ * the commit: the node's row; rows of `process` in their order, `FOR SHARE`; rows of `operation`, without waiting; rows of `shard`.
+ * Since they are serializable, a row that was changed since their beginning cannot be locked. So nodes and shards, which change all the time,
+ * are locked `FOR KEY SHARE`: that minds changes of a unique key only, and `state` and `owner` are part of one for this reason. A shard
+ * may change hands by a commit beside the transaction, so here it is locked besides the node.
+ *
  * ## What is used beyond the core of SQL-92
  *
  * - types `bytea`, `text`, `double precision`, `bigint`, and arrays of them as parameters
  * - `unnest(…) WITH ORDINALITY` of several arrays, `LATERAL`, `= ANY(array)`
  * - `INSERT … ON CONFLICT`, `UPDATE … FROM`, `DELETE … USING`, `RETURNING`
  * - common table expressions, also ones that change data
- * - `FOR SHARE`, `FOR NO KEY UPDATE`, `FOR UPDATE`, also in a `LATERAL` query, so that rows are locked one by one in an order
+ * - `FOR KEY SHARE`, `FOR SHARE`, `FOR NO KEY UPDATE`, `FOR UPDATE`, `NOWAIT`, also in a `LATERAL` query, so that rows are locked one by one in an order
  * - identity columns, `LIMIT` and `OFFSET`, comparisons of rows, partial indexes, `IS DISTINCT FROM`
  * - `sha256` and the casts that make a number of its first bytes
  * - the collation `"C"` (by code points), `string_agg`, `octet_length`, `greatest`, `clock_timestamp()`, `extract(epoch …)`,
@@ -85,11 +93,15 @@ export const migrations: readonly (readonly string[])[] = [
   release       text,
   host          text   NOT NULL,
   os_pid        bigint NOT NULL,
+  about         text   NOT NULL,   -- JSON: its labels, its program's file, the host operations that it offers
+  load          bigint NOT NULL,   -- processes in its memory, as it said last
   downtime_ms   bigint NOT NULL,   -- meta.downtime_ms since its claim: its service time is wall time less this
   started_at_ms bigint NOT NULL,   -- this and what follows: by the node's clock
   alive_at_ms   bigint NOT NULL,   -- a sign of life, at the time of this receipt; later receipts may tell of later ones
   alive_number  bigint NOT NULL    -- -1 when its end has been gone into: none tells of a later one
 )`,
+    // With this, only changes of these two count as changes of the key: see "transactions of user code".
+    `CREATE UNIQUE INDEX node_state ON ~.node (incarnation, state)`,
     `CREATE INDEX node_live ON ~.node (incarnation) WHERE state = 'live'`,
     // Changed in place, over and over.
     `CREATE TABLE ~.shard (
@@ -98,6 +110,8 @@ export const migrations: readonly (readonly string[])[] = [
   clean  bigint NOT NULL,          -- 1: its last owner gave it up in good order
   posted bigint NOT NULL           -- the last number given in its inboxes
 ) WITH (fillfactor = 10)`,
+    // As for nodes.
+    `CREATE UNIQUE INDEX shard_owner ON ~.shard (shard, owner)`,
     // Nodes that stand by, by what they said last.
     `CREATE TABLE ~.standby (
   id       text   PRIMARY KEY,
@@ -105,6 +119,7 @@ export const migrations: readonly (readonly string[])[] = [
   host     text   NOT NULL,
   os_pid   bigint NOT NULL,
   release  text   NOT NULL,
+  about    text   NOT NULL,
   since_ms bigint NOT NULL,
   seen_ms  bigint NOT NULL
 )`,
@@ -139,6 +154,7 @@ export const migrations: readonly (readonly string[])[] = [
   label         text   NOT NULL,   -- what its parent calls it
   role          text   NOT NULL,   -- server, supervisor, task
   restarts      bigint NOT NULL,   -- of this child, before this process
+  needs         text   NOT NULL,   -- the label that its node must have; '' for none
   held          bigint NOT NULL,   -- 1: when it fails, its parent is asked before it exits
   traps_exits   bigint NOT NULL,   -- 1: exit signals are messages to it
   life          bigint NOT NULL,   -- from 1; a restore begins the next
@@ -324,7 +340,8 @@ export const migrations: readonly (readonly string[])[] = [
   bundle        text   NOT NULL,   -- this and the following: blob.hash
   source_map    text   NOT NULL,
   prelude       text   NOT NULL,
-  engine        text   NOT NULL
+  engine        text   NOT NULL,
+  operations    text   NOT NULL    -- JSON: names of the host operations it may ask for
 )`,
     `CREATE TABLE ~.blob (
   hash  text COLLATE "C" PRIMARY KEY,

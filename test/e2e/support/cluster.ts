@@ -7,7 +7,7 @@ import { encodeValue } from "../../../src/base/value.ts";
 import { moveBeside } from "../../../src/engine/moving.ts";
 import type { Moved } from "../../../src/engine/moving.ts";
 import { systemClock } from "../../../src/engine/system.ts";
-import { nodesByShard } from "../../../src/engine/views.ts";
+import { readDirectory } from "../../../src/engine/directory.ts";
 import type { NameRow, ProcessRow, StoreReader } from "../../../src/store/port.ts";
 import { openPostgresStore } from "../../../src/store/postgres/index.ts";
 import { Shop } from "../../support/cli.ts";
@@ -100,7 +100,7 @@ export class Cluster {
       `shares of ${names.join()}`,
       async () => {
         const all = await this.store.sharing?.shards();
-        const owners = await nodesByShard(this.store, Date.now());
+        const { nodes: owners } = await readDirectory(this.store);
         const counts = names.map((name) => [...owners.values()].filter((owner) => owner === name).length);
         const sum = counts.reduce((total, count) => total + count, 0);
         return sum === all?.length && Math.max(...counts) - Math.min(...counts) <= 1;
@@ -125,7 +125,7 @@ export class Cluster {
   /** The name of the node that a child lives on. */
   async placeOf(label: string): Promise<string | undefined> {
     const { shard } = await this.child(label);
-    return (await nodesByShard(this.store, Date.now())).get(shard ?? 0);
+    return (await readDirectory(this.store)).nodes.get(shard ?? 0);
   }
 
   async move(label: string, node: string): Promise<Moved> {

@@ -119,7 +119,7 @@ export class ClusterSimulation extends SimulatedRun {
   // -- the plan -------------------------------------------------------------------------------------------------
 
   #begin(): void {
-    const blank = { bundle: "", sourceMap: "", prelude: "", engine: "" };
+    const blank = { bundle: "", sourceMap: "", prelude: "", engine: "", operations: [] };
     const row = { hash: "program", file: "program.ts", createdAtMs: this.timeline.wallMs, ...blank };
     this.#disk.programs.set("program", row);
     this.#nodes.begin();
@@ -240,5 +240,6 @@ function forCluster(profile: FaultProfile, dice: Dice): FaultProfile {
     rots: 0,
     unloadable: 0,
     fencings: 0,
+    storeLateWrites: profile.storeLate,
   };
 }

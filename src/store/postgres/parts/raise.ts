@@ -29,7 +29,9 @@ export type RefusalKind =
   /** Of another process: `text` begins with it. */
   | "name"
   /** A dead letter is not there any more. */
-  | "letter";
+  | "letter"
+  /** Nobody waits for operation `number` of the process, or not on this node. */
+  | "unwanted";
 
 export interface Refusal {
   readonly kind: RefusalKind;
