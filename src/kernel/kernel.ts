@@ -212,17 +212,11 @@ export class Kernel {
   }
 
   #newDuties(): Duties {
-    const { store, clock } = this.#ports;
     return new Duties({
-      store,
-      clock,
+      ...this.#common(),
       state: () => (this.#state === "opening" || this.#state === "open" ? this.#state : "over"),
       run: (work) => this.#run(work),
-      committer: this.#committer,
-      awaited: this.#awaited,
       alarm: this.#alarm,
-      registry: this.#registry,
-      shards: this.#shards,
       placement: this.#placement,
       mail: this.#others,
       retention: this.#retention,

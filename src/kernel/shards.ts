@@ -226,7 +226,8 @@ export class Shards {
   async #inTurn(isMeant: (live: Live) => boolean, give: Give, stands: () => void = () => undefined): Promise<number> {
     await this.#attemptsEnd(isMeant);
     const done = this.#parting.then(() => {
-      if (!this.#stopped) stands();
+      // It may have left with its shard: then the request is its next node's.
+      if (!this.#stopped && [...this.#ports.lives()].some(isMeant)) stands();
       return this.#part(isMeant, give);
     });
     this.#parting = done.catch(() => undefined);
@@ -248,8 +249,8 @@ export class Shards {
         live.leaving = true;
         this.#ports.leaving(live);
       }
-      if (this.#stopped || lives.every((live) => this.newcomer(live.row) === undefined && isStill(live, waitedMs.ms)))
-        break;
+      const isReady = (live: Live): boolean => this.newcomer(live.row) === undefined && isStill(live, waitedMs.ms);
+      if (this.#stopped || lives.every(isReady)) break;
       await new Promise<void>((resolve) => void clock.after(lookMs, resolve));
     }
     if (this.#stopped) return 0;
