@@ -207,7 +207,8 @@ export class Shards {
    */
   async move(live: Live, shard: number, stands: () => void = () => undefined): Promise<number> {
     const { key } = live.row;
-    return await this.#inTurn(
+    live.awaited++;
+    const moved = this.#inTurn(
       ({ row }) => row.key === key,
       (stage, [found], sinceMs) => {
         if (found === undefined) throw gone(live) ? exited(live.row.pid) : elsewhere(live.row);
@@ -221,6 +222,7 @@ export class Shards {
       },
       stands,
     );
+    return await moved.finally(() => live.awaited--);
   }
 
   async #inTurn(isMeant: (live: Live) => boolean, give: Give, stands: () => void = () => undefined): Promise<number> {
