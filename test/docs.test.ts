@@ -21,6 +21,7 @@ const documents = [
   "docs/sagas.md",
   "docs/process-files.md",
   "docs/scaling.md",
+  "docs/placement.md",
 ];
 
 interface Example {

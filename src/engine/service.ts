@@ -2,6 +2,7 @@
  * The kernel with everything below it, as one object: what the kernel thread runs. It knows nothing of threads itself,
  * so that tests can run it in theirs.
  */
+import { noConnection } from "../store/exports.ts";
 import type { Clock, Random } from "../base/ports.ts";
 import { encodeValue } from "../base/value.ts";
 import type { Payload } from "../base/value.ts";
@@ -11,7 +12,6 @@ import type { KeepPolicy } from "../kernel/keep.ts";
 import { Kernel } from "../kernel/kernel.ts";
 import type { KernelEvents, OperationReport, OperationRunner } from "../kernel/ports.ts";
 import type { Archive } from "../kernel/retention.ts";
-import { noConnection } from "../kernel/ties.ts";
 import { readEngineBinary } from "../machine/engine-binary.ts";
 import type { MachineEvents } from "../machine/port.ts";
 import { createGuestThreads } from "../machine/threads.ts";

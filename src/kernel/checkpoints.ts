@@ -5,6 +5,7 @@
  */
 import { readEdgeAddress } from "../base/edge-key.ts";
 import { PerdureError } from "../base/errors.ts";
+import { noConnection } from "../store/exports.ts";
 import type { Clock, Random } from "../base/ports.ts";
 import { encodeError } from "../base/value.ts";
 import { commandDigest } from "../journal/digest.ts";
@@ -21,7 +22,7 @@ import { addRelations, queueInput } from "./live.ts";
 import type { Live, QueuedInput } from "./live.ts";
 import { gone } from "./registry.ts";
 import { stageMessage } from "./staging.ts";
-import { crashOf, downInput, hears, noConnection, noProcess, signalInput } from "./ties.ts";
+import { crashOf, downInput, hears, noProcess, signalInput } from "./ties.ts";
 import type { Ending, Ties } from "./ties.ts";
 
 export interface CheckpointsPorts {

@@ -54,8 +54,11 @@ export class Duties {
     });
   }
 
+  /** With all that it reminds of its duties. */
   stop(): void {
     this.#stop();
+    const { alarm, retention, shards, placement } = this.#ports;
+    for (const each of [alarm, retention, shards, placement]) each.stop();
   }
 
   /** Others have written something for this node, perhaps. Its own exits may have done so too. */

@@ -31,6 +31,7 @@ import { Outside } from "./outside.ts";
 import { Moves } from "./moves.ts";
 import type { KernelPorts } from "./kernel-ports.ts";
 import { Placement } from "./placement.ts";
+import { posting } from "./posted.ts";
 import { Queries } from "./queries.ts";
 import { Recovery } from "./recovery.ts";
 import { Registry } from "./registry.ts";
@@ -128,12 +129,12 @@ export class Kernel {
     this.#edges = this.#newEdges();
     this.#attempts = this.#newAttempts();
     this.#recovery = new Recovery({ store, registry: this.#registry, attempts: this.#attempts, alarm: this.#alarm });
-    this.#names = new Names({ store, committer: this.#committer, isMine: this.#shards.isMine });
+    this.#names = new Names({ store, committer: this.#committer });
     this.#turns = this.#newTurns();
     this.moves = this.#newMoves();
     this.#heeds = new Heeds({
       clock,
-      posted: { moves: this.moves, committer: this.#committer, clock, defer, failed },
+      posted: { moves: this.moves, committer: this.#committer, clock, defer, failed, ...posting(store, clock) },
       committer: this.#committer,
       shards: this.#shards,
       turns: this.#turns,
@@ -211,17 +212,11 @@ export class Kernel {
   }
 
   #newDuties(): Duties {
-    const { store, clock } = this.#ports;
     return new Duties({
-      store,
-      clock,
+      ...this.#common(),
       state: () => (this.#state === "opening" || this.#state === "open" ? this.#state : "over"),
       run: (work) => this.#run(work),
-      committer: this.#committer,
-      awaited: this.#awaited,
       alarm: this.#alarm,
-      registry: this.#registry,
-      shards: this.#shards,
       placement: this.#placement,
       mail: this.#others,
       retention: this.#retention,
@@ -249,6 +244,7 @@ export class Kernel {
     const { store, clock } = this.#ports;
     return new Shards({
       sharing: store.sharing,
+      incarnation: this.#lease.incarnation,
       clock,
       committer: this.#committer,
       lives: () => this.#registry.lives(),
@@ -277,7 +273,7 @@ export class Kernel {
       store: this.#store,
       clock: this.#ports.clock,
       committer: this.#committer,
-      shared: this.#store.sharing !== undefined,
+      shared: this.#shards.isShared,
       activate: (to) => this.outside.find(to),
       submit: (live, queued) => this.outside.submit(live, queued),
     });
@@ -313,7 +309,7 @@ export class Kernel {
       random,
       env,
       newest,
-      shared: this.#store.sharing !== undefined,
+      shared: this.#shards.isShared,
       cut: (process, tie) => this.#others.cut(process, tie, this.#awaited.commit()),
       committed: (live) => this.#runs.committed(live),
       ready: (live) => this.#runs.ready(live),
@@ -331,6 +327,7 @@ export class Kernel {
       ties: this.#turns.ties,
       find: (pid) => this.outside.find(pid),
       control: (live, kind) => this.#turns.control(live, kind),
+      ...posting(this.#store, this.#ports.clock),
     });
   }
 
@@ -375,11 +372,7 @@ export class Kernel {
   async close(graceMs: number): Promise<void> {
     if (this.#state !== "open") return;
     this.#state = "closing";
-    this.#alarm.stop();
     this.#duties.stop();
-    this.#retention.stop();
-    this.#shards.stop();
-    this.#placement.stop();
     await this.#transacted(graceMs);
     this.#attempts.stop();
     this.#runs.stop();
@@ -405,7 +398,7 @@ export class Kernel {
   #loaded(live: Live): void {
     this.#placement.loaded(live);
     for (const { seq } of live.inputs) if (seq !== undefined) this.#others.know(seq);
-    if (this.#store.sharing !== undefined) this.#turns.loaded(live);
+    if (this.#shards.isShared) this.#turns.loaded(live);
     const heeded = new Set([...live.inputs].filter((queued) => this.#heeds.heed(live, queued)));
     live.inputs = live.inputs.filter((queued) => !queued.consumed && !heeded.has(queued));
     this.#runs.ready(live);
@@ -477,11 +470,7 @@ export class Kernel {
     if (this.#state === "failed" || this.#state === "closed") return;
     const isOpening = this.#state === "opening";
     this.#failure = error;
-    this.#alarm.stop();
     this.#duties.stop();
-    this.#retention.stop();
-    this.#shards.stop();
-    this.#placement.stop();
     this.#attempts.stop();
     this.#runs.stop();
     this.#end("failed", error);

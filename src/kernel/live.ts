@@ -265,3 +265,8 @@ export function atRest(live: Live): boolean {
     !live.queued
   );
 }
+
+/** Its last known start is that of the attempt that runs, or ran when the node ended: no wait came after it. */
+export function isBegun({ startedAtMs, notBeforeMs }: OperationRow): boolean {
+  return startedAtMs > 0 && notBeforeMs === 0;
+}

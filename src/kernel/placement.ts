@@ -121,7 +121,7 @@ export class Placement {
 
   async #learn(hash: string): Promise<void> {
     const { store, offers } = this.#ports;
-    const program = await store.program(hash);
+    const program = await store.program(hash).catch(damage);
     const wanted = { file: program?.file ?? "", operations: program?.operations ?? [] };
     const isMissing = this.#traits !== undefined && missing(this.#traits, wanted).length > 0;
     if (isMissing && program !== undefined && (await offers(program))) await this.#offer(wanted.operations);
@@ -205,7 +205,7 @@ export class Placement {
     for (const [key, live] of this.#misplaced) {
       if (this.#isStopped || moves === maxMoves) return;
       const wanted = this.#wanted(live.row.program);
-      if (!this.#isHere(live) || live.leaving || wanted === "asked") continue;
+      if (!this.#isHere(live) || !mayLeave(live) || wanted === "asked") continue;
       const to = this.#fittest(live.row);
       if (to === undefined) this.#tell(live, wanted);
       else {
@@ -262,6 +262,16 @@ function loadOf({ node, sent }: Other): number {
 
 function shardOf({ shards }: Other, number: number): number {
   return shards[number % shards.length] ?? 0;
+}
+
+/** Whoever exports it or imports it counts on its place, and a broken one runs nowhere. */
+function mayLeave({ row: { state }, leaving }: Live): boolean {
+  return !leaving && state !== "moving" && state !== "broken";
+}
+
+/** It is found to be broken when it is loaded. */
+function damage(error: unknown): undefined {
+  if (!isPerdureError(error, "STORE_CORRUPT")) throw error;
 }
 
 /** It has ended, or somebody else has moved it. */

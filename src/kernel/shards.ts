@@ -6,11 +6,14 @@ import type { Clock } from "../base/ports.ts";
 import type { AcquiredShard, ProcessKey, ProcessRow, Sharing } from "../store/port.ts";
 import type { Committer } from "./batch.ts";
 import { elsewhere, exited } from "./errors.ts";
-import type { Live } from "./live.ts";
+import { isBegun } from "./live.ts";
+import type { Live, PendingOperation } from "./live.ts";
 import { gone } from "./registry.ts";
+import { shareOf } from "./share.ts";
 
 export interface ShardsPorts {
   readonly sharing: Sharing | undefined;
+  readonly incarnation: number;
   readonly clock: Clock;
   readonly committer: Committer;
   lives(): Iterable<Live>;
@@ -32,9 +35,14 @@ export interface ShardsPorts {
 
 /** How often it looks whether the shards are in the right hands. */
 const balanceMs = 1_000;
-/** How long attempts of operations may take to end before their processes leave. */
+/**
+ * How long attempts of operations may take to end before their processes leave: while the processes still run; and when those stand still.
+ * Attempts that must not be made twice are waited for as long as that once more.
+ */
 const graceMs = 10_000;
+const stillGraceMs = 1_000;
 const lookMs = 10;
+const lookAtAttemptsMs = 50;
 
 export class Shards {
   readonly #ports: ShardsPorts;
@@ -47,6 +55,9 @@ export class Shards {
    */
   readonly #newShards = new Map<number, Promise<void>>();
   readonly #newcomers = new Map<ProcessKey, Promise<void>>();
+  /** How many need each of these to stay, and which one is just being given up. */
+  readonly #kept = new Map<number, number>();
+  #parted: number | undefined;
   #hasTakenUp = true;
   #era = 0;
   /** One after the other: what one gives up another must not. */
@@ -112,6 +123,24 @@ export class Shards {
     return choice.length === 0 ? undefined : choice[spread(pid, choice.length)];
   }
 
+  get isShared(): boolean {
+    return this.#ports.sharing !== undefined;
+  }
+
+  /** One of this node's own that stays so until `release`. Undefined if there is none, or the store has one owner. */
+  keep(text: string): number | undefined {
+    const own = [...this.#owned].filter((shard) => shard !== this.#parted);
+    const shard = own[spread(text, own.length)];
+    if (shard !== undefined) this.#kept.set(shard, (this.#kept.get(shard) ?? 0) + 1);
+    return shard;
+  }
+
+  release(shard: number): void {
+    const count = (this.#kept.get(shard) ?? 0) - 1;
+    if (count > 0) this.#kept.set(shard, count);
+    else this.#kept.delete(shard);
+  }
+
   /** To be called at every tick. */
   async tick(nowMs: number): Promise<void> {
     const { sharing } = this.#ports;
@@ -127,11 +156,9 @@ export class Shards {
       await sharing.reap(nowMs);
       const [shards, nodes] = await Promise.all([sharing.shards(), sharing.incarnations()]);
       this.#all = shards.map(({ shard }) => shard);
-      const most = Math.ceil(shards.length / Math.max(1, nodes.length));
-      const free = shards.filter(({ owner }) => owner === 0).map(({ shard }) => shard);
-      const wanted = free.slice(0, Math.max(0, most - this.#owned.size));
+      const { wanted, givesUp } = shareOf(shards, nodes, this.#ports.incarnation);
       if (wanted.length > 0) await this.#take(sharing, wanted, nowMs);
-      else if (this.#owned.size > most) await this.#giveUp();
+      else if (givesUp) await this.#giveUp();
     } finally {
       this.#working = false;
     }
@@ -161,14 +188,17 @@ export class Shards {
   }
 
   async #giveUp(): Promise<void> {
-    const shard = Math.max(...this.#owned);
+    const shard = Math.max(...[...this.#owned].filter((each) => !this.#kept.has(each)));
+    // What is kept now is not kept for long.
+    if (shard === -Infinity) return;
+    this.#parted = shard;
     await this.#inTurn(
       (live) => live.row.shard === shard,
       (stage) => {
         stage.away.yielded.push(shard);
         this.#owned.delete(shard);
       },
-    );
+    ).finally(() => (this.#parted = undefined));
   }
 
   /**
@@ -193,10 +223,11 @@ export class Shards {
     );
   }
 
-  #inTurn(isMeant: (live: Live) => boolean, give: Give): Promise<number> {
+  async #inTurn(isMeant: (live: Live) => boolean, give: Give): Promise<number> {
+    await this.#attemptsEnd(isMeant);
     const done = this.#parting.then(() => this.#part(isMeant, give));
     this.#parting = done.catch(() => undefined);
-    return done;
+    return await done;
   }
 
   /**
@@ -214,11 +245,8 @@ export class Shards {
         live.leaving = true;
         this.#ports.leaving(live);
       }
-      if (
-        this.#stopped ||
-        lives.every((live) => this.newcomer(live.row) === undefined && isStill(live, waitedMs.ms < graceMs))
-      )
-        break;
+      const isReady = (live: Live): boolean => this.newcomer(live.row) === undefined && isStill(live, waitedMs.ms);
+      if (this.#stopped || lives.every(isReady)) break;
       await new Promise<void>((resolve) => void clock.after(lookMs, resolve));
     }
     if (this.#stopped) return 0;
@@ -231,6 +259,17 @@ export class Shards {
     committer.stage.effects.push(done.resolve);
     await done.promise;
     return clock.nowMs() - sinceMs;
+  }
+
+  /** Those that run now have come to their end, or had their time. */
+  async #attemptsEnd(isMeant: (live: Live) => boolean): Promise<void> {
+    const { clock, lives } = this.#ports;
+    const running = (): string[] => [...lives()].filter(isMeant).flatMap(tokensOf);
+    const first = new Set(running());
+    for (let waitedMs = 0; waitedMs < graceMs && !this.#stopped; waitedMs += lookAtAttemptsMs) {
+      if (!running().some((token) => first.has(token))) return;
+      await new Promise<void>((resolve) => void clock.after(lookAtAttemptsMs, resolve));
+    }
   }
 
   stop(): void {
@@ -246,10 +285,15 @@ interface Owned {
   readonly shard?: number | undefined;
 }
 
-/** Nothing of it is under way. `patient`: attempts of its operations are waited for. */
-function isStill(live: Live, patient: boolean): boolean {
+/** Nothing of it is under way, or has had its time. */
+function isStill(live: Live, waitedMs: number): boolean {
   if (live.running !== undefined || live.uncommitted > 0 || live.pins > 0) return false;
-  return !patient || [...live.operations.values()].every(({ token }) => token === undefined);
+  const graceOf = ({ row }: PendingOperation): number => (isBegun(row) ? graceMs : stillGraceMs);
+  return [...live.operations.values()].every((each) => each.token === undefined || waitedMs >= graceOf(each));
+}
+
+function tokensOf({ operations }: Live): string[] {
+  return [...operations.values()].flatMap(({ token }) => token ?? []);
 }
 
 function spread(text: string, count: number): number {

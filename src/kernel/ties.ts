@@ -34,8 +34,6 @@ export interface Ending {
 
 const nothing: Payload = encodeValue(undefined);
 export const noProcess: Ending = { reason: "noproc", value: nothing };
-/** It was exported: from here it is out of reach. */
-export const noConnection: Ending = { reason: "noconnection", value: nothing };
 
 export class Ties {
   readonly #ports: TiesPorts;

@@ -160,10 +160,12 @@ export class Turns {
   }
 
   #conclude(live: Live, effects: TurnEffects, inputs: readonly QueuedInput[]): Promise<undefined> | undefined {
+    const isAsking = this.#ports.shared && effects.acts.some(asksForNames);
     const claims = this.#ports.shared ? effects.acts.filter(isClaim) : [];
-    if (claims.length === 0) return this.#gather(live, effects, inputs);
-    const { births } = this.#ports;
-    const staged = this.#claim(live, claims).then(() => this.#gather(live, effects, inputs));
+    if (claims.length === 0 && !isAsking) return this.#gather(live, effects, inputs);
+    const { births, names } = this.#ports;
+    const refreshed = isAsking ? names.refresh() : Promise.resolve();
+    const staged = refreshed.then(() => this.#claim(live, claims)).then(() => this.#gather(live, effects, inputs));
     return staged.finally(() => claims.forEach((claim) => births.letGo(requestOf(claim).id)));
   }
 
@@ -419,6 +421,13 @@ export class Turns {
 function isClaim(act: Act): act is KernelOperation {
   return act.kind === "operation" && (act.name === "perdure:register" || act.name === "perdure:start");
 }
+
+/** What other nodes have done counts: a name may be given, and a group joined, by anyone. */
+function asksForNames(act: Act): boolean {
+  return act.kind === "operation" && nameQuestions.has(act.name);
+}
+
+const nameQuestions = new Set(["perdure:whereis", "perdure:members", "perdure:unregister", "perdure:leave"]);
 
 function revivedFromCheckpoint(act: Act): Pid[] {
   if (act.kind !== "operation" || act.name !== "perdure:revive") return [];

@@ -90,7 +90,7 @@ test(
     await hears(["1 b", "2 b", "3 c", "4 c", "5 c"]);
     assert.equal(await waiting(), false);
     assert.deepEqual(await heard(), ["1 b", "2 b", "3 c", "4 c", "5 c"]);
-  const verified = await shop.run("verify");
+    const verified = await shop.run("verify");
     assert.equal(verified.code, 0, verified.stdout + verified.stderr);
   },
 );

@@ -8,12 +8,13 @@ import { exit, startMs, timer, turn } from "./samples.ts";
 const atMs = startMs;
 const fenced = { code: "STORE_FENCED" };
 const nothing = { text: "u" };
-const signal = (from: string, reason: "noproc" | "error" | "normal", value = nothing): Input => ({
+type Reason = "noconnection" | "noproc" | "error" | "normal";
+const signal = (from: string, reason: Reason, value = nothing): Input => ({
   ...{ kind: "exit", from, reason, value },
   linked: true,
   held: "",
 });
-const down = (monitor: number, from: string, reason: "noproc" | "error" | "normal", value = nothing): Input => ({
+const down = (monitor: number, from: string, reason: Reason, value = nothing): Input => ({
   ...{ kind: "down", monitor, from, reason, value },
 });
 const failure = { atMs: atMs + 7, reason: "error" as const, value: { text: 'j"why"' } };
@@ -24,6 +25,7 @@ export function testTies(setup: SharedSetup): void {
   testEnded(setup);
   testUnheard(setup);
   testExits(setup);
+  testDepartures(setup);
   testMoves(setup);
 }
 
@@ -276,6 +278,31 @@ function testExits(setup: SharedSetup): void {
     await two.store.commit({ atMs, inboxGone: inboxSeqs.slice(2, 3), exits: [{ process: 11, exit }] });
     assert.deepEqual(await posted(one), ["no b", "no d"].map(text));
     assert.deepEqual(await two.store.inbox(11), []);
+  });
+}
+
+function testDepartures(setup: SharedSetup): void {
+  sharedRule(setup, "who is tied to a process that leaves for another store hears of that", async (fixture) => {
+    const [one, two] = await pair(fixture);
+    await one.store.commit({ atMs, links: [{ a: 1, b: 2 }] });
+    await two.store.commit(
+      away({
+        links: [{ process: 11, target: 1, pid: "p1" }],
+        monitors: [{ watcher: 12, number: 3, target: 1, pid: "p1" }],
+      }),
+    );
+    const exported = { file: "f", sha256: "0", serviceMs: atMs, inboxSeq: 0 };
+    const told = { process: 1, links: [2], monitors: [] };
+    await one.store.commit({ ...away({ notified: [told] }), departures: [{ process: 1, exported }] });
+    const rows = await two.sharing.posted(9);
+    assert.deepEqual(
+      rows.map(({ process: key, input, tie }) => [key, input, tie]),
+      [
+        [11, signal("p1", "noconnection"), 1],
+        [12, down(3, "p1", "noconnection"), 1],
+      ],
+    );
+    assert.deepEqual([await posted(one), (await two.store.load(11)).links], [[], []]);
   });
 }
 

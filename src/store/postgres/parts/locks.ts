@@ -1,5 +1,6 @@
 /** What a commit locks before it looks and writes, each kind in an order that all keep: see `schema.ts`. */
-import type { CommitBatch, ProcessKey } from "../../port.ts";
+import { noConnection } from "../../exports.ts";
+import type { CommitBatch, ProcessExit, ProcessKey } from "../../port.ts";
 import { statement, step } from "../wire/session.ts";
 import type { Step } from "../wire/session.ts";
 import { guard, ownShards } from "./raise.ts";
@@ -38,6 +39,12 @@ const lockProcesses = statement(
   ...(["int8[]", "int8[]", "int8[]", "int8[]", "int8[]", "int8[]", "int8[]"] as const),
 );
 
+/** Processes that leave for another store: to those who are tied to them it is an end. */
+export function endsOf({ departures = [], atMs }: CommitBatch): { process: ProcessKey; exit: ProcessExit }[] {
+  const leaving = departures.filter(({ exported }) => exported !== undefined);
+  return leaving.map(({ process }) => ({ process, exit: { atMs, ...noConnection } }));
+}
+
 /** Rows of processes, in the order of their keys: those that are changed, and others' that must not come to their end meanwhile. */
 export function processLocks(batch: CommitBatch, { shards }: Owner): Step[] {
   const { states = [], traps = [], restores = [], exits = [], inbox = [], names = [], groups = [], away } = batch;
@@ -50,9 +57,9 @@ export function processLocks(batch: CommitBatch, { shards }: Owner): Step[] {
     ...(away?.links ?? []).map(({ target }) => target),
     ...(away?.monitors ?? []).map(({ target }) => target),
   ]);
-  const isAlone = others.size === 0 && exits.length === 0 && own.length < 2;
+  const ending = [...exits, ...endsOf(batch)].map(({ process }) => process);
+  const isAlone = others.size === 0 && ending.length === 0 && own.length < 2;
   if (isAlone && dropping.every(({ length }) => length === 0)) return [];
-  const ending = exits.map(({ process }) => process);
   return [step(lockProcesses, own, [...others], ending, shards, ...dropping)];
 }
 
@@ -119,7 +126,8 @@ const nobody: ProcessKey = 0;
 /** Rows of shards in their order: those whose inboxes get numbered rows, and those that are given up. */
 export function counterLocks(batch: CommitBatch, { shards }: Owner): Step[] {
   const { inbox = [], exits = [], away } = batch;
-  if (inbox.length === 0 && exits.length === 0 && away === undefined) return [];
+  const ending = [...exits, ...endsOf(batch)].map(({ process }) => process);
+  if (inbox.length === 0 && ending.length === 0 && away === undefined) return [];
   const whole = new Set([...(away?.yielded ?? []), ...(away?.moved ?? []).map(({ shard }) => shard)]);
   const instead: [ProcessKey, ProcessKey][] = [];
   // Whether two are linked, only the commit finds out.
@@ -135,7 +143,7 @@ export function counterLocks(batch: CommitBatch, { shards }: Owner): Step[] {
       shards,
       instead.map(([key]) => key),
       instead.map(([, missing]) => missing),
-      exits.map(({ process }) => process),
+      ending,
       ...toldColumns(batch),
       ...unheardColumns(away),
     ),
