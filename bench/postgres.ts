@@ -81,7 +81,7 @@ class Bench {
     const store = await openPostgresStore(url);
     await store.claim(startMs);
     await store.sharing.acquire((await store.sharing.shards()).map(({ shard }) => shard));
-    const names = { bundle: "b", sourceMap: "s", prelude: "p", engine: "e" };
+    const names = { bundle: "b", sourceMap: "s", prelude: "p", engine: "e", operations: [] };
     await store.putProgram({ hash: program, file: "app.ts", createdAtMs: startMs, ...names }, []);
     const keys = Array.from({ length: processCount }, (_, i) => i + 1);
     await store.commit({ atMs: startMs, newProcesses: keys.map(newProcess) });
@@ -159,6 +159,7 @@ function newProcess(key: number): ProcessRow {
     label: "",
     role: "",
     restarts: 0,
+    needs: "",
     held: false,
     trapsExits: false,
     life: 1,

@@ -2,7 +2,8 @@
 import { isPerdureError } from "../base/errors.ts";
 import { decodeValue } from "../base/value.ts";
 import { processDetails, processView } from "../engine/views.ts";
-import type { Directory, ProcessDetails } from "../engine/views.ts";
+import type { Directory } from "../engine/directory.ts";
+import type { ProcessDetails } from "../engine/views.ts";
 import type { Pid } from "../journal/types.ts";
 import type { ProcessRow, StoreReader } from "../store/port.ts";
 import { branches } from "./branches.ts";
@@ -76,6 +77,7 @@ function fieldsOf(colors: Colors, nowMs: number, nodeRuns: boolean): readonly Fi
       cell: ({ node: { details } }) => ({ text: stateOf(details), paint: paintState(details, colors) }),
     },
     { title: "NODE", optional: true, cell: ({ node }) => ({ text: node.details.node ?? "" }) },
+    { title: "NEEDS", optional: true, cell: ({ node }) => ({ text: node.details.needs }) },
     // Perdure's own entries go by what they are.
     {
       title: "ENTRY",

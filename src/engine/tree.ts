@@ -1,7 +1,8 @@
 /** All that lives, by who started whom. */
 import type { Pid } from "../journal/types.ts";
 import type { ProcessFilter, ProcessRow, ProcessState, StoreReader } from "../store/port.ts";
-import { processView, readDirectory } from "./views.ts";
+import { readDirectory } from "./directory.ts";
+import { processView } from "./views.ts";
 import type { ProcessView } from "./views.ts";
 
 export interface ProcessTree extends ProcessView {

@@ -1,17 +1,10 @@
 /** What people and tools see of a store: processes, turns and logs, readable. Works on any reader, with or without a node. */
 import { PerdureError } from "../base/errors.ts";
-import type {
-  CommandDigest,
-  DroppedOperation,
-  ExitReason,
-  Input,
-  LogLevel,
-  Pid,
-  ProcessKey,
-  Turn,
-} from "../journal/types.ts";
+import type { CommandDigest, DroppedOperation, ExitReason, Input, LogLevel, Pid, Turn } from "../journal/types.ts";
 import type { OperationState, ProcessFilter, ProcessRow, ProcessState, StoreReader, Tombstone } from "../store/port.ts";
 import { processExported } from "../store/exports.ts";
+import { readDirectory } from "./directory.ts";
+import type { Directory } from "./directory.ts";
 import { findEver, isExported, isPruned } from "./generations.ts";
 
 export interface ProcessView {
@@ -34,6 +27,10 @@ export interface ProcessView {
   readonly restarts: number;
   /** The names it is registered under. */
   readonly names: readonly string[];
+  /** The label that its node must have; "": any node will do. */
+  readonly needs: string;
+  /** What it waits for if no node that is there may run it: "a node with the label gpu". Else "". */
+  readonly lacks: string;
   /** The node it lives on, by name. Undefined where the store has one owner, and while no node has taken the process over. */
   readonly node?: string;
   /** How it ended. */
@@ -94,33 +91,19 @@ export interface LogView {
   readonly text: string;
 }
 
-/** What is known of processes beside their rows. */
-export interface Directory {
-  /** The names that a process is registered under. */
-  readonly names: ReadonlyMap<ProcessKey, readonly string[]>;
-  /** Nodes by the shards they own. */
-  readonly nodes: ReadonlyMap<number, string>;
-}
-
-export async function readDirectory(store: StoreReader): Promise<Directory> {
-  const names = new Map<ProcessKey, string[]>();
-  const [rows, nodes] = await Promise.all([store.names(), nodesByShard(store, Date.now())]);
-  for (const { name, process } of rows) names.set(process, [...(names.get(process) ?? []), name]);
-  return { names, nodes };
-}
-
-/** Where several nodes own the store: which of them owns which shard, by name. */
-export async function nodesByShard(store: StoreReader, nowMs: number): Promise<ReadonlyMap<number, string>> {
-  if (store.sharing === undefined) return new Map();
-  const [shards, nodes] = await Promise.all([store.sharing.shards(), store.nodes(nowMs)]);
-  const names = new Map(nodes.map(({ incarnation, name }) => [incarnation, name]));
-  return new Map(shards.flatMap(({ shard, owner }) => (names.has(owner) ? [[shard, names.get(owner) ?? ""]] : [])));
-}
-
-export function processView(row: ProcessRow, { names, nodes }: Directory): ProcessView {
-  const { key, pid, state, program, problem, startedAtMs, parent, label, role, restarts, exit, shard } = row;
+export function processView(row: ProcessRow, { names, nodes, lacks }: Directory): ProcessView {
+  const { key, pid, state, program, problem, startedAtMs, parent, label, role, restarts, needs, exit, shard } = row;
   const node = shard === undefined || state === "exited" ? undefined : nodes.get(shard);
-  const about = { parent, label, role, restarts, names: names.get(key) ?? [], ...(node === undefined ? {} : { node }) };
+  const about = {
+    parent,
+    label,
+    role,
+    restarts,
+    names: names.get(key) ?? [],
+    needs,
+    lacks: state === "exited" ? "" : lacks(row),
+    ...(node === undefined ? {} : { node }),
+  };
   const view = { pid, state, entry: row.entry || "default", program, problem, startedAtMs, ...about };
   if (exit === undefined) return view;
   const ending = { atMs: exit.atMs, reason: exit.reason };
@@ -160,7 +143,17 @@ async function checkNotPruned(store: StoreReader, { key, pid, state, exit }: Pro
 
 function tombstoneDetails({ pid, entry, program, startedAtMs, exit }: Tombstone): ProcessDetails {
   const { atMs, reason } = exit;
-  const about = { problem: "", startedAtMs, parent: "", label: "", role: "", restarts: 0, names: [] };
+  const about = {
+    problem: "",
+    startedAtMs,
+    parent: "",
+    label: "",
+    role: "",
+    restarts: 0,
+    names: [],
+    needs: "",
+    lacks: "",
+  };
   const rest = { turns: 0, life: 1, links: [], monitors: [], operations: [], timers: [], inbox: [] };
   const view = { pid, state: "exited" as const, entry: entry || "default", program, ...about };
   return { ...view, exit: { atMs, reason }, pruned: true, ...rest };

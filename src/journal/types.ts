@@ -129,6 +129,8 @@ export interface SpawnOptions {
   readonly role?: string;
   /** How often this child was restarted before. */
   readonly restarts?: number;
+  /** The label that its node must have; "": any node will do. Default: what its parent needs. */
+  readonly needs?: string;
   /**
    * When a turn of it fails, the turn is undone and the process is held in the state `crashed`, until its parent says by the
    * operations `perdure:revive` or `perdure:release` what becomes of it.

@@ -21,6 +21,8 @@ export interface AnswersPorts {
   /** Whether a process of that pid is in memory, also one whose exit is on its way. */
   held(pid: Pid): boolean;
   deliver(receiver: Live, input: Input): void;
+  /** Whether no other node may start a process of that pid. */
+  mayBegin(pid: Pid): boolean;
   give(birth: Birth, parent: Live): void;
   control(live: Live, kind: "pause" | "resume"): boolean;
 }
@@ -118,7 +120,7 @@ export class Answers {
     if (isKnown(id)) return { pid: id, created: false };
     // A server follows on one that has ended. Else whoever asks counts on from one that is forgotten, and others began anew.
     const follows = previous === undefined || (isKnown(previous) && this.#ports.find(previous) === undefined);
-    if (!follows) return { pid: id, created: false, recount: true };
+    if (!follows || !this.#ports.mayBegin(id)) return { pid: id, created: false, recount: true };
     this.#ports.give({ pid: id, entry, args, program: live.row.program, parent: "", label, role }, live);
     return { pid: id, created: true };
   }

@@ -77,6 +77,7 @@ class World {
       } as AttemptsPorts["committer"],
       events: { notice: () => undefined } as unknown as AttemptsPorts["events"],
       lease: { incarnation: ++this.#incarnation },
+      mayRun: () => true,
       settled: () => undefined,
       unwanted: (seq) => this.unwanted.push(seq),
       failed: (error) => assert.fail(error),

@@ -7,6 +7,7 @@ import type { Clock } from "../base/ports.ts";
 import { commandDigest } from "../journal/digest.ts";
 import type { Lease, OperationRow } from "../store/port.ts";
 import type { Committer } from "./batch.ts";
+import { isBegun } from "./live.ts";
 import type { Live, PendingOperation } from "./live.ts";
 import { Loans } from "./loans.ts";
 import type { KernelEvents, OperationReport, OperationRequest, OperationRunner } from "./ports.ts";
@@ -25,6 +26,8 @@ export interface AttemptsPorts {
   readonly committer: Committer;
   readonly events: KernelEvents;
   readonly lease: Pick<Lease, "incarnation" | "shared">;
+  /** Whether attempts of the process's operations may run on this node. */
+  mayRun(live: Live): boolean;
   /** The operation's result has arrived; with `seq` it has an inbox row already. */
   settled(live: Live, operation: PendingOperation, ok: boolean, value: Payload, seq?: number): void;
   /** An inbox row holds a result that nobody wants. */
@@ -294,6 +297,7 @@ export class Attempts {
     if (
       this.#paused ||
       live.leaving ||
+      !this.#ports.mayRun(live) ||
       operation.settled ||
       operation.token !== undefined ||
       !isWanted(live, operation)
@@ -326,11 +330,6 @@ export class Attempts {
     this.#outbox = [];
     if (requests.length > 0) this.#ports.runner.start(requests);
   }
-}
-
-/** Its last known start is that of the attempt that runs, or ran when the node ended: no wait came after it. */
-function isBegun({ startedAtMs, notBeforeMs }: OperationRow): boolean {
-  return startedAtMs > 0 && notBeforeMs === 0;
 }
 
 /** Not if a turn was staged that takes the operation back, or ends the process. */

@@ -6,13 +6,14 @@ export class AwayStage {
   readonly #links = new Map<string, AwayLink>();
   readonly #monitors = new Map<string, AwayMonitor>();
   readonly cut: { process: ProcessKey; from: ProcessKey }[] = [];
+  readonly refused: number[] = [];
   readonly notified: Notified[] = [];
   readonly moved: { process: ProcessKey; shard: number; input: Input }[] = [];
   readonly yielded: number[] = [];
 
   get empty(): boolean {
-    const { cut, notified, moved, yielded } = this;
-    const lists = [cut, notified, moved, yielded];
+    const { cut, refused, notified, moved, yielded } = this;
+    const lists = [cut, refused, notified, moved, yielded];
     return this.#links.size + this.#monitors.size === 0 && lists.every(({ length }) => length === 0);
   }
 
@@ -34,8 +35,8 @@ export class AwayStage {
   }
 
   toBatch(atMs: number): AwayBatch {
-    const { cut, notified, moved, yielded } = this;
+    const { cut, refused, notified, moved, yielded } = this;
     const [links, monitors] = [[...this.#links.values()], [...this.#monitors.values()]];
-    return { atMs, links, monitors, cut, notified, moved, yielded };
+    return { atMs, links, monitors, cut, refused, notified, moved, yielded };
   }
 }

@@ -1,8 +1,12 @@
 /** Where processes begin their lives, and that no two nodes begin the same one. Nothing of this matters where the store has one owner. */
 import type { Clock } from "../base/ports.ts";
 import type { Pid } from "../journal/types.ts";
+import { previousGeneration } from "../store/generations.ts";
 import type { ProcessKey, Sharing } from "../store/port.ts";
+import { toError } from "./errors.ts";
 import type { Birth, Live } from "./live.ts";
+import { gone, isExported, isTombstone } from "./registry.ts";
+import type { Placement } from "./placement.ts";
 import type { Registry } from "./registry.ts";
 import type { Shards } from "./shards.ts";
 
@@ -10,15 +14,16 @@ export interface BirthsPorts {
   readonly sharing: Sharing | undefined;
   readonly registry: Pick<Registry, "begins" | "knownOrDamaged">;
   readonly shards: Shards;
+  readonly placement: Pick<Placement, "shardOf">;
   readonly clock: Clock;
   /** The kernel has come to its end. */
   isOver(): boolean;
+  /** The kernel comes to its end. */
+  failed(error: Error): void;
   /** A shard other than that of the parent; undefined for that, or for any of this node's. */
   readonly place: ((birth: Pick<Birth, "pid" | "parent">) => number | undefined) | undefined;
 }
 
-/** How long another node may take to bring a process into the store whose pid it keeps. */
-const patienceMs = 5_000;
 const lookMs = 20;
 
 export class Births {
@@ -26,6 +31,8 @@ export class Births {
 
   /** Those that begin on other nodes, until that is durable: nothing else here knows of them. */
   readonly #underway = new Map<Pid, Live>();
+  /** What turns that are about to be staged may start. */
+  readonly #kept = new Set<Pid>();
 
   constructor(ports: BirthsPorts) {
     this.#ports = ports;
@@ -52,21 +59,59 @@ export class Births {
     };
   }
 
-  /** Families stay together: what happens between processes of one node is cheaper by far. */
+  /** Families stay together where they may: what happens between processes of one node is cheaper by far. */
   shardOf(birth: Birth, parent?: Live): number | undefined {
-    const { sharing, place, shards } = this.#ports;
+    const { sharing, place, placement, shards } = this.#ports;
     if (sharing === undefined) return undefined;
-    return place?.(birth) ?? parent?.row.shard ?? shards.any(birth.pid);
+    const { needs = "", program } = birth;
+    const placed = place?.(birth) ?? placement.shardOf({ needs, program }, parent !== undefined);
+    return placed ?? parent?.row.shard ?? shards.any(birth.pid);
   }
 
-  /** Resolves when this node may start a process of that pid, or there is one. */
-  async reserve(pid: Pid): Promise<void> {
+  /**
+   * True when this node may start a process of that pid, false when there is one. Nobody goes on without an answer: of two nodes that begin the
+   * same process one would fail. So whoever keeps a pid must begin its process at once, without anything between that may fail, or die.
+   */
+  async reserve(pid: Pid): Promise<boolean> {
     const { sharing, registry, clock } = this.#ports;
-    if (sharing === undefined) return;
-    for (let waitedMs = 0; waitedMs < patienceMs && !this.#ports.isOver(); waitedMs += lookMs) {
-      if ((await registry.knownOrDamaged(pid)) !== undefined) return;
-      if ((await sharing.reservePid(pid)) && !this.isUnderway(pid)) return;
+    if (sharing === undefined) return true;
+    while (!this.#ports.isOver()) {
+      if ((await registry.knownOrDamaged(pid)) !== undefined) return false;
+      if ((await this.#ask(sharing, pid)) && !this.isUnderway(pid)) return true;
       await new Promise<void>((resolve) => void clock.after(lookMs, resolve));
     }
+    return false;
+  }
+
+  /** If nobody knows whether this node keeps it, none may begin the process as long as this one lives. */
+  async #ask(sharing: Sharing, pid: Pid): Promise<boolean> {
+    try {
+      return await sharing.reservePid(pid);
+    } catch (error) {
+      this.#ports.failed(toError(error));
+      throw error;
+    }
+  }
+
+  /** The same for a program that asks. One that follows on another is kept only if that has ended: else this node would keep it in vain. */
+  async keep(pid: Pid, role: string | undefined): Promise<void> {
+    const previous = role === "server" ? previousGeneration(pid) : undefined;
+    if (this.#ports.sharing === undefined || (previous !== undefined && !(await this.#hasEnded(previous)))) return;
+    if (await this.reserve(pid)) this.#kept.add(pid);
+  }
+
+  /** The turn that asked for it is staged. */
+  letGo(pid: Pid): void {
+    this.#kept.delete(pid);
+  }
+
+  mayBegin(pid: Pid): boolean {
+    return this.#ports.sharing === undefined || this.#kept.has(pid);
+  }
+
+  async #hasEnded(pid: Pid): Promise<boolean> {
+    const known = await this.#ports.registry.knownOrDamaged(pid);
+    if (known === undefined || known === "damaged" || isTombstone(known)) return known !== undefined;
+    return !isExported(known) && ("row" in known ? gone(known) : known.state === "exited");
   }
 }

@@ -5,6 +5,7 @@
  */
 import { readEdgeAddress } from "../base/edge-key.ts";
 import { PerdureError } from "../base/errors.ts";
+import { noConnection } from "../store/exports.ts";
 import type { Clock, Random } from "../base/ports.ts";
 import { encodeError } from "../base/value.ts";
 import { commandDigest } from "../journal/digest.ts";
@@ -21,7 +22,7 @@ import { addRelations, queueInput } from "./live.ts";
 import type { Live, QueuedInput } from "./live.ts";
 import { gone } from "./registry.ts";
 import { stageMessage } from "./staging.ts";
-import { crashOf, downInput, hears, noConnection, noProcess, signalInput } from "./ties.ts";
+import { crashOf, downInput, hears, noProcess, signalInput } from "./ties.ts";
 import type { Ending, Ties } from "./ties.ts";
 
 export interface CheckpointsPorts {
@@ -139,7 +140,7 @@ export class Checkpoints {
     const last = [
       ...this.#links(live, body, prepared, ending),
       ...this.#monitors(live, body, prepared, ending),
-      ...this.#children(live),
+      ...this.#children(live, prepared),
     ];
     this.#timers(live, body);
     const { sender } = crashOf(live.row);
@@ -257,10 +258,14 @@ export class Checkpoints {
   }
 
   /** It has forgotten who waits for its word. */
-  #children(live: Live): Input[] {
-    const { ties } = this.#ports;
-    if (!live.row.trapsExits) ties.abandonChildren(live);
-    return ties.heldChildren(live).flatMap(({ row }) => {
+  #children(live: Live, { peers }: Prepared): Input[] {
+    const { ties, held } = this.#ports;
+    const of = (key: ProcessKey): Live | undefined => held(key) ?? awayOf(peers.get(key));
+    if (!live.row.trapsExits) {
+      ties.abandonChildren(live, of);
+      return [];
+    }
+    return ties.heldChildren(live, of).flatMap(({ row }) => {
       const isComing = live.inputs.some(({ input }) => input.kind === "exit" && input.from === row.pid);
       return isComing || row.exit === undefined ? [] : [signalInput(row.pid, row.exit, true, crashOf(row).culprit)];
     });

@@ -5,6 +5,7 @@ import type { Alarm } from "./alarm.ts";
 import type { Awaited } from "./awaited.ts";
 import type { Committer } from "./batch.ts";
 import type { Mail } from "./others.ts";
+import type { Placement } from "./placement.ts";
 import type { Registry } from "./registry.ts";
 import type { Retention } from "./retention.ts";
 import type { Shards } from "./shards.ts";
@@ -17,6 +18,7 @@ export interface DutiesPorts {
   readonly alarm: Alarm;
   readonly registry: Registry;
   readonly shards: Shards;
+  readonly placement: Placement;
   readonly mail: Mail;
   readonly retention: Retention;
   readonly lease: Pick<Lease, "renewMs">;
@@ -52,8 +54,11 @@ export class Duties {
     });
   }
 
+  /** With all that it reminds of its duties. */
   stop(): void {
     this.#stop();
+    const { alarm, retention, shards, placement } = this.#ports;
+    for (const each of [alarm, retention, shards, placement]) each.stop();
   }
 
   /** Others have written something for this node, perhaps. Its own exits may have done so too. */
@@ -68,7 +73,7 @@ export class Duties {
   }
 
   #tick(nowMs: number): void {
-    const { awaited, alarm, registry, shards, retention, run } = this.#ports;
+    const { awaited, alarm, registry, shards, placement, retention, run } = this.#ports;
     const isOpen = this.#ports.state() === "open";
     awaited.spill();
     // Whoever ran before the names are known would find them free.
@@ -78,6 +83,7 @@ export class Duties {
     // Recovery comes first.
     if (!isOpen) return;
     run(shards.tick(nowMs));
+    placement.tick(nowMs);
     if (this.#mayPrune) run(retention.tick(nowMs));
   }
 

@@ -1,4 +1,5 @@
 /** Inputs that are for the kernel itself: what operators and other nodes ask of a process is done at once, and never reaches a turn. */
+import { isPerdureError } from "../base/errors.ts";
 import type { Clock } from "../base/ports.ts";
 import type { Committer } from "./batch.ts";
 import { tellDurable } from "./live.ts";
@@ -66,10 +67,17 @@ export class Heeds {
   /** It has come here from another node, or is asked to go to one. */
   #move(live: Live, queued: QueuedInput, shard: number, sinceMs: number): void {
     const { clock, events, shards, turns, run } = this.#ports;
-    turns.came(live, queued);
     if (sinceMs > 0) {
+      turns.came(live, queued);
       events.arrived?.(live.row.pid, Math.max(0, clock.nowMs() - sinceMs));
-      run(shards.arrived(live));
-    } else if (!shards.isMine({ shard })) run(shards.move(live, shard));
+      run(shards.arrived(live.row.key));
+    } else if (shards.isMine({ shard })) this.#consume(queued);
+    // Until it stands still, the request is there to be seen; and if this node does not come to that, the next one does.
+    else run(shards.move(live, shard, () => this.#consume(queued)).then(undefined, unlessRefused));
   }
+}
+
+/** It has come to its end before it could be moved, or was moved before: nobody waits for that here. */
+function unlessRefused(error: unknown): void {
+  if (!isPerdureError(error, "PROCESS_EXITED") && !isPerdureError(error, "PROCESS_ELSEWHERE")) throw error;
 }

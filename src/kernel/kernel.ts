@@ -19,20 +19,22 @@ import { Births } from "./births.ts";
 import { Duties } from "./duties.ts";
 import { Edges } from "./edges.ts";
 import { closed, notOpen, toError } from "./errors.ts";
+import { grace } from "./grace.ts";
 import { Heeds } from "./heeds.ts";
+import { newMail } from "./incoming.ts";
 import { queueInput } from "./live.ts";
 import type { Live, PendingOperation, QueuedInput } from "./live.ts";
 import { keepForever } from "./keep.ts";
 import { Names } from "./names.ts";
-import { Others } from "./others.ts";
-import type { Mail, OthersPorts } from "./others.ts";
+import type { Mail } from "./others.ts";
 import { Outside } from "./outside.ts";
-import { PostedMail } from "./mail.ts";
 import { Moves } from "./moves.ts";
 import type { KernelPorts } from "./kernel-ports.ts";
+import { Placement } from "./placement.ts";
+import { posting } from "./posted.ts";
 import { Queries } from "./queries.ts";
 import { Recovery } from "./recovery.ts";
-import { gone, Registry } from "./registry.ts";
+import { Registry } from "./registry.ts";
 import { Retention } from "./retention.ts";
 import { Runs } from "./runs.ts";
 import { Shards } from "./shards.ts";
@@ -60,6 +62,7 @@ export class Kernel {
   readonly #retention: Retention;
   readonly #shards: Shards;
   readonly #births: Births;
+  readonly #placement: Placement;
   readonly #heeds: Heeds;
   readonly #duties: Duties;
   readonly #recovery: Recovery;
@@ -98,7 +101,15 @@ export class Kernel {
     });
     this.#awaited = new Awaited(this.#committer);
     this.#shards = this.#newShards();
-    this.#others = this.#newOthers();
+    this.#others = newMail({
+      store,
+      committer: this.#committer,
+      shards: this.#shards,
+      registry: () => this.#registry,
+      edges: () => this.#edges,
+      turns: () => this.#turns,
+      enqueue: (live, queued) => this.#enqueue(live, queued),
+    });
     this.#alarm = new Alarm({
       clock,
       timers: new Timers(store, lease.downtimeMs),
@@ -111,18 +122,19 @@ export class Kernel {
       failed,
     });
     this.#registry = this.#newRegistry();
+    this.#placement = this.#newPlacement();
     this.#births = this.#newBirths();
     this.#runs = this.#newRuns();
     this.#queries = new Queries({ machine: this.#machine, runs: this.#runs, events, failed });
     this.#edges = this.#newEdges();
     this.#attempts = this.#newAttempts();
     this.#recovery = new Recovery({ store, registry: this.#registry, attempts: this.#attempts, alarm: this.#alarm });
-    this.#names = new Names({ store, committer: this.#committer, isMine: this.#shards.isMine });
+    this.#names = new Names({ store, committer: this.#committer });
     this.#turns = this.#newTurns();
     this.moves = this.#newMoves();
     this.#heeds = new Heeds({
       clock,
-      posted: { moves: this.moves, committer: this.#committer, clock, defer, failed },
+      posted: { moves: this.moves, committer: this.#committer, clock, defer, failed, ...posting(store, clock) },
       committer: this.#committer,
       shards: this.#shards,
       turns: this.#turns,
@@ -140,14 +152,30 @@ export class Kernel {
     this.#duties.begin();
   }
 
+  #newPlacement(): Placement {
+    const { traits, refusal = () => undefined, offers = () => Promise.resolve(false) } = this.#ports;
+    return new Placement({
+      ...this.#common(),
+      incarnation: this.#lease.incarnation,
+      traits,
+      refusal,
+      offers,
+      wake: (live) => {
+        this.#attempts.resume(live);
+        this.#runs.ready(live);
+      },
+      run: (work) => this.#run(work),
+    });
+  }
+
   #newBirths(): Births {
     return new Births({
+      ...this.#common(),
       sharing: this.#store.sharing,
-      registry: this.#registry,
-      shards: this.#shards,
-      clock: this.#ports.clock,
+      placement: this.#placement,
       place: this.#ports.place,
       isOver: () => this.#state === "closed" || this.#state === "failed",
+      failed: (error) => this.#fail(error),
     });
   }
 
@@ -162,9 +190,10 @@ export class Kernel {
       committer: this.#committer,
       events,
       done: (live, turn) => this.#turns.done(live, turn),
+      dropped: (live, queued) => this.#turns.ties.refuse(live, queued),
       broke: (live) => this.#broke(live),
-      looked: (live) => this.#queries.holds(live) || this.#shards.isNew(live.row),
-      refused: (live) => this.#ports.refusal?.(live.row.program) !== undefined,
+      looked: (live) => this.#queries.holds(live) || this.#shards.newcomer(live.row) !== undefined,
+      refused: (live) => this.#placement.refuses(live),
     });
   }
 
@@ -176,6 +205,7 @@ export class Kernel {
       committer: this.#committer,
       events,
       lease: this.#lease,
+      mayRun: (live) => this.#placement.mayRun(live),
       settled: (live, operation, ok, value, seq) => this.#operationSettled(live, operation, ok, value, seq),
       unwanted: (seq) => this.#forgetRow(seq),
       failed: (error) => this.#fail(error),
@@ -183,17 +213,12 @@ export class Kernel {
   }
 
   #newDuties(): Duties {
-    const { store, clock } = this.#ports;
     return new Duties({
-      store,
-      clock,
+      ...this.#common(),
       state: () => (this.#state === "opening" || this.#state === "open" ? this.#state : "over"),
       run: (work) => this.#run(work),
-      committer: this.#committer,
-      awaited: this.#awaited,
       alarm: this.#alarm,
-      registry: this.#registry,
-      shards: this.#shards,
+      placement: this.#placement,
       mail: this.#others,
       retention: this.#retention,
       lease: this.#lease,
@@ -220,12 +245,14 @@ export class Kernel {
     const { store, clock } = this.#ports;
     return new Shards({
       sharing: store.sharing,
+      incarnation: this.#lease.incarnation,
       clock,
       committer: this.#committer,
       lives: () => this.#registry.lives(),
       adopt: (shards) => this.#recovery.adopt(shards),
+      committed: () => this.#awaited.commit(),
       caughtUp: () => this.#others.caughtUp(),
-      ready: (live) => this.#runs.ready(live),
+      ready: (process) => this.#runs.readyAgain(process),
       spill: (lives) => this.#awaited.spillAll((live) => lives.includes(live)),
       leaving: (live) => this.#queries.leaving(live),
       left: (lives) => {
@@ -242,41 +269,18 @@ export class Kernel {
     this.#edges.stopped(live.row.key);
   }
 
-  get #isShared(): boolean {
-    return this.#store.sharing !== undefined;
-  }
-
-  #newOthers(): Mail {
-    const { sharing } = this.#store;
-    const ports: Omit<OthersPorts, "store"> = {
-      settled: () => this.#committer.current(),
-      activate: async ({ process, input }) => {
-        await this.#edges.decided(process, input);
-        await this.#registry.activateKey(process);
-      },
-      deliver: ({ process, input, atMs, seq, tie }) => {
-        const live = this.#registry.get(process);
-        if (live === undefined || gone(live)) return;
-        const queued = queueInput(input, atMs, undefined, seq);
-        if (!this.#isShared || this.#turns.arrived(live, queued, tie)) this.#enqueue(live, queued);
-      },
-    };
-    if (sharing === undefined) return new Others({ ...ports, store: this.#store });
-    return new PostedMail({ ...ports, sharing, store: this.#store, era: () => this.#shards.era });
-  }
-
   #newEdges(): Edges {
     return new Edges({
       store: this.#store,
       clock: this.#ports.clock,
       committer: this.#committer,
-      shared: this.#isShared,
+      shared: this.#shards.isShared,
       activate: (to) => this.outside.find(to),
       submit: (live, queued) => this.outside.submit(live, queued),
     });
   }
 
-  /** What several parts need. Not before all of it is there. */
+  /** What several parts need, as far as it is there. */
   #common() {
     return {
       store: this.#store,
@@ -306,8 +310,8 @@ export class Kernel {
       random,
       env,
       newest,
-      shared: this.#isShared,
-      looked: (fn) => this.#others.looked(fn),
+      shared: this.#shards.isShared,
+      cut: (process, tie) => this.#others.cut(process, tie, this.#awaited.commit()),
       committed: (live) => this.#runs.committed(live),
       ready: (live) => this.#runs.ready(live),
     });
@@ -324,6 +328,7 @@ export class Kernel {
       ties: this.#turns.ties,
       find: (pid) => this.outside.find(pid),
       control: (live, kind) => this.#turns.control(live, kind),
+      ...posting(this.#store, this.#ports.clock),
     });
   }
 
@@ -368,14 +373,11 @@ export class Kernel {
   async close(graceMs: number): Promise<void> {
     if (this.#state !== "open") return;
     this.#state = "closing";
-    this.#alarm.stop();
     this.#duties.stop();
-    this.#retention.stop();
-    this.#shards.stop();
     await this.#transacted(graceMs);
     this.#attempts.stop();
     this.#runs.stop();
-    await this.#within(graceMs, this.#runs.idle());
+    await grace(this.#ports.clock, graceMs, this.#runs.idle());
     // What callers were promised, and results that have no turn yet, stay in the inbox.
     this.#awaited.spillAll();
     await this.#committer.settled();
@@ -388,24 +390,16 @@ export class Kernel {
   /** What a transaction has committed is heard of before reports are closed out. One that takes too long is not waited for. */
   async #transacted(graceMs: number): Promise<void> {
     this.#attempts.pause();
-    const { transacted } = this.#attempts;
-    if (transacted !== undefined) await this.#within(graceMs, transacted);
-  }
-
-  async #within(graceMs: number, end: Promise<unknown>): Promise<void> {
-    const grace = Promise.withResolvers<void>();
-    const cancel = this.#ports.clock.after(graceMs, grace.resolve);
-    await Promise.race([end, grace.promise]);
-    cancel();
+    const { transacted = Promise.resolve() } = this.#attempts;
+    await grace(this.#ports.clock, graceMs, transacted);
   }
 
   // -- inputs ---------------------------------------------------------------------------------------------------
 
   #loaded(live: Live): void {
-    const refusal = gone(live) ? undefined : this.#ports.refusal?.(live.row.program);
-    if (refusal !== undefined) this.#ports.events.notice({ kind: "left-alone", pid: live.row.pid, message: refusal });
+    this.#placement.loaded(live);
     for (const { seq } of live.inputs) if (seq !== undefined) this.#others.know(seq);
-    if (this.#isShared) this.#turns.loaded(live);
+    if (this.#shards.isShared) this.#turns.loaded(live);
     const heeded = new Set([...live.inputs].filter((queued) => this.#heeds.heed(live, queued)));
     live.inputs = live.inputs.filter((queued) => !queued.consumed && !heeded.has(queued));
     this.#runs.ready(live);
@@ -452,6 +446,7 @@ export class Kernel {
 
   async #recover(): Promise<void> {
     await this.#names.load();
+    await this.#placement.look();
     const { sharing } = this.#store;
     if (sharing === undefined) await this.#recovery.takeUp(this.#lease.cleanShutdown);
     else await this.#shards.balance(sharing, this.#ports.clock.nowMs());
@@ -476,10 +471,7 @@ export class Kernel {
     if (this.#state === "failed" || this.#state === "closed") return;
     const isOpening = this.#state === "opening";
     this.#failure = error;
-    this.#alarm.stop();
     this.#duties.stop();
-    this.#retention.stop();
-    this.#shards.stop();
     this.#attempts.stop();
     this.#runs.stop();
     this.#end("failed", error);

@@ -76,10 +76,10 @@ export interface Live {
   readonly away: boolean;
   /** It is being given up: it takes no more turns here. */
   leaving: boolean;
+  /** Requests to move it that wait for their turn: it must not be forgotten meanwhile. */
+  awaited: number;
   /** Kernel operations that another node answers, and has not answered. */
   asked: Set<number> | undefined;
-  /** Links to processes of others that it has cut: what they have to say of their end may be on its way. */
-  cut: Set<ProcessKey> | undefined;
   /** Its start, until that is durable. */
   start: QueuedInput | undefined;
   /** The process row has been staged for commit. */
@@ -127,8 +127,8 @@ export function newLive(row: ProcessRow, start?: QueuedInput, away = false): Liv
     row,
     away,
     leaving: false,
+    awaited: 0,
     asked: undefined,
-    cut: undefined,
     start,
     rowStaged: start === undefined,
     lastTurn: 0,
@@ -176,7 +176,7 @@ export function bear(
   isMine: (row: ProcessRow) => boolean,
 ): { readonly child: Live; readonly start: QueuedInput } {
   const { pid, program, entry, args, parent, argsDigest = "" } = birth;
-  const { label = "", role = "", restarts = 0, held = false } = birth;
+  const { label = "", role = "", restarts = 0, needs = "", held = false } = birth;
   const row: ProcessRow = {
     key,
     pid,
@@ -190,6 +190,7 @@ export function bear(
     label,
     role,
     restarts,
+    needs,
     held,
     trapsExits: false,
     life: 1,
@@ -229,14 +230,11 @@ export function unwatch(target: Live, watcher: ProcessKey, number: number): void
 }
 
 /** Takes over what the store knows of a process's ties. */
-export function loadRelations(live: Live, { links, monitors, watchers, checkpoint, restores }: ProcessLoad): void {
-  live.checkpoint = checkpoint;
-  live.restores = [...restores];
-  if (links.length + monitors.length + watchers.length === 0) return;
-  const relations = relationsOf(live);
-  for (const key of links) relations.links.add(key);
-  for (const { number, target } of monitors) relations.monitors.set(number, target);
-  for (const { watcher, number } of watchers) watch(live, watcher, number);
+export function loadRelations(live: Live, load: ProcessLoad): void {
+  live.checkpoint = load.checkpoint;
+  live.restores = [...load.restores];
+  addRelations(live, load);
+  for (const { number, target } of load.monitors) relationsOf(live).monitors.set(number, target);
 }
 
 /** Ties that others have made with the process, from other nodes. */
@@ -266,7 +264,13 @@ export function atRest(live: Live): boolean {
     live.running === undefined &&
     live.uncommitted === 0 &&
     live.pins === 0 &&
+    live.awaited === 0 &&
     live.operations.size === 0 &&
     !live.queued
   );
+}
+
+/** Its last known start is that of the attempt that runs, or ran when the node ended: no wait came after it. */
+export function isBegun({ startedAtMs, notBeforeMs }: OperationRow): boolean {
+  return startedAtMs > 0 && notBeforeMs === 0;
 }

@@ -2,7 +2,7 @@
  * Inputs that other nodes, and callers beside them, write for this node's processes, where several nodes own the store. The store
  * hands out each once; but a process that is loaded comes with rows that have not been handed out yet.
  */
-import type { InboxRow, Sharing, Store } from "../store/port.ts";
+import type { InboxRow, ProcessKey, Sharing, Store } from "../store/port.ts";
 import type { Mail, OthersPorts } from "./others.ts";
 
 export interface MailPorts extends Pick<OthersPorts, "activate" | "deliver" | "settled"> {
@@ -22,6 +22,8 @@ export class PostedMail implements Mail {
   #isLooking = false;
   #isAsked = false;
   #afterwards: (() => void)[] = [];
+  /** Links that were cut since the look that is under way has begun, and when that is durable. */
+  readonly #cuts = new Map<string, Promise<void>>();
 
   constructor(ports: MailPorts) {
     this.#ports = ports;
@@ -31,9 +33,19 @@ export class PostedMail implements Mail {
     this.#known.add(seq);
   }
 
-  looked(fn: () => void): void {
-    if (this.#isLooking) this.#afterwards.push(fn);
-    else fn();
+  cut(process: ProcessKey, tie: ProcessKey, durable: Promise<void>): void {
+    const name = `${process} ${tie}`;
+    const forget = (): void => {
+      if (this.#cuts.get(name) === durable) this.#cuts.delete(name);
+    };
+    this.#cuts.set(name, durable);
+    const passed = (): void => (this.#isLooking ? void this.#afterwards.push(forget) : forget());
+    durable.then(passed, () => undefined);
+  }
+
+  /** What came through a link that was cut is gone from the store; what comes through one that was made since is there. */
+  #cutOf({ process, tie, input }: InboxRow): Promise<void> | undefined {
+    return tie === undefined || input.kind !== "exit" ? undefined : this.#cuts.get(`${process} ${tie}`);
   }
 
   caughtUp(): Promise<void> {
@@ -69,11 +81,17 @@ export class PostedMail implements Mail {
   }
 
   async #take(row: InboxRow, era: number): Promise<void> {
-    for (let now = this.#ports.era(); ; now = this.#ports.era()) {
-      // Its process may have been another's since it was handed out, who took it, and have come back.
-      if (now !== era && !(await this.#isThere(row))) return;
+    let checked: Moment = { era, cut: undefined };
+    for (;;) {
+      const now: Moment = { era: this.#ports.era(), cut: this.#cutOf(row) };
+      // Its process may have been another's since it was handed out, who took it, and have come back; or want to hear of it no more.
+      if (!isSame(now, checked)) {
+        await now.cut;
+        if (!(await this.#isThere(row))) return;
+        checked = now;
+      }
       await this.#ports.activate(row);
-      if (now === this.#ports.era()) break;
+      if (isSame(checked, { era: this.#ports.era(), cut: this.#cutOf(row) })) break;
     }
     if (this.#known.has(row.seq) || this.#before.has(row.seq)) return;
     this.#ports.deliver(row);
@@ -83,4 +101,14 @@ export class PostedMail implements Mail {
     const rows = await this.#ports.store.inbox(process);
     return rows.some((row) => row.seq === seq);
   }
+}
+
+/** What decides whether a row that was handed out is to be delivered. */
+interface Moment {
+  readonly era: number;
+  readonly cut: Promise<void> | undefined;
+}
+
+function isSame(one: Moment, other: Moment): boolean {
+  return one.era === other.era && one.cut === other.cut;
 }

@@ -1,7 +1,7 @@
 /**
  * Registered names and process groups. All of them are held in memory: they are few beside the processes, and a message to a
- * name must find its way at once. Where several nodes own the store, each knows its own processes' names first, and those of
- * others as the store has them; who gets a name is decided there.
+ * name must find its way at once. Where several nodes own the store, it says who has which name, but for what this node has changed and
+ * that does not know yet.
  */
 import { PerdureError } from "../base/errors.ts";
 import type { Pid } from "../journal/types.ts";
@@ -11,16 +11,14 @@ import type { Committer } from "./batch.ts";
 export interface NamesPorts {
   readonly store: Pick<Store, "names" | "groups" | "sharing">;
   readonly committer: Committer;
-  isMine(process: { readonly shard?: number | undefined }): boolean;
 }
 
 interface Holder {
   readonly key: ProcessKey;
   readonly pid: Pid;
-  readonly shard?: number | undefined;
 }
 
-type Known = Omit<NameRow, "shard"> & Pick<Holder, "shard">;
+type Known = Pick<NameRow, "name" | "process" | "pid">;
 
 const maxNameLength = 200;
 
@@ -31,6 +29,13 @@ export class Names {
   /** What a process holds, so that its end is found without a search. */
   readonly #namesOf = new Map<ProcessKey, Set<string>>();
   readonly #groupsOf = new Map<ProcessKey, Set<string>>();
+  /** Names and members that are being changed here: what the store says of them may be old. */
+  readonly #changing = new Map<string, number>();
+  /** Those whose change came through while the store was read. */
+  #changed: string[] = [];
+  #isReading = false;
+  #reading: Promise<void> = Promise.resolve();
+  #nextReading: Promise<void> | undefined;
 
   constructor(ports: NamesPorts) {
     this.#ports = ports;
@@ -43,17 +48,64 @@ export class Names {
   }
 
   /** What others have done to names and groups is known from then on. */
-  async refresh(): Promise<void> {
+  refresh(): Promise<void> {
+    if (this.#ports.store.sharing === undefined) return Promise.resolve();
+    // Whoever asks while the store answers may know of more.
+    this.#nextReading ??= this.#reading.then(() => {
+      this.#nextReading = undefined;
+      this.#reading = this.#read();
+      return this.#reading;
+    });
+    return this.#nextReading;
+  }
+
+  async #read(): Promise<void> {
     const { store } = this.#ports;
-    if (store.sharing === undefined || !(await store.sharing.namesChanged())) return;
-    const [names, groups] = await Promise.all([store.names(), store.groups()]);
-    for (const [name, { key, shard }] of this.#holders) if (!this.#ports.isMine({ shard })) this.#release(name, key);
-    for (const [group, members] of this.#groups) {
-      for (const [key, { shard }] of members) if (!this.#ports.isMine({ shard })) this.#part(group, key);
+    this.#isReading = true;
+    if ((await store.sharing?.namesChanged()) === true) {
+      const [names, groups] = await Promise.all([store.names(), store.groups()]);
+      this.#takeNames(names);
+      this.#takeGroups(groups);
     }
-    // Of this node's own processes the store may know less, or more, than there is.
-    for (const row of names) if (!this.#ports.isMine(row) && !this.#holders.has(row.name)) this.#hold(row);
-    for (const row of groups) if (!this.#ports.isMine(row)) this.#enter(row);
+    this.#isReading = false;
+    for (const change of this.#changed.splice(0)) this.#settle(change);
+  }
+
+  #takeNames(rows: readonly NameRow[]): void {
+    const holders = new Map(rows.map((row) => [row.name, row.process]));
+    for (const [name, { key }] of this.#holders)
+      if (holders.get(name) !== key && !this.#changing.has(nameIn(name))) this.#release(name, key);
+    for (const row of rows) if (!this.#holders.has(row.name) && !this.#changing.has(nameIn(row.name))) this.#hold(row);
+  }
+
+  #takeGroups(rows: readonly NameRow[]): void {
+    const found = new Set(rows.map(({ name, process }) => memberOf(name, process)));
+    const isOld = (member: string): boolean => !found.has(member) && !this.#changing.has(member);
+    for (const [group, members] of this.#groups)
+      for (const key of members.keys()) if (isOld(memberOf(group, key))) this.#part(group, key);
+    for (const row of rows) if (!this.#changing.has(memberOf(row.name, row.process))) this.#enter(row);
+  }
+
+  /** Until what is staged is durable, and for as long as the store is being read then. */
+  #change(what: string): void {
+    if (this.#ports.store.sharing === undefined) return;
+    this.#begin(what);
+    this.#ports.committer.stage.effects.push(() => this.#end(what));
+  }
+
+  #begin(what: string): void {
+    this.#changing.set(what, (this.#changing.get(what) ?? 0) + 1);
+  }
+
+  #end(what: string): void {
+    if (this.#isReading) this.#changed.push(what);
+    else this.#settle(what);
+  }
+
+  #settle(what: string): void {
+    const count = (this.#changing.get(what) ?? 0) - 1;
+    if (count > 0) this.#changing.set(what, count);
+    else this.#changing.delete(what);
   }
 
   /** Where several nodes own the store: a name that is free becomes the process's at once. `register` then says whose it is. */
@@ -62,9 +114,12 @@ export class Names {
     if (sharing === undefined || !isName(name)) return;
     await this.refresh();
     if (this.#holders.has(name)) return;
+    this.#begin(nameIn(name));
     const key = await sharing.claimName(name, holder.key);
-    if (key === holder.key && !this.#holders.has(name)) this.#hold({ ...holder, name, process: key });
-    else await this.refresh();
+    const isHolder = key === holder.key && !this.#holders.has(name);
+    if (isHolder) this.#hold({ name, process: key, pid: holder.pid });
+    this.#end(nameIn(name));
+    if (!isHolder) await this.refresh();
   }
 
   /** Whom `name` stands for. */
@@ -81,7 +136,7 @@ export class Names {
   }
 
   /** Throws NAME_TAKEN, ARGUMENT_INVALID. A name that is the process's already stays so. */
-  register(name: string, { key, pid, shard }: Holder): void {
+  register(name: string, { key, pid }: Holder): void {
     checkName(name, "name");
     const holder = this.#holders.get(name);
     if (holder?.key === key) return;
@@ -92,8 +147,9 @@ export class Names {
         { details: { name, pid: holder.pid } },
       );
     }
-    this.#hold({ name, process: key, pid, shard });
+    this.#hold({ name, process: key, pid });
     this.#ports.committer.stage.names.set(name, key);
+    this.#change(nameIn(name));
   }
 
   unregister(name: string): boolean {
@@ -101,31 +157,37 @@ export class Names {
     if (holder === undefined) return false;
     this.#release(name, holder.key);
     this.#ports.committer.stage.names.set(name, undefined);
+    this.#change(nameIn(name));
     return true;
   }
 
   /** A process is in a group once, however often it joins. Throws ARGUMENT_INVALID. */
-  join(group: string, { key, pid, shard }: Holder): void {
+  join(group: string, { key, pid }: Holder): void {
     checkName(group, "group");
     if (this.#groups.get(group)?.has(key) === true) return;
-    this.#enter({ name: group, process: key, pid, shard });
-    this.#ports.committer.stage.members.set(`${key}\n${group}`, { name: group, process: key, there: true });
+    this.#enter({ name: group, process: key, pid });
+    this.#ports.committer.stage.members.set(memberOf(group, key), { name: group, process: key, there: true });
+    this.#change(memberOf(group, key));
   }
 
   leave(group: string, key: ProcessKey): void {
     if (!this.#part(group, key)) return;
-    this.#ports.committer.stage.members.set(`${key}\n${group}`, { name: group, process: key, there: false });
+    this.#ports.committer.stage.members.set(memberOf(group, key), { name: group, process: key, there: false });
+    this.#change(memberOf(group, key));
   }
 
   /** The process exits. */
   forget(key: ProcessKey): void {
     for (const name of this.namesOf(key)) this.unregister(name);
-    for (const group of this.#groupsOf.get(key) ?? []) this.#depart(group, key);
+    for (const group of this.#groupsOf.get(key) ?? []) {
+      this.#depart(group, key);
+      this.#change(memberOf(group, key));
+    }
     this.#groupsOf.delete(key);
   }
 
-  #hold({ name, process, pid, shard }: Known): void {
-    this.#holders.set(name, { key: process, pid, shard });
+  #hold({ name, process, pid }: Known): void {
+    this.#holders.set(name, { key: process, pid });
     add(this.#namesOf, process, name);
   }
 
@@ -140,9 +202,9 @@ export class Names {
     return isMember;
   }
 
-  #enter({ name, process, pid, shard }: Known): void {
+  #enter({ name, process, pid }: Known): void {
     const members = this.#groups.get(name) ?? new Map<ProcessKey, Holder>();
-    this.#groups.set(name, members.set(process, { key: process, pid, shard }));
+    this.#groups.set(name, members.set(process, { key: process, pid }));
     add(this.#groupsOf, process, name);
   }
 
@@ -152,6 +214,15 @@ export class Names {
     if (members.size === 0) this.#groups.delete(group);
     return true;
   }
+}
+
+/** Among what is changed, a name. No member begins like that. */
+function nameIn(name: string): string {
+  return `\n${name}`;
+}
+
+function memberOf(group: string, key: ProcessKey): string {
+  return `${key}\n${group}`;
 }
 
 function add(sets: Map<ProcessKey, Set<string>>, key: ProcessKey, text: string): void {

@@ -3,7 +3,7 @@
  * in one inbox, in one order, so the kernel keeps in mind which rows it knows already.
  */
 import { isPerdureError } from "../base/errors.ts";
-import type { InboxRow, Store } from "../store/port.ts";
+import type { InboxRow, ProcessKey, Store } from "../store/port.ts";
 
 /** What others have written for this node's processes. */
 export interface Mail {
@@ -13,8 +13,8 @@ export interface Mail {
   poll(): Promise<void>;
   /** Resolves when everything is delivered that others had written before now. */
   caughtUp(): Promise<void>;
-  /** Calls `fn` when no rows are on their way that were read before now. */
-  looked(fn: () => void): void;
+  /** A process cuts its link with another, which is `durable` then: what that has to say of its end may have been read before. */
+  cut(process: ProcessKey, tie: ProcessKey, durable: Promise<void>): void;
 }
 
 export interface OthersPorts {
@@ -58,9 +58,7 @@ export class Others implements Mail {
     this.#polling = false;
   }
 
-  looked(fn: () => void): void {
-    fn();
-  }
+  cut(): void {}
 
   caughtUp(): Promise<void> {
     return this.poll();

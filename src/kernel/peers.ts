@@ -14,6 +14,7 @@ import { gone, isExported, isTombstone } from "./registry.ts";
 import type { Registry } from "./registry.ts";
 import { requestOf } from "./requests.ts";
 import type { Request } from "./requests.ts";
+import type { Shards } from "./shards.ts";
 
 export interface PeersPorts {
   readonly registry: Pick<
@@ -23,7 +24,9 @@ export interface PeersPorts {
   readonly names: Pick<Names, "pidOf" | "refresh">;
   /** Those who begin on other nodes, and are not durable. */
   readonly births: Pick<Births, "underway">;
-  isMine(row: ProcessRow): boolean;
+  readonly shards: Pick<Shards, "isMine" | "newcomer">;
+  /** Resolves when everything is durable that was staged before now. */
+  committed(): Promise<void>;
 }
 
 /** Whom a text that names a receiver stands for: a registered name goes before a pid. */
@@ -83,10 +86,12 @@ export class Peers {
     missing: readonly (Pid | ProcessKey)[],
     then: (ended: Ended) => void,
   ): Promise<void> {
-    const { registry } = this.#ports;
+    const { registry, births, shards, committed } = this.#ports;
     const ended = new Map<Pid, EndedProcess>();
     const away: Away = { byKey: new Map(), byPid: new Map() };
     const look = async (each: Pid | ProcessKey): Promise<void> => {
+      // It was to begin on another node, and that is this one by now.
+      if (births.underway(each) !== undefined) await committed();
       const known = typeof each === "string" ? await registry.knownOrDamaged(each) : undefined;
       const found = known === "damaged" || isTombstone(known) || isExported(known) ? undefined : known;
       if (found !== undefined && !("row" in found) && found.state === "exited")
@@ -95,6 +100,7 @@ export class Peers {
         ended.set(each, known !== "damaged" && isExported(known) ? { key: 0, exported: known } : { key: 0 });
       const key = typeof each === "string" ? keyOf(found) : each;
       const live = key === undefined ? undefined : await registry.reach(key);
+      if (live?.away === false) await shards.newcomer(live.row);
       // It has ended while the store answered.
       if (live === undefined && found !== undefined && !("row" in found)) ended.set(found.pid, { key: found.key });
       if (live === undefined) absent.add(each);
@@ -125,14 +131,15 @@ export class Peers {
     absent: ReadonlySet<Pid | ProcessKey>,
     away: Away = nobodyAway,
   ): (Pid | ProcessKey)[] {
-    const { registry, names, isMine, births } = this.#ports;
-    const isHere = (to: Pid | ProcessKey): boolean => births.underway(to) !== undefined;
+    const { registry, names, shards, births } = this.#ports;
     // One that was another node's may have become this one's in the meantime.
-    const isAway = (live: Live | undefined): boolean => live !== undefined && !isMine(live.row);
+    const isAway = (live: Live | undefined): boolean => live !== undefined && !shards.isMine(live.row);
+    const isSettled = (live: Live | undefined): boolean =>
+      live !== undefined && shards.newcomer(live.row) === undefined;
     const isPidHere = (pid: Pid): boolean =>
-      registry.named(pid) !== undefined || isHere(pid) || isAway(away.byPid.get(pid));
+      isSettled(registry.named(pid)) || isAway(births.underway(pid)) || isAway(away.byPid.get(pid));
     const isKeyHere = (key: ProcessKey): boolean =>
-      registry.get(key) !== undefined || isHere(key) || isAway(away.byKey.get(key));
+      isSettled(registry.get(key)) || isAway(births.underway(key)) || isAway(away.byKey.get(key));
     return [
       ...pids.map((to) => names.pidOf(to) ?? to).filter((pid) => !isPidHere(pid) && !absent.has(pid)),
       ...keys.filter((key) => !isKeyHere(key) && !absent.has(key)),

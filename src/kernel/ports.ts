@@ -14,6 +14,8 @@ export interface StartRequest {
   /** `supervisor`, `server`, …, and a keyed server's key: for people. */
   readonly role?: string;
   readonly label?: string;
+  /** The label that its node must have. Default "": any node will do. */
+  readonly needs?: string;
 }
 
 /** One attempt of one operation, handed to whoever runs host code. */
@@ -137,7 +139,14 @@ export interface KernelLog {
 
 export interface KernelNotice {
   readonly kind:
-    "broken" | "operation-unavailable" | "operation-quarantined" | "snapshot-damaged" | "not-pruned" | "left-alone";
+    | "broken"
+    | "operation-unavailable"
+    | "operation-quarantined"
+    | "snapshot-damaged"
+    | "not-pruned"
+    | "left-alone"
+    /** No node that is there may run it, nor others like it. */
+    | "waits-for-node";
   /** "" for what is about no process that is still there. */
   readonly pid: Pid;
   readonly message: string;

@@ -259,8 +259,14 @@ export class Registry {
       waiters.delete(waiter);
       if (waiters.size === 0 && this.#waiters.get(pid) === waiters) this.#waiters.delete(pid);
     };
-    // It may have been started while the store answered.
-    const look = async (): Promise<void> => settle((await this.known(pid)) ?? this.#byPid.get(pid));
+    const look = async (): Promise<void> => {
+      const era = this.#ports.era();
+      const known = await this.known(pid);
+      // It may have ended on another node before it became this node's.
+      if (era !== this.#ports.era()) return await look();
+      // It may have been started while the store answered.
+      settle(known ?? this.#byPid.get(pid));
+    };
     look().catch(reject);
     return promise;
   }
@@ -311,6 +317,11 @@ export class Registry {
       if (away === undefined || this.#byPid.has(pid)) continue;
       for (const waiter of this.#takeWaiters(pid)) waiter.reject(elsewhere(away));
     }
+  }
+
+  /** How many are in memory. */
+  get size(): number {
+    return this.#byKey.size;
   }
 
   /** All that are in memory. */

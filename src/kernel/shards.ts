@@ -6,18 +6,23 @@ import type { Clock } from "../base/ports.ts";
 import type { AcquiredShard, ProcessKey, ProcessRow, Sharing } from "../store/port.ts";
 import type { Committer } from "./batch.ts";
 import { elsewhere, exited } from "./errors.ts";
-import type { Live } from "./live.ts";
+import { isBegun } from "./live.ts";
+import type { Live, PendingOperation } from "./live.ts";
 import { gone } from "./registry.ts";
+import { shareOf } from "./share.ts";
 
 export interface ShardsPorts {
   readonly sharing: Sharing | undefined;
+  readonly incarnation: number;
   readonly clock: Clock;
   readonly committer: Committer;
   lives(): Iterable<Live>;
+  /** Resolves when everything is durable that was staged before now. */
+  committed(): Promise<void>;
   /** Resolves when everything is delivered that others had written before now. */
   caughtUp(): Promise<void>;
-  /** It may have turns again. */
-  ready(live: Live): void;
+  /** It may have turns again, if it is in memory. */
+  ready(process: ProcessKey): void;
   /** Goes on with everything in shards that have just become this node's. */
   adopt(shards: readonly AcquiredShard[]): Promise<void>;
   /** Writes what has reached these processes and is in no row yet. */
@@ -30,18 +35,29 @@ export interface ShardsPorts {
 
 /** How often it looks whether the shards are in the right hands. */
 const balanceMs = 1_000;
-/** How long attempts of operations may take to end before their processes leave. */
+/**
+ * How long attempts of operations may take to end before their processes leave: while the processes still run; and when those stand still.
+ * Attempts that must not be made twice are waited for as long as that once more.
+ */
 const graceMs = 10_000;
+const stillGraceMs = 1_000;
 const lookMs = 10;
+const lookAtAttemptsMs = 50;
 
 export class Shards {
   readonly #ports: ShardsPorts;
   readonly #owned = new Set<number>();
   /** Processes that are on their way to other shards. */
   readonly #moving = new Set<ProcessKey>();
-  /** What came here a moment ago: what its last owner has written for others of this node may be on its way. */
-  readonly #newShards = new Set<number>();
-  readonly #newcomers = new Set<ProcessKey>();
+  /**
+   * What came here a moment ago, and when that is over. What its last owner has written for others of this node may be on its way, and what
+   * this node has written for it.
+   */
+  readonly #newShards = new Map<number, Promise<void>>();
+  readonly #newcomers = new Map<ProcessKey, Promise<void>>();
+  /** How many need each of these to stay, and which one is just being given up. */
+  readonly #kept = new Map<number, number>();
+  #parted: number | undefined;
   #hasTakenUp = true;
   #era = 0;
   /** One after the other: what one gives up another must not. */
@@ -67,18 +83,28 @@ export class Shards {
     return this.#owned;
   }
 
-  /** Whether it has to wait, lest what it sends now overtakes what it sent from its last node. */
-  isNew({ key, shard = 0 }: ProcessRow): boolean {
-    return this.#newcomers.has(key) || this.#newShards.has(shard);
+  /**
+   * Undefined for most. Else it has to wait until this resolves, lest what it sends now overtakes what it sent from its last node; and so has
+   * whoever sends it something, lest that overtakes what went through the store.
+   */
+  newcomer({ key, shard = 0 }: ProcessRow): Promise<void> | undefined {
+    return this.#newcomers.get(key) ?? this.#newShards.get(shard);
   }
 
   /** A process was moved here. Resolves when it may go on. */
-  async arrived(live: Live): Promise<void> {
-    const { key } = live.row;
-    this.#newcomers.add(key);
+  arrived(process: ProcessKey): Promise<void> {
+    const settled = this.#settle().then(() => {
+      this.#newcomers.delete(process);
+      this.#ports.ready(process);
+    });
+    this.#newcomers.set(process, settled);
+    return settled;
+  }
+
+  /** Resolves when everything is where it belongs that was written before now, here or elsewhere. */
+  async #settle(): Promise<void> {
+    await this.#ports.committed();
     await this.#ports.caughtUp();
-    this.#newcomers.delete(key);
-    this.#ports.ready(live);
   }
 
   /** It goes on with what nodes that died have left; else nobody may take it for left in good order. */
@@ -97,6 +123,24 @@ export class Shards {
     return choice.length === 0 ? undefined : choice[spread(pid, choice.length)];
   }
 
+  get isShared(): boolean {
+    return this.#ports.sharing !== undefined;
+  }
+
+  /** One of this node's own that stays so until `release`. Undefined if there is none, or the store has one owner. */
+  keep(text: string): number | undefined {
+    const own = [...this.#owned].filter((shard) => shard !== this.#parted);
+    const shard = own[spread(text, own.length)];
+    if (shard !== undefined) this.#kept.set(shard, (this.#kept.get(shard) ?? 0) + 1);
+    return shard;
+  }
+
+  release(shard: number): void {
+    const count = (this.#kept.get(shard) ?? 0) - 1;
+    if (count > 0) this.#kept.set(shard, count);
+    else this.#kept.delete(shard);
+  }
+
   /** To be called at every tick. */
   async tick(nowMs: number): Promise<void> {
     const { sharing } = this.#ports;
@@ -112,11 +156,9 @@ export class Shards {
       await sharing.reap(nowMs);
       const [shards, nodes] = await Promise.all([sharing.shards(), sharing.incarnations()]);
       this.#all = shards.map(({ shard }) => shard);
-      const most = Math.ceil(shards.length / Math.max(1, nodes.length));
-      const free = shards.filter(({ owner }) => owner === 0).map(({ shard }) => shard);
-      const wanted = free.slice(0, Math.max(0, most - this.#owned.size));
+      const { wanted, givesUp } = shareOf(shards, nodes, this.#ports.incarnation);
       if (wanted.length > 0) await this.#take(sharing, wanted, nowMs);
-      else if (this.#owned.size > most) await this.#giveUp();
+      else if (givesUp) await this.#giveUp();
     } finally {
       this.#working = false;
     }
@@ -127,40 +169,48 @@ export class Shards {
     const acquired = await sharing.acquire(wanted, nowMs);
     if (acquired.every(({ clean }) => clean)) this.#hasTakenUp = true;
     if (this.#stopped || acquired.length === 0) return;
+    const settled = this.#adopt(acquired);
     for (const { shard } of acquired) {
-      this.#newShards.add(shard);
+      this.#newShards.set(shard, settled);
       this.#owned.add(shard);
     }
     this.#era++;
-    await this.#ports.caughtUp();
+    await settled;
+  }
+
+  async #adopt(acquired: readonly AcquiredShard[]): Promise<void> {
+    await this.#settle();
     await this.#ports.adopt(acquired);
     const lives = [...this.#ports.lives()].filter(({ row: { shard = 0 } }) => this.#newShards.has(shard));
     this.#newShards.clear();
     this.#hasTakenUp = true;
-    for (const live of lives) this.#ports.ready(live);
+    for (const { row } of lives) this.#ports.ready(row.key);
   }
 
   async #giveUp(): Promise<void> {
-    const shard = Math.max(...this.#owned);
+    const shard = Math.max(...[...this.#owned].filter((each) => !this.#kept.has(each)));
+    // What is kept now is not kept for long.
+    if (shard === -Infinity) return;
+    this.#parted = shard;
     await this.#inTurn(
       (live) => live.row.shard === shard,
       (stage) => {
         stage.away.yielded.push(shard);
         this.#owned.delete(shard);
       },
-    );
+    ).finally(() => (this.#parted = undefined));
   }
 
   /**
-   * One process goes to a shard of another node. Resolves with how long it stood still, in ms, when that is durable. Throws
-   * PROCESS_EXITED, PROCESS_ELSEWHERE.
+   * One process goes to a shard of another node; `stands` is called when it takes no more turns here. Resolves with how long it stood still,
+   * in ms, when that is durable. Throws PROCESS_EXITED, PROCESS_ELSEWHERE.
    */
-  async move(live: Live, shard: number): Promise<number> {
+  async move(live: Live, shard: number, stands: () => void = () => undefined): Promise<number> {
     const { key } = live.row;
-    const sinceMs = this.#ports.clock.nowMs();
-    return await this.#inTurn(
+    live.awaited++;
+    const moved = this.#inTurn(
       ({ row }) => row.key === key,
-      (stage, [found]) => {
+      (stage, [found], sinceMs) => {
         if (found === undefined) throw gone(live) ? exited(live.row.pid) : elsewhere(live.row);
         stage.away.moved.push({ process: key, shard, input: { kind: "move", shard, sinceMs: Math.trunc(sinceMs) } });
         this.#moving.add(key);
@@ -170,13 +220,20 @@ export class Shards {
         });
         found.row = { ...found.row, shard };
       },
+      stands,
     );
+    return await moved.finally(() => live.awaited--);
   }
 
-  #inTurn(isMeant: (live: Live) => boolean, give: Give): Promise<number> {
-    const done = this.#parting.then(() => this.#part(isMeant, give));
+  async #inTurn(isMeant: (live: Live) => boolean, give: Give, stands: () => void = () => undefined): Promise<number> {
+    await this.#attemptsEnd(isMeant);
+    const done = this.#parting.then(() => {
+      // It may have left with its shard: then the request is its next node's.
+      if (!this.#stopped && [...this.#ports.lives()].some(isMeant)) stands();
+      return this.#part(isMeant, give);
+    });
     this.#parting = done.catch(() => undefined);
-    return done;
+    return await done;
   }
 
   /**
@@ -194,13 +251,14 @@ export class Shards {
         live.leaving = true;
         this.#ports.leaving(live);
       }
-      if (this.#stopped || lives.every((live) => !this.isNew(live.row) && isStill(live, waitedMs.ms < graceMs))) break;
+      const isReady = (live: Live): boolean => this.newcomer(live.row) === undefined && isStill(live, waitedMs.ms);
+      if (this.#stopped || lives.every(isReady)) break;
       await new Promise<void>((resolve) => void clock.after(lookMs, resolve));
     }
     if (this.#stopped) return 0;
     const lives = leaving();
     spill(lives);
-    give(committer.stage, lives);
+    give(committer.stage, lives, sinceMs);
     this.#era++;
     left(lives);
     const done = Promise.withResolvers<void>();
@@ -209,23 +267,39 @@ export class Shards {
     return clock.nowMs() - sinceMs;
   }
 
+  /** Those that run now have come to their end, or had their time. */
+  async #attemptsEnd(isMeant: (live: Live) => boolean): Promise<void> {
+    const { clock, lives } = this.#ports;
+    const running = (): string[] => [...lives()].filter(isMeant).flatMap(tokensOf);
+    const first = new Set(running());
+    for (let waitedMs = 0; waitedMs < graceMs && !this.#stopped; waitedMs += lookAtAttemptsMs) {
+      if (!running().some((token) => first.has(token))) return;
+      await new Promise<void>((resolve) => void clock.after(lookAtAttemptsMs, resolve));
+    }
+  }
+
   stop(): void {
     this.#stopped = true;
   }
 }
 
 /** Stages what makes them another's. */
-type Give = (stage: Committer["stage"], lives: readonly Live[]) => void;
+type Give = (stage: Committer["stage"], lives: readonly Live[], sinceMs: number) => void;
 
 interface Owned {
   readonly key?: ProcessKey;
   readonly shard?: number | undefined;
 }
 
-/** Nothing of it is under way. `patient`: attempts of its operations are waited for. */
-function isStill(live: Live, patient: boolean): boolean {
+/** Nothing of it is under way, or has had its time. */
+function isStill(live: Live, waitedMs: number): boolean {
   if (live.running !== undefined || live.uncommitted > 0 || live.pins > 0) return false;
-  return !patient || [...live.operations.values()].every(({ token }) => token === undefined);
+  const graceOf = ({ row }: PendingOperation): number => (isBegun(row) ? graceMs : stillGraceMs);
+  return [...live.operations.values()].every((each) => each.token === undefined || waitedMs >= graceOf(each));
+}
+
+function tokensOf({ operations }: Live): string[] {
+  return [...operations.values()].flatMap(({ token }) => token ?? []);
 }
 
 function spread(text: string, count: number): number {

@@ -8,7 +8,7 @@ import type { Command, ExitReason, Input, Pid } from "../journal/types.ts";
 import type { ProcessKey, ProcessRow } from "../store/port.ts";
 import type { Committer, Passage, Stage } from "./batch.ts";
 import { relationsOf, unwatch, watch } from "./live.ts";
-import type { Live } from "./live.ts";
+import type { Live, QueuedInput } from "./live.ts";
 import type { Find } from "./peers.ts";
 import { gone } from "./registry.ts";
 
@@ -20,8 +20,8 @@ export interface TiesPorts {
   readonly find: Find;
   /** Hands an input to a process, as part of the commit being staged. */
   deliver(receiver: Live, input: Input, passage?: Passage): void;
-  /** Calls `fn` when no rows of inboxes are on their way that were read before now. */
-  looked(fn: () => void): void;
+  /** A process cuts a link, with the commit being staged. */
+  cut(process: ProcessKey, tie: ProcessKey): void;
   /** Nobody will decide about a process that is held: it is let go. */
   abandon(live: Live): void;
 }
@@ -34,8 +34,6 @@ export interface Ending {
 
 const nothing: Payload = encodeValue(undefined);
 export const noProcess: Ending = { reason: "noproc", value: nothing };
-/** It was exported: from here it is out of reach. */
-export const noConnection: Ending = { reason: "noconnection", value: nothing };
 
 export class Ties {
   readonly #ports: TiesPorts;
@@ -60,7 +58,6 @@ export class Ties {
   /** Whether it is still there, the commit finds out; and whether they are linked already: the other one may have cut what is known here. */
   #linkAway(live: Live, { row: { key, pid } }: Live): void {
     relationsOf(live).links.add(key);
-    live.cut?.delete(key);
     this.#stage.away.link({ process: live.row.key, target: key, pid });
   }
 
@@ -70,8 +67,6 @@ export class Ties {
     if (isLinked(live, peer) && isLinked(peer, live)) return;
     relationsOf(live).links.add(b);
     relationsOf(peer).links.add(a);
-    live.cut?.delete(b);
-    peer.cut?.delete(a);
     this.#linkRow(a, b, true);
     this.#pin(peer);
   }
@@ -89,9 +84,21 @@ export class Ties {
     const isOf = (input: Input): boolean => input.kind === "exit" && input.linked && input.from === to;
     for (const queued of live.inputs.filter(({ input }) => isOf(input))) {
       live.inputs.splice(live.inputs.indexOf(queued), 1);
-      queued.consumed = true;
-      this.#stage.consumed.push(queued);
+      this.refuse(live, queued);
     }
+  }
+
+  /** No turn of the process is to hear of it. Whoever is held, and waits for its word, is let go. */
+  refuse({ row }: Live, queued: QueuedInput): void {
+    const { input, seq } = queued;
+    queued.consumed = true;
+    const child = input.kind === "exit" && input.held !== "" && input.from !== row.pid ? input.from : undefined;
+    const held = child === undefined ? undefined : this.#ports.find(child);
+    const isElsewhere = this.#ports.shared && child !== undefined && held?.away !== false;
+    // What its row says is to come instead.
+    if (isElsewhere && seq !== undefined) return void this.#stage.away.refused.push(seq);
+    if (held?.away === false) this.#ports.abandon(held);
+    this.#stage.consumed.push(queued);
   }
 
   untie(live: Live, peer: Live): void {
@@ -102,12 +109,9 @@ export class Ties {
     if (this.#ports.shared) this.#cut(live, peer.row.key);
   }
 
-  /** What it has to say of its end may be among the rows that nobody has looked at. */
-  #cut(live: Live, key: ProcessKey): void {
-    this.#stage.away.unlink(live.row.key, key);
-    const cut = (live.cut ??= new Set());
-    cut.add(key);
-    this.#stage.effects.push(() => this.#ports.looked(() => cut.delete(key)));
+  #cut({ row }: Live, key: ProcessKey): void {
+    this.#stage.away.unlink(row.key, key);
+    this.#ports.cut(row.key, key);
   }
 
   /** A monitor on nobody fires at once. */
@@ -166,26 +170,26 @@ export class Ties {
     }
   }
 
-  /** Its parent is asked what shall become of it. If that ends on another node before it hears of it, there is nobody to decide. */
+  /** Its parent is asked what shall become of it. If that ends or cuts the link on another node before it hears of it, there is nobody to decide. */
   tellHeld(parent: Live, live: Live, ending: Ending, culprit: Input["kind"]): void {
     const { key, pid } = live.row;
     const input = { kind: "verdict", verdict: "release", by: key, operation: 0 } as const;
-    const passage = this.#ports.shared ? { orElse: { process: key, input } } : undefined;
+    const passage = this.#ports.shared ? { tie: key, orElse: { process: key, input } } : undefined;
     this.#ports.deliver(parent, signalInput(pid, ending, true, culprit), passage);
   }
 
-  /** It traps no exits any more, so it cannot be asked. */
-  abandonChildren(live: Live): void {
-    for (const child of this.heldChildren(live)) this.#ports.abandon(child);
+  /** It traps no exits any more, so it cannot be asked. `of`: what is known of others, by key. */
+  abandonChildren(live: Live, of?: (key: ProcessKey) => Live | undefined): void {
+    for (const child of this.heldChildren(live, of)) this.#ports.abandon(child);
   }
 
   /** Those that failed and wait for its word. */
-  heldChildren(live: Live): Live[] {
-    return this.#linkedChildren(live).filter(({ row }) => row.state === "crashed");
+  heldChildren(live: Live, of?: (key: ProcessKey) => Live | undefined): Live[] {
+    return this.#linkedChildren(live, of).filter(({ row }) => row.state === "crashed");
   }
 
-  #linkedChildren({ row, relations }: Live): Live[] {
-    const peers = [...(relations?.links ?? [])].map((key) => this.#ports.held(key));
+  #linkedChildren({ row, relations }: Live, of = this.#ports.held): Live[] {
+    const peers = [...(relations?.links ?? [])].map((key) => of(key));
     return peers.filter((peer): peer is Live => peer?.row.parent === row.pid);
   }
 
@@ -252,16 +256,15 @@ export class Ties {
   }
 
   /**
-   * What came through a tie from another node, as a row of the inbox. False if it is not to be heard: the tie was cut, or it is nothing to the
-   * process.
+   * What came through a tie from another node, as a row of the inbox. False if it is not to be heard: the monitor was given up, or it is
+   * nothing to the process.
    */
   arrived(live: Live, input: Input, tie: ProcessKey): boolean {
     if (input.kind === "down") {
       if (live.relations?.monitors.get(input.monitor) !== tie) return false;
       return live.relations.monitors.delete(input.monitor);
     }
-    if (input.kind !== "exit") return true;
-    if (live.cut?.has(tie) === true) return false;
+    if (input.kind !== "exit" || input.held !== "") return true;
     live.relations?.links.delete(tie);
     return hears(live, input);
   }

@@ -12,6 +12,7 @@ import { arrivingPrefix } from "../store/exports.ts";
 import type { ProcessExit, ProcessKey, ProcessRow, Store, TimerRow } from "../store/port.ts";
 import { Answers } from "./answers.ts";
 import type { Attempts } from "./attempts.ts";
+import type { Awaited } from "./awaited.ts";
 import type { Committer, Passage } from "./batch.ts";
 import { Checkpoints } from "./checkpoints.ts";
 import { answerOf, Crashes } from "./crashes.ts";
@@ -30,6 +31,7 @@ import { gone } from "./registry.ts";
 import type { Registry } from "./registry.ts";
 import { requestOf, whyMalformed } from "./requests.ts";
 import type { DoneOutcome } from "./runs.ts";
+import type { Shards } from "./shards.ts";
 import { stageControl, stageMessage, stageRow, stageTurn } from "./staging.ts";
 import type { StagedOperations } from "./staging.ts";
 import { Ties } from "./ties.ts";
@@ -41,7 +43,7 @@ export interface TurnsPorts {
   /** Several nodes own the store. */
   readonly shared: boolean;
   isMine(row: ProcessRow): boolean;
-  looked(fn: () => void): void;
+  cut(process: ProcessKey, tie: ProcessKey): void;
   readonly committer: Committer;
   readonly registry: Registry;
   readonly names: Names;
@@ -54,6 +56,8 @@ export interface TurnsPorts {
   newest(program: string): string;
   newKey(): ProcessKey;
   readonly births: Births;
+  readonly shards: Shards;
+  readonly awaited: Awaited;
   enqueue(live: Live, queued: QueuedInput): void;
   /** New timers are durable. */
   timersSet(rows: readonly TimerRow[]): void;
@@ -75,14 +79,20 @@ export class Turns {
 
   constructor(ports: TurnsPorts) {
     this.#ports = ports;
-    const { committer, registry, names, clock, store, attempts, random, shared, isMine, looked } = ports;
-    this.#peers = new Peers({ registry, names, isMine, births: ports.births });
+    const { committer, registry, names, clock, store, attempts, random, shared, cut } = ports;
+    this.#peers = new Peers({
+      registry,
+      names,
+      births: ports.births,
+      shards: ports.shards,
+      committed: () => ports.awaited.commit(),
+    });
     const deliver = (receiver: Live, input: Input, passage?: Passage): void => this.deliver(receiver, input, passage);
     const { held } = this.#peers;
     this.ties = new Ties({
       committer,
       shared,
-      looked,
+      cut,
       held,
       find: this.#peers.find,
       deliver,
@@ -119,6 +129,7 @@ export class Turns {
       crashes: this.#crashes,
       held: (pid) => registry.named(pid) !== undefined || registry.isReserved(pid) || ports.births.isUnderway(pid),
       deliver,
+      mayBegin: (pid) => ports.births.mayBegin(pid),
       give: (birth, parent) => void this.create(birth, parent),
       control: (live, kind) => this.control(live, kind),
     });
@@ -149,18 +160,22 @@ export class Turns {
   }
 
   #conclude(live: Live, effects: TurnEffects, inputs: readonly QueuedInput[]): Promise<undefined> | undefined {
+    const isAsking = this.#ports.shared && effects.acts.some(asksForNames);
     const claims = this.#ports.shared ? effects.acts.filter(isClaim) : [];
-    if (claims.length === 0) return this.#gather(live, effects, inputs);
-    return this.#claim(live, claims).then(() => this.#gather(live, effects, inputs));
+    if (claims.length === 0 && !isAsking) return this.#gather(live, effects, inputs);
+    const { births, names } = this.#ports;
+    const refreshed = isAsking ? names.refresh() : Promise.resolve();
+    const staged = refreshed.then(() => this.#claim(live, claims)).then(() => this.#gather(live, effects, inputs));
+    return staged.finally(() => claims.forEach((claim) => births.letGo(requestOf(claim).id)));
   }
 
   /** What only one process may have in all nodes is asked for first: names, and pids that programs choose. */
   async #claim(live: Live, claims: readonly KernelOperation[]): Promise<void> {
     const { names, registry, births } = this.#ports;
     for (const claim of claims) {
-      const { id, name, pid } = requestOf(claim);
+      const { id, name, pid, role } = requestOf(claim);
       if (claim.name === "perdure:start") {
-        await births.reserve(id);
+        await births.keep(id, role);
         continue;
       }
       const holder = pid === live.row.pid ? live : await registry.reach(pid);
@@ -222,7 +237,8 @@ export class Turns {
         const { pid: parent, program: own } = live.row;
         // A fresh restart is the moment at which a child can change its version.
         const program = (options.restarts ?? 0) > 0 ? this.#ports.newest(own) : own;
-        const child = this.create({ ...options, pid, entry, args, program, parent }, live);
+        const needs = options.needs ?? live.row.needs;
+        const child = this.create({ ...options, needs, pid, entry, args, program, parent }, live);
         if (act.link) this.ties.tie(live, child);
         if (act.monitor > 0) this.ties.observe(live, act.monitor, child, true);
         return undefined;
@@ -405,6 +421,13 @@ export class Turns {
 function isClaim(act: Act): act is KernelOperation {
   return act.kind === "operation" && (act.name === "perdure:register" || act.name === "perdure:start");
 }
+
+/** What other nodes have done counts: a name may be given, and a group joined, by anyone. */
+function asksForNames(act: Act): boolean {
+  return act.kind === "operation" && nameQuestions.has(act.name);
+}
+
+const nameQuestions = new Set(["perdure:whereis", "perdure:members", "perdure:unregister", "perdure:leave"]);
 
 function revivedFromCheckpoint(act: Act): Pid[] {
   if (act.kind !== "operation" || act.name !== "perdure:revive") return [];

@@ -92,6 +92,8 @@ export interface ProcessRow {
   readonly role: string;
   /** How often its supervisor had restarted this child when it started this process. */
   readonly restarts: number;
+  /** The label that a node must have to run it; "": any will do. */
+  readonly needs: string;
   /** When a turn of it fails, its parent is asked before it exits (`SpawnOptions.held`). */
   readonly held: boolean;
   /** It gets exit signals as messages. */
@@ -221,6 +223,8 @@ export interface ProgramRow {
   readonly sourceMap: string;
   readonly prelude: string;
   readonly engine: string;
+  /** The names of the host operations that it may ask for (`path#export`), sorted. */
+  readonly operations: readonly string[];
 }
 
 export interface Link {

@@ -5,7 +5,7 @@ import { nodeStates } from "./nodes.ts";
 import type { NodeRow } from "./nodes.ts";
 import { processStates } from "./port.ts";
 import type { LogRow, ProcessExit, ProcessRow, ProgramRow, SnapshotRow, TimerRow } from "./port.ts";
-import { bytes, number, text, word } from "./columns.ts";
+import { bytes, json, number, text, word } from "./columns.ts";
 import type { Row } from "./columns.ts";
 
 export function readProcess(row: Row): ProcessRow {
@@ -22,6 +22,7 @@ export function readProcess(row: Row): ProcessRow {
     label: text(row, "label"),
     role: text(row, "role"),
     restarts: number(row, "restarts"),
+    needs: text(row, "needs"),
     held: number(row, "held") !== 0,
     trapsExits: number(row, "traps_exits") !== 0,
     life: number(row, "life"),
@@ -71,6 +72,7 @@ export function readProgram(row: Row): ProgramRow {
     sourceMap: text(row, "source_map"),
     prelude: text(row, "prelude"),
     engine: text(row, "engine"),
+    operations: json(row, "operations") as string[],
   };
 }
 
@@ -81,9 +83,11 @@ export function readNode(row: Row): NodeRow {
     host: text(row, "host"),
     pid: number(row, "pid"),
     release: text(row, "release"),
+    ...(json(row, "about") as Pick<NodeRow, "labels" | "file" | "operations">),
     state: word(row, "state", nodeStates),
     incarnation: number(row, "incarnation"),
     sinceMs: number(row, "since_ms"),
     seenMs: number(row, "seen_ms"),
+    load: number(row, "load"),
   };
 }

@@ -17,6 +17,7 @@
  */
 import type { ExitReason, Input, Pid, ProcessKey } from "../journal/types.ts";
 import type { Payload } from "../base/value.ts";
+import type { Announcement } from "./nodes.ts";
 import type { InboxRow } from "./inputs.ts";
 
 export interface ShardRow {
@@ -56,13 +57,15 @@ export interface Notified {
   readonly monitors: readonly (readonly [watcher: ProcessKey, number: number])[];
 }
 
-/** Applied behind all else of its commit but the exits, which come last. */
+/** Applied behind all else of its commit but the exits, which come last. What is `cut` and `refused` goes before the commit puts anything. */
 export interface AwayBatch {
   readonly atMs: number;
   readonly links: readonly AwayLink[];
   readonly monitors: readonly AwayMonitor[];
-  /** Links that the process has cut: what tells it of their end and was not taken yet goes. */
+  /** Links that the process has cut, perhaps to make them anew: what came through them and was not taken yet goes. */
   readonly cut: readonly { readonly process: ProcessKey; readonly from: ProcessKey }[];
+  /** Rows of the inbox, by seq, that no turn is to hear of: what stands in them as `orElse` is put. */
+  readonly refused: readonly number[];
   /** One for each exit of the commit. */
   readonly notified: readonly Notified[];
   /** A process changes its shard, and with that its owner, who finds `input` among what is posted. */
@@ -104,6 +107,8 @@ export interface Sharing extends SharingReader {
    * incarnation that is alive keeps it. Needs the lease.
    */
   reservePid(pid: Pid): Promise<boolean>;
+  /** Puts into this incarnation's row, if it has said who it is, what `nodes` then shows to all. Needs the lease. */
+  announce(news: Announcement): Promise<void>;
   /** Calls `fn` when another node may have written for this one's processes. A hint: it may be missing, or come for nothing. */
   listen(fn: () => void): void;
   /** Whether others may have changed names or groups since the last call. */

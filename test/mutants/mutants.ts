@@ -231,8 +231,8 @@ const processes: readonly Mutant[] = [
   {
     bug: "a link is forgotten when one end leaves memory",
     file: "src/kernel/live.ts",
-    find: "  for (const key of links) relations.links.add(key);\n  for (const { number, target }",
-    replace: "  for (const { number, target }",
+    find: "  for (const key of links) relations.links.add(key);\n",
+    replace: "",
     checks: [trees],
   },
   {

@@ -35,6 +35,8 @@ export interface CallersPorts {
   isBehind?(node: SimulatedNode | undefined): boolean;
   complain(problem: string): void;
   note(what: string, ...facts: readonly unknown[]): void;
+  /** The label that a process's node must have. Default: none. */
+  needs?(pid: Pid): string;
 }
 
 interface Call {
@@ -220,7 +222,7 @@ export class Callers {
 
   #startOf({ pid, blocks, main, cleanup }: Program): Omit<StartRequest, "pid" | "argsDigest"> {
     const args = encodeValue([{ pid, blocks, main, cleanup } satisfies Plan]);
-    return { program: this.#ports.program, entry: "main", args, env: {} };
+    return { program: this.#ports.program, entry: "main", args, env: {}, needs: this.#ports.needs?.(pid) ?? "" };
   }
 
   #started(pid: Pid, created: boolean): void {

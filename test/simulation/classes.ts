@@ -5,7 +5,7 @@ import type { FaultProfile } from "./faults.ts";
 const classes = {
   crashes: ["storeCrash", "portCrash", "crashes"],
   errors: ["storeReject"],
-  stalls: ["storeStall", "storeLate"],
+  stalls: ["storeStall", "storeLate", "storeLateWrites"],
   full: ["fillings"],
   closings: ["closings"],
   jumps: ["jumps", "hurryMs"],

@@ -83,6 +83,7 @@ const clusterFaults = [
   "node stopped, and went on",
   "node stopped beyond its lease",
   "node cut off from its store",
+  "store: write answered late",
   "node cut off, and its writes uncertain",
   "node taken for dead that was well",
   "node declared dead by another",

@@ -2,6 +2,7 @@
 import type { Clock } from "../../src/base/ports.ts";
 import { keepForever } from "../../src/kernel/keep.ts";
 import { Kernel } from "../../src/kernel/kernel.ts";
+import type { KernelPorts } from "../../src/kernel/kernel.ts";
 import type { KernelEvents, OperationReport, OperationRequest, OperationRunner } from "../../src/kernel/ports.ts";
 import type { Machine, MachineEvents } from "../../src/machine/port.ts";
 import type { OperationRow, ProcessKey } from "../../src/store/port.ts";
@@ -36,6 +37,8 @@ export interface NodeWorld {
   readonly lateMail?: { readonly share: number; readonly longestMs: number };
   /** Where several nodes own the store: the shard of a new process. */
   readonly place?: (birth: { readonly pid: string; readonly parent: string }) => number | undefined;
+  /** Where several nodes own the store: which labels they have. */
+  readonly labels?: { of(node: number): readonly string[]; mayRun(node: number, pid: string): boolean };
   complain(problem: string): void;
   note(what: string, ...facts: readonly unknown[]): void;
   ran(pid: string, turn: number): void;
@@ -167,7 +170,7 @@ export class SimulatedNode {
   open(): void {
     const { events, note, heaps, keepMs } = this.#world;
     note("open", this.number);
-    const opening = Kernel.open({
+    const ports: KernelPorts = {
       store: this.#store,
       clock: this.#clock(),
       random: { bytes: (length) => this.#bytes(length) },
@@ -187,8 +190,8 @@ export class SimulatedNode {
         notice: (notice) => this.#port("events.notice", () => events.notice(notice)),
         failed: (error) => this.#failed(error, true),
       },
-    });
-    opening.then(
+    };
+    this.#opening(ports).then(
       (kernel) => {
         if (this.scope.ended || this.state !== "opening") return;
         this.#kernel = kernel;
@@ -197,6 +200,23 @@ export class SimulatedNode {
       },
       (error: Error) => this.#failed(error),
     );
+  }
+
+  async #opening(ports: KernelPorts): Promise<Kernel> {
+    const { labels } = this.#world;
+    if (labels === undefined) return Kernel.open(ports);
+    const traits = { labels: labels.of(this.number), file: "", operations: [] };
+    const name = `node ${this.number}`;
+    const info = { id: name, name, host: "simulated", pid: this.number, release: "0", ...traits };
+    const lease = await this.#store.claim(ports.clock.nowMs(), info);
+    return this.scope.ended ? never : Kernel.open({ ...ports, lease, traits });
+  }
+
+  /** What needs a label that this node does not have is nothing for it. */
+  #checkMayRun(pid: string, what: string): void {
+    const { labels, complain } = this.#world;
+    if (labels?.mayRun(this.number, pid) === false)
+      complain(`${what} of ${pid} runs on node ${this.number}, which lacks its label`);
   }
 
   close(graceMs: number): void {
@@ -338,7 +358,10 @@ export class SimulatedNode {
       unloadable,
       complain,
       note,
-      ran,
+      ran: (pid, turn) => {
+        this.#checkMayRun(pid, `turn ${turn}`);
+        ran(pid, turn);
+      },
       saidFatal,
     });
     this.#machine = machine;
@@ -414,7 +437,10 @@ export class SimulatedNode {
     });
     this.#host = host;
     return {
-      start: (requests) => this.#livePort("runner.start", () => host.start(requests)),
+      start: (requests) => {
+        for (const { pid, number } of requests) this.#checkMayRun(pid, `operation ${number}`);
+        this.#livePort("runner.start", () => host.start(requests));
+      },
       transact: (loan) => this.#livePort("runner.transact", () => host.transact(loan)),
       proceed: (token) => this.#livePort("runner.proceed", () => host.proceed(token)),
       abort: (token) => this.#port("runner.abort", () => host.abort(token)),

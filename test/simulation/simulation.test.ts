@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { Attempts } from "../../src/kernel/attempts.ts";
-import { Ties } from "../../src/kernel/ties.ts";
+import { PostedMail } from "../../src/kernel/mail.ts";
 import { Timers } from "../../src/kernel/timers.ts";
 import type { CommitBatch, InboxRow, NewInboxRow, ProcessKey } from "../../src/store/port.ts";
 import { describeFailure, runKinds, runSeed } from "./run.ts";
@@ -177,12 +177,9 @@ describe("the simulator notices in clusters", () => {
     "a cut that is passed over",
     changing((batch) => (batch.away === undefined ? batch : { ...batch, away: { ...batch.away, cut: [] } })),
     () => {
-      const { arrived } = Ties.prototype;
-      Ties.prototype.arrived = function (this: Ties, live, ...more) {
-        live.cut = undefined;
-        return arrived.call(this, live, ...more);
-      };
-      return () => (Ties.prototype.arrived = arrived);
+      const { cut } = PostedMail.prototype;
+      PostedMail.prototype.cut = () => undefined;
+      return () => (PostedMail.prototype.cut = cut);
     },
     { lean: { unlink: 4, spawn: 2, crash: 2, link: 4 }, from: 161 },
   );

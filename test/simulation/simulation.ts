@@ -180,7 +180,7 @@ export class Simulation extends SimulatedRun {
 
   /** What of it is needed to run, the machine knows by itself. */
   #deploy(hash: string): void {
-    const blank = { bundle: "", sourceMap: "", prelude: "", engine: "" };
+    const blank = { bundle: "", sourceMap: "", prelude: "", engine: "", operations: [] };
     this.#disk.programs.set(hash, { hash, file: "program.ts", createdAtMs: this.timeline.wallMs, ...blank });
   }
 

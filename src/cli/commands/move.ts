@@ -1,6 +1,7 @@
 /** `perdure move`: a live process goes to another node. */
 import type { Command } from "commander";
 import { moveBeside } from "../../engine/moving.ts";
+import type { Moved } from "../../engine/moving.ts";
 import { systemClock } from "../../engine/system.ts";
 import { act, defineCommand } from "../context.ts";
 import { locate, withReader } from "../reader.ts";
@@ -18,7 +19,12 @@ export function moveCommand(): Command {
       const { pid: found } = await locate(reader, pid);
       const moved = await moveBeside(reader, found, node, systemClock);
       if (json) terminal.print(JSON.stringify({ pid: found, ...moved }));
-      else terminal.note(`Process ${found} is on ${moved.node} (after ${Math.round(moved.tookMs)} ms).`);
+      else terminal.note(describe(found, moved));
     });
   });
+}
+
+function describe(pid: string, { node, tookMs, stoodStillMs }: Moved): string {
+  const [took, stoodStill] = [tookMs, stoodStillMs].map((ms) => Math.round(ms));
+  return `Process ${pid} is on ${node}, after ${took} ms. It stood still for ${stoodStill} ms at most.`;
 }

@@ -1,6 +1,6 @@
 /** `perdure ps`: the processes of the store, newest first. */
 import type { Command } from "commander";
-import { readDirectory } from "../../engine/views.ts";
+import { readDirectory } from "../../engine/directory.ts";
 import type { StoreReader } from "../../store/port.ts";
 import { act, defineCommand, wholeNumber } from "../context.ts";
 import type { Context } from "../context.ts";

@@ -12,6 +12,7 @@ import type {
   InboxRow,
   Lease,
   LogRow,
+  Notified,
   OperationRow,
   ProcessExit,
   ProcessKey,
@@ -25,6 +26,7 @@ import type {
 import { describeOwner } from "../nodes.ts";
 import type { NodeRow } from "../nodes.ts";
 import { checkBatch } from "./check.ts";
+import { noConnection } from "../exports.ts";
 import { lateInput } from "../exports-encoding.ts";
 import { applyEdges } from "./edges.ts";
 import type { Edges } from "./edges.ts";
@@ -165,6 +167,8 @@ export class MemoryDisk {
       this.inbox.delete(seq);
       this.shared?.taken(seq);
     }
+    applyRelations(this, batch, (row) => this.shared?.owns(incarnation, row) === false);
+    if (batch.away !== undefined) this.shared?.drop(this, batch.away);
     const inboxSeqs = (batch.inbox ?? none).map(
       (row) => this.shared?.put(this, row, incarnation) ?? this.putInput(row),
     );
@@ -179,18 +183,18 @@ export class MemoryDisk {
       const record = this.record(process);
       record.row = { ...record.row, trapsExits: on };
     }
-    applyRelations(this, batch, (row) => this.shared?.owns(incarnation, row) === false);
     if ([batch.names, batch.namesGone, batch.groups, batch.groupsGone].some((part) => (part?.length ?? 0) > 0))
       this.namesVersion++;
     this.#applyLives(batch);
     if (batch.away !== undefined) this.shared?.apply(this, batch.away, incarnation);
+    const notifiedOf = (key: ProcessKey): Notified | undefined =>
+      batch.away?.notified.find(({ process }) => process === key);
     for (const { process, exit } of batch.exits ?? none) {
-      const notified = batch.away?.notified.find((row) => row.process === process);
-      this.shared?.exit(this, process, exit, notified);
+      this.shared?.exit(this, process, exit, notifiedOf(process));
       this.#exit(process, exit);
     }
     for (const row of batch.snapshots ?? none) this.#putSnapshot(row.process, { turn: row.turn, body: row.body });
-    for (const row of batch.departures ?? none) this.#depart(row, batch.atMs);
+    for (const row of batch.departures ?? none) this.#depart(row, batch.atMs, notifiedOf(row.process));
     for (const row of batch.arrivals ?? none) this.#arrive(row, batch.atMs);
     return inboxSeqs;
   }
@@ -258,7 +262,7 @@ export class MemoryDisk {
     }
   }
 
-  #depart({ process, exported }: Departure, atMs: number): void {
+  #depart({ process, exported }: Departure, atMs: number, notified: Notified | undefined): void {
     const { row, edges, turns } = this.record(process);
     const waiting = [...this.inbox.values()].filter((input) => input.process === process);
     const letters = [...this.deadLetters.values()].filter((letter) => letter.process === process);
@@ -272,6 +276,7 @@ export class MemoryDisk {
       const left = { late, letters: letters.map(({ seq }) => seq) };
       this.exported.set(pid, { ...about, file, sha256, serviceMs, exportedAtMs: atMs, ...left });
     }
+    if (exported !== undefined) this.shared?.exit(this, process, { atMs, ...noConnection }, notified);
     cutRelations(this, process);
     for (const { seq } of waiting) this.inbox.delete(seq);
     for (const { seq } of letters) this.deadLetters.delete(seq);

@@ -3,6 +3,8 @@ import type { Pid } from "../../journal/types.ts";
 import type { AcquiredShard, InboxRow, ProcessKey, ShardRow, Sharing } from "../port.ts";
 import type { MemoryDisk } from "./disk.ts";
 import type { StoreCall } from "./faults.ts";
+import type { Announcement } from "../nodes.ts";
+import { recordNews } from "./nodes.ts";
 import type { SharedOwners } from "./sharing.ts";
 
 export interface HandleParts {
@@ -71,6 +73,10 @@ export class MemorySharing implements Sharing {
     return this.#parts.call("posted", () =>
       this.#owners.posted(this.#disk, this.#parts.incarnation(), this.#seen, limit),
     );
+  }
+
+  announce(news: Announcement): Promise<void> {
+    return this.#parts.owned("announce", () => recordNews(this.#disk, this.#parts.incarnation(), news));
   }
 
   listen(fn: () => void): void {

@@ -1,6 +1,6 @@
 /** The nodes that share a store in memory: see `../nodes.ts`. */
 import { inOrder, nodeSilenceMs } from "../nodes.ts";
-import type { NodeInfo, NodeRow } from "../nodes.ts";
+import type { Announcement, NodeInfo, NodeRow } from "../nodes.ts";
 
 /** What is needed of a disk. */
 export interface SharedDisk {
@@ -20,13 +20,20 @@ export function recordOwner(disk: SharedDisk, nowMs: number, node: NodeInfo | un
   }
   if (node === undefined) return;
   const { incarnation } = disk;
-  disk.nodes.set(node.id, { ...node, state: "active", incarnation, sinceMs: nowMs, seenMs: nowMs });
+  disk.nodes.set(node.id, { ...node, state: "active", incarnation, sinceMs: nowMs, seenMs: nowMs, load: 0 });
 }
 
 export function recordStandby(disk: SharedDisk, nowMs: number, node: NodeInfo): void {
   const before = disk.nodes.get(node.id);
   const sinceMs = before?.state === "standing-by" ? before.sinceMs : nowMs;
-  disk.nodes.set(node.id, { ...node, state: "standing-by", incarnation: 0, sinceMs, seenMs: nowMs });
+  disk.nodes.set(node.id, { ...node, state: "standing-by", incarnation: 0, sinceMs, seenMs: nowMs, load: 0 });
+}
+
+/** An owner has something to say of itself. */
+export function recordNews(disk: SharedDisk, incarnation: number, news: Announcement): void {
+  for (const row of disk.nodes.values()) {
+    if (row.state === "active" && row.incarnation === incarnation) disk.nodes.set(row.id, { ...row, ...news });
+  }
 }
 
 export function listNodes(disk: SharedDisk, nowMs: number): NodeRow[] {

@@ -234,7 +234,8 @@ export class SharedOwners {
   }
 
   /** To be called when all but the exits is applied. */
-  apply(disk: SharedDisk, { atMs, links, monitors, cut, moved, yielded }: AwayBatch, incarnation: number): void {
+  apply(disk: SharedDisk, batch: AwayBatch, incarnation: number): void {
+    const { atMs, links, monitors, moved, yielded } = batch;
     const put = (row: Omit<InboxRow, "seq">): void => this.#notify(disk, row);
     for (const { process, target, pid } of links) {
       const other = alive(disk, target);
@@ -253,14 +254,6 @@ export class SharedOwners {
         other.relations.watchers.add(row);
       } else put({ process: watcher, input: downNotice(number, pid, noProcess), atMs, tie: target });
     }
-    for (const { process, from } of cut) {
-      for (const row of disk.inbox.values()) {
-        if (row.process === process && row.tie === from && row.input.kind === "exit") {
-          disk.inbox.delete(row.seq);
-          this.taken(row.seq);
-        }
-      }
-    }
     for (const { process, shard, input } of moved) {
       const record = disk.processes.get(process);
       if (record === undefined) continue;
@@ -270,6 +263,19 @@ export class SharedOwners {
     for (const shard of yielded) {
       const found = this.#shards.get(shard);
       if (found?.owner === incarnation) Object.assign(found, { owner: 0, clean: true });
+    }
+  }
+
+  /** Rows that no turn will hear of: what is to be put in place of them is put. To be called before the commit puts any. */
+  drop(disk: SharedDisk, { refused, cut }: AwayBatch): void {
+    const isCut = ({ process, tie, input }: InboxRow): boolean =>
+      tie !== undefined && input.kind === "exit" && cut.some((link) => link.process === process && link.from === tie);
+    const rows = [...disk.inbox.values()].filter((row) => refused.includes(row.seq) || isCut(row));
+    for (const { seq } of rows) {
+      const instead = this.#orElse.get(seq);
+      disk.inbox.delete(seq);
+      this.taken(seq);
+      if (instead !== undefined) this.#notify(disk, instead);
     }
   }
 
@@ -312,13 +318,15 @@ export class SharedOwners {
   /** A row for a process that may be at its end. Answers its seq. */
   put(disk: SharedDisk, { orElse, away = false, ...row }: NewInboxRow, incarnation: number): number {
     const instead = orElse === undefined ? undefined : { ...orElse, atMs: row.atMs };
-    if (alive(disk, row.process) === undefined) {
+    const receiver = alive(disk, row.process);
+    const isUntied = instead !== undefined && row.tie !== undefined && receiver?.relations.links.has(row.tie) !== true;
+    if (receiver === undefined || isUntied) {
       if (instead !== undefined) this.#notify(disk, instead);
       return 0;
     }
     const seq = disk.putInput(row);
-    const receiver = disk.processes.get(row.process)?.row;
-    if (away || !this.owns(incarnation, receiver)) this.#number(seq, receiver?.shard ?? 0);
+    const { row: of } = receiver;
+    if (away || !this.owns(incarnation, of)) this.#number(seq, of.shard ?? 0);
     if (instead !== undefined) this.#orElse.set(seq, instead);
     return seq;
   }
@@ -344,7 +352,10 @@ export class SharedOwners {
 const nothing = encodeValue(undefined);
 const noProcess = { reason: "noproc", value: nothing } as const;
 
-function alive(disk: SharedDisk, key: ProcessKey): { readonly relations: Relations } | undefined {
+function alive(
+  disk: SharedDisk,
+  key: ProcessKey,
+): { readonly row: ProcessRow; readonly relations: Relations } | undefined {
   const record = disk.processes.get(key);
   return record?.row.state === "exited" ? undefined : record;
 }

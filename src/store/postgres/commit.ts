@@ -11,7 +11,7 @@ import type { Owner } from "./parts/locks.ts";
 import { inboxGone, logs, operations, operationsGone, timers, timersGone } from "./parts/pending.ts";
 import { exits, newProcesses, states, traps } from "./parts/processes.ts";
 import { nameChanges, relations, some } from "./parts/relations.ts";
-import { away, lastWords } from "./parts/ties.ts";
+import { away, dropped, lastWords } from "./parts/ties.ts";
 import { statement, step } from "./wire/session.ts";
 import type { Step } from "./wire/session.ts";
 
@@ -64,6 +64,7 @@ export function planCommit(batch: CommitBatch, owner: Owner): CommitPlan {
     ...nameChanges(batch),
     // From here on others may wait for this commit to end.
     ...counterLocks(batch, owner),
+    ...(others === undefined ? [] : dropped(others, owner)),
   ];
   const after = [
     ...(others === undefined ? [] : away(others, owner)),

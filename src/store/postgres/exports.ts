@@ -15,7 +15,11 @@ import { processNotFound } from "./errors.ts";
 import { whole } from "./line.ts";
 import type { Line } from "./line.ts";
 import { arrivals } from "./parts/arrivals.ts";
+import { endsOf } from "./parts/locks.ts";
+import type { Owner } from "./parts/locks.ts";
 import { deleteBelongings } from "./parts/processes.ts";
+import { some } from "./parts/relations.ts";
+import { lastWords } from "./parts/ties.ts";
 import { inboxColumns, queries, selectProcess } from "./queries.ts";
 import { readEdge, readInput } from "./rows.ts";
 import { statement, step } from "./wire/session.ts";
@@ -31,7 +35,7 @@ const readReceipt = statement("SELECT put, gone FROM ~.receipt WHERE incarnation
 type Planned = CommitPlan & Pick<Write<Committed>, "decide">;
 
 /** They come last in a commit. What stays of a process that leaves is read when all else is done. */
-export function withMoves(plan: CommitPlan, batch: CommitBatch, path: string): Planned {
+export function withMoves(plan: CommitPlan, batch: CommitBatch, path: string, owner: Owner): Planned {
   const { departures = none, atMs } = batch;
   const arriving = arrivals(batch.arrivals ?? none, atMs);
   if (departures.length === 0) return { ...plan, after: [...plan.after, ...arriving] };
@@ -40,8 +44,9 @@ export function withMoves(plan: CommitPlan, batch: CommitBatch, path: string): P
     decide: async (run, id) => {
       await run([...plan.before, plan.receipt(id), ...plan.after]);
       const leaving = await depart(run, departures, { path, atMs });
+      const told = some(endsOf(batch), (rows) => [lastWords(rows, batch, owner)]);
       return {
-        before: [...leaving, ...arriving],
+        before: [...told, ...leaving, ...arriving],
         receipt: ({ incarnation, number: own }) => step(readReceipt, incarnation, own),
       };
     },

@@ -3,7 +3,7 @@ import { hostname } from "node:os";
 import { pid } from "node:process";
 import { number } from "../columns.ts";
 import type { Row } from "../columns.ts";
-import { nodeSilenceMs } from "../port.ts";
+import { encodeAbout, nodeSilenceMs } from "../nodes.ts";
 import type { Lease, NodeInfo } from "../port.ts";
 import { dropStandbys } from "./nodes.ts";
 import { settings } from "./line.ts";
@@ -98,11 +98,11 @@ const addDowntime = statement(
 );
 const insertNode = statement(
   `INSERT INTO ~.node (incarnation, token, state, session, lease_ms, expires_at, host, os_pid, id, name, release, downtime_ms, started_at_ms,
-     alive_at_ms, alive_number)
+     alive_at_ms, alive_number, about, load)
    SELECT coalesce((SELECT max(incarnation) FROM ~.node), 0) + 1, $1, 'live', 1, $2,
-     clock_timestamp() + CAST($2 AS double precision) * interval '1 millisecond', $3, $4, $6, $7, $8, downtime_ms, $5, $5, 0 FROM ~.meta
+     clock_timestamp() + CAST($2 AS double precision) * interval '1 millisecond', $3, $4, $6, $7, $8, downtime_ms, $5, $5, 0, $9, 0 FROM ~.meta
    RETURNING incarnation, downtime_ms`,
-  ...(["text", "int8", "text", "int8", "int8", "text", "text", "text"] as const),
+  ...(["text", "int8", "text", "int8", "int8", "text", "text", "text", "text"] as const),
 );
 // A node that was declared dead while its connection was lost may want to know what was done.
 const forgetReceipts = statement(
@@ -147,6 +147,7 @@ export async function join(line: Line, session: Session, { nowMs, leaseMs, token
       node?.id ?? null,
       node?.name ?? null,
       node?.release ?? null,
+      node === undefined ? "" : encodeAbout(node),
     ),
     step(forgetReceipts, nowMs - keepReceiptsMs),
   ]);

@@ -60,7 +60,11 @@ export async function post(
       return true;
     } catch (error) {
       // Somebody asked the same at this moment.
-      if (!isTaken(error, "edge_key")) throw await explained(line, error, pid);
+      if (isTaken(error, "edge_key")) continue;
+      // Or a moment before, and the process has exited since: what counts is that it was asked.
+      if (asked !== undefined && isExit(error) && (await line.get(queries.edge, process, asked.key)) !== undefined)
+        continue;
+      throw await explained(line, error, pid);
     }
   }
 }
@@ -135,8 +139,12 @@ function isTaken(error: unknown, constraint: string): boolean {
   return error instanceof ServerError && error.sqlState === "23505" && error.constraint === constraint;
 }
 
+function isExit(error: unknown): boolean {
+  return error instanceof ServerError && readRefusal(error)?.kind === "exited";
+}
+
 async function explained(line: Line, error: unknown, pid: Pid): Promise<unknown> {
-  if (!(error instanceof ServerError) || readRefusal(error)?.kind !== "exited") return error;
+  if (!isExit(error)) return error;
   // It has exited, or left the store, at this moment.
   return await findTarget(line, pid).then(
     () => exited(pid),

@@ -4,7 +4,7 @@ import type { Statement } from "./wire/session.ts";
 import type { Type } from "./wire/values.ts";
 
 const processColumns = `process.key, pid, shard, program.hash AS program, entry, args_digest, state, problem, started_at_ms, parent, label,
-  role, restarts, held, traps_exits, life, exited_at_ms, exit_reason, exit_value`;
+  role, restarts, needs, held, traps_exits, life, exited_at_ms, exit_reason, exit_value`;
 const deadLetterColumns = "seq, process, at_ms, reason, value, crc, input";
 const edgeColumns = "process, key, at_ms, digest, about, state, crc, answer";
 const operationColumns = `process, number, name, state, attempt, not_before_ms, started_at_ms, deaths, created_at_ms, last_error,

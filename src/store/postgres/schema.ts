@@ -93,6 +93,8 @@ export const migrations: readonly (readonly string[])[] = [
   release       text,
   host          text   NOT NULL,
   os_pid        bigint NOT NULL,
+  about         text   NOT NULL,   -- JSON: its labels, its program's file, the host operations that it offers
+  load          bigint NOT NULL,   -- processes in its memory, as it said last
   downtime_ms   bigint NOT NULL,   -- meta.downtime_ms since its claim: its service time is wall time less this
   started_at_ms bigint NOT NULL,   -- this and what follows: by the node's clock
   alive_at_ms   bigint NOT NULL,   -- a sign of life, at the time of this receipt; later receipts may tell of later ones
@@ -117,6 +119,7 @@ export const migrations: readonly (readonly string[])[] = [
   host     text   NOT NULL,
   os_pid   bigint NOT NULL,
   release  text   NOT NULL,
+  about    text   NOT NULL,
   since_ms bigint NOT NULL,
   seen_ms  bigint NOT NULL
 )`,
@@ -151,6 +154,7 @@ export const migrations: readonly (readonly string[])[] = [
   label         text   NOT NULL,   -- what its parent calls it
   role          text   NOT NULL,   -- server, supervisor, task
   restarts      bigint NOT NULL,   -- of this child, before this process
+  needs         text   NOT NULL,   -- the label that its node must have; '' for none
   held          bigint NOT NULL,   -- 1: when it fails, its parent is asked before it exits
   traps_exits   bigint NOT NULL,   -- 1: exit signals are messages to it
   life          bigint NOT NULL,   -- from 1; a restore begins the next
@@ -336,7 +340,8 @@ export const migrations: readonly (readonly string[])[] = [
   bundle        text   NOT NULL,   -- this and the following: blob.hash
   source_map    text   NOT NULL,
   prelude       text   NOT NULL,
-  engine        text   NOT NULL
+  engine        text   NOT NULL,
+  operations    text   NOT NULL    -- JSON: names of the host operations it may ask for
 )`,
     `CREATE TABLE ~.blob (
   hash  text COLLATE "C" PRIMARY KEY,

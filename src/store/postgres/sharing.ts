@@ -1,7 +1,10 @@
 /** What a handle does to own a store together with others: see `../sharing.ts` and `schema.ts`. */
 import type { Pid } from "../../journal/types.ts";
 import { number, text } from "../columns.ts";
+import { encodeAbout } from "../nodes.ts";
+import type { Announcement } from "../nodes.ts";
 import type { AcquiredShard, InboxRow, ProcessKey, ShardRow, Sharing } from "../port.ts";
+import { receipt } from "./commit.ts";
 import type { WriteId } from "./commit.ts";
 import type { Hints } from "./hints.ts";
 import { liveNodes, reap } from "./lease.ts";
@@ -56,6 +59,8 @@ const tellKeeper = statement(
    SELECT $1, $2, CASE WHEN EXISTS (SELECT 1 FROM mine) AND NOT ${isPidThere} THEN '1' ELSE '0' END RETURNING put, gone`,
   ...(["int8", "int8", "text"] as const),
 );
+
+const announce = statement("UPDATE ~.node SET about = $2, load = $3 WHERE incarnation = $1", "int8", "text", "int8");
 
 type Receipt = Write<unknown>["receipt"];
 
@@ -170,6 +175,14 @@ export class PostgresSharing implements Sharing {
       ...alone("reserve a pid in", (id: WriteId) => step(tellKeeper, id.incarnation, id.number, pid)),
       before: [step(keepPid, pid, incarnation)],
       read: (row) => text(row, "put") === "1",
+    });
+  }
+
+  async announce(news: Announcement): Promise<void> {
+    await this.#parts.write({
+      ...alone("announce a node in", (id) => receipt(id, null)),
+      before: [step(announce, this.#parts.incarnation(), encodeAbout(news), news.load)],
+      read: () => undefined,
     });
   }
 

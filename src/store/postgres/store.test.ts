@@ -287,7 +287,7 @@ test(
     await store.commit({ atMs, newProcesses: [anyProcess(3, { shard: 2 })] });
     await store.commit({ atMs, inbox: [{ process: 1, input: message, atMs }] });
     const other = await at.direct({ mode: "reader" });
-    const away = { atMs, links: [], monitors: [], cut: [], notified: [], moved: [], yielded: [2] };
+    const away = { atMs, links: [], monitors: [], cut: [], refused: [], notified: [], moved: [], yielded: [2] };
     await store.commit({ atMs, away });
     await other.post("p3", message, atMs);
     await other.post("p1", message, atMs);

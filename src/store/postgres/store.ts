@@ -170,8 +170,9 @@ export class PostgresStore implements Store {
   async commit(batch: CommitBatch): Promise<Committed> {
     const commit = (): Promise<Committed> =>
       this.#write(() => {
-        const plan = planCommit(batch, this.sharing.owner);
-        const whole = withMoves(plan, batch, this.#line.place.path);
+        const { owner } = this.sharing;
+        const plan = planCommit(batch, owner);
+        const whole = withMoves(plan, batch, this.#line.place.path, owner);
         return { doing: "commit to", atMs: batch.atMs, ...whole, read: readCommitted };
       });
     const yielded = batch.away?.yielded ?? [];

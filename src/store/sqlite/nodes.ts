@@ -1,5 +1,5 @@
 /** The nodes that share a store: one owns the file, others on the same machine may stand by. See `../nodes.ts`. */
-import { nodeSilenceMs } from "../nodes.ts";
+import { encodeAbout, nodeSilenceMs } from "../nodes.ts";
 import type { NodeInfo, NodeRow } from "../nodes.ts";
 import { number } from "../columns.ts";
 import { readNode } from "../rows.ts";
@@ -48,7 +48,7 @@ function put(
   nowMs: number,
 ): void {
   const { id, name, host, pid, release } = node;
-  sql.putNode.run({ id, name, host, pid, release, state, incarnation, now: nowMs });
+  sql.putNode.run({ id, name, host, pid, release, about: encodeAbout(node), state, incarnation, now: nowMs });
 }
 
 /** `isOwner`: this handle is. Of any other owner the lock says whether it lives. */

@@ -107,6 +107,7 @@ CREATE TABLE node (
   host        TEXT    NOT NULL,
   pid         INTEGER NOT NULL,     -- operating system's process id
   release     TEXT    NOT NULL,     -- of Perdure
+  about       TEXT    NOT NULL,     -- JSON: its labels, its program's file, the host operations that it offers
   state       TEXT    NOT NULL,     -- active, standing-by
   incarnation INTEGER NOT NULL,     -- of its lease; 0 for one that stands by
   since_ms    INTEGER NOT NULL,     -- when it became what it is
@@ -126,6 +127,7 @@ CREATE TABLE process (
   label         TEXT    NOT NULL,   -- what its parent calls it
   role          TEXT    NOT NULL,   -- server, supervisor, task
   restarts      INTEGER NOT NULL,   -- of this child, before this process
+  needs         TEXT    NOT NULL,   -- the label that its node must have; '' for none
   held          INTEGER NOT NULL,   -- 1: when it fails, its parent is asked before it exits
   traps_exits   INTEGER NOT NULL,   -- 1: exit signals are messages to it
   life          INTEGER NOT NULL,   -- from 1; a restore begins the next
@@ -322,7 +324,8 @@ CREATE TABLE program (
   bundle        TEXT    NOT NULL,   -- this and the following: blob.hash
   source_map    TEXT    NOT NULL,
   prelude       TEXT    NOT NULL,
-  engine        TEXT    NOT NULL
+  engine        TEXT    NOT NULL,
+  operations    TEXT    NOT NULL    -- JSON: names of the host operations it may ask for
 ) STRICT;
 
 CREATE TABLE blob (
@@ -337,7 +340,7 @@ function readable(column: string): string {
 
 const views = `
 CREATE VIEW v_process AS
-  SELECT process.key, pid, state, entry, file AS program, parent, label, role, restarts,
+  SELECT process.key, pid, state, entry, file AS program, parent, label, role, restarts, needs,
          ${readable("started_at_ms")} AS started_at,
          CASE state WHEN 'exited' THEN ${readable("exited_at_ms")} END AS exited_at, exit_reason, problem,
          (SELECT max(turn) FROM journal WHERE process = process.key) AS turns,

@@ -1,7 +1,7 @@
 /** Every statement Perdure runs on a store, prepared once when it is opened. The lists' filters are in `queries.ts`. */
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 
-const processColumns = `key, pid, program.hash AS program, entry, args_digest, state, problem, started_at_ms, parent, label, role, restarts, held,
+const processColumns = `key, pid, program.hash AS program, entry, args_digest, state, problem, started_at_ms, parent, label, role, restarts, needs, held,
                         traps_exits, life, exited_at_ms, exit_reason, exit_value`;
 const processTables = `process LEFT JOIN program ON program.id = process.program`;
 const deadLetterColumns = "seq, process, at_ms, reason, value, crc, input";
@@ -49,13 +49,13 @@ const statements = {
   owner: `SELECT owner_pid, owner_host, (SELECT name FROM node WHERE state = 'active' AND node.incarnation = meta.incarnation) AS name
           FROM meta`,
   // The signs of life of an owner are the store's. One whose lease is void owns nothing.
-  nodes: `SELECT id, name, host, pid, release, state, node.incarnation, since_ms,
+  nodes: `SELECT id, name, host, pid, release, about, 0 AS load, state, node.incarnation, since_ms,
                  CASE state WHEN 'active' THEN max(seen_ms, alive_at_ms) ELSE seen_ms END AS seen_ms
           FROM node JOIN meta
           WHERE CASE state WHEN 'active' THEN node.incarnation = meta.incarnation ELSE seen_ms >= ? END
           ORDER BY state, since_ms, id`,
-  putNode: `INSERT INTO node (id, name, host, pid, release, state, incarnation, since_ms, seen_ms)
-            VALUES (:id, :name, :host, :pid, :release, :state, :incarnation, :now, :now)
+  putNode: `INSERT INTO node (id, name, host, pid, release, about, state, incarnation, since_ms, seen_ms)
+            VALUES (:id, :name, :host, :pid, :release, :about, :state, :incarnation, :now, :now)
             ON CONFLICT (id) DO UPDATE SET since_ms = iif(state = excluded.state, since_ms, excluded.since_ms), state = excluded.state,
               incarnation = excluded.incarnation, seen_ms = excluded.seen_ms`,
   deleteNode: "DELETE FROM node WHERE id = ?",
@@ -64,8 +64,8 @@ const statements = {
 
   // Commit
   putProcess: `INSERT INTO process (key, pid, program, entry, args_digest, state, problem, started_at_ms, parent, label, role, restarts,
-                 held, traps_exits, life, exited_at_ms, exit_reason, exit_value)
-               VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+                 needs, held, traps_exits, life, exited_at_ms, exit_reason, exit_value)
+               VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
   // That it follows on the one before is checked in `journal.ts`.
   putTurn: "INSERT INTO journal (process, turn, at_ms, crc, body) VALUES (?, ?, ?, ?, ?)",
   putOperation: `INSERT OR REPLACE INTO operation (${operationColumns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
@@ -184,9 +184,11 @@ const statements = {
   imports: "SELECT file, pid, at_ms FROM imported WHERE pid = ? ORDER BY file",
 
   // Programs
-  putProgram: `INSERT INTO program (hash, file, created_at_ms, bundle, source_map, prelude, engine) VALUES (?, ?, ?, ?, ?, ?, ?)
+  putProgram: `INSERT INTO program (hash, file, created_at_ms, bundle, source_map, prelude, engine, operations)
+               VALUES (?, ?, ?, ?, ?, ?, ?, ?)
                ON CONFLICT (hash) DO UPDATE SET file = excluded.file, created_at_ms = excluded.created_at_ms, bundle = excluded.bundle,
-                 source_map = excluded.source_map, prelude = excluded.prelude, engine = excluded.engine`,
+                 source_map = excluded.source_map, prelude = excluded.prelude, engine = excluded.engine,
+                 operations = excluded.operations`,
   putBlob: `INSERT INTO blob (hash, bytes) VALUES (?, ?)
             ON CONFLICT (hash) DO UPDATE SET bytes = excluded.bytes WHERE bytes IS NOT excluded.bytes`,
   programId: "SELECT id FROM program WHERE hash = ?",

@@ -171,6 +171,7 @@ function testContents(setup: StoreSetup): void {
         label: "é",
         role: "server",
         restarts: 3,
+        needs: "gpu",
         held: true,
         trapsExits: true,
         life: 1,

@@ -6,7 +6,16 @@ import { rule } from "./fixture.ts";
 import type { StoreFixture, StoreSetup } from "./fixture.ts";
 import { startMs } from "./samples.ts";
 
-const node = (name: string): NodeInfo => ({ id: `id-${name}`, name, host: "box", pid: 4711, release: "0.1.0" });
+const node = (name: string): NodeInfo => ({
+  id: `id-${name}`,
+  name,
+  host: "box",
+  pid: 4711,
+  release: "0.1.0",
+  labels: ["gpu", `rack=${name}`],
+  file: `/srv/${name}.ts`,
+  operations: ["warehouse.ts#charge"],
+});
 
 const standing = (name: string, sinceMs: number, seenMs = sinceMs): NodeRow => ({
   ...node(name),
@@ -14,6 +23,7 @@ const standing = (name: string, sinceMs: number, seenMs = sinceMs): NodeRow => (
   incarnation: 0,
   sinceMs,
   seenMs,
+  load: 0,
 });
 
 const active = (name: string, incarnation: number, sinceMs: number, seenMs = sinceMs): NodeRow => ({
@@ -22,6 +32,7 @@ const active = (name: string, incarnation: number, sinceMs: number, seenMs = sin
   incarnation,
   sinceMs,
   seenMs,
+  load: 0,
 });
 
 /** Of stores that have one owner. */

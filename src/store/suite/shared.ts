@@ -54,7 +54,7 @@ export async function pair(fixture: SharedFixture): Promise<[Node, Node]> {
 
 export function away(part: Partial<AwayBatch>): CommitBatch {
   const none: readonly never[] = [];
-  const whole = { links: none, monitors: none, cut: none, notified: none, moved: none, yielded: none };
+  const whole = { links: none, monitors: none, cut: none, refused: none, notified: none, moved: none, yielded: none };
   return { atMs, away: { atMs, ...whole, ...part } };
 }
 

@@ -43,6 +43,25 @@ function testJoining(setup: SharedSetup): void {
     },
   );
 
+  sharedRule(setup, "what a node announces is shown to all, and says nothing of another's row", async (fixture) => {
+    const [one, two] = [await fixture.open(), await fixture.open()];
+    const about = { host: "box", pid: 1, release: "0.1.0", labels: ["gpu"], file: "", operations: [] };
+    await one.claim(atMs, { id: "a", name: "a", ...about });
+    await two.claim(atMs, { id: "b", name: "b", ...about });
+    const news = { labels: ["gpu"], file: "/srv/a.ts", operations: ["x.ts#y", "x.ts#z"], load: 7 };
+    await one.sharing?.announce(news);
+    const rows = await (await fixture.openReader()).nodes(atMs);
+    const told = rows.map(({ name, labels, file, operations, load }) => ({ name, labels, file, operations, load }));
+    const { labels, file, operations } = about;
+    assert.deepEqual(told, [
+      { name: "a", ...news },
+      { name: "b", labels, file, operations, load: 0 },
+    ]);
+    await fixture.lapse(1);
+    await two.sharing?.reap(atMs);
+    await assert.rejects(one.sharing?.announce(news) ?? Promise.resolve(), fenced);
+  });
+
   sharedRule(setup, "processes of many incarnations keep their rows apart", async (fixture) => {
     const one = await join(fixture, [1]);
     await one.store.putProgram(program, []);

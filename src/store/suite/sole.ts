@@ -96,7 +96,7 @@ async function told(
       };
     }),
   );
-  return { away: { atMs, links: [], monitors: [], cut: [], notified, moved: [], yielded: [] } };
+  return { away: { atMs, links: [], monitors: [], cut: [], refused: [], notified, moved: [], yielded: [] } };
 }
 
 function spread(batch: CommitBatch): CommitBatch {

@@ -8,12 +8,13 @@ import { exit, startMs, timer, turn } from "./samples.ts";
 const atMs = startMs;
 const fenced = { code: "STORE_FENCED" };
 const nothing = { text: "u" };
-const signal = (from: string, reason: "noproc" | "error" | "normal", value = nothing): Input => ({
+type Reason = "noconnection" | "noproc" | "error" | "normal";
+const signal = (from: string, reason: Reason, value = nothing): Input => ({
   ...{ kind: "exit", from, reason, value },
   linked: true,
   held: "",
 });
-const down = (monitor: number, from: string, reason: "noproc" | "error" | "normal", value = nothing): Input => ({
+const down = (monitor: number, from: string, reason: Reason, value = nothing): Input => ({
   ...{ kind: "down", monitor, from, reason, value },
 });
 const failure = { atMs: atMs + 7, reason: "error" as const, value: { text: 'j"why"' } };
@@ -22,7 +23,9 @@ export function testTies(setup: SharedSetup): void {
   testLinks(setup);
   testLateTies(setup);
   testEnded(setup);
+  testUnheard(setup);
   testExits(setup);
+  testDepartures(setup);
   testMoves(setup);
 }
 
@@ -152,6 +155,15 @@ function testEnded(setup: SharedSetup): void {
     assert.deepEqual(await posted(one), [signal("p11", "error", failure.value)]);
   });
 
+  sharedRule(setup, "who cuts a link and makes it again is told anew that the other one has ended", async (fixture) => {
+    const [one, two] = await pair(fixture);
+    const links = [{ process: 1, target: 11, pid: "p11" }];
+    await one.store.commit(away({ links }));
+    await two.store.commit({ atMs, exits: [{ process: 11, exit: failure }] });
+    await one.store.commit({ ...away({ links, cut: [{ process: 1, from: 11 }] }), linksGone: [{ a: 1, b: 11 }] });
+    assert.deepEqual(await posted(one), [signal("p11", "noproc")]);
+  });
+
   sharedRule(setup, "a name that another node's process is given when it has exited is not kept", async (fixture) => {
     const [one, two] = await pair(fixture);
     await two.store.commit({ atMs, exits: [{ process: 11, exit }] });
@@ -165,6 +177,47 @@ function testEnded(setup: SharedSetup): void {
         list.map(({ name, process }) => ({ name, process })),
         [{ name: "b", process: 12 }],
       );
+  });
+}
+
+function testUnheard(setup: SharedSetup): void {
+  const held: Input = {
+    ...{ kind: "exit", from: "p11", reason: "error", value: nothing },
+    linked: true,
+    held: "message",
+  };
+  const word = { process: 1, input: held, atMs, tie: 11, orElse: { process: 11, input: text("let go") } };
+  const cut = { ...away({ cut: [{ process: 1, from: 11 }] }), linksGone: [{ a: 1, b: 11 }] };
+
+  sharedRule(setup, "what goes through a link comes back when that is cut before, or has been", async (fixture) => {
+    const [one, two] = await pair(fixture);
+    await one.store.commit(away({ links: [{ process: 1, target: 11, pid: "p11" }] }));
+    await two.store.commit({ atMs, inbox: [word] });
+    assert.deepEqual([await posted(one), await posted(two)], [[held], []]);
+    await one.store.commit(cut);
+    assert.deepEqual([await one.store.inbox(1), await posted(two)], [[], [text("let go")]]);
+    const { inboxSeqs } = await two.store.commit({ atMs, inbox: [word] });
+    assert.deepEqual(inboxSeqs, [0]);
+    assert.deepEqual([await posted(one), await posted(two)], [[], [text("let go")]]);
+  });
+
+  sharedRule(setup, "what goes through a link that is made again with the cut stays", async (fixture) => {
+    const [one, two] = await pair(fixture);
+    const tied = { atMs, inbox: [{ ...word, process: 2, tie: 1 }], links: [{ a: 1, b: 2 }] };
+    await one.store.commit(tied);
+    await one.store.commit({ ...away({ cut: [{ process: 2, from: 1 }] }), ...tied });
+    assert.deepEqual([(await one.store.inbox(2)).length, await posted(two)], [1, [text("let go")]]);
+  });
+
+  sharedRule(setup, "what is refused goes elsewhere; what is taken does not", async (fixture) => {
+    const [one, two] = await pair(fixture);
+    await one.store.commit(away({ links: [{ process: 1, target: 11, pid: "p11" }] }));
+    const { inboxSeqs } = await two.store.commit({ atMs, inbox: [word, word] });
+    await one.store.commit({ atMs, inboxGone: inboxSeqs.slice(0, 1) });
+    await one.store.commit(away({ refused: inboxSeqs }));
+    assert.deepEqual([await one.store.inbox(1), await posted(two)], [[], [text("let go")]]);
+    await two.store.commit({ atMs, exits: [{ process: 11, exit }] });
+    assert.deepEqual(await posted(one), [signal("p11", "normal")]);
   });
 }
 
@@ -225,6 +278,31 @@ function testExits(setup: SharedSetup): void {
     await two.store.commit({ atMs, inboxGone: inboxSeqs.slice(2, 3), exits: [{ process: 11, exit }] });
     assert.deepEqual(await posted(one), ["no b", "no d"].map(text));
     assert.deepEqual(await two.store.inbox(11), []);
+  });
+}
+
+function testDepartures(setup: SharedSetup): void {
+  sharedRule(setup, "who is tied to a process that leaves for another store hears of that", async (fixture) => {
+    const [one, two] = await pair(fixture);
+    await one.store.commit({ atMs, links: [{ a: 1, b: 2 }] });
+    await two.store.commit(
+      away({
+        links: [{ process: 11, target: 1, pid: "p1" }],
+        monitors: [{ watcher: 12, number: 3, target: 1, pid: "p1" }],
+      }),
+    );
+    const exported = { file: "f", sha256: "0", serviceMs: atMs, inboxSeq: 0 };
+    const told = { process: 1, links: [2], monitors: [] };
+    await one.store.commit({ ...away({ notified: [told] }), departures: [{ process: 1, exported }] });
+    const rows = await two.sharing.posted(9);
+    assert.deepEqual(
+      rows.map(({ process: key, input, tie }) => [key, input, tie]),
+      [
+        [11, signal("p1", "noconnection"), 1],
+        [12, down(3, "p1", "noconnection"), 1],
+      ],
+    );
+    assert.deepEqual([await posted(one), (await two.store.load(11)).links], [[], []]);
   });
 }
 

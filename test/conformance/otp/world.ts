@@ -76,6 +76,7 @@ export class World {
       sourceMap: "",
       prelude: "",
       engine: "",
+      operations: [],
     };
     this.#disk.programs.set(program, row);
     for (let opened = 0; opened < nodes; opened++) this.#open();

@@ -11,6 +11,7 @@ import type { Outside } from "../outside.ts";
 import type { Workplace } from "../settle.ts";
 import type { SimulationOptions } from "../simulation.ts";
 import type { Timeline } from "../timeline.ts";
+import type { Labels } from "./labels.ts";
 import type { ClusterNodes, ClusterNodesPorts } from "./nodes.ts";
 import type { ClusterProfile } from "./profile.ts";
 
@@ -24,6 +25,7 @@ export interface ClusterCommon {
   readonly drawn: FaultProfile;
   readonly profile: ClusterProfile;
   readonly disk: WatchedDisk;
+  readonly labels: Labels;
   readonly without: readonly FaultClass[];
   /** Only these processes are started from outside. */
   readonly only: readonly Pid[] | undefined;

@@ -7,6 +7,7 @@ import { SimulatedNode } from "../node.ts";
 import type { NodeWorld } from "../node.ts";
 import type { Outside } from "../outside.ts";
 import type { Timeline } from "../timeline.ts";
+import type { Labels } from "./labels.ts";
 import type { WatchedOwners } from "./owners.ts";
 import { drawSkew, mostNodes } from "./profile.ts";
 import type { ClusterProfile } from "./profile.ts";
@@ -19,7 +20,8 @@ export interface ClusterNodesPorts {
   readonly owners: WatchedOwners;
   readonly outside: Outside;
   readonly profile: ClusterProfile;
-  readonly world: Omit<NodeWorld, "opened" | "failed" | "closed" | "died" | "ran" | "place" | "lateMail">;
+  readonly labels: Labels;
+  readonly world: Omit<NodeWorld, "opened" | "failed" | "closed" | "died" | "ran" | "place" | "lateMail" | "labels">;
   /** Holds the disk as it is now against its rules. */
   inspect(): void;
   complain(problem: string): void;
@@ -53,6 +55,7 @@ export class ClusterNodes {
     this.#world = {
       ...ports.world,
       lateMail: profile.lateMail,
+      ...(ports.labels.areUsed ? { labels: ports.labels } : {}),
       ...(profile.isSpread ? { place: () => dice.int(1, profile.shards) } : {}),
       opened: () => ports.callers.nodeOpened(),
       failed: (node) => this.#failed(node),
@@ -74,7 +77,15 @@ export class ClusterNodes {
   get areWell(): boolean {
     const { owners } = this.#ports;
     const open = this.open.filter((node) => !owners.isVoid(owners.incarnationOf(node.handle)));
-    return open.length === this.#size && this.#nodes.size === this.#size;
+    const { labels } = this.#ports;
+    const areAble = open.every(({ number }) => labels.hasAll(number));
+    return open.length === this.#size && this.#nodes.size === this.#size && areAble;
+  }
+
+  /** One that lacks a label is closed, for one that has all: in the end nothing waits for a node. */
+  replaceLacking(): void {
+    const lacking = this.open.find(({ number }) => !this.#ports.labels.hasAll(number));
+    lacking?.close(1_000);
   }
 
   get machine(): { readonly busy: boolean } {

@@ -12,6 +12,7 @@ import { patienceMs, pollMs, SimulatedRun } from "../simulated-run.ts";
 import type { Tally } from "../simulated-run.ts";
 import type { SimulationOptions } from "../simulation.ts";
 import type { ClusterCommon, ClusterLoad } from "./load.ts";
+import { Labels } from "./labels.ts";
 import { ClusterNodes } from "./nodes.ts";
 import { WatchedOwners } from "./owners.ts";
 import { drawCluster, withoutClusterClasses } from "./profile.ts";
@@ -35,6 +36,7 @@ export class ClusterSimulation extends SimulatedRun {
   readonly #disk: WatchedDisk;
   readonly #load: ClusterLoad;
   readonly #nodes: ClusterNodes;
+  readonly #labels: Labels;
   #calmSinceMs = Infinity;
   #rounds: number;
 
@@ -66,7 +68,10 @@ export class ClusterSimulation extends SimulatedRun {
     this.#owners.sabotage = sabotage?.owners ?? {};
     this.#disk = new WatchedDisk("simulated", this.#owners);
     this.#disk.sabotage = sabotage?.commit;
+    const hasSteps = new Dice(seed, "load").chance(stepsShare);
+    this.#labels = new Labels(seed, hasSteps);
     const common: ClusterCommon = {
+      labels: this.#labels,
       timeline: this.timeline,
       plan,
       dice,
@@ -81,7 +86,7 @@ export class ClusterSimulation extends SimulatedRun {
       complain,
       note: (what, ...facts) => this.note(what, ...facts),
     };
-    const load = new Dice(seed, "load").chance(stepsShare) ? new StepsLoad(common) : new TreesLoad(common);
+    const load = hasSteps ? new StepsLoad(common) : new TreesLoad(common);
     this.#load = load;
     this.#nodes = new ClusterNodes({
       ...common,
@@ -119,7 +124,7 @@ export class ClusterSimulation extends SimulatedRun {
   // -- the plan -------------------------------------------------------------------------------------------------
 
   #begin(): void {
-    const blank = { bundle: "", sourceMap: "", prelude: "", engine: "" };
+    const blank = { bundle: "", sourceMap: "", prelude: "", engine: "", operations: [] };
     const row = { hash: "program", file: "program.ts", createdAtMs: this.timeline.wallMs, ...blank };
     this.#disk.programs.set("program", row);
     this.#nodes.begin();
@@ -193,6 +198,7 @@ export class ClusterSimulation extends SimulatedRun {
 
   #calm(): void {
     this.#faults.over = true;
+    this.#labels.isCalm = true;
     this.#calmSinceMs = this.timeline.nowMs;
     const highestMs = this.#nodes.calm();
     // What was to happen by a clock that has been set back since would be hours away.
@@ -205,6 +211,7 @@ export class ClusterSimulation extends SimulatedRun {
     const nodes = this.#nodes;
     const again = (): void => void this.timeline.after(pollMs, () => this.#settle());
     const isLate = this.timeline.nowMs - this.#calmSinceMs > patienceMs;
+    nodes.replaceLacking();
     if (!nodes.areWell)
       return isLate ? this.complain("it has been calm for long, and not all nodes are open") : again();
     nodes.askAnother();
@@ -240,5 +247,6 @@ function forCluster(profile: FaultProfile, dice: Dice): FaultProfile {
     rots: 0,
     unloadable: 0,
     fencings: 0,
+    storeLateWrites: profile.storeLate,
   };
 }

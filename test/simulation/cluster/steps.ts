@@ -58,6 +58,7 @@ export class StepsLoad implements ClusterLoad {
       ledger,
       commandLine: new MemoryStore(disk, { decide: () => (faults.isFull ? "full" : undefined) }),
       program: programHash,
+      needs: (pid) => common.labels.needs(pid),
       node: () => nodes().asked,
       isBehind: (node) => nodes().isVoid(node),
     });

@@ -120,7 +120,7 @@ export class TreeSimulation extends SimulatedRun {
   // -- the plan -------------------------------------------------------------------------------------------------
 
   #begin(programs: readonly Pid[] | undefined): void {
-    const blank = { bundle: "", sourceMap: "", prelude: "", engine: "" };
+    const blank = { bundle: "", sourceMap: "", prelude: "", engine: "", operations: [] };
     this.#disk.programs.set("program", {
       hash: "program",
       file: "program.ts",

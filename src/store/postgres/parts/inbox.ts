@@ -38,15 +38,17 @@ const putInputs = statement(
        JOIN ~.edge AS e ON e.process = t.process AND e.key = t.key AND e.digest = t.digest
      WHERE i.seq = e.posted RETURNING i.seq, t.n),
    t AS MATERIALIZED (
-     SELECT t.*, EXISTS (SELECT 1 FROM ~.process AS p WHERE p.key = t.process AND p.state <> 'exited') AS alive
+     SELECT t.*, EXISTS (SELECT 1 FROM ~.process AS p WHERE p.key = t.process AND p.state <> 'exited')
+       AND (t.else_process IS NULL OR t.tie IS NULL
+         OR EXISTS (SELECT 1 FROM ~.link AS l WHERE l.a = least(t.process, t.tie) AND l.b = greatest(t.process, t.tie))) AS reached
      FROM unnest($9, $10, $11, $12, $13, $14, $15, $16, $17, $18) WITH ORDINALITY
        AS t (process, at_ms, crc, input, tie, monitor, else_process, else_crc, else_input, away, n)),
    ${putting(
      `SELECT t.process, t.at_ms, t.crc, t.input, CAST(NULL AS text) AS sender, t.tie, t.monitor, t.else_process, t.else_crc, t.else_input, p.shard,
         CASE WHEN t.away = 0 AND p.shard = ANY ($7) THEN 0 ELSE 1 END AS counted, t.n, 1 AS told
-      FROM t JOIN ~.process AS p ON p.key = t.process WHERE t.alive
+      FROM t JOIN ~.process AS p ON p.key = t.process WHERE t.reached
       UNION ALL SELECT t.else_process, t.at_ms, t.else_crc, t.else_input, ${plain}, p.shard, 1, t.n, 0
-      FROM t JOIN ~.process AS p ON p.key = t.else_process AND p.state <> 'exited' WHERE NOT t.alive`,
+      FROM t JOIN ~.process AS p ON p.key = t.else_process AND p.state <> 'exited' WHERE NOT t.reached`,
      "$8",
    )},
    seqs AS (

@@ -1,5 +1,6 @@
 /** What a commit locks before it looks and writes, each kind in an order that all keep: see `schema.ts`. */
-import type { CommitBatch, ProcessKey } from "../../port.ts";
+import { noConnection } from "../../exports.ts";
+import type { CommitBatch, ProcessExit, ProcessKey } from "../../port.ts";
 import { statement, step } from "../wire/session.ts";
 import type { Step } from "../wire/session.ts";
 import { guard, ownShards } from "./raise.ts";
@@ -12,6 +13,13 @@ export interface Owner {
   readonly channel: string;
 }
 
+/** SQL: rows of the inbox that no turn is to hear of, see `unheardColumns`. */
+export function unheard([process, tie, seqs]: readonly [string, string, string]): string {
+  return `SELECT i.seq, i.else_process FROM ~.inbox AS i JOIN unnest(${process}, ${tie}) AS t (process, tie)
+       ON i.process = t.process AND i.tie = t.tie WHERE i.monitor IS NULL
+     UNION SELECT seq, else_process FROM ~.inbox WHERE seq = ANY (${seqs})`;
+}
+
 const lockProcesses = statement(
   `WITH wanted AS (
      SELECT key, max(own) AS own FROM (
@@ -20,29 +28,39 @@ const lockProcesses = statement(
        UNION ALL SELECT b, 0 FROM ~.link WHERE a = ANY ($3)
        UNION ALL SELECT a, 0 FROM ~.link WHERE b = ANY ($3)
        UNION ALL SELECT watcher, 0 FROM ~.monitor WHERE target = ANY ($3)
-       UNION ALL SELECT else_process, 0 FROM ~.inbox WHERE process = ANY ($3) AND else_process IS NOT NULL) AS each
+       UNION ALL SELECT else_process, 0 FROM ~.inbox WHERE process = ANY ($3) AND else_process IS NOT NULL
+       UNION ALL SELECT else_process, 0 FROM (${unheard(["$5", "$6", "$7"])}) AS u WHERE else_process IS NOT NULL) AS each
      GROUP BY key)
    SELECT count(mine.one), count(others.one) FROM (SELECT key, own FROM wanted ORDER BY key) AS w
    LEFT JOIN LATERAL (
      SELECT 1 AS one FROM ~.process AS p WHERE p.key = w.key AND w.own = 1 FOR NO KEY UPDATE) AS mine ON true
    LEFT JOIN LATERAL (
      SELECT 1 AS one FROM ~.process AS p WHERE p.key = w.key AND w.own = 0 AND NOT p.shard = ANY ($4) FOR SHARE) AS others ON true`,
-  ...(["int8[]", "int8[]", "int8[]", "int8[]"] as const),
+  ...(["int8[]", "int8[]", "int8[]", "int8[]", "int8[]", "int8[]", "int8[]"] as const),
 );
+
+/** Processes that leave for another store: to those who are tied to them it is an end. */
+export function endsOf({ departures = [], atMs }: CommitBatch): { process: ProcessKey; exit: ProcessExit }[] {
+  const leaving = departures.filter(({ exported }) => exported !== undefined);
+  return leaving.map(({ process }) => ({ process, exit: { atMs, ...noConnection } }));
+}
 
 /** Rows of processes, in the order of their keys: those that are changed, and others' that must not come to their end meanwhile. */
 export function processLocks(batch: CommitBatch, { shards }: Owner): Step[] {
   const { states = [], traps = [], restores = [], exits = [], inbox = [], names = [], groups = [], away } = batch;
-  const own = keysOf([states, traps, restores, exits, away?.moved ?? []]);
+  const dropping = unheardColumns(away);
+  // Whoever cuts a link waits for those who send something through it, and they for it.
+  const own = keysOf([states, traps, restores, exits, away?.moved, away?.cut]);
   const others = new Set([
     ...inbox.flatMap(({ process, orElse }) => (orElse === undefined ? [process] : [process, orElse.process])),
     ...[...names, ...groups].map(({ process }) => process),
     ...(away?.links ?? []).map(({ target }) => target),
     ...(away?.monitors ?? []).map(({ target }) => target),
   ]);
-  if (others.size === 0 && exits.length === 0 && own.length < 2) return [];
-  const ending = exits.map(({ process }) => process);
-  return [step(lockProcesses, own, [...others], ending, shards)];
+  const ending = [...exits, ...endsOf(batch)].map(({ process }) => process);
+  const isAlone = others.size === 0 && ending.length === 0 && own.length < 2;
+  if (isAlone && dropping.every(({ length }) => length === 0)) return [];
+  return [step(lockProcesses, own, [...others], ending, shards, ...dropping)];
 }
 
 const elsewhere = guard(
@@ -95,18 +113,26 @@ const lockCounters = statement(
      UNION SELECT p.shard FROM (${hearers("$6")}) AS h JOIN ~.process AS p ON p.key = h.process AND p.state <> 'exited'
        WHERE ${untold("h", ["$7", "$8", "$9", "$10"])}
      UNION SELECT p.shard FROM ~.inbox AS i JOIN ~.process AS p ON p.key = i.else_process AND p.state <> 'exited'
-       WHERE i.process = ANY ($6))
+       WHERE i.process = ANY ($6)
+     UNION SELECT p.shard FROM (${unheard(["$11", "$12", "$13"])}) AS u JOIN ~.process AS p ON p.key = u.else_process)
    ORDER BY shard FOR NO KEY UPDATE) AS locked`,
   ...(["int8[]", "int8[]", "int8[]", "int8[]", "int8[]", "int8[]", "int8[]", "int8[]", "int8[]", "int8[]"] as const),
+  ...(["int8[]", "int8[]", "int8[]"] as const),
 );
+
+/** No process has that key. */
+const nobody: ProcessKey = 0;
 
 /** Rows of shards in their order: those whose inboxes get numbered rows, and those that are given up. */
 export function counterLocks(batch: CommitBatch, { shards }: Owner): Step[] {
   const { inbox = [], exits = [], away } = batch;
-  if (inbox.length === 0 && exits.length === 0 && away === undefined) return [];
+  const ending = [...exits, ...endsOf(batch)].map(({ process }) => process);
+  if (inbox.length === 0 && ending.length === 0 && away === undefined) return [];
   const whole = new Set([...(away?.yielded ?? []), ...(away?.moved ?? []).map(({ shard }) => shard)]);
   const instead: [ProcessKey, ProcessKey][] = [];
-  for (const { process, orElse } of inbox) if (orElse !== undefined) instead.push([orElse.process, process]);
+  // Whether two are linked, only the commit finds out.
+  for (const { process, orElse, tie } of inbox)
+    if (orElse !== undefined) instead.push([orElse.process, tie === undefined ? process : nobody]);
   for (const { process, target } of away?.links ?? []) instead.push([process, target]);
   for (const { watcher, target } of away?.monitors ?? []) instead.push([watcher, target]);
   return [
@@ -117,10 +143,17 @@ export function counterLocks(batch: CommitBatch, { shards }: Owner): Step[] {
       shards,
       instead.map(([key]) => key),
       instead.map(([, missing]) => missing),
-      exits.map(({ process }) => process),
+      ending,
       ...toldColumns(batch),
+      ...unheardColumns(away),
     ),
   ];
+}
+
+/** Rows of the inbox that no turn is to hear of: process and other end of links that are cut; seqs of what is refused. */
+export function unheardColumns(away: CommitBatch["away"]): readonly [number[], number[], readonly number[]] {
+  const { cut = [], refused = [] } = away ?? {};
+  return [cut.map(({ process }) => process), cut.map(({ from }) => from), refused];
 }
 
 /** Those that the commit has told of ends: linked process and ending one; watcher and number. */

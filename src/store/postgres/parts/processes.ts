@@ -33,15 +33,15 @@ const checkNew = statement(
 const putNew = statement(
   `WITH kept AS (DELETE FROM ~.reserved WHERE pid = ANY ($3))
    INSERT INTO ~.process (key, pid, program, shard, entry, args_digest, state, problem, started_at_ms, parent, label, role,
-     restarts, held, traps_exits, life, exited_at_ms, exit_reason, exit_value)
+     restarts, needs, held, traps_exits, life, exited_at_ms, exit_reason, exit_value)
    SELECT t.key, t.pid, g.id, t.shard, t.entry, t.args_digest, t.state, t.problem, t.started_at_ms, nullif(t.parent, ''), t.label, t.role,
-     t.restarts, t.held, t.traps_exits, t.life, t.exited_at_ms, t.exit_reason, t.exit_value
-   FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
-     AS t (shard, key, pid, program, entry, args_digest, state, problem, started_at_ms, parent, label, role, restarts, held, traps_exits,
+     t.restarts, t.needs, t.held, t.traps_exits, t.life, t.exited_at_ms, t.exit_reason, t.exit_value
+   FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)
+     AS t (shard, key, pid, program, entry, args_digest, state, problem, started_at_ms, parent, label, role, restarts, needs, held, traps_exits,
            life, exited_at_ms, exit_reason, exit_value)
    JOIN ~.program AS g ON g.hash = t.program`,
   ...(["int8[]", "int8[]", "text[]", "text[]", "text[]", "bytea[]", "text[]", "text[]", "int8[]", "text[]"] as const),
-  ...(["text[]", "text[]", "int8[]", "int8[]", "int8[]", "int8[]", "int8[]", "text[]", "bytea[]"] as const),
+  ...(["text[]", "text[]", "int8[]", "text[]", "int8[]", "int8[]", "int8[]", "int8[]", "text[]", "bytea[]"] as const),
 );
 
 export function newProcesses(rows: readonly ProcessRow[]): Step[] {
@@ -81,6 +81,7 @@ export function newProcesses(rows: readonly ProcessRow[]): Step[] {
       all((r) => r.label),
       all((r) => r.role),
       all((r) => r.restarts),
+      all((r) => r.needs),
       all((r) => (r.held ? 1 : 0)),
       all((r) => (r.trapsExits ? 1 : 0)),
       all((r) => r.life),

@@ -5,7 +5,7 @@ import { checksum } from "../../checksum.ts";
 import { statement, step } from "../wire/session.ts";
 import type { Statement, Step } from "../wire/session.ts";
 import { encodedFor, plain, putting } from "./inbox.ts";
-import { hearers, toldColumns, untold } from "./locks.ts";
+import { hearers, toldColumns, unheard, unheardColumns, untold } from "./locks.ts";
 import type { Owner } from "./locks.ts";
 import { downOf, inputChecksum, noProcess, noticeCrc, signalOf } from "./notices.ts";
 import { some } from "./relations.ts";
@@ -33,11 +33,19 @@ function tying(insert: string): Statement {
 const putLinks = tying("INSERT INTO ~.link (a, b) SELECT DISTINCT least(process, target), greatest(process, target)");
 const putMonitors = tying("INSERT INTO ~.monitor (watcher, number, target) SELECT process, monitor, target");
 
-const cutNotices = statement(
-  `DELETE FROM ~.inbox AS i USING unnest($1, $2) AS t (process, tie)
-   WHERE i.process = t.process AND i.tie = t.tie AND i.monitor IS NULL`,
-  "int8[]",
-  "int8[]",
+const dropInputs = statement(
+  `WITH gone AS (
+     DELETE FROM ~.inbox AS i USING (${unheard(["$1", "$2", "$3"])}) AS u WHERE i.seq = u.seq
+     RETURNING i.seq, i.else_process, i.else_crc, i.else_input),
+   ${putting(
+     `SELECT * FROM (
+        SELECT g.else_process, $4, g.else_crc, g.else_input, ${plain}, p.shard, 1, row_number() OVER (ORDER BY g.seq)
+        FROM gone AS g JOIN ~.process AS p ON p.key = g.else_process AND p.state <> 'exited')
+      AS due (process, at_ms, crc, input, sender, tie, monitor, else_process, else_crc, else_input, shard, counted, n)`,
+     "$5",
+   )}
+   SELECT count(*) FROM hint`,
+  ...(["int8[]", "int8[]", "int8[]", "int8", "text"] as const),
 );
 
 const moveProcesses = statement(
@@ -79,8 +87,14 @@ const yieldShards = statement(
   "int8",
 );
 
+/** Rows that no turn is to hear of go. To be done before the commit puts any: a link that it makes again is another. */
+export function dropped(batch: AwayBatch, { channel }: Owner): Step[] {
+  const { atMs, cut, refused } = batch;
+  return cut.length + refused.length === 0 ? [] : [step(dropInputs, ...unheardColumns(batch), atMs, channel)];
+}
+
 /** To be done behind all else of its commit but the exits. */
-export function away({ atMs, links, monitors, cut, moved, yielded }: AwayBatch, owner: Owner): Step[] {
+export function away({ atMs, links, monitors, moved, yielded }: AwayBatch, owner: Owner): Step[] {
   return [
     ...some(links, (rows) => {
       const bodies = rows.map(({ pid }) => encodeInput(noProcess(pid)));
@@ -112,13 +126,6 @@ export function away({ atMs, links, monitors, cut, moved, yielded }: AwayBatch, 
         ),
       ];
     }),
-    ...some(cut, (rows) => [
-      step(
-        cutNotices,
-        rows.map((row) => row.process),
-        rows.map((row) => row.from),
-      ),
-    ]),
     ...some(moved, (rows) => {
       const columns = [rows.map((row) => row.process), rows.map((row) => row.shard)] as const;
       const inputs = rows.map(encodedFor);
