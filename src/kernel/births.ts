@@ -3,6 +3,7 @@ import type { Clock } from "../base/ports.ts";
 import type { Pid } from "../journal/types.ts";
 import { previousGeneration } from "../store/generations.ts";
 import type { ProcessKey, Sharing } from "../store/port.ts";
+import { toError } from "./errors.ts";
 import type { Birth, Live } from "./live.ts";
 import { gone, isExported, isTombstone } from "./registry.ts";
 import type { Placement } from "./placement.ts";
@@ -17,6 +18,8 @@ export interface BirthsPorts {
   readonly clock: Clock;
   /** The kernel has come to its end. */
   isOver(): boolean;
+  /** The kernel comes to its end. */
+  failed(error: Error): void;
   /** A shard other than that of the parent; undefined for that, or for any of this node's. */
   readonly place: ((birth: Pick<Birth, "pid" | "parent">) => number | undefined) | undefined;
 }
@@ -66,16 +69,27 @@ export class Births {
   }
 
   /**
-   * Resolves when this node may start a process of that pid, or there is one. It does not go on without: of two nodes that begin the same
-   * process one would fail. Whoever keeps a pid begins its process at once, or dies.
+   * True when this node may start a process of that pid, false when there is one. Nobody goes on without an answer: of two nodes that begin the
+   * same process one would fail. So whoever keeps a pid must begin its process at once, without anything between that may fail, or die.
    */
-  async reserve(pid: Pid): Promise<void> {
+  async reserve(pid: Pid): Promise<boolean> {
     const { sharing, registry, clock } = this.#ports;
-    if (sharing === undefined) return;
+    if (sharing === undefined) return true;
     while (!this.#ports.isOver()) {
-      if ((await registry.knownOrDamaged(pid)) !== undefined) return;
-      if ((await sharing.reservePid(pid)) && !this.isUnderway(pid)) return;
+      if ((await registry.knownOrDamaged(pid)) !== undefined) return false;
+      if ((await this.#ask(sharing, pid)) && !this.isUnderway(pid)) return true;
       await new Promise<void>((resolve) => void clock.after(lookMs, resolve));
+    }
+    return false;
+  }
+
+  /** If nobody knows whether this node keeps it, none may begin the process as long as this one lives. */
+  async #ask(sharing: Sharing, pid: Pid): Promise<boolean> {
+    try {
+      return await sharing.reservePid(pid);
+    } catch (error) {
+      this.#ports.failed(toError(error));
+      throw error;
     }
   }
 
@@ -83,8 +97,7 @@ export class Births {
   async keep(pid: Pid, role: string | undefined): Promise<void> {
     const previous = role === "server" ? previousGeneration(pid) : undefined;
     if (this.#ports.sharing === undefined || (previous !== undefined && !(await this.#hasEnded(previous)))) return;
-    await this.reserve(pid);
-    this.#kept.add(pid);
+    if (await this.reserve(pid)) this.#kept.add(pid);
   }
 
   /** The turn that asked for it is staged. */

@@ -175,6 +175,7 @@ export class Kernel {
       placement: this.#placement,
       place: this.#ports.place,
       isOver: () => this.#state === "closed" || this.#state === "failed",
+      failed: (error) => this.#fail(error),
     });
   }
 

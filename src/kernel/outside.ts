@@ -55,18 +55,18 @@ export class Outside {
   async start(request: StartRequest): Promise<{ readonly pid: Pid; readonly created: boolean }> {
     this.#ports.checkOpen();
     this.#checkNoName(request.pid);
-    await this.#ports.births.reserve(request.pid);
-    // Someone else may have started it while the store answered.
-    const { registry } = this.#ports;
-    let known: Known | undefined;
-    do known = (await registry.known(request.pid)) ?? registry.named(request.pid);
-    while (known === undefined && registry.isReserved(request.pid));
+    const { births, clock, random, isMine, registry } = this.#ports;
+    const isHere = (): boolean =>
+      registry.named(request.pid) !== undefined || registry.isReserved(request.pid) || births.isUnderway(request.pid);
+    do {
+      const known = (await registry.known(request.pid)) ?? registry.named(request.pid);
+      this.#ports.checkOpen();
+      if (known !== undefined) return { pid: await this.#startedBefore(known, request), created: false };
+      // Someone else may start it while the store answers. When it has, nothing may come between any more.
+    } while (!(await births.reserve(request.pid)) || isHere());
     this.#ports.checkOpen();
-    if (known === undefined && this.#ports.births.isUnderway(request.pid)) return await this.start(request);
-    if (known !== undefined) return { pid: await this.#startedBefore(known, request), created: false };
     this.#checkNoName(request.pid);
     const birth = { ...request, parent: "" };
-    const { births, clock, random, isMine } = this.#ports;
     const cradle = {
       key: this.#ports.newKey(),
       shard: births.shardOf(birth),
