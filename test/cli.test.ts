@@ -319,6 +319,7 @@ describe("help", quick, () => {
       "send",
       "pause",
       "unpause",
+      "move",
       "cancel",
       "kill",
       "dead-letters",
@@ -329,6 +330,7 @@ describe("help", quick, () => {
       "archive",
       "prune",
       "verify",
+      "accept-restored",
       "help",
     ]);
     for (const command of [

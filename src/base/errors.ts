@@ -70,8 +70,11 @@ export const errorCodes = {
   STORE_FULL: "the disk is full",
   STORE_READ_ONLY: "the store cannot be written",
   STORE_FENCED: "this node lost its lease of the store",
+  STORE_MOVED: "the store was moved to another place, or is being moved",
+  STORE_INCOMPLETE: "the store is still being filled from another one",
   STORE_UNREACHABLE: "the database cannot be reached",
   STORE_FAILED: "the store failed",
+  MIGRATION_FAILED: "a store that was moved does not hold what it held before",
   JOURNAL_CORRUPT: "a journal row is damaged",
   SNAPSHOT_CORRUPT: "a snapshot is damaged",
   // Archives

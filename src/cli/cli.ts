@@ -10,6 +10,7 @@ import { historyCommand } from "./commands/history.ts";
 import { importCommand } from "./commands/import.ts";
 import { killCommand } from "./commands/kill.ts";
 import { logsCommand } from "./commands/logs.ts";
+import { migrateCommand } from "./commands/migrate.ts";
 import { nodesCommand } from "./commands/nodes.ts";
 import { moveCommand } from "./commands/move.ts";
 import { pauseCommand, unpauseCommand } from "./commands/pause.ts";
@@ -85,6 +86,7 @@ export function createCli(): Command {
     programsCommand(),
     exportCommand(),
     importCommand(),
+    migrateCommand(),
     archiveCommand(),
     pruneCommand(),
     verifyCommand(),

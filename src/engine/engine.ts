@@ -76,7 +76,7 @@ export class Engine<P = unknown> implements AsyncDisposable {
     const program =
       file === undefined ? undefined : await buildProgram(file, { preludeHash: prelude.hash, engineHash });
     const engine = new Engine<P>(options, program, prelude);
-    await engine.#tenure.open();
+    await engine.#tenure.begin();
     return engine;
   }
 

@@ -65,8 +65,8 @@ export async function moveBeside(store: StoreReader, pid: Pid, name: string, clo
       const endMs = clock.nowMs();
       if (next === undefined)
         return { node: node.name, tookMs: endMs - sinceMs, stoodStillMs: endMs - (stillSinceMs ?? endMs) };
-      // That one may have become another's before the process got there.
-      if (shard === undefined || (row.shard !== shard && !(await isOf(store, shard, node)))) {
+      // That one may have become another's, before the process got there or since.
+      if (shard === undefined || !(await isOf(store, shard, node))) {
         shard = next;
         await store.post(pid, { kind: "move", shard, sinceMs: 0 }, Math.trunc(beganMs));
         stillSinceMs ??= beganMs;

@@ -67,11 +67,13 @@ export class Heeds {
   /** It has come here from another node, or is asked to go to one. */
   #move(live: Live, queued: QueuedInput, shard: number, sinceMs: number): void {
     const { clock, events, shards, turns, run } = this.#ports;
-    turns.came(live, queued);
     if (sinceMs > 0) {
+      turns.came(live, queued);
       events.arrived?.(live.row.pid, Math.max(0, clock.nowMs() - sinceMs));
       run(shards.arrived(live.row.key));
-    } else if (!shards.isMine({ shard })) run(shards.move(live, shard).then(undefined, unlessRefused));
+    } else if (shards.isMine({ shard })) this.#consume(queued);
+    // Until it stands still, the request is there to be seen; and if this node does not come to that, the next one does.
+    else run(shards.move(live, shard, () => this.#consume(queued)).then(undefined, unlessRefused));
   }
 }
 

@@ -76,6 +76,8 @@ export interface Live {
   readonly away: boolean;
   /** It is being given up: it takes no more turns here. */
   leaving: boolean;
+  /** Requests to move it that wait for their turn: it must not be forgotten meanwhile. */
+  awaited: number;
   /** Kernel operations that another node answers, and has not answered. */
   asked: Set<number> | undefined;
   /** Its start, until that is durable. */
@@ -125,6 +127,7 @@ export function newLive(row: ProcessRow, start?: QueuedInput, away = false): Liv
     row,
     away,
     leaving: false,
+    awaited: 0,
     asked: undefined,
     start,
     rowStaged: start === undefined,
@@ -261,6 +264,7 @@ export function atRest(live: Live): boolean {
     live.running === undefined &&
     live.uncommitted === 0 &&
     live.pins === 0 &&
+    live.awaited === 0 &&
     live.operations.size === 0 &&
     !live.queued
   );

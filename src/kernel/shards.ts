@@ -202,15 +202,15 @@ export class Shards {
   }
 
   /**
-   * One process goes to a shard of another node. Resolves with how long it stood still, in ms, when that is durable. Throws
-   * PROCESS_EXITED, PROCESS_ELSEWHERE.
+   * One process goes to a shard of another node; `stands` is called when it takes no more turns here. Resolves with how long it stood still,
+   * in ms, when that is durable. Throws PROCESS_EXITED, PROCESS_ELSEWHERE.
    */
-  async move(live: Live, shard: number): Promise<number> {
+  async move(live: Live, shard: number, stands: () => void = () => undefined): Promise<number> {
     const { key } = live.row;
-    const sinceMs = this.#ports.clock.nowMs();
-    return await this.#inTurn(
+    live.awaited++;
+    const moved = this.#inTurn(
       ({ row }) => row.key === key,
-      (stage, [found]) => {
+      (stage, [found], sinceMs) => {
         if (found === undefined) throw gone(live) ? exited(live.row.pid) : elsewhere(live.row);
         stage.away.moved.push({ process: key, shard, input: { kind: "move", shard, sinceMs: Math.trunc(sinceMs) } });
         this.#moving.add(key);
@@ -220,12 +220,18 @@ export class Shards {
         });
         found.row = { ...found.row, shard };
       },
+      stands,
     );
+    return await moved.finally(() => live.awaited--);
   }
 
-  async #inTurn(isMeant: (live: Live) => boolean, give: Give): Promise<number> {
+  async #inTurn(isMeant: (live: Live) => boolean, give: Give, stands: () => void = () => undefined): Promise<number> {
     await this.#attemptsEnd(isMeant);
-    const done = this.#parting.then(() => this.#part(isMeant, give));
+    const done = this.#parting.then(() => {
+      // It may have left with its shard: then the request is its next node's.
+      if (!this.#stopped && [...this.#ports.lives()].some(isMeant)) stands();
+      return this.#part(isMeant, give);
+    });
     this.#parting = done.catch(() => undefined);
     return await done;
   }
@@ -252,7 +258,7 @@ export class Shards {
     if (this.#stopped) return 0;
     const lives = leaving();
     spill(lives);
-    give(committer.stage, lives);
+    give(committer.stage, lives, sinceMs);
     this.#era++;
     left(lives);
     const done = Promise.withResolvers<void>();
@@ -278,7 +284,7 @@ export class Shards {
 }
 
 /** Stages what makes them another's. */
-type Give = (stage: Committer["stage"], lives: readonly Live[]) => void;
+type Give = (stage: Committer["stage"], lives: readonly Live[], sinceMs: number) => void;
 
 interface Owned {
   readonly key?: ProcessKey;

@@ -2,6 +2,7 @@
 import { existsSync, realpathSync } from "node:fs";
 import { isPerdureError } from "../base/errors.ts";
 import { createMemoryStore } from "./memory/index.ts";
+import type { Mover } from "./migration/port.ts";
 import { inMemory, isPostgresUrl } from "./place.ts";
 import type { Store } from "./port.ts";
 import type { AnyTransaction, Transactions } from "./transactions.ts";
@@ -20,6 +21,12 @@ export async function openStore(place: string, options: OpenOptions = {}): Promi
   if (place === inMemory) return createMemoryStore();
   if (isPostgresUrl(place)) return (await import("./postgres/index.ts")).openPostgresStore(place, options);
   return (await import("./sqlite/index.ts")).openSqliteStore(place, options);
+}
+
+/** The store as one end of a migration. Without `create` it must be there. */
+export async function openMover(place: string, options: { readonly create: boolean }): Promise<Mover> {
+  if (isPostgresUrl(place)) return (await import("./postgres/index.ts")).openPostgresMover(place, options);
+  return (await import("./sqlite/index.ts")).openSqliteMover(place, options);
 }
 
 /** Opens it for transactions of user code, beside its owner. Where the store is in memory, so is the database of user code. */

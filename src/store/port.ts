@@ -28,6 +28,7 @@ import type { NodeInfo, NodesKeeper, NodesReader } from "./nodes.ts";
 import type { Asked, EdgeEnd, EdgeRow, NewEdge } from "./asked.ts";
 import type { Arrival, Departure, ExportsReader } from "./exports.ts";
 import type { Retainer, RetentionReader } from "./retention.ts";
+import type { MigrationReader } from "./migration/reader.ts";
 import type { AwayBatch, Sharing, SharingReader } from "./sharing.ts";
 
 export type { ProcessKey };
@@ -376,7 +377,7 @@ export type StoreRule =
   | "blob";
 
 /** What is read beside a running node too: nothing here needs the lease. */
-export interface StoreReader extends RetentionReader, NodesReader, ExportsReader {
+export interface StoreReader extends RetentionReader, NodesReader, ExportsReader, MigrationReader {
   readonly id: string;
   /** Undefined if the store has one owner at a time. */
   readonly sharing?: SharingReader;

@@ -1,58 +1,24 @@
-import { randomUUID } from "node:crypto";
 import { describe, test } from "node:test";
 import { commonPostgres, postgresUnavailable } from "../../test/support/postgres.ts";
-import type { StoreReader } from "./port.ts";
-import { openPostgresStore, openPostgresTransactions } from "./postgres/index.ts";
-import type { PostgresStore, PostgresStoreOptions } from "./postgres/index.ts";
+import { openPostgresTransactions } from "./postgres/index.ts";
+import type { PostgresStoreOptions } from "./postgres/index.ts";
 import type { PostgresTransaction } from "./transactions.ts";
 import { byHand, rowsByHand } from "../../test/support/postgres-place.ts";
 import { testSharedStore, testSharedTransactions, testTransactions } from "./suite.ts";
-import type { SharedFixture, SharedSetup, SharedTransactionsFixture } from "./suite.ts";
+import type { SharedSetup, SharedTransactionsFixture } from "./suite.ts";
 import { testCommits } from "./suite/commits.ts";
 import { testEdges } from "./suite/edges.ts";
 import { testExports } from "./suite/exports.ts";
 import { testLease } from "./suite/lease.ts";
 import { testTies } from "./suite/ties.ts";
+import { newSchema, postgresFixture } from "./suite/places.ts";
 import { usedByOne } from "./suite/sole.ts";
-
-const newSchema = (): string => `test_${randomUUID().replaceAll("-", "")}`;
-
-async function fixture(options: PostgresStoreOptions): Promise<SharedFixture> {
-  const { url } = await commonPostgres();
-  const schema = options.schema ?? newSchema();
-  const handles: StoreReader[] = [];
-  const open = async (more: PostgresStoreOptions): Promise<PostgresStore> => {
-    const store = await openPostgresStore(url, { schema, readers: 1, ...options, ...more });
-    handles.push(store);
-    return store;
-  };
-  return {
-    open: () => open({}),
-    openReader: () => open({ mode: "reader" }),
-    crash: async (store) => {
-      (store as PostgresStore).destroy();
-      // Time passes.
-      const { incarnation } = (store as PostgresStore).sharing.owner;
-      await byHand(
-        url,
-        `UPDATE "${schema}".node SET expires_at = clock_timestamp() WHERE incarnation = ${incarnation} AND state = 'live'`,
-      );
-    },
-    lapse: (incarnation) =>
-      byHand(url, `UPDATE "${schema}".node SET expires_at = clock_timestamp() WHERE incarnation = ${incarnation}`),
-    usurp: () => byHand(url, `UPDATE "${schema}".node SET state = 'dead' WHERE state = 'live'`),
-    dispose: async () => {
-      await Promise.all(handles.map((handle) => handle.close()));
-      await byHand(url, `DROP SCHEMA IF EXISTS "${schema}" CASCADE`);
-    },
-  };
-}
 
 /** With a table of the user's, in a schema of his own. */
 async function withFacts(options: PostgresStoreOptions): Promise<SharedTransactionsFixture<PostgresTransaction>> {
   const { url } = await commonPostgres();
   const schema = newSchema();
-  const store = await fixture({ ...options, schema });
+  const store = await postgresFixture({ ...options, schema });
   const facts = `${schema}_user.fact`;
   return {
     ...store,
@@ -80,7 +46,7 @@ async function withFacts(options: PostgresStoreOptions): Promise<SharedTransacti
 
 const unavailable = postgresUnavailable();
 if (unavailable === undefined) {
-  testSharedStore("postgres", () => fixture({ shards: 4 }));
+  testSharedStore("postgres", () => postgresFixture({ shards: 4 }));
   for (const prepare of [true, false]) {
     const name = prepare ? "postgres" : "postgres without prepared statements,";
     testTransactions(name, async () => {
@@ -90,7 +56,7 @@ if (unavailable === undefined) {
     testSharedTransactions(`${name} shared`, () => withFacts({ shards: 4, prepare }));
   }
   describe("postgres store without prepared statements", () => {
-    const shared: SharedSetup = () => fixture({ shards: 4, prepare: false });
+    const shared: SharedSetup = () => postgresFixture({ shards: 4, prepare: false });
     const setup = usedByOne(shared);
     testCommits(setup);
     testEdges(setup);

@@ -156,13 +156,19 @@ test("a process comes back to where it was, and the files it went in are void th
 
 test("what is left of a service timer is what was left when it was exported", async (t) => {
   const [here, there] = [await open(t), await open(t)];
-  for (const pid of ["timed", "late"]) await here.engine.start("patient", [1_500], { id: pid });
-  await eventually("both wait", async () => (await here.engine.list()).length === 2);
-  await eventually("timers are set", async () => (await here.engine.get("late").status()).timers.length === 1);
+  for (const [pid, ms] of [["timed", 60_000] as const, ["late", 4_000] as const])
+    await here.engine.start("patient", [ms], { id: pid });
+  // Both stores have been owned without a break, so their service clocks show the time of the wall.
+  const dueOf = async ({ engine }: Opened, pid: string): Promise<number | undefined> =>
+    (await engine.get(pid).status()).timers[0]?.dueMs;
+  await eventually("timers are set", async () => (await dueOf(here, "late")) !== undefined);
+  const due = await eventually("both wait", () => dueOf(here, "timed"));
   const files = [await exported(here.engine, "timed"), await exported(here.engine, "late")] as const;
-  await sleep(2_000);
+  const inFileMs = 2_000;
+  await sleep(inFileMs);
   const timed = await there.engine.import(inPieces(files[0]));
   const late = await there.engine.import(inPieces(files[1]));
+  assert.ok(((await dueOf(there, "timed")) ?? 0) - due >= inFileMs);
   await timed.send("in time");
   assert.equal(await timed.result(), "in time");
   assert.equal(await late.result(), "nothing came");

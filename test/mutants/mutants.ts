@@ -365,6 +365,20 @@ const transactions: readonly Mutant[] = [
     checks: [tests("src/store/sqlite/transactions.test.ts", "src/store/sqlite.test.ts")],
   },
   {
+    bug: "on PostgreSQL a transaction commits although its node has given the shard up",
+    file: "src/store/postgres/transacting/ledger.ts",
+    find: "    step(lockShards, incarnation, processes),\n",
+    replace: "",
+    checks: [tests("src/store/postgres.test.ts")],
+  },
+  {
+    bug: "on PostgreSQL a commit whose connection was lost is taken for undone",
+    file: "src/store/postgres/transacting/lane.ts",
+    find: "if (!isKnown) seqs = await this.#resolve(id, atMs);",
+    replace: "if (!isKnown && atMs < 0) seqs = await this.#resolve(id, atMs);",
+    checks: [tests("src/store/postgres/transactions.test.ts")],
+  },
+  {
     bug: "the kernel does not know that the store is lent to a transaction",
     file: "src/kernel/batch.ts",
     find: '    this.#lent = "now";',

@@ -10,8 +10,9 @@ test(
     const { problems, kills, ended } = await storm({
       seed: 2,
       kills: 10,
-      forMs: 20_000,
-      patienceMs: 70_000,
+      crowd: 10,
+      forMs: 18_000,
+      patienceMs: 75_000,
       store: "postgres",
       nodes: 3,
       progress: () => undefined,

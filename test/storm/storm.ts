@@ -23,6 +23,8 @@ export interface StormOptions {
   readonly store: "sqlite" | "postgres";
   /** How many at once. */
   readonly nodes: number;
+  /** Transfers under way at a time; and an eighth of that conversations. Default 32. */
+  readonly crowd?: number;
   /** After the storm, for what is still to be done. Default 120,000. */
   readonly patienceMs?: number;
   readonly progress: (line: string) => void;
@@ -49,9 +51,7 @@ const program = fileURLToPath(new URL("program/app.ts", import.meta.url));
 const perdure = fileURLToPath(new URL("../../bin/perdure.js", import.meta.url));
 const accounts = 20;
 const centsEach = 50_000;
-/** Under way at a time. */
-const transfersAtOnce = 32;
-const talksAtOnce = 4;
+const defaultCrowd = 32;
 
 const ways: Readonly<Record<Way, number>> = { inside: 4, told: 3, keyed: 3, once: 2, reconciled: 2, fetched: 2 };
 
@@ -78,9 +78,10 @@ class Crowd {
     const keepOn = async (work: () => Promise<void>): Promise<void> => {
       while (!this.#isOver) await work();
     };
+    const { crowd = defaultCrowd } = this.#options;
     this.#at = Promise.all([
-      ...Array.from({ length: transfersAtOnce }, () => keepOn(() => this.#transfer())),
-      ...Array.from({ length: talksAtOnce }, () => keepOn(() => this.#talk())),
+      ...Array.from({ length: crowd }, () => keepOn(() => this.#transfer())),
+      ...Array.from({ length: Math.ceil(crowd / 8) }, () => keepOn(() => this.#talk())),
     ]);
   }
 

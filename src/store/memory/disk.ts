@@ -23,6 +23,8 @@ import type {
   TimerRow,
   Tombstone,
 } from "../port.ts";
+import type { Mark, MigrationRole, SeqPart } from "../migration/port.ts";
+import { refusalToWrite } from "../migration/refusals.ts";
 import { describeOwner } from "../nodes.ts";
 import type { NodeRow } from "../nodes.ts";
 import { checkBatch } from "./check.ts";
@@ -56,9 +58,9 @@ export interface ProcessRecord {
 const none: readonly never[] = [];
 
 /** In a shared store each incarnation gives out keys of its own. */
-const keysOfIncarnation = 2 ** 31;
+export const keysOfIncarnation: number = 2 ** 31;
 
-function newRecord(row: ProcessRow): ProcessRecord {
+export function newRecord(row: ProcessRow): ProcessRecord {
   return {
     row,
     turns: [],
@@ -75,7 +77,8 @@ function newRecord(row: ProcessRow): ProcessRecord {
 
 /** Rows are kept and handed out as they came: they are immutable, and copying them would cost most of the time. */
 export class MemoryDisk {
-  readonly id: string;
+  /** A store that comes from elsewhere takes over the id it had there. */
+  id: string;
   incarnation = 0;
   downtimeMs = 0;
   aliveAtMs: number | undefined;
@@ -109,8 +112,11 @@ export class MemoryDisk {
   prunedKey = 0;
   /** Grows when names or groups change. */
   namesVersion = 0;
-  #inboxSeq = 0;
-  #deadLetterSeq = 0;
+  /** The last that were given. */
+  seqs: Record<SeqPart, number> = { inbox: 0, log: 0, dead_letter: 0 };
+  /** Of migrations that it is one end of, and who carries it out. */
+  readonly marks: Partial<Record<MigrationRole, Mark>> = {};
+  mover: object | undefined;
 
   /** Undefined if it has one owner. */
   readonly shared: SharedOwners | undefined;
@@ -120,7 +126,32 @@ export class MemoryDisk {
     this.shared = shared;
   }
 
+  /** Throws STORE_MOVED, STORE_INCOMPLETE. */
+  checkNotMoved(): void {
+    const refused = refusalToWrite(this.id, this.marks);
+    if (refused !== undefined) throw refused;
+  }
+
+  /** All rows go; what is there then is another store. */
+  clear(id: string): void {
+    const maps = [this.processes, this.keys, this.inbox, this.programs, this.blobs, this.names, this.deadLetters];
+    for (const map of [...maps, this.tombstones, this.exported, this.imported, this.remains]) map.clear();
+    this.logs = [];
+    Object.assign(this, { id, clean: true, aliveAtMs: undefined, downtimeMs: 0, prunedKey: 0 });
+  }
+
+  /** The nodes that have died are declared so, and the time without a node is counted up to now. */
+  takeStock(nowMs: number): void {
+    if (this.shared === undefined || this.shared.isAnyAlive(nowMs)) return;
+    if (this.aliveAtMs !== undefined) {
+      this.downtimeMs += Math.max(0, nowMs - this.aliveAtMs);
+      this.aliveAtMs = Math.max(this.aliveAtMs, nowMs);
+    }
+    this.shared.reap(this, nowMs, 0);
+  }
+
   claim(owner: object, nowMs: number): Lease {
+    this.checkNotMoved();
     if (this.shared !== undefined) return this.#join(this.shared, owner, nowMs);
     if (this.owner !== undefined) {
       const row = ownerOf(this);
@@ -139,10 +170,7 @@ export class MemoryDisk {
   }
 
   #join(shared: SharedOwners, handle: object, nowMs: number): Lease {
-    if (!shared.isAnyAlive(nowMs)) {
-      this.downtimeMs += Math.max(0, nowMs - (this.aliveAtMs ?? nowMs));
-      shared.reap(this, nowMs, 0);
-    }
+    this.takeStock(nowMs);
     this.aliveAtMs = Math.max(nowMs, this.aliveAtMs ?? nowMs);
     this.incarnation++;
     shared.join(this.incarnation, handle, nowMs, this.downtimeMs);
@@ -173,7 +201,7 @@ export class MemoryDisk {
       (row) => this.shared?.put(this, row, incarnation) ?? this.putInput(row),
     );
     applyEdges(this, batch);
-    for (const row of batch.logs ?? none) this.logs.push({ seq: (this.logs.at(-1)?.seq ?? 0) + 1, ...row });
+    for (const row of batch.logs ?? none) this.logs.push({ seq: ++this.seqs.log, ...row });
     for (const { process, state, problem, exit } of batch.states ?? none) {
       const record = this.record(process);
       const { exit: _, ...row } = record.row;
@@ -204,7 +232,7 @@ export class MemoryDisk {
   }
 
   putInput({ process, input, atMs, tie }: Omit<InboxRow, "seq">): number {
-    const seq = ++this.#inboxSeq;
+    const seq = ++this.seqs.inbox;
     this.inbox.set(seq, { seq, process, input, atMs, ...(tie === undefined ? {} : { tie }) });
     return seq;
   }
@@ -238,7 +266,7 @@ export class MemoryDisk {
       record.snapshots = record.snapshots.filter((row) => row.turn <= from || row.turn >= turn);
     }
     for (const row of batch.deadLetters ?? none) {
-      const seq = ++this.#deadLetterSeq;
+      const seq = ++this.seqs.dead_letter;
       const { process, input, atMs, reason, value } = row;
       this.deadLetters.set(seq, { seq, process, input, atMs, reason, value });
     }

@@ -74,6 +74,26 @@ export class SharedOwners {
     return this.#lapsed(nowMs).length < this.#nodes.size;
   }
 
+  /** Those there are, and whether their last owners gave them up in good order. */
+  states(): { shard: number; clean: boolean }[] {
+    return [...this.#shards].map(([shard, { clean }]) => ({ shard, clean }));
+  }
+
+  /** These, which nobody owns, take the place of those there are. */
+  settle(states: readonly { readonly shard: number; readonly clean: boolean }[]): void {
+    this.#shards.clear();
+    for (const { shard, clean } of states) this.#shards.set(shard, { owner: 0, clean, posted: 0 });
+  }
+
+  /** What is put in place of a row that its process never takes. */
+  insteadOf(seq: number): Omit<InboxRow, "seq"> | undefined {
+    return this.#orElse.get(seq);
+  }
+
+  putInstead(seq: number, row: Omit<InboxRow, "seq">): void {
+    this.#orElse.set(seq, row);
+  }
+
   listen(handle: object, fn: () => void): void {
     this.#listeners.set(handle, fn);
   }

@@ -59,6 +59,7 @@ import {
   sorted,
 } from "./reads.ts";
 import { MemorySharing } from "./handle.ts";
+import { MemoryMover } from "./mover.ts";
 import { listNames, relationsOf } from "./relations.ts";
 import { SharedOwners } from "./sharing.ts";
 
@@ -244,6 +245,7 @@ export class MemoryStore implements Store {
 
   post(pid: Pid, input: Input, atMs: number, asked?: Asked): Promise<boolean> {
     return this.#call("post", () => {
+      this.#disk.checkNotMoved();
       const post = (): number => this.#post(pid, input, atMs);
       const key = this.#disk.keys.get(pid);
       if (asked === undefined || key === undefined) return post() > 0;
@@ -253,6 +255,7 @@ export class MemoryStore implements Store {
 
   takeDeadLetter(seq: number, to: Pid | undefined, atMs: number): Promise<boolean> {
     return this.#call("takeDeadLetter", () => {
+      this.#disk.checkNotMoved();
       const letter = this.#disk.deadLetters.get(seq);
       if (letter === undefined) return false;
       if (to !== undefined) this.#post(to, letter.input, atMs);
@@ -401,6 +404,15 @@ export class MemoryStore implements Store {
 
   finishedBeyond(count: number): Promise<FinishedPlace | undefined> {
     return this.#call("finishedBeyond", () => finishedBeyond(this.#disk, count));
+  }
+
+  movedTo(): Promise<string | undefined> {
+    return this.#call("movedTo", () => this.#disk.marks.source?.place);
+  }
+
+  /** One end of a migration. */
+  mover(place: string = this.id): MemoryMover {
+    return new MemoryMover(this.#disk, place);
   }
 
   /** What rows there are belongs to their processes by construction. */

@@ -2,6 +2,7 @@
 import { isPerdureError, PerdureError } from "../../base/errors.ts";
 import type { ErrorCode } from "../../base/errors.ts";
 import { ColumnDamaged } from "../columns.ts";
+import { movedError } from "./parts/moved.ts";
 import { readRefusal } from "./parts/raise.ts";
 import type { Refusal } from "./parts/raise.ts";
 import { ConnectionLost, ServerError } from "./wire/errors.ts";
@@ -83,6 +84,8 @@ function explain(place: Place, refusal: Refusal, cause: Error): PerdureError {
         `Cannot register process number ${process} as ${JSON.stringify(text)} in the store ${path}: the name is that of process number ${refusal.number}, so this node's picture of the store is wrong. ${nothingKept} Restart the engine.`,
         { name: text, process },
       );
+    case "moved":
+      return movedError(path, text) ?? fenced(place);
     case "letter":
       return make("DEAD_LETTER_NOT_FOUND", `There is no dead letter ${refusal.number} in the store ${path}.`, {});
     default:

@@ -8,6 +8,7 @@ import type { Lease, NodeInfo } from "../port.ts";
 import { dropStandbys } from "./nodes.ts";
 import { settings } from "./line.ts";
 import type { Line } from "./line.ts";
+import { checkNotMoved } from "./parts/moved.ts";
 import { raised } from "./parts/raise.ts";
 import { schemaVersion } from "./schema.ts";
 import { statement, step } from "./wire/session.ts";
@@ -66,7 +67,7 @@ export function yieldAll(incarnation: number): Step {
 
 const byToken = statement("SELECT incarnation, downtime_ms FROM ~.node WHERE token = $1", "text");
 // Whoever else joins waits for this.
-const lockStore = statement("SELECT downtime_ms FROM ~.meta FOR UPDATE");
+export const lockStore: Statement = statement("SELECT downtime_ms FROM ~.meta FOR UPDATE");
 /**
  * If no lease is in force, all nodes are dead. It waits for the transactions that they have under way, and looks again at each whether
  * its lease is over then.
@@ -113,6 +114,21 @@ const forgetReceipts = statement(
 /** Whoever waits for the outcome of a write has given up by then. */
 const keepReceiptsMs = 24 * 3600 * 1000;
 
+/** If no node is alive, the dead are declared so, and the time without a node is counted up to now. Behind `lockStore`. */
+function closeBooks(nowMs: number): Step[] {
+  return [step(endAll), step(settleEnded), step(addDowntime, nowMs), ...burials(nowMs)];
+}
+
+const aliveNow = statement(
+  "UPDATE ~.node SET alive_at_ms = greatest(alive_at_ms, $1), alive_number = -1 WHERE incarnation = (SELECT max(incarnation) FROM ~.node)",
+  "int8",
+);
+
+/** The same for whoever owns nothing. The last node passes for alive up to now: its time counts on from here. */
+export function takeStock(nowMs: number): Step[] {
+  return [step(checkSchema, schemaVersion), ...closeBooks(nowMs), step(aliveNow, nowMs)];
+}
+
 export interface Claim {
   readonly nowMs: number;
   readonly leaseMs: number;
@@ -122,7 +138,7 @@ export interface Claim {
 }
 
 /** Each incarnation gives out keys of its own. */
-const keysOfIncarnation = 2 ** 31;
+export const keysOfIncarnation: number = 2 ** 31;
 
 /** Throws ConnectionLost, ServerError. May be called again with the same token when its outcome is not known. */
 export async function join(line: Line, session: Session, { nowMs, leaseMs, token, node }: Claim): Promise<Lease> {
@@ -132,10 +148,8 @@ export async function join(line: Line, session: Session, { nowMs, leaseMs, token
     patience(line, session),
     step(lockStore),
     step(checkSchema, schemaVersion),
-    step(endAll),
-    step(settleEnded),
-    step(addDowntime, nowMs),
-    ...burials(nowMs),
+    step(checkNotMoved),
+    ...closeBooks(nowMs),
     step(dropStandbys, nowMs - nodeSilenceMs, node?.id ?? ""),
     step(
       insertNode,

@@ -4,10 +4,14 @@ import { crc32 } from "node:zlib";
 import { PerdureError } from "../../base/errors.ts";
 import type { ErrorCode } from "../../base/errors.ts";
 import { number, text } from "../columns.ts";
+import type { Mover } from "../migration/port.ts";
+import { refusalToRead, refusalToWrite } from "../migration/refusals.ts";
 import { Hints } from "./hints.ts";
 import { isLive } from "./lease.ts";
 import { Line, settings } from "./line.ts";
 import type { LineOptions } from "./line.ts";
+import { readMarks } from "./marks.ts";
+import { PostgresMover } from "./mover.ts";
 import { checkPlace, placeOf } from "./restored.ts";
 import { migrations, schemaVersion } from "./schema.ts";
 import { PostgresStore } from "./store.ts";
@@ -75,12 +79,28 @@ export async function openPostgresStore(url: string, options: PostgresStoreOptio
     typeof options.listen === "string" ? new Line({ ...lineOptions(options.listen, options), prepare: false }) : line;
   try {
     const storeId = await prepareStore(line, { ...options, mode });
+    const marks = await readMarks(line);
+    const { path } = line.place;
+    const refused = mode === "owner" ? refusalToWrite(path, marks) : refusalToRead(path, marks);
+    if (refused !== undefined) throw refused;
     const hints = new Hints(storeId, {
       notify: options.notify ?? true,
       listen: options.listen === false ? undefined : listen,
     });
     const { leaseMs } = line.options;
     return new PostgresStore(line, { id: storeId, mode, leaseMs, hints, listen });
+  } catch (error) {
+    line.close();
+    throw line.error("open", error);
+  }
+}
+
+/** Opens it as one end of a migration, whatever it was before. Throws the same. */
+export async function openPostgresMover(url: string, options: PostgresStoreOptions = {}): Promise<Mover> {
+  const line = new Line(lineOptions(url, options));
+  try {
+    await prepareStore(line, { ...options, mode: "owner" });
+    return new PostgresMover(line);
   } catch (error) {
     line.close();
     throw line.error("open", error);

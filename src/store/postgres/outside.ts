@@ -12,6 +12,7 @@ import { findExported } from "./exports.ts";
 import { settings } from "./line.ts";
 import type { Line } from "./line.ts";
 import type { Hints } from "./hints.ts";
+import { checkNotMoved } from "./parts/moved.ts";
 import { edgeChecksum } from "./parts/edges.ts";
 import { posting } from "./parts/inbox.ts";
 import { raised, readRefusal } from "./parts/raise.ts";
@@ -125,7 +126,7 @@ async function writeOnce(line: Line, atMs: number, steps: readonly Step[]): Prom
       await line.retrying("post to", async () => {
         const session = await line.reader();
         const timeout = settings(session, line.options.statementTimeoutMs);
-        await session.transact([timeout, receipt(id, atMs), ...steps]);
+        await session.transact([timeout, receipt(id, atMs), step(checkNotMoved), ...steps]);
       });
       return;
     } catch (error) {

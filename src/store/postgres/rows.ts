@@ -2,6 +2,7 @@
 import { decodeInput, decodePayload, decodeTurn } from "../../journal/encoding.ts";
 import { exitReasons } from "../../journal/types.ts";
 import type { Turn } from "../../journal/types.ts";
+import { edgeBody, operationIdentity, restoreBody, tieIdentity } from "../checksum.ts";
 import { bytes, number, text, word } from "../columns.ts";
 import type { Row } from "../columns.ts";
 import { edgeStates, operationStates } from "../port.ts";
@@ -18,10 +19,7 @@ import type {
 } from "../port.ts";
 import { DamagedRow, verified } from "./damage.ts";
 import type { RowName } from "./damage.ts";
-import { edgeBody } from "./parts/edges.ts";
-import { restoreBody } from "./parts/lives.ts";
-import { composed, signalCrc, tieIdentity } from "./parts/notices.ts";
-import { operationIdentity } from "./parts/pending.ts";
+import { composed, signalCrc } from "./parts/notices.ts";
 
 export function readTurn(process: ProcessKey, row: Row, expected: number): Turn {
   const name: RowName = { noun: "Turn", detail: "turn", value: expected };

@@ -5,6 +5,7 @@
  * ## What is different
  *
  * - All tables lie in one schema of the database (default `perdure`), and every statement names it.
+ * - `migration` has one column more: `run`, of the command that runs the migration. Who has another one is refused.
  * - `node`     one row for each claim of the store: an incarnation. It is `live` until it releases the store (`released`) or another one
  *              declares it dead (`dead`), which needs that its lease has run out: `expires_at`, by the database's clock. `session` grows
  *              with each connection its writer makes: what an older one still has to say does not count.
@@ -63,6 +64,7 @@
  * - `sha256` and the casts that make a number of its first bytes
  * - the collation `"C"` (by code points), `string_agg`, `octet_length`, `greatest`, `clock_timestamp()`, `extract(epoch …)`,
  *   `set_config(…, true)`
+ * - `LOCK TABLE`, `TRUNCATE`, `setval`, `pg_get_serial_sequence`, `pg_sequence_last_value` and sums over windows when a store is moved
  * - `pg_advisory_xact_lock` and `pg_namespace` while a store is made, `pg_notify` and `LISTEN` (can be switched off)
  *
  * No functions, triggers, extensions, enumerations, temporary tables or settings of the session.
@@ -80,6 +82,16 @@ export const migrations: readonly (readonly string[])[] = [
   schema_version bigint NOT NULL,
   downtime_ms    bigint NOT NULL,  -- total time without any node, up to the last claim
   place          text   NOT NULL   -- the database in which it was made, or accepted: see restored.ts
+)`,
+    `CREATE TABLE ~.migration (
+  role     text   PRIMARY KEY,     -- source: the store leaves; target: it comes from elsewhere
+  id       text   NOT NULL,        -- of the migration: the same in both stores
+  state    text   NOT NULL,        -- under-way, complete
+  place    text   NOT NULL,        -- of the other store
+  store_id text   NOT NULL,        -- of the source
+  at_ms    bigint NOT NULL,        -- when it began
+  progress text   NOT NULL,        -- of a target: what has come so far
+  run      text   NOT NULL
 )`,
     `CREATE TABLE ~.node (
   incarnation   bigint PRIMARY KEY,

@@ -50,6 +50,7 @@ import { closeNode, giveBack, join, yieldAll } from "./lease.ts";
 import type { Claim } from "./lease.ts";
 import { whole } from "./line.ts";
 import type { Line } from "./line.ts";
+import { readMarks } from "./marks.ts";
 import { forgetStandby, listNodes, recordStandby } from "./nodes.ts";
 import { post, takeDeadLetter } from "./outside.ts";
 import type { Outside } from "./outside.ts";
@@ -385,6 +386,10 @@ export class PostgresStore implements Store {
 
   async nodes(nowMs: number): Promise<NodeRow[]> {
     return this.#do("read", () => listNodes(this.#line, nowMs));
+  }
+
+  async movedTo(): Promise<string | undefined> {
+    return this.#do("read", async () => (await readMarks(this.#line)).source?.place);
   }
 
   async program(hash: string): Promise<ProgramRow | undefined> {

@@ -2,8 +2,9 @@
  * The transactions port on PostgreSQL: connections of its own, on the thread that runs user code, beside the owner's commits.
  *
  * What is due at the same time shares a transaction and its sync, each operation in a savepoint. Where they get in each other's or somebody
- * else's way (a conflict of serialization, a deadlock, a constraint that fails at the end), each is called again in a transaction of its own. A
- * transaction that takes its time does not hold up the others: after a moment the next one begins, on another connection.
+ * else's way (a conflict of serialization, a deadlock, a constraint that fails at the end), each is called again in a transaction of its own; and
+ * so is one that takes its time, so that the others need not wait for it. A transaction that takes its time does not hold up others either:
+ * after a moment the next one begins, on another connection.
  */
 import { randomInt } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -21,8 +22,9 @@ import { ServerError } from "./wire/errors.ts";
 const lanes = 4;
 /** What has lasted for so long is not waited for. */
 const slowMs = 50;
-/** Operations that share a transaction. */
+/** Operations that share a transaction, and how long one of them may take. */
 const together = 16;
+const togetherMs = 200;
 const longestPauseMs = 100;
 
 /** Opens the store at this URL for transactions; connections are made when they are needed. Throws ARGUMENT_INVALID. */
@@ -35,6 +37,8 @@ export function openPostgresTransactions(
 
 interface Waiting {
   readonly batch: PostgresBatch;
+  /** A single job that was in a transaction with others before. */
+  readonly isAlone: boolean;
   readonly resolve: (outcomes: readonly TransactionOutcome[]) => void;
 }
 
@@ -52,8 +56,9 @@ class PostgresTransactions implements Transactions<PostgresTransaction> {
   }
 
   run(batch: TransactionBatch<PostgresTransaction>): Promise<readonly TransactionOutcome[]> {
+    if (batch.jobs.length === 0) return Promise.resolve([]);
     return new Promise((resolve) => {
-      this.#queue.push({ batch, resolve });
+      this.#queue.push({ batch, isAlone: false, resolve });
       // Others may be due at the same time.
       if (this.#queue.length === 1) queueMicrotask(() => this.#pump());
     });
@@ -100,7 +105,8 @@ class PostgresTransactions implements Transactions<PostgresTransaction> {
     for (const waiting of this.#queue) {
       const { incarnation, jobs } = waiting.batch;
       count += jobs.length;
-      if (taken.length > 0 && (count > together || incarnation !== taken[0]?.batch.incarnation)) break;
+      const goes = taken.length === 0 || (count <= together && !waiting.isAlone && !taken[0]?.isAlone);
+      if (!goes || (taken[0] !== undefined && incarnation !== taken[0].batch.incarnation)) break;
       taken.push(waiting);
     }
     this.#queue = this.#queue.slice(taken.length);
@@ -113,26 +119,28 @@ class PostgresTransactions implements Transactions<PostgresTransaction> {
     if (first === undefined) return;
     const jobs = taken.flatMap(({ batch }) => batch.jobs);
     const atMs = Math.max(...taken.map(({ batch }) => batch.atMs));
-    const outcomes = await this.#all(lane, { incarnation: first.batch.incarnation, atMs, jobs });
-    for (const { batch, resolve } of taken) resolve(outcomes.splice(0, batch.jobs.length));
-  }
-
-  async #all(lane: Lane, batch: PostgresBatch): Promise<TransactionOutcome[]> {
-    const first: Outcomes =
-      batch.jobs.length > 1
-        ? await this.#attempt(lane, batch).then(({ outcomes }) => outcomes)
-        : batch.jobs.map(() => undefined);
-    const outcomes: TransactionOutcome[] = [];
-    for (const [index, job] of batch.jobs.entries()) {
-      outcomes.push(first[index] ?? (await this.#alone(lane, { ...batch, jobs: [job] }, job)));
+    const batch = { incarnation: first.batch.incarnation, atMs, jobs };
+    const [job] = jobs;
+    if (job !== undefined && jobs.length === 1) {
+      first.resolve([await this.#alone(lane, batch, job)]);
+      return;
     }
-    return outcomes;
+    const { outcomes } = await this.#attempt(lane, batch, togetherMs);
+    // The first of those that are called again is to be the next.
+    const again: Waiting[] = [];
+    for (const waiting of taken) {
+      const own = outcomes.splice(0, waiting.batch.jobs.length);
+      void Promise.all(
+        own.map((outcome, at) => (outcome === undefined ? apart(waiting.batch, at, again) : Promise.resolve(outcome))),
+      ).then(waiting.resolve);
+    }
+    this.#queue.unshift(...again);
   }
 
   /** Whoever undoes it has got on: so it gets its turn, sooner or later. */
   async #alone(lane: Lane, batch: PostgresBatch, job: PostgresJob): Promise<TransactionOutcome> {
     for (let attempt = 1; ; attempt++) {
-      const { outcomes, why } = await this.#attempt(lane, batch);
+      const { outcomes, why } = await this.#attempt(lane, batch, Infinity);
       if (outcomes[0] !== undefined) return outcomes[0];
       if (attempt === maxUndone) {
         return { kind: "failed", error: this.#line.error(`commit ${JSON.stringify(job.name)} to`, why) };
@@ -141,11 +149,15 @@ class PostgresTransactions implements Transactions<PostgresTransaction> {
     }
   }
 
-  async #attempt(lane: Lane, batch: PostgresBatch): Promise<{ readonly outcomes: Outcomes; readonly why: unknown }> {
+  async #attempt(
+    lane: Lane,
+    batch: PostgresBatch,
+    limitMs: number,
+  ): Promise<{ readonly outcomes: Outcomes; readonly why: unknown }> {
     let why: unknown;
     try {
       this.#line.check("write to");
-      const outcomes = await lane.transact(batch, (reason) => (why = reason));
+      const outcomes = await lane.transact(batch, limitMs, (reason) => (why = reason));
       return { outcomes, why };
     } catch (error) {
       const failed = { kind: "failed", error: this.#errorOf(error, batch.incarnation) } as const;
@@ -157,4 +169,15 @@ class PostgresTransactions implements Transactions<PostgresTransaction> {
     const isFenced = error instanceof ServerError && readRefusal(error)?.kind === "fenced";
     return isFenced ? fenced({ ...this.#line.place, incarnation }) : this.#line.error("write to", error);
   }
+}
+
+/** The outcome of one job of a batch, in a transaction of its own. */
+function apart(batch: PostgresBatch, at: number, queue: Waiting[]): Promise<TransactionOutcome> {
+  return new Promise((resolve) => {
+    queue.push({
+      batch: { ...batch, jobs: batch.jobs.slice(at, at + 1) },
+      isAlone: true,
+      resolve: ([outcome]) => outcome !== undefined && resolve(outcome),
+    });
+  });
 }

@@ -11,6 +11,7 @@ import type { Connection } from "./connection.ts";
 import { newer } from "./errors.ts";
 import { acquireOwnerLock, lockPath } from "./lock.ts";
 import type { OwnerLock } from "./lock.ts";
+import { checkNotMoved } from "./marks.ts";
 import { recordOwner } from "./nodes.ts";
 import { isStoreOwned } from "./ownership.ts";
 import { schemaVersion } from "./schema.ts";
@@ -23,10 +24,16 @@ export interface HeldLease {
   readonly lock: OwnerLock;
 }
 
-export function claim(connection: Connection, nowMs: number, node: NodeInfo | undefined): HeldLease {
+/** Throws STORE_IN_USE. */
+export function takeOwnerLock(connection: Connection): OwnerLock {
   // To find out by taking it would take as long as the lock is waited for, and a node that stands by asks again and again.
   const lock = isStoreOwned(connection.path) ? undefined : acquireOwnerLock(connection.path);
   if (lock === undefined) throw inUse(connection);
+  return lock;
+}
+
+export function claim(connection: Connection, nowMs: number, node: NodeInfo | undefined): HeldLease {
+  const lock = takeOwnerLock(connection);
   try {
     const lease = transaction(connection, () => takeLease(connection, nowMs, node));
     noteSigns(connection);
@@ -43,6 +50,7 @@ function takeLease(connection: Connection, nowMs: number, node: NodeInfo | undef
   // While it stood by, a newer release may have had the store.
   const version = number(before, "schema_version");
   if (version > schemaVersion) throw newer(path, version);
+  checkNotMoved(connection);
   connection.seen.check(number(before, "signs"));
   sql.claim.run({ now: nowMs, pid, host: hostname() });
   const meta = sql.readMeta.get() ?? {};
@@ -78,7 +86,7 @@ export function renew(connection: Connection, lease: Lease | undefined, nowMs: n
   noteSigns(connection);
 }
 
-function noteSigns({ sql, seen }: Connection): void {
+export function noteSigns({ sql, seen }: Connection): void {
   seen.note(number(sql.readMeta.get() ?? {}, "signs"));
 }
 

@@ -2,9 +2,11 @@
 import assert from "node:assert/strict";
 import { copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { migrate } from "../migration/run.ts";
 import { message, process, program, startMs } from "../suite/samples.ts";
 import { scratchTest } from "../suite/scratch.ts";
 import type { Scratch } from "../suite/scratch.ts";
+import { openSqliteMover } from "./index.ts";
 import { seenPath } from "./seen.ts";
 
 const restored = { code: "STORE_RESTORED", message: /older than it has been.*perdure accept-restored/ };
@@ -90,3 +92,39 @@ scratchTest(
     }
   },
 );
+
+async function moveAway(from: string, to: string): Promise<void> {
+  const [source, target] = [await openSqliteMover(from, { create: false }), await openSqliteMover(to)];
+  try {
+    await migrate(source, target, { id: from, nowMs: startMs });
+  } finally {
+    await source.close();
+    await target.close();
+  }
+}
+
+scratchTest("a copy from before a store was moved is not claimed in its place, nor moved", async (scratch) => {
+  const store = await scratch.open();
+  await store.claim(startMs);
+  await store.release(startMs);
+  await store.close();
+  const copy = join(scratch.folder, "copy.db");
+  scratch.byHand("VACUUM INTO ?", copy);
+  await moveAway(scratch.path, join(scratch.folder, "there.db"));
+  putBack(scratch, copy);
+  await assert.rejects((await scratch.open()).claim(startMs), restored);
+  await assert.rejects(moveAway(scratch.path, join(scratch.folder, "elsewhere.db")), restored);
+});
+
+scratchTest("a store that comes back to where it had been is not taken for an older copy", async (scratch) => {
+  const there = join(scratch.folder, "there.db");
+  const store = await scratch.open();
+  await store.claim(startMs);
+  await store.renew(startMs);
+  await store.release(startMs);
+  await store.close();
+  await moveAway(scratch.path, there);
+  for (const suffix of ["", "-wal", "-shm"]) rmSync(scratch.path + suffix, { force: true });
+  await moveAway(there, scratch.path);
+  await (await scratch.open()).claim(startMs);
+});

@@ -4,6 +4,7 @@
  * ## The tables
  *
  * - `meta`       one row: who the store is, its schema version, the lease (incarnation, owner, clean), the time account.
+ * - `migration`  whether the store was moved to another place, or came from one (`../migration/port.ts`).
  * - `node`       who owns the store and who stands by, by what they said last: for people. The lease is in `meta`, and who holds the lock
  *                decides; a row of a node that died stays until the next claim.
  * - `process`    one row for each process that was not pruned. `key` is its number in here, `pid` its name outside.
@@ -36,7 +37,8 @@
  * Pruning ends what an exit has left. One commit removes the row of `process` and its `restore`, puts the `tombstone`, and notes
  * the key in `remains`; from then on the process is gone for every reader. Rows of `journal`, `log` and `edge` without a process are those
  * of `remains`, and no others. They go in slices, by whoever owns the store, and the note goes with the last of them. The last row
- * of `log` stays for a while: its `seq` must not come again, since readers remember where they were.
+ * of `log` stays for a while: its `seq` must not come again, since readers remember where they were. In a store that came from elsewhere that
+ * may be a line of process 0, who is nobody.
  *
  * A process that is exported or imported is `moving` meanwhile, which to the scheduler is nothing at all. It leaves in one commit,
  * which takes all its rows as pruning does and puts `exported`. It comes in many, under the pid `@import:<file>`; the last one
@@ -100,6 +102,16 @@ CREATE TABLE meta (
   downtime_ms    INTEGER NOT NULL,  -- total time without an owner, up to the last claim
   pruned_key     INTEGER NOT NULL   -- the greatest process.key that was pruned
 ) STRICT;
+
+CREATE TABLE migration (
+  role     TEXT    PRIMARY KEY,     -- source: the store leaves; target: it comes from elsewhere
+  id       TEXT    NOT NULL,        -- of the migration: the same in both stores
+  state    TEXT    NOT NULL,        -- under-way, complete
+  place    TEXT    NOT NULL,        -- of the other store
+  store_id TEXT    NOT NULL,        -- of the source
+  at_ms    INTEGER NOT NULL,        -- when it began
+  progress TEXT    NOT NULL         -- of a target: what has come so far
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE node (
   id          TEXT    PRIMARY KEY,  -- random, for each time an engine opens the store

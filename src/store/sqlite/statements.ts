@@ -37,6 +37,8 @@ const statements = {
   rollback: "ROLLBACK",
   dataVersion: "PRAGMA data_version",
 
+  isMoved: "SELECT 1 FROM migration WHERE role = 'source' OR state = 'under-way'",
+
   // Lease
   readMeta: "SELECT schema_version, incarnation, clean, downtime_ms, signs FROM meta",
   claim: `UPDATE meta SET incarnation = incarnation + 1, clean = 0, owner_pid = :pid, owner_host = :host,

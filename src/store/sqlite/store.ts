@@ -47,6 +47,7 @@ import { checkLease, claim, release, renew, signOfLife } from "./lease.ts";
 import type { HeldLease } from "./lease.ts";
 import { readRestores, takeDeadLetter } from "./lives.ts";
 import { readLoad } from "./load.ts";
+import { checkNotMoved, readMarks } from "./marks.ts";
 import { forgetNode, listNodes, recordStandby } from "./nodes.ts";
 import { readOperationsOf } from "./operations.ts";
 import { findBlob, findProgram, listPrograms, putBlobs, putProgram } from "./programs.ts";
@@ -136,17 +137,20 @@ export class SqliteStore implements Store {
 
   async post(pid: Pid, input: Input, atMs: number, asked?: Asked): Promise<boolean> {
     return this.#do("post to", (connection) =>
-      transaction(connection, () =>
-        asked === undefined
-          ? postInput(connection, pid, input, atMs) > 0
-          : postOnce(connection, pid, input, atMs, asked),
-      ),
+      transaction(connection, () => {
+        checkNotMoved(connection);
+        if (asked !== undefined) return postOnce(connection, pid, input, atMs, asked);
+        return postInput(connection, pid, input, atMs) > 0;
+      }),
     );
   }
 
   async takeDeadLetter(seq: number, to: Pid | undefined, atMs: number): Promise<boolean> {
     return this.#do("take a dead letter from", (connection) =>
-      transaction(connection, () => takeDeadLetter(connection, seq, to, atMs)),
+      transaction(connection, () => {
+        checkNotMoved(connection);
+        return takeDeadLetter(connection, seq, to, atMs);
+      }),
     );
   }
 
@@ -310,6 +314,10 @@ export class SqliteStore implements Store {
 
   async nodes(nowMs: number): Promise<NodeRow[]> {
     return this.#do("read", (connection) => listNodes(connection, nowMs, this.#held !== undefined));
+  }
+
+  async movedTo(): Promise<string | undefined> {
+    return this.#do("read", ({ db }) => readMarks(db).source?.place);
   }
 
   async program(hash: string): Promise<ProgramRow | undefined> {

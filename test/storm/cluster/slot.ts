@@ -64,7 +64,7 @@ export class Slot {
     void node.ended.then(({ code, signal }) => {
       if (this.node !== node || this.#isEnough) return;
       // It could not open the store while the database was away: as whatever runs it would, we start it again.
-      if (!/STORE_UNREACHABLE|cannot be reached/.test(node.stderr))
+      if (!/code: 'STORE_UNREACHABLE'/.test(node.stderr))
         this.problems.push(`${name} ended with ${code ?? signal} by itself: ${node.stderr.slice(-1_000)}`);
       void sleep(100).then(() => this.#follow(node));
     });

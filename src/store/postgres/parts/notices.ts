@@ -6,7 +6,7 @@ import { createHash } from "node:crypto";
 import type { Input, Pid } from "../../../journal/types.ts";
 import { encodeValue } from "../../../base/value.ts";
 import type { Payload } from "../../../base/value.ts";
-import { checksum } from "../../checksum.ts";
+import { checksum, tieIdentity } from "../../checksum.ts";
 import type { ProcessExit, ProcessKey } from "../../port.ts";
 
 type Signal = Extract<Input, { readonly kind: "exit" }>;
@@ -52,11 +52,6 @@ export function signalCrc(crc: number, { process, monitor, sender }: Notice): nu
   const identity = `${process} ${monitor ?? "link"} ${sender}`;
   const more = createHash("sha256").update(identity).digest().readUInt32BE(0);
   return (crc - more + 2 ** 32) % 2 ** 32;
-}
-
-/** What the checksum of an input covers beside it, if it tells of an end. */
-export function tieIdentity(tie: ProcessKey | undefined, monitor: number | undefined): string {
-  return tie === undefined ? "" : `${tie} ${monitor ?? "link"}`;
 }
 
 /** By which of the receiver's monitors an input tells of an end; undefined: by a link. */

@@ -1,5 +1,5 @@
 /** What waits: operations, timers, inputs; and the log. */
-import { checksum } from "../../checksum.ts";
+import { checksum, operationIdentity } from "../../checksum.ts";
 import { encodePayload } from "../../../journal/encoding.ts";
 import type { CommitBatch, OperationRow, TimerRow } from "../../port.ts";
 import { statement, step } from "../wire/session.ts";
@@ -25,11 +25,6 @@ const putOperations = statement(
   ...(["int8[]", "int8[]", "text[]", "text[]", "int8[]", "float8[]", "int8[]", "int8[]", "int8[]", "text[]"] as const),
   ...(["text[]", "int8[]", "bytea[]"] as const),
 );
-
-/** What the checksum of an operation covers beside the arguments: which function is called, and whether it may have been. */
-export function operationIdentity(row: Pick<OperationRow, "name" | "options" | "startedAtMs">): string {
-  return JSON.stringify([row.name, row.options, row.startedAtMs]);
-}
 
 export function operations(rows: readonly OperationRow[]): Step[] {
   const last = lastOf(rows, numbered);

@@ -30,6 +30,12 @@ export type RefusalKind =
   | "name"
   /** A dead letter is not there any more. */
   | "letter"
+  /** The store is one end of a migration: `text` says which, how far it is, and where the other one is. */
+  | "moved"
+  /** Of a migration: somebody else has taken it over. */
+  | "stale"
+  /** A node's lease is in force. */
+  | "owned"
   /** Nobody waits for operation `number` of the process, or not on this node. */
   | "unwanted";
 

@@ -20,8 +20,8 @@ import { ConnectionLost, ServerError } from "../wire/errors.ts";
 import { commit, rollback, statement, step } from "../wire/session.ts";
 import type { Session } from "../wire/session.ts";
 import { postgresError } from "./errors.ts";
-import { asUser, beginSerializable, clean, committedBefore, finish, readDefaults, readSeqs } from "./ledger.ts";
-import { readWanted, seqsOf, wanted } from "./ledger.ts";
+import { asUser, beginSerializable, clean, committedBefore, finish, marginMs, readDefaults } from "./ledger.ts";
+import { readSeqs, readWanted, seqsOf, wanted } from "./ledger.ts";
 import type { Defaults, Finished, TransactionId } from "./ledger.ts";
 import { UserTransaction } from "./user.ts";
 
@@ -33,8 +33,6 @@ export type Outcomes = (TransactionOutcome | undefined)[];
 
 /** How long an operation may hold its transaction if it says nothing about that. */
 export const defaultTimeoutMs = 10_000;
-/** The server gives up later than we do: this is for transactions that nobody minds any more. */
-const marginMs = 2_000;
 const pauseMs = 200;
 /** Neither timers nor the server know of longer times. */
 const longestMs = 2 ** 31 - 1;
@@ -61,9 +59,13 @@ export class Lane {
 
   /**
    * Runs all jobs of the batch in one transaction. Throws what is wrong with the store or the connection: then nothing was kept, nor will be.
-   * `again` is told why jobs are to be called again.
+   * `again` is told why jobs are to be called again. Those that take longer than `limitMs` are, too.
    */
-  async transact({ incarnation, atMs, jobs }: PostgresBatch, again: (why: unknown) => void): Promise<Outcomes> {
+  async transact(
+    { incarnation, atMs, jobs }: PostgresBatch,
+    limitMs: number,
+    again: (why: unknown) => void,
+  ): Promise<Outcomes> {
     const connection = await this.#connect();
     const { session } = connection;
     const isTwice = (job: PostgresJob, at: number): boolean =>
@@ -71,9 +73,7 @@ export class Lane {
     let known: TransactionId | undefined;
     try {
       const asking = session.run(wanted(incarnation, jobs));
-      // It counts from here on, and cannot be put off later. A timeout of statements that is not below it would not count at all.
-      const limitMs = jobs.reduce((sum, job) => sum + timeoutOf(job) + marginMs, 2 * marginMs);
-      const beginning = session.run([step(beginSerializable), settings(session, Math.min(limitMs, longestMs))]);
+      const beginning = session.run([step(beginSerializable)]);
       const [asked] = await Promise.all([asking, beginning]);
       const isWanted = readWanted(asked[1]?.rows ?? []);
       const outcomes: Outcomes = jobs.map(() => undefined);
@@ -82,7 +82,8 @@ export class Lane {
         if (isTwice(job, at)) outcomes[at] = { kind: "unwanted" };
         else if (!isWanted.has(at)) outcomes[at] = (await committedBefore(session, job)) ?? { kind: "unwanted" };
         else {
-          const ran = await this.#run(connection, job);
+          const ran = await this.#run(connection, job, limitMs);
+          if (ran === "aside") continue;
           if ("error" in ran) outcomes[at] = { kind: "threw", error: ran.error };
           else finished.push({ at, process: job.process, number: job.number, value: ran.value });
           if (!session.isOpen) return outcomes;
@@ -122,12 +123,22 @@ export class Lane {
   }
 
   /** Throws what undoes the whole transaction. */
-  async #run({ session, defaults }: Connection, job: PostgresJob): Promise<Ran> {
-    const timeoutMs = timeoutOf(job);
+  async #run({ session, defaults }: Connection, job: PostgresJob, limitMs: number): Promise<Ran | "aside"> {
+    const isShort = limitMs < timeoutOf(job);
+    const timeoutMs = isShort ? limitMs : timeoutOf(job);
     const tx = new UserTransaction(session, this.#line.options.schema, job.name);
     const failed = (error: unknown): unknown => (tx.failure ??= error);
-    session.run([step(savepoint), asUser(defaults, timeoutMs + marginMs)]).catch(failed);
+    session
+      .run([step(savepoint), ...asUser(session, defaults, isShort ? limitMs : timeoutMs + marginMs)])
+      .catch(failed);
     const ran = await this.#call(session, job, tx, timeoutMs);
+    if (isShort && (ran === "late" || tx.isSlow)) {
+      // What it has under way the server breaks off.
+      await tx.end();
+      if (tx.failure !== undefined) throw tx.failure;
+      await this.#undo(session, tx);
+      return "aside";
+    }
     if (ran === "late") {
       const error = job.expire?.(timeoutMs) ?? new Error(`The operation ${job.name} took longer than ${timeoutMs} ms.`);
       if (tx.calls > 0 || tx.failure !== undefined) session.destroy("an operation took too long");
@@ -173,8 +184,8 @@ export class Lane {
     { incarnation, atMs, jobs, outcomes, again }: Ending,
   ): Promise<TransactionId | undefined> {
     const id: TransactionId = { incarnation: -randomInt(1, 2 ** 47), number: 1 };
-    const limit = settings(session, this.#line.options.statementTimeoutMs);
-    const last = [limit, ...finish({ incarnation, atMs, ...defaults }, jobs, id)];
+    const { statementTimeoutMs: limitMs } = this.#line.options;
+    const last = finish(session, { incarnation, atMs, limitMs, ...defaults }, jobs, id);
     const [checked, written, ending] = await Promise.allSettled([
       session.run([step(checkConstraints)]),
       session.run(last),

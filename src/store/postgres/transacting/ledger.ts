@@ -4,6 +4,7 @@ import type { Payload } from "../../../base/value.ts";
 import { number } from "../../columns.ts";
 import type { Row } from "../../columns.ts";
 import type { TransactionJob, TransactionOutcome } from "../../transactions.ts";
+import { settings } from "../line.ts";
 import { inputChecksum } from "../parts/notices.ts";
 import { raised } from "../parts/raise.ts";
 import { queries } from "../queries.ts";
@@ -23,6 +24,9 @@ export type Job = Pick<TransactionJob, "process" | "number">;
 export interface Finished extends Job {
   readonly value: Payload;
 }
+
+/** The server gives up later than we do: its limits are for transactions that nobody minds any more. */
+export const marginMs = 2_000;
 
 export const beginSerializable: Statement = statement("BEGIN ISOLATION LEVEL SERIALIZABLE READ WRITE");
 
@@ -105,9 +109,17 @@ const ownSettings = statement(
   "text",
 );
 
+export interface Ending {
+  readonly incarnation: number;
+  readonly atMs: number;
+  readonly role: string;
+  readonly limitMs: number;
+}
+
 /** The last step's row holds the seqs of the results. Fails if the transaction must not be. */
 export function finish(
-  { incarnation, atMs, role }: { readonly incarnation: number; readonly atMs: number; readonly role: string },
+  session: Session,
+  { incarnation, atMs, role, limitMs }: Ending,
   jobs: readonly Finished[],
   id: TransactionId,
 ): Step[] {
@@ -116,6 +128,8 @@ export function finish(
     encodeInput({ kind: "result", operation, ok: true, value }),
   );
   return [
+    step(resetAll),
+    settings(session, limitMs),
     step(ownSettings, role),
     step(fenceNode, incarnation),
     step(lockProcesses, processes, new Set(processes).size),
@@ -168,13 +182,20 @@ export async function readDefaults(session: Session, schema: string): Promise<De
 const userSettings = statement(
   `SELECT set_config('search_path', $1, true), set_config('role', $2, true), set_config('bytea_output', 'hex', true),
      set_config('DateStyle', 'ISO', true), set_config('standard_conforming_strings', 'on', true),
-     set_config('statement_timeout', $3, true), set_config('idle_in_transaction_session_timeout', $3, true)`,
-  ...(["text", "text", "text"] as const),
+     set_config('statement_timeout', $3, true), set_config('idle_in_transaction_session_timeout', $4, true)`,
+  ...(["text", "text", "text", "text"] as const),
 );
 
-/** What each operation begins with, whatever the one before it has set. */
-export function asUser({ path, role }: Defaults, limitMs: number): Step {
-  return step(userSettings, path, role, String(Math.ceil(limitMs)));
+const resetAll = statement("RESET ALL");
+
+/**
+ * What each operation begins with, whatever the one before it has set. A timeout of statements counts only if it is below that of the
+ * transaction, which counts from here on.
+ */
+export function asUser(session: Session, { path, role }: Defaults, limitMs: number): readonly Step[] {
+  const wholeMs = limitMs + marginMs;
+  const [limit, whole] = [limitMs, wholeMs].map((ms) => String(Math.ceil(ms)));
+  return [step(resetAll), settings(session, wholeMs), step(userSettings, path, role, limit ?? null, whole ?? null)];
 }
 
 /** What is left of user SQL on a connection, outside of any transaction. */

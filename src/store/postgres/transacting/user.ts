@@ -21,6 +21,8 @@ export class UserTransaction implements PostgresTransaction {
   #last: Promise<unknown> = Promise.resolve();
   #calls = 0;
   #isEnded = false;
+  /** The server has broken off a statement that took too long. */
+  isSlow = false;
   /** Why nothing of this transaction can be kept, whatever the operation makes of it. */
   failure: unknown;
 
@@ -108,6 +110,7 @@ export class UserTransaction implements PostgresTransaction {
   }
 
   async #recover(error: unknown): Promise<void> {
+    if (error instanceof ServerError && error.sqlState === "57014") this.isSlow = true;
     const isOwn = error instanceof ServerError && !isUndone(error) && this.#session.transaction === "failed";
     if (!isOwn) {
       this.failure ??= error;

@@ -1,0 +1,22 @@
+/** Whole stores, from every kind of place to every kind. */
+import { postgresUnavailable } from "../../test/support/postgres.ts";
+import { testMigration } from "./suite/migration.ts";
+import type { MovableFixture } from "./suite/ends.ts";
+import { memoryFixture, postgresFixture, sharedMemoryFixture, sqliteFixture } from "./suite/places.ts";
+import { makeFolder } from "./suite/scratch.ts";
+import { usedByOne } from "./suite/sole.ts";
+
+type Setup = () => Promise<MovableFixture>;
+
+const kinds: Readonly<Record<string, Setup>> = {
+  memory: async () => memoryFixture(),
+  "shared memory": usedByOne(async () => sharedMemoryFixture()) as Setup,
+  sqlite: async () => sqliteFixture(makeFolder()),
+  ...(postgresUnavailable() === undefined
+    ? { postgres: usedByOne(() => postgresFixture({ shards: 4 })) as Setup }
+    : {}),
+};
+
+for (const [here, from] of Object.entries(kinds)) {
+  for (const [there, to] of Object.entries(kinds)) testMigration(`from ${here} to ${there}`, { from, to });
+}
