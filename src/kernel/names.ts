@@ -34,6 +34,8 @@ export class Names {
   /** Those whose change came through while the store was read. */
   #changed: string[] = [];
   #isReading = false;
+  /** The store has told of changes that were not read. */
+  #isBehind = false;
   #reading: Promise<void> = Promise.resolve();
   #nextReading: Promise<void> | undefined;
 
@@ -53,8 +55,10 @@ export class Names {
     // Whoever asks while the store answers may know of more.
     this.#nextReading ??= this.#reading.then(() => {
       this.#nextReading = undefined;
-      this.#reading = this.#read();
-      return this.#reading;
+      const read = this.#read();
+      // If it fails, only those who wait for it are told.
+      this.#reading = read.catch(() => undefined);
+      return read;
     });
     return this.#nextReading;
   }
@@ -62,13 +66,17 @@ export class Names {
   async #read(): Promise<void> {
     const { store } = this.#ports;
     this.#isReading = true;
-    if ((await store.sharing?.namesChanged()) === true) {
+    try {
+      if ((await store.sharing?.namesChanged()) === true) this.#isBehind = true;
+      if (!this.#isBehind) return;
       const [names, groups] = await Promise.all([store.names(), store.groups()]);
       this.#takeNames(names);
       this.#takeGroups(groups);
+      this.#isBehind = false;
+    } finally {
+      this.#isReading = false;
+      for (const change of this.#changed.splice(0)) this.#settle(change);
     }
-    this.#isReading = false;
-    for (const change of this.#changed.splice(0)) this.#settle(change);
   }
 
   #takeNames(rows: readonly NameRow[]): void {
