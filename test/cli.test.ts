@@ -327,6 +327,7 @@ describe("help", quick, () => {
       "programs",
       "export",
       "import",
+      "migrate",
       "archive",
       "prune",
       "verify",

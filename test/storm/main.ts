@@ -84,7 +84,9 @@ function tell(
       `${way.padEnd(11)}${these.length} transfers: ${count("done")} done, ${count("refused")} refused, ${count("unknown")} unknown${atPeer}`,
     );
   }
-  say(`${talks} conversations: every word heard once, in its order, and the end last`);
+  say(
+    `${talks} conversations: 24 words each, heard once, in their order, and the end last, but for what is said below`,
+  );
   const faults = [...peer.faults].map(([fault, times]) => `${times} ${fault}`).join(", ");
   say(`at the bank: ${faults}; ${peer.repeated} payments known by their key and not made again`);
   if (excused > 0)
