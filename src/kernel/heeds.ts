@@ -5,6 +5,7 @@ import type { Committer } from "./batch.ts";
 import { tellDurable } from "./live.ts";
 import type { Live, QueuedInput } from "./live.ts";
 import type { KernelEvents } from "./ports.ts";
+import { stageConsumed } from "./staging.ts";
 import { doPosted } from "./posted.ts";
 import type { PostedPorts } from "./posted.ts";
 import type { Shards } from "./shards.ts";
@@ -34,7 +35,7 @@ export class Heeds {
     const { input } = queued;
     switch (input.kind) {
       case "export":
-        this.#consume(queued);
+        this.#consume(live, queued);
         doPosted(live, input, this.#ports.posted);
         return true;
       case "pause":
@@ -53,14 +54,13 @@ export class Heeds {
   }
 
   #control(live: Live, queued: QueuedInput, kind: "pause" | "resume"): void {
-    this.#consume(queued);
+    this.#consume(live, queued);
     this.#ports.turns.control(live, kind);
   }
 
-  #consume(queued: QueuedInput): void {
+  #consume(live: Live, queued: QueuedInput): void {
     const { stage } = this.#ports.committer;
-    queued.consumed = true;
-    stage.consumed.push(queued);
+    stageConsumed(stage, live, queued);
     stage.effects.push(() => tellDurable(queued));
   }
 
@@ -71,9 +71,9 @@ export class Heeds {
       turns.came(live, queued);
       events.arrived?.(live.row.pid, Math.max(0, clock.nowMs() - sinceMs));
       run(shards.arrived(live.row.key));
-    } else if (shards.isMine({ shard })) this.#consume(queued);
+    } else if (shards.isMine({ shard })) this.#consume(live, queued);
     // Until it stands still, the request is there to be seen; and if this node does not come to that, the next one does.
-    else run(shards.move(live, shard, () => this.#consume(queued)).then(undefined, unlessRefused));
+    else run(shards.move(live, shard, () => this.#consume(live, queued)).then(undefined, unlessRefused));
   }
 }
 

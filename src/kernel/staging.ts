@@ -88,10 +88,22 @@ export function stageControl(stage: Stage, live: Live): void {
   if (state === "exited") return;
   stageRow(stage, live);
   stage.states.push({ process, state, problem, ...(exit === undefined ? {} : { exit }) });
+  pin(stage, live);
+}
+
+/** Keeps a process in memory until what is being staged is committed. */
+export function pin(stage: Stage, live: Live): void {
   live.pins++;
   stage.effects.push(() => {
     live.pins--;
   });
+}
+
+/** The input goes, and no turn takes it. The process stays until that is durable: brought back before, it would come with it again. */
+export function stageConsumed(stage: Stage, live: Live, queued: QueuedInput): void {
+  queued.consumed = true;
+  stage.consumed.push(queued);
+  pin(stage, live);
 }
 
 /** An input that waited too long for its turn gets a row of its own. */

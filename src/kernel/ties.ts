@@ -11,6 +11,7 @@ import { relationsOf, unwatch, watch } from "./live.ts";
 import type { Live, QueuedInput } from "./live.ts";
 import type { Find } from "./peers.ts";
 import { gone } from "./registry.ts";
+import { pin, stageConsumed } from "./staging.ts";
 
 export interface TiesPorts {
   readonly committer: Committer;
@@ -89,16 +90,19 @@ export class Ties {
   }
 
   /** No turn of the process is to hear of it. Whoever is held, and waits for its word, is let go. */
-  refuse({ row }: Live, queued: QueuedInput): void {
+  refuse(live: Live, queued: QueuedInput): void {
     const { input, seq } = queued;
-    queued.consumed = true;
-    const child = input.kind === "exit" && input.held !== "" && input.from !== row.pid ? input.from : undefined;
+    const child = input.kind === "exit" && input.held !== "" && input.from !== live.row.pid ? input.from : undefined;
     const held = child === undefined ? undefined : this.#ports.find(child);
     const isElsewhere = this.#ports.shared && child !== undefined && held?.away !== false;
-    // What its row says is to come instead.
-    if (isElsewhere && seq !== undefined) return void this.#stage.away.refused.push(seq);
+    if (isElsewhere && seq !== undefined) {
+      // The row goes, and what it says is to come instead.
+      queued.consumed = true;
+      this.#stage.away.refused.push(seq);
+      return this.#pin(live);
+    }
     if (held?.away === false) this.#ports.abandon(held);
-    this.#stage.consumed.push(queued);
+    stageConsumed(this.#stage, live, queued);
   }
 
   untie(live: Live, peer: Live): void {
@@ -298,14 +302,6 @@ export class Ties {
 
 function isLinked(live: Live | undefined, to: Live | undefined): boolean {
   return live !== undefined && to !== undefined && live.relations?.links.has(to.row.key) === true;
-}
-
-/** Keeps a process in memory until what is being staged is committed. */
-export function pin(stage: Stage, live: Live): void {
-  live.pins++;
-  stage.effects.push(() => {
-    live.pins--;
-  });
 }
 
 /** A process that does not trap exits takes no notice of a normal one; if it is in mid-turn, it may be about to trap them. */

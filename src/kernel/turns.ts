@@ -32,7 +32,7 @@ import type { Registry } from "./registry.ts";
 import { requestOf, whyMalformed } from "./requests.ts";
 import type { DoneOutcome } from "./runs.ts";
 import type { Shards } from "./shards.ts";
-import { stageControl, stageMessage, stageRow, stageTurn } from "./staging.ts";
+import { stageConsumed, stageControl, stageMessage, stageRow, stageTurn } from "./staging.ts";
 import type { StagedOperations } from "./staging.ts";
 import { Ties } from "./ties.ts";
 
@@ -328,7 +328,7 @@ export class Turns {
     if (input.kind === "result") live.asked?.delete(input.operation);
     const isHeard = tie === undefined || this.ties.arrived(live, input, tie);
     if (isHeard) this.#heedParent(live, input);
-    if (!isHeard) this.#consume(queued);
+    if (!isHeard) this.#consume(live, queued);
     return isHeard;
   }
 
@@ -340,27 +340,32 @@ export class Turns {
 
   /** A process has come from another node: it goes on here with what it waited for there. */
   came(live: Live, queued: QueuedInput): void {
-    this.#consume(queued);
+    this.#consume(live, queued);
     const { attempts } = this.#ports;
     for (const operation of live.operations.values())
       if (operation.token === undefined && !operation.settled) attempts.recover(live, operation, false);
     this.#ports.timersSet([...live.timers.values()].map(({ row }) => row));
   }
 
-  #consume(queued: QueuedInput): void {
-    queued.consumed = true;
-    this.#ports.committer.stage.consumed.push(queued);
+  #consume(live: Live, queued: QueuedInput): void {
+    stageConsumed(this.#ports.committer.stage, live, queued);
   }
 
   /** A parent on another node has decided about a process that is held. */
   async decided(live: Live, queued: QueuedInput, verdict: Extract<Input, { kind: "verdict" }>): Promise<void> {
+    // Brought back meanwhile, it would come with the verdict again.
+    live.pins++;
+    await this.#decided(live, queued, verdict).finally(() => live.pins--);
+  }
+
+  async #decided(live: Live, queued: QueuedInput, verdict: Extract<Input, { kind: "verdict" }>): Promise<void> {
     if (verdict.verdict === "checkpoint" && live.row.state === "crashed") await this.#checkpoints.prepare(live);
     const parent = verdict.operation === 0 ? undefined : await this.#ports.registry.reach(verdict.by);
     // Whoever asked is answered by its end.
     if (gone(live)) return;
     // It has left meanwhile: its next owner finds the verdict.
     if (this.#ports.registry.get(live.row.key) !== live) return;
-    this.#consume(queued);
+    this.#consume(live, queued);
     const isDone = this.#decide(live, verdict.verdict);
     this.#checkpoints.forget(live.row.key);
     if (parent !== undefined) this.deliver(parent, answerOf(verdict.operation, isDone));
