@@ -10,8 +10,6 @@ export interface Fleet {
   readonly problems: readonly string[];
   /** Asks a node, and another one if that does not live to answer: whatever is asked must be such that it can be asked twice. */
   ask<T>(question: (node: EngineProcess) => Promise<T>): Promise<T>;
-  /** The same; `by`: who has answered, if nobody else was asked. */
-  askWhom<T>(question: (node: EngineProcess) => Promise<T>): Promise<{ readonly value: T; readonly by?: object }>;
   /** One act of violence, after a while. */
   strike(): Promise<void>;
   /** Resolves when all is well again. */

@@ -85,7 +85,7 @@ function tell(
     );
   }
   say(
-    `${talks} conversations: 24 words each, heard once, in their order, and the end last, but for what is said below`,
+    `${talks} conversations: 24 words each, heard once, those of a process in their order, and its end last, but for what is said below`,
   );
   const faults = [...peer.faults].map(([fault, times]) => `${times} ${fault}`).join(", ");
   say(`at the bank: ${faults}; ${peer.repeated} payments known by their key and not made again`);

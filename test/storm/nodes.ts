@@ -45,10 +45,6 @@ export class Nodes implements Fleet {
     }
   }
 
-  async askWhom<T>(question: (node: EngineProcess) => Promise<T>): Promise<{ readonly value: T }> {
-    return { value: await this.ask(question) };
-  }
-
   /** The node that comes after `gone`. */
   async #after(gone: EngineProcess): Promise<EngineProcess> {
     if (this.#current !== gone) return this.#current;

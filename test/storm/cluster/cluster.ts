@@ -71,13 +71,6 @@ export class Cluster implements Fleet {
   }
 
   async ask<T>(question: (node: EngineProcess) => Promise<T>): Promise<T> {
-    return (await this.askWhom(question)).value;
-  }
-
-  async askWhom<T>(
-    question: (node: EngineProcess) => Promise<T>,
-  ): Promise<{ readonly value: T; readonly by?: object }> {
-    let isFirst = true;
     for (let at = this.#dice.int(0, this.#slots.length - 1); ; at = (at + 1) % this.#slots.length) {
       const { node } = this.#slots[at] as Slot;
       const asked = question(node);
@@ -89,8 +82,7 @@ export class Cluster implements Fleet {
         },
       );
       const answered = await Promise.race([answer, sleep(impatienceMs, undefined, { ref: false })]);
-      if (answered !== undefined) return isFirst ? { ...answered, by: node } : answered;
-      isFirst = false;
+      if (answered !== undefined) return answered.value;
       // What it says later is nobody's concern any more.
       answer.catch(() => undefined);
       await sleep(100);
