@@ -73,7 +73,7 @@ export interface Relations {
 export interface Live {
   row: ProcessRow;
   /** It is another node's, or nobody's: this is only what the store says of it. What is sent to it becomes a row of its inbox. */
-  readonly away: boolean;
+  away: boolean;
   /** It is being given up: it takes no more turns here. */
   leaving: boolean;
   /** Requests to move it that wait for their turn: it must not be forgotten meanwhile. */

@@ -9,7 +9,7 @@ import type { Awaited } from "./awaited.ts";
 import type { Committer } from "./batch.ts";
 import type { Births } from "./births.ts";
 import type { Edges, KeyedAnswer, KeyedRequest } from "./edges.ts";
-import { exited, idIsName, startConflict } from "./errors.ts";
+import { elsewhere, exited, idIsName, startConflict } from "./errors.ts";
 import { bear, durable, queueInput } from "./live.ts";
 import type { Live, QueuedInput } from "./live.ts";
 import type { Names } from "./names.ts";
@@ -224,6 +224,8 @@ export class Outside {
   /** Resolves when the input is durable. */
   #submit(live: Live, queued: QueuedInput): Promise<void> {
     this.#ports.checkOpen();
+    // It has left since it was found.
+    if (live.away) return Promise.reject(elsewhere(live.row));
     const done = durable(queued);
     this.#ports.awaited.add(live, queued);
     this.#ports.enqueue(live, queued);

@@ -45,3 +45,11 @@ test("who waits for an end hears of one that was on another node before the proc
   };
   assert.equal(await registryOf({ findProcess }, () => era).exit(running.pid), exit);
 });
+
+test("whoever holds a process that has left for another node can tell", () => {
+  const registry = registryOf({});
+  const live = newLive(processRow(1));
+  registry.add(live);
+  registry.leave(live);
+  assert.deepEqual([live.away, registry.get(live.row.key)], [true, undefined]);
+});

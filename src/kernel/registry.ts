@@ -307,6 +307,8 @@ export class Registry {
   /** It is given up: another node goes on with it. */
   leave(live: Live): void {
     this.#remove(live);
+    // Whoever has it in hand still may not take it for this node's.
+    live.away = true;
     for (const waiter of this.#takeWaiters(live.row.pid)) waiter.reject(elsewhere(live.row));
   }
 
