@@ -198,16 +198,12 @@ export class Outside {
   }
 
   async #tell(live: Live, input: Input): Promise<void> {
-    if (live.row.state === "exited") throw exited(live.row.pid);
     await this.#submit(live, queueInput(input, this.#ports.clock.nowMs()));
   }
 
   /** In its place among what was asked of the process before. Resolves when it is durable. */
   async submit(live: Live, queued: QueuedInput): Promise<void> {
-    await this.#ports.queries.inOrder(live, () => {
-      if (live.row.state === "exited") throw exited(live.row.pid);
-      return this.#submit(live, queued);
-    });
+    await this.#ports.queries.inOrder(live, () => this.#submit(live, queued));
   }
 
   /** The process a pid or a registered name stands for, dead or alive. Throws PROCESS_NOT_FOUND. */
@@ -224,6 +220,10 @@ export class Outside {
   /** Resolves when the input is durable. */
   #submit(live: Live, queued: QueuedInput): Promise<void> {
     this.#ports.checkOpen();
+    // What the same caller has sent through the store, when it was another node's, may be on its way.
+    const settled = this.#ports.shards.newcomer(live.row);
+    if (settled !== undefined) return settled.then(() => this.#submit(live, queued));
+    if (live.row.state === "exited") return Promise.reject(exited(live.row.pid));
     // It has left since it was found.
     if (live.away) return Promise.reject(elsewhere(live.row));
     const done = durable(queued);
