@@ -10,6 +10,7 @@ import type { Committer } from "./batch.ts";
 import type { Births } from "./births.ts";
 import type { Edges, KeyedAnswer, KeyedRequest } from "./edges.ts";
 import { elsewhere, exited, idIsName, startConflict } from "./errors.ts";
+import { grace } from "./grace.ts";
 import { bear, durable, queueInput } from "./live.ts";
 import type { Live, QueuedInput } from "./live.ts";
 import type { Names } from "./names.ts";
@@ -40,6 +41,9 @@ export interface OutsidePorts {
   newKey(): ProcessKey;
   enqueue(live: Live, queued: QueuedInput): void;
 }
+
+/** How often whoever waits for what is on its way looks whether the kernel is still there. */
+const lookMs = 50;
 
 export class Outside {
   readonly #ports: OutsidePorts;
@@ -198,32 +202,38 @@ export class Outside {
   }
 
   async #tell(live: Live, input: Input): Promise<void> {
+    if (live.row.state === "exited") throw exited(live.row.pid);
     await this.#submit(live, queueInput(input, this.#ports.clock.nowMs()));
   }
 
   /** In its place among what was asked of the process before. Resolves when it is durable. */
   async submit(live: Live, queued: QueuedInput): Promise<void> {
-    await this.#ports.queries.inOrder(live, () => this.#submit(live, queued));
+    await this.#ports.queries.inOrder(live, () => {
+      if (live.row.state === "exited") throw exited(live.row.pid);
+      return this.#submit(live, queued);
+    });
   }
 
   /** The process a pid or a registered name stands for, dead or alive. Throws PROCESS_NOT_FOUND. */
   async find(to: Pid): Promise<Live> {
     this.#ports.checkOpen();
-    const { registry, names } = this.#ports;
-    // Others may have registered it.
-    if (registry.named(names.pidOf(to) ?? to) === undefined) await names.refresh();
-    const live = await registry.activate(names.pidOf(to) ?? to);
-    this.#ports.checkOpen();
-    return live;
+    const { registry, names, shards, clock } = this.#ports;
+    for (;;) {
+      // Others may have registered it.
+      if (registry.named(names.pidOf(to) ?? to) === undefined) await names.refresh();
+      const live = await registry.activate(names.pidOf(to) ?? to);
+      this.#ports.checkOpen();
+      // What the same caller has sent through the store, when it was another node's, may be on its way.
+      const settled = shards.newcomer(live.row);
+      if (settled === undefined) return live;
+      // The kernel may come to its end before.
+      await grace(clock, lookMs, settled);
+    }
   }
 
   /** Resolves when the input is durable. */
   #submit(live: Live, queued: QueuedInput): Promise<void> {
     this.#ports.checkOpen();
-    // What the same caller has sent through the store, when it was another node's, may be on its way.
-    const settled = this.#ports.shards.newcomer(live.row);
-    if (settled !== undefined) return settled.then(() => this.#submit(live, queued));
-    if (live.row.state === "exited") return Promise.reject(exited(live.row.pid));
     // It has left since it was found.
     if (live.away) return Promise.reject(elsewhere(live.row));
     const done = durable(queued);
