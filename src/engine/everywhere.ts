@@ -9,14 +9,17 @@ import type { Reach } from "./beside.ts";
 export class Everywhere implements Reach {
   readonly #here: Reach;
   readonly #there: Reach;
+  readonly #caughtUp: () => Promise<void>;
 
-  constructor(here: Reach, there: Reach) {
+  /** `caughtUp`: resolves when `here` has heard all that was written into the store for its processes before now. */
+  constructor(here: Reach, there: Reach, caughtUp: () => Promise<void>) {
     this.#here = here;
     this.#there = there;
+    this.#caughtUp = caughtUp;
   }
 
   send(pid: Pid, body: Payload, asked?: Asked): Promise<void> {
-    return this.#ask((reach) => reach.send(pid, body, asked));
+    return this.#put((reach) => reach.send(pid, body, asked));
   }
 
   call(pid: Pid, request: KeyedRequest, timeoutMs: number | undefined): Promise<KeyedAnswer> {
@@ -24,19 +27,19 @@ export class Everywhere implements Reach {
   }
 
   cancel(pid: Pid, reason: string): Promise<void> {
-    return this.#ask((reach) => reach.cancel(pid, reason));
+    return this.#put((reach) => reach.cancel(pid, reason));
   }
 
   kill(pid: Pid): Promise<void> {
-    return this.#ask((reach) => reach.kill(pid));
+    return this.#put((reach) => reach.kill(pid));
   }
 
   control(pid: Pid, kind: "pause" | "resume"): Promise<boolean> {
-    return this.#ask((reach) => reach.control(pid, kind));
+    return this.#put((reach) => reach.control(pid, kind));
   }
 
   deliver(pid: Pid, input: Input): Promise<void> {
-    return this.#ask((reach) => reach.deliver(pid, input));
+    return this.#put((reach) => reach.deliver(pid, input));
   }
 
   exit(pid: Pid): Promise<ProcessExit> {
@@ -46,6 +49,19 @@ export class Everywhere implements Reach {
   /** The store knows all names. */
   async whereis(name: string): Promise<Pid | undefined> {
     return (await this.#here.whereis(name)) ?? (await this.#there.whereis(name));
+  }
+
+  /**
+   * The process may have come here just before the input was written. What the caller sends next goes to it at once, and must not overtake
+   * this on its way.
+   */
+  async #put<T>(put: (reach: Reach) => Promise<T>): Promise<T> {
+    return await this.#ask(async (reach) => {
+      const done = await put(reach);
+      // It is durable, whatever becomes of this node.
+      if (reach === this.#there) await this.#caughtUp().catch(() => undefined);
+      return done;
+    });
   }
 
   async #ask<T>(ask: (reach: Reach) => Promise<T>): Promise<T> {

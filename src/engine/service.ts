@@ -296,9 +296,10 @@ export class EngineService {
 
   /** What can be asked of any node. */
   get #reach(): Reach {
-    const here = this.#kernel?.outside;
-    if (here === undefined) return this.#beside;
-    return this.#store.sharing === undefined ? here : new Everywhere(here, this.#beside);
+    const kernel = this.#kernel;
+    if (kernel === undefined) return this.#beside;
+    if (this.#store.sharing === undefined) return kernel.outside;
+    return new Everywhere(kernel.outside, this.#beside, () => kernel.caughtUp());
   }
 
   get incarnation(): number | undefined {

@@ -355,6 +355,11 @@ export class Kernel {
     return this.#lease.incarnation;
   }
 
+  /** Resolves when all is heard that others had written for this node's processes before now. */
+  caughtUp(): Promise<void> {
+    return this.#others.caughtUp();
+  }
+
   /** Resolves at a moment at which the store is not lent: what is written beside the kernel shall not wait for user code. */
   back(): Promise<void> {
     return this.#committer.back();

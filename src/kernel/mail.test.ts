@@ -47,3 +47,32 @@ describe("what was read when a process cut its link", () => {
     assert.deepEqual(await heard(down, true), [down]);
   });
 });
+
+test("whoever wants to have heard all waits for one look that begins afterwards, and not for those that others ask for", async () => {
+  const looks: (() => void)[] = [];
+  const mail = new PostedMail({
+    sharing: { posted: () => new Promise((resolve) => looks.push(() => resolve([]))) },
+    store: { inbox: () => Promise.resolve([]) },
+    era: () => 0,
+    activate: () => Promise.resolve(),
+    deliver: () => undefined,
+    settled: () => Promise.resolve(),
+  });
+  const done: string[] = [];
+  const wait = (name: string): void => void mail.caughtUp().then(() => done.push(name));
+  const turn = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve));
+  wait("before");
+  await turn();
+  wait("during the first");
+  looks.shift()?.();
+  await turn();
+  assert.deepEqual(done, ["before"]);
+  wait("during the second");
+  looks.shift()?.();
+  await turn();
+  assert.deepEqual(done, ["before", "during the first"]);
+  looks.shift()?.();
+  await turn();
+  assert.deepEqual(done, ["before", "during the first", "during the second"]);
+  assert.equal(looks.length, 0);
+});

@@ -22,6 +22,8 @@ export class PostedMail implements Mail {
   #isLooking = false;
   #isAsked = false;
   #afterwards: (() => void)[] = [];
+  /** Who waits for a look that begins from now on. */
+  readonly #waiting: PromiseWithResolvers<void>[] = [];
   /** Links that were cut since the look that is under way has begun, and when that is durable. */
   readonly #cuts = new Map<string, Promise<void>>();
 
@@ -48,23 +50,36 @@ export class PostedMail implements Mail {
     return tie === undefined || input.kind !== "exit" ? undefined : this.#cuts.get(`${process} ${tie}`);
   }
 
-  caughtUp(): Promise<void> {
-    if (!this.#isLooking) return this.poll();
-    this.#isAsked = true;
-    return new Promise((resolve) => this.#afterwards.push(resolve));
+  async caughtUp(): Promise<void> {
+    const heard = Promise.withResolvers<void>();
+    this.#waiting.push(heard);
+    await Promise.race([heard.promise, this.poll().then(() => heard.promise)]);
   }
 
   async poll(): Promise<void> {
     this.#isAsked = true;
     if (this.#isLooking) return;
     this.#isLooking = true;
-    // Whoever asks meanwhile may know of more.
-    while (this.#isAsked) {
-      this.#isAsked = false;
-      await this.#look();
+    try {
+      // Whoever asks meanwhile may know of more.
+      while (this.#isAsked) await this.#lookOnce();
+    } finally {
+      this.#isLooking = false;
     }
-    this.#isLooking = false;
     for (const fn of this.#afterwards.splice(0)) fn();
+  }
+
+  /** Who asked before it is not kept waiting by those who ask meanwhile. */
+  async #lookOnce(): Promise<void> {
+    this.#isAsked = false;
+    const waiting = this.#waiting.splice(0);
+    try {
+      await this.#look();
+      for (const { resolve } of waiting) resolve();
+    } catch (error) {
+      for (const { reject } of waiting) reject(error);
+      throw error;
+    }
   }
 
   async #look(): Promise<void> {

@@ -10,6 +10,7 @@ import type { Committer } from "./batch.ts";
 import type { Births } from "./births.ts";
 import type { Edges, KeyedAnswer, KeyedRequest } from "./edges.ts";
 import { elsewhere, exited, idIsName, startConflict } from "./errors.ts";
+import { grace } from "./grace.ts";
 import { bear, durable, queueInput } from "./live.ts";
 import type { Live, QueuedInput } from "./live.ts";
 import type { Names } from "./names.ts";
@@ -40,6 +41,9 @@ export interface OutsidePorts {
   newKey(): ProcessKey;
   enqueue(live: Live, queued: QueuedInput): void;
 }
+
+/** How often whoever waits for what is on its way looks whether the kernel is still there. */
+const lookMs = 50;
 
 export class Outside {
   readonly #ports: OutsidePorts;
@@ -213,12 +217,18 @@ export class Outside {
   /** The process a pid or a registered name stands for, dead or alive. Throws PROCESS_NOT_FOUND. */
   async find(to: Pid): Promise<Live> {
     this.#ports.checkOpen();
-    const { registry, names } = this.#ports;
-    // Others may have registered it.
-    if (registry.named(names.pidOf(to) ?? to) === undefined) await names.refresh();
-    const live = await registry.activate(names.pidOf(to) ?? to);
-    this.#ports.checkOpen();
-    return live;
+    const { registry, names, shards, clock } = this.#ports;
+    for (;;) {
+      // Others may have registered it.
+      if (registry.named(names.pidOf(to) ?? to) === undefined) await names.refresh();
+      const live = await registry.activate(names.pidOf(to) ?? to);
+      this.#ports.checkOpen();
+      // What the same caller has sent through the store, when it was another node's, may be on its way.
+      const settled = shards.newcomer(live.row);
+      if (settled === undefined) return live;
+      // The kernel may come to its end before.
+      await grace(clock, lookMs, settled);
+    }
   }
 
   /** Resolves when the input is durable. */
