@@ -8,8 +8,11 @@
  *
  * The measured files are put below `node_modules/.cache`, or in the folder named by BENCH_DIR.
  */
+import { asleep } from "./asleep.ts";
 import { killAllChildren } from "./child.ts";
+import { cluster } from "./cluster.ts";
 import { disk } from "./disk.ts";
+import { failover } from "./failover.ts";
 import { fairness } from "./fairness.ts";
 import { makeFolder, removeFolder } from "./harness.ts";
 import type { Benchmark, Context, Outcome } from "./harness.ts";
@@ -35,6 +38,9 @@ const benchmarks: readonly Benchmark[] = [
   servers,
   supervision,
   postgres,
+  cluster,
+  failover,
+  asleep,
 ];
 const flags = new Set(["--quick", "--long"]);
 

@@ -80,7 +80,8 @@ class Bench {
   static async open(url: string): Promise<Bench> {
     const store = await openPostgresStore(url);
     await store.claim(startMs);
-    const names = { bundle: "b", sourceMap: "s", prelude: "p", engine: "e" };
+    await store.sharing.acquire((await store.sharing.shards()).map(({ shard }) => shard));
+    const names = { bundle: "b", sourceMap: "s", prelude: "p", engine: "e", operations: [] };
     await store.putProgram({ hash: program, file: "app.ts", createdAtMs: startMs, ...names }, []);
     const keys = Array.from({ length: processCount }, (_, i) => i + 1);
     await store.commit({ atMs: startMs, newProcesses: keys.map(newProcess) });
@@ -158,9 +159,11 @@ function newProcess(key: number): ProcessRow {
     label: "",
     role: "",
     restarts: 0,
+    needs: "",
     held: false,
     trapsExits: false,
     life: 1,
+    shard: (key % 16) + 1,
   };
 }
 

@@ -38,6 +38,7 @@ async function putProgram(store: Store): Promise<void> {
     sourceMap: "s",
     prelude: "p",
     engine: "e",
+    operations: [],
   };
   await store.putProgram(row, []);
 }
@@ -56,6 +57,7 @@ function newProcess(key: number): ProcessRow {
     label: "",
     role: "",
     restarts: 0,
+    needs: "",
     held: false,
     trapsExits: false,
     life: 1,

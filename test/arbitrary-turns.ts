@@ -55,6 +55,12 @@ export const arbitraryInput: fc.Arbitrary<Input> = fc.oneof(
   record("restore", { life: count, seed, dropped: someDropped }),
   record("discard", { message: count }),
   fc.constantFrom({ kind: "pause" } as const, { kind: "resume" } as const),
+  record("verdict", {
+    verdict: fc.constantFrom("previous", "checkpoint", "release", "pause", "resume"),
+    by: count,
+    operation: count,
+  }),
+  record("move", { shard: count, sinceMs: count }),
   record("export", { file: text, request: text }),
 );
 

@@ -319,6 +319,7 @@ describe("help", quick, () => {
       "send",
       "pause",
       "unpause",
+      "move",
       "cancel",
       "kill",
       "dead-letters",
@@ -326,9 +327,11 @@ describe("help", quick, () => {
       "programs",
       "export",
       "import",
+      "migrate",
       "archive",
       "prune",
       "verify",
+      "accept-restored",
       "help",
     ]);
     for (const command of [

@@ -20,6 +20,8 @@ const documents = [
   "docs/retention.md",
   "docs/sagas.md",
   "docs/process-files.md",
+  "docs/scaling.md",
+  "docs/placement.md",
 ];
 
 interface Example {

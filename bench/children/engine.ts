@@ -57,6 +57,12 @@ const methods = {
     return times;
   },
 
+  /** CPU time of all its threads so far. */
+  cpuMicros: (): number => {
+    const { user, system } = process.cpuUsage();
+    return user + system;
+  },
+
   /** Resident set: now, and the most it ever was. */
   memory: (): { readonly nowBytes: number; readonly mostBytes: number } => ({
     nowBytes: process.memoryUsage.rss(),

@@ -1,6 +1,7 @@
 /** The command line: all commands under one roof, and what happens to words that are none. */
 import { existsSync } from "node:fs";
 import { Command, CommanderError } from "commander";
+import { acceptRestoredCommand } from "./commands/accept-restored.ts";
 import { archiveCommand } from "./commands/archive.ts";
 import { cancelCommand } from "./commands/cancel.ts";
 import { deadLettersCommand } from "./commands/dead-letters.ts";
@@ -9,7 +10,9 @@ import { historyCommand } from "./commands/history.ts";
 import { importCommand } from "./commands/import.ts";
 import { killCommand } from "./commands/kill.ts";
 import { logsCommand } from "./commands/logs.ts";
+import { migrateCommand } from "./commands/migrate.ts";
 import { nodesCommand } from "./commands/nodes.ts";
+import { moveCommand } from "./commands/move.ts";
 import { pauseCommand, unpauseCommand } from "./commands/pause.ts";
 import { programsCommand } from "./commands/programs.ts";
 import { pruneCommand } from "./commands/prune.ts";
@@ -75,6 +78,7 @@ export function createCli(): Command {
     sendCommand(),
     pauseCommand(),
     unpauseCommand(),
+    moveCommand(),
     cancelCommand(),
     killCommand(),
     deadLettersCommand(),
@@ -82,9 +86,11 @@ export function createCli(): Command {
     programsCommand(),
     exportCommand(),
     importCommand(),
+    migrateCommand(),
     archiveCommand(),
     pruneCommand(),
     verifyCommand(),
+    acceptRestoredCommand(),
   ];
   for (const command of [cli, ...commands]) {
     command

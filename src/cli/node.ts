@@ -65,6 +65,7 @@ export async function openNode(context: Context, options: NodeOptions): Promise<
       terminal.note(`${terminal.err.yellow("perdure:")} ${about}${notice.message}`);
     },
     ...(options.flags.name === undefined ? {} : { nodeName: options.flags.name }),
+    labels: options.flags.labels,
     ...(options.standby === undefined ? {} : { standby: options.standby }),
     ...(options.standby === true ? { onNode: noteNodes(context) } : {}),
     onFailure: (error) => stopping.resolve({ kind: "failure", error }),

@@ -2,7 +2,8 @@
 import { isPerdureError } from "../base/errors.ts";
 import { decodeValue } from "../base/value.ts";
 import { processDetails, processView } from "../engine/views.ts";
-import type { NamesByKey, ProcessDetails } from "../engine/views.ts";
+import type { Directory } from "../engine/directory.ts";
+import type { ProcessDetails } from "../engine/views.ts";
 import type { Pid } from "../journal/types.ts";
 import type { ProcessRow, StoreReader } from "../store/port.ts";
 import { branches } from "./branches.ts";
@@ -23,12 +24,12 @@ export interface Listed {
 }
 
 /** One damaged process must not hide the others. */
-export async function lookAt(reader: StoreReader, row: ProcessRow, names: NamesByKey): Promise<Listed> {
+export async function lookAt(reader: StoreReader, row: ProcessRow, directory: Directory): Promise<Listed> {
   try {
-    return { row, details: await processDetails(reader, row.pid, names) };
+    return { row, details: await processDetails(reader, row.pid, directory) };
   } catch (error) {
     if (!isPerdureError(error, "JOURNAL_CORRUPT")) throw error;
-    const view = processView(row, names);
+    const view = processView(row, directory);
     const details = {
       ...view,
       problem: view.problem || error.message,
@@ -75,6 +76,8 @@ function fieldsOf(colors: Colors, nowMs: number, nodeRuns: boolean): readonly Fi
       title: "STATE",
       cell: ({ node: { details } }) => ({ text: stateOf(details), paint: paintState(details, colors) }),
     },
+    { title: "NODE", optional: true, cell: ({ node }) => ({ text: node.details.node ?? "" }) },
+    { title: "NEEDS", optional: true, cell: ({ node }) => ({ text: node.details.needs }) },
     // Perdure's own entries go by what they are.
     {
       title: "ENTRY",

@@ -60,8 +60,11 @@ export async function goOnCommand(context: Context, reader: StoreReader): Promis
 /** Says so if nothing moves, because no node is running. */
 export async function noteNoNode(context: Context, reader: StoreReader): Promise<void> {
   const going = (await isNodeRunning(context)) ? 0 : await countGoing(reader);
-  if (going === 0) return;
   const { terminal } = context;
+  const place = await reader.movedTo();
+  if (place !== undefined)
+    return terminal.note(terminal.err.dim(`This store was moved, or is being moved, to ${place}. Nothing runs here.`));
+  if (going === 0) return;
   terminal.note(
     terminal.err.dim(
       `No node is running. ${count(going, "process goes", "processes go")} on with: ${await goOnCommand(context, reader)}`,

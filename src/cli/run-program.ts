@@ -35,6 +35,8 @@ export interface RunRequest {
   /** What stood behind the file, for the command line that goes on. */
   readonly words: readonly string[];
   readonly id: string | undefined;
+  /** A label that its node must have. */
+  readonly needs: string | undefined;
   readonly env: readonly string[];
   readonly node: NodeFlags;
 }
@@ -82,7 +84,8 @@ function printOther({ terminal }: Context, { pid, text }: LogEntry): void {
 
 async function start(node: Node, request: RunRequest, id: Pid): Promise<ProcessHandle> {
   try {
-    return await node.engine.start(request.entry, [...request.args], { id });
+    const needs = request.needs === undefined ? {} : { needs: request.needs };
+    return await node.engine.start(request.entry, [...request.args], { id, ...needs });
   } catch (error) {
     if (!isPerdureError(error, "ENTRY_NOT_FOUND") || !node.engine.entries.includes("default")) throw error;
     const line = commandLine(["perdure", "run", request.file, "default", ...request.words]);
@@ -136,7 +139,7 @@ async function printEnd(context: Context, outcome: Outcome): Promise<number> {
 }
 
 /** How to go on after the node was stopped; the process may have ended in the very moment. */
-async function noteStopped(context: Context, { file, words, id, node }: RunRequest, pid: Pid): Promise<void> {
+async function noteStopped(context: Context, { file, words, id, needs, node }: RunRequest, pid: Pid): Promise<void> {
   const { terminal } = context;
   if (context.store === inMemory)
     return terminal.note("perdure: stopped. The store was in memory, and the process with it.");
@@ -149,6 +152,7 @@ async function noteStopped(context: Context, { file, words, id, node }: RunReque
         file,
         ...words,
         ...(id === undefined ? [] : ["--id", id]),
+        ...(needs === undefined ? [] : ["--needs", needs]),
         ...node.words,
         ...context.storeWords,
       ]);

@@ -51,6 +51,10 @@ export function describeInput(input: Input, operationNames: ReadonlyMap<number, 
       return { what: `down #${input.monitor}: ${input.from}: ${input.reason}`, value: payloadText(input.value) };
     case "restore":
       return { what: `restored to its checkpoint, life ${input.life}`, value: "" };
+    case "verdict":
+      return { what: `its parent's verdict: ${input.verdict}`, value: "" };
+    case "move":
+      return { what: "to another node", value: "" };
     case "discard":
       return { what: "message set aside", value: `of turn ${placeOfMessage(input.message).turn}` };
     case "pause":
@@ -174,6 +178,10 @@ export function inputDocument(input: Input): Json {
     case "pause":
     case "resume":
       return { kind: input.kind };
+    case "verdict":
+      return { kind: "verdict", verdict: input.verdict };
+    case "move":
+      return { ...input };
     case "export":
       return { kind: "export", file: input.file };
   }

@@ -5,7 +5,7 @@ import { describeWaiting } from "./waiting.ts";
 import type { Waiting } from "./waiting.ts";
 
 const nowMs = 100_000;
-const none: Waiting = { state: "running", turns: 1, operations: [], timers: [], inbox: [] };
+const none: Waiting = { state: "running", lacks: "", turns: 1, operations: [], timers: [], inbox: [] };
 const charge: OperationView = {
   number: 1,
   name: "warehouse.ts#charge",

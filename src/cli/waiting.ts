@@ -3,7 +3,7 @@ import type { ProcessDetails } from "../engine/views.ts";
 import { formatDuration, formatIn } from "./time.ts";
 import { count } from "./text.ts";
 
-export type Waiting = Pick<ProcessDetails, "state" | "turns" | "operations" | "timers" | "inbox">;
+export type Waiting = Pick<ProcessDetails, "state" | "lacks" | "turns" | "operations" | "timers" | "inbox">;
 
 export interface WaitingOptions {
   readonly nowMs: number;
@@ -19,12 +19,13 @@ export function describeWaiting(details: Waiting, options: WaitingOptions): stri
 
 /** Each thing a process waits for. */
 export function waitsFor(
-  { state, turns, operations, timers, inbox }: Waiting,
+  { state, lacks, turns, operations, timers, inbox }: Waiting,
   { nowMs, nodeRuns }: WaitingOptions,
 ): string[] {
   if (state === "crashed") return ["its supervisor"];
   if (state === "paused") return ["perdure unpause"];
   if (state === "moving") return ["the end of its export or import"];
+  if (lacks !== "") return [lacks];
   if (inbox.length > 0 || turns === 0)
     return nodeRuns ? [] : [`a node, with ${count(Math.max(1, inbox.length), "input")} to take`];
   const parts = operations.map((operation) => describeOperation(operation, nowMs));

@@ -1,6 +1,6 @@
 /** Calls from the host to processes, on the caller's side: values are encoded and read here, so that the kernel need not. */
 import { durationMs } from "../base/duration.ts";
-import { PerdureError } from "../base/errors.ts";
+import { isPerdureError, PerdureError } from "../base/errors.ts";
 import { edgeAddress } from "../base/edge-key.ts";
 import { newPid } from "../base/ids.ts";
 import { decodeValue, encodeValue } from "../base/value.ts";
@@ -44,10 +44,16 @@ export class Caller {
   /** `mayRead`: its class may have read-only methods. */
   reach(target: Target, mayRead: boolean): Reach {
     return {
-      call: async (method, args, timeoutMs, key) =>
-        key === undefined
-          ? await this.#call({ target, mayRead }, method, args, timeoutMs)
-          : await this.#callOnce(target, key, { method, args, timeoutMs }),
+      call: async (method, args, timeoutMs, key) => {
+        if (key !== undefined) return await this.#callOnce(target, key, { method, args, timeoutMs });
+        try {
+          return await this.#call({ target, mayRead }, method, args, timeoutMs);
+        } catch (error) {
+          if (!isElsewhere(error)) throw error;
+          // Nothing was sent. Over there it needs a key, by which its answer is found in the store.
+          return await this.#callOnce(target, `call:${newPid(systemRandom)}`, { method, args, timeoutMs });
+        }
+      },
       cast: async (method, args, key) => {
         const body = encoded(["perdure:cast", method, args], args);
         const about = `cast ${aboutCall(method, args)}`;
@@ -112,6 +118,12 @@ export class Caller {
         throw new PerdureError("CALL_TIMEOUT", `${to} did not answer ${method} within ${timeoutMs} ms.`, {
           details: { pid: to, method, timeoutMs },
         });
+      case "left":
+        throw new PerdureError(
+          "CALL_LOST",
+          `${to} moved to another node while ${method} was being asked of it; whether it has done it is not known here. Call it with a key, and ask again under the same.`,
+          { details: { pid: to, method } },
+        );
       case "forgotten":
         throw callForgotten(to, method, outcome.why);
       case "forbidden":
@@ -133,6 +145,10 @@ export class Caller {
     if (mark === "failed") throw queryFailed(pid, method, value);
     throw (mark === "refusal" ? revivedRefusal(value) : revived(value)) as Error;
   }
+}
+
+function isElsewhere(error: unknown): boolean {
+  return isPerdureError(error, "PROCESS_ELSEWHERE") || isPerdureError(error, "NODE_STANDING_BY");
 }
 
 function callForgotten(to: Pid, method: string, why: "set-aside" | "forgotten"): PerdureError {

@@ -35,6 +35,8 @@ export type CallOutcome =
   /** Of a call with a key: the server went back to before it. */
   | Extract<KeyedAnswer, { kind: "forgotten" }>
   | { readonly kind: "timeout" }
+  /** It went to another node before it answered here. */
+  | { readonly kind: "left" }
   /** The method is listed as read-only, and did what such a method must not. */
   | { readonly kind: "forbidden"; readonly detail: string }
   /** The read-only method used up what a turn may use. */
@@ -113,6 +115,11 @@ export class Calls {
 
   broke(pid: Pid, problem: string): void {
     for (const waiting of this.#byPid.get(pid) ?? []) waiting.settle({ kind: "broken", problem });
+  }
+
+  /** It has gone to another node, and whatever it answers is not heard here. */
+  left(pid: Pid): void {
+    for (const waiting of this.#byPid.get(pid) ?? []) waiting.settle({ kind: "left" });
   }
 
   #forget(replyTo: string, waiting: Waiting): void {

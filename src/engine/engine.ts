@@ -8,13 +8,11 @@ import type { Pid } from "../journal/types.ts";
 import { engineHash } from "../machine/engine-binary.ts";
 import { createRunner } from "../operations/runner.ts";
 import type { Runner } from "../operations/runner.ts";
-import { buildProgram, checkEntry, loadPrelude } from "../program/index.ts";
+import { buildProgram, checkEntry, loadPrelude, operationNames } from "../program/index.ts";
 import type { Program } from "../program/index.ts";
-import type { ProcessFilter } from "../store/port.ts";
-import { openMemoryTransactions, openSqliteTransactions } from "../store/sqlite/index.ts";
-import { noTransactions } from "../store/no-transactions.ts";
-import { inMemory, isPostgresUrl, resolvePlace } from "../store/place.ts";
-import type { Transactions } from "../store/transactions.ts";
+import type { NodeInfo, ProcessFilter } from "../store/port.ts";
+import { openTransactions } from "../store/open.ts";
+import { resolvePlace } from "../store/place.ts";
 import { aboutMessage, askedUnder } from "./asked.ts";
 import { Caller, timeoutMsOf } from "./caller.ts";
 import type { DeadLetter, DeadLetterFilter } from "./dead-letters.ts";
@@ -27,6 +25,7 @@ import { keepPolicy } from "./keep.ts";
 import { KernelClient } from "./kernel-client.ts";
 import type { KernelEvent } from "./kernel-client.ts";
 import type { EngineOptions, StartOptions } from "./options.ts";
+import { checkLabel, nodeLabels } from "./labels.ts";
 import { outcomeOf } from "./outcome.ts";
 import { release } from "./release.ts";
 import { serverHandle, supervisorHandle } from "./servers.ts";
@@ -60,7 +59,8 @@ export class Engine<P = unknown> implements AsyncDisposable {
   readonly #functions: HostFunctions;
   readonly #stacks: StackMapper;
   readonly #caller: Caller;
-  readonly #name: string;
+  /** As others see it. */
+  readonly #node: Omit<NodeInfo, "id">;
   readonly #health: HealthCheck;
   #closing: Promise<void> | undefined;
 
@@ -76,7 +76,7 @@ export class Engine<P = unknown> implements AsyncDisposable {
     const program =
       file === undefined ? undefined : await buildProgram(file, { preludeHash: prelude.hash, engineHash });
     const engine = new Engine<P>(options, program, prelude);
-    await engine.#tenure.open();
+    await engine.#tenure.begin();
     return engine;
   }
 
@@ -86,7 +86,15 @@ export class Engine<P = unknown> implements AsyncDisposable {
     prelude: { readonly text: string; readonly sourceMap: string },
   ) {
     this.#options = options;
-    this.#name = nodeName(options.nodeName);
+    this.#node = {
+      name: nodeName(options.nodeName),
+      host: hostname(),
+      pid: process.pid,
+      release,
+      labels: nodeLabels(options.labels),
+      file: program?.file ?? "",
+      operations: (program?.hostModules ?? []).flatMap(operationNames),
+    };
     const { store = "perdure.db" } = options;
     this.#store = resolvePlace(store, process.cwd());
     this.#program = program;
@@ -97,8 +105,8 @@ export class Engine<P = unknown> implements AsyncDisposable {
       newKernel: (onEvent, onFailed) => this.#newKernel(onEvent, onFailed),
       prepare: async (kernel) => {
         if (program === undefined) return;
-        const { hash, file, bundle, sourceMap } = program;
-        await kernel.call("deploy", { hash, file, bundle, sourceMap, prelude: prelude.text });
+        const { hash, file, operations, bundle, sourceMap } = program;
+        await kernel.call("deploy", { hash, file, operations, bundle, sourceMap, prelude: prelude.text });
       },
       heard: (event) => this.#heard(event),
       became: (node) => (options.onNode ?? printNode)(node),
@@ -113,7 +121,7 @@ export class Engine<P = unknown> implements AsyncDisposable {
     });
     this.#health = new HealthCheck({
       clock: systemClock,
-      name: this.#name,
+      name: this.#node.name,
       node: () => this.#tenure.node,
       failure: () => this.#tenure.failure,
       isOpen: () => this.#tenure.isOpen,
@@ -136,22 +144,17 @@ export class Engine<P = unknown> implements AsyncDisposable {
       clock: systemClock,
       random: systemRandom,
       report: (reports) => this.#kernel.reports(reports),
-      transactions: () => this.#transactions(),
+      transactions: () => openTransactions(this.#store),
       ...(concurrency === undefined ? {} : { concurrency }),
       ...(fetchPolicy === undefined ? {} : { fetchPolicy }),
     });
-  }
-
-  #transactions(): Transactions {
-    if (this.#store === inMemory) return openMemoryTransactions();
-    return isPostgresUrl(this.#store) ? noTransactions : openSqliteTransactions(this.#store);
   }
 
   #newKernel(onEvent: (event: KernelEvent) => void, onFailed: (error: Error) => void): KernelClient {
     const { guestThreads, limits, env, archive, standby, still } = this.#options;
     const data = {
       store: this.#store,
-      node: { name: this.#name, host: hostname(), pid: process.pid, release },
+      node: this.#node,
       keep: keepPolicy(this.#options),
       ...(guestThreads === undefined ? {} : { guestThreads }),
       ...(limits === undefined ? {} : { machine: limits }),
@@ -210,7 +213,8 @@ export class Engine<P = unknown> implements AsyncDisposable {
     const program = this.#requireProgram();
     const script = entry === "" && !program.entries.includes("default");
     if (!script) checkEntry(program, entry === "" ? "default" : entry);
-    const { id, role, label } = options;
+    const { id, role, label, needs } = options;
+    if (needs !== undefined && needs !== "") checkLabel(needs);
     if (id !== undefined) validatePid(id);
     const pid = id ?? newPid(systemRandom);
     const call = {
@@ -221,6 +225,7 @@ export class Engine<P = unknown> implements AsyncDisposable {
       env: environment(this.#options.env ?? []),
       ...(role === undefined ? {} : { role }),
       ...(label === undefined ? {} : { label }),
+      ...(needs === undefined ? {} : { needs }),
     };
     const { created } = await this.#kernel.call("start", call);
     return this.#handle<EntryResult<P, E>>(pid, created);
@@ -419,6 +424,7 @@ export class Engine<P = unknown> implements AsyncDisposable {
       shutdown: async () => await this.#kernel.call("shutdown", pid),
       kill: async () => await this.#kernel.call("kill", pid),
       pause: async () => await this.#kernel.call("control", pid, "pause"),
+      move: async (node) => await this.#kernel.call("move", pid, node),
       resume: async () => await this.#kernel.call("control", pid, "resume"),
     };
   }
@@ -443,6 +449,10 @@ export class Engine<P = unknown> implements AsyncDisposable {
         return this.#runner.transact(event.loan);
       case "abort":
         return this.#runner.abort(event.token);
+      case "offers": {
+        const { hash, operations } = event.question;
+        return this.#offers(hash, operations);
+      }
       case "notice":
         return (this.#options.onNotice ?? printNotice)(event.notice);
       case "logs": {
@@ -454,6 +464,15 @@ export class Engine<P = unknown> implements AsyncDisposable {
           for (const { pid, exit } of event.exits) this.#options.onExit?.({ pid, reason: exit.reason });
         });
     }
+  }
+
+  #offers(program: string, operations: readonly string[]): void {
+    const kernel = this.#kernel;
+    void this.#functions
+      .offers(operations, program)
+      .then((isOffered) => kernel.call("offered", program, isOffered))
+      // It has come to its end.
+      .catch(() => undefined);
   }
 
   #failed(error: Error): void {

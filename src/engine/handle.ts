@@ -1,4 +1,5 @@
 import type { Pid } from "../journal/types.ts";
+import type { Moved } from "./moving.ts";
 import type { HistoryOptions, ProcessDetails, TurnView } from "./views.ts";
 
 export interface SendOptions {
@@ -40,4 +41,10 @@ export interface ProcessHandle<Result = unknown> {
   pause(): Promise<boolean>;
   /** Lets it go on after `pause`. False if it was not paused. */
   resume(): Promise<boolean>;
+  /**
+   * Moves the process to another node, by that one's name or id (`perdure nodes`), between two turns: its timers, links, monitors, mailbox
+   * and operations go with it, and nobody notices. Operations that run are given time to end first. Resolves when it goes on there. Throws
+   * NODE_NOT_FOUND, MOVE_TIMEOUT, PROCESS_EXITED, PROCESS_NOT_FOUND.
+   */
+  move(node: string): Promise<Moved>;
 }

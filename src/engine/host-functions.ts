@@ -38,6 +38,16 @@ export class HostFunctions {
     return this.#found.get(program)?.get(name) ?? this.#search(name, program);
   }
 
+  /** Whether all of these are there for a program. Their modules are imported for that, as they would be for the first call. */
+  async offers(names: readonly string[], program: string): Promise<boolean> {
+    try {
+      for (const name of names) await this.resolve(name, program);
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
   async #search(name: string, program: string): Promise<HostFunction> {
     const file = program === this.#program ? undefined : await this.#programFile(program);
     const own = file === undefined || !existsSync(file) ? this.#folder : path.dirname(file);

@@ -5,6 +5,7 @@ export type { Keep } from "./keep.ts";
 export { readArchive } from "./archive/read.ts";
 export type { ArchivedProcess } from "./archive/format.ts";
 export type { Health } from "./health.ts";
+export type { Moved } from "./moving.ts";
 export type { NodeState, NodeView } from "./node-view.ts";
 export type { EngineOptions, LogEntry, StartOptions } from "./options.ts";
 export type { FetchPolicy } from "../operations/fetch-policy.ts";

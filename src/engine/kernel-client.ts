@@ -73,7 +73,7 @@ export class KernelClient {
   #heard(message: FromKernel): void {
     switch (message.kind) {
       case "opened":
-        return message.error === undefined ? this.#opened.resolve() : this.#opened.reject(fromWireError(message.error));
+        return message.error === undefined ? this.#opened.resolve() : this.#refuse(fromWireError(message.error));
       case "answer": {
         const call = this.#calls.get(message.id);
         this.#calls.delete(message.id);
@@ -86,6 +86,12 @@ export class KernelClient {
       default:
         return this.#ended === undefined ? this.#onEvent(message) : undefined;
     }
+  }
+
+  /** It did not open, and its thread may be gone before anybody has heard of that: whoever has asked it something hears the reason now. */
+  #refuse(error: Error): void {
+    this.#opened.reject(error);
+    this.#end(error);
   }
 
   #fail(error: Error): void {

@@ -18,6 +18,7 @@ async function main(): Promise<void> {
     clock: systemClock,
     random: systemRandom,
     defer: (fn) => void setImmediate(fn),
+    offers: (question) => post({ kind: "offers", question }),
     runner: {
       start: (requests) => post({ kind: "operations", requests }),
       proceed: (token) => post({ kind: "proceed", token }),

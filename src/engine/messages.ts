@@ -3,12 +3,14 @@ import type { KernelLog, KernelNotice, Loan, OperationReport, OperationRequest }
 import type { Pid } from "../journal/types.ts";
 import type { ProcessExit } from "../store/port.ts";
 import type { NodeView } from "./node-view.ts";
+import type { OffersQuestion } from "./offers.ts";
 import type { EngineService, ServiceOptions } from "./service.ts";
 import type { WireError } from "./wire-error.ts";
 
 type Methods = Pick<
   EngineService,
   | "deploy"
+  | "offered"
   | "start"
   | "send"
   | "cancel"
@@ -16,6 +18,7 @@ type Methods = Pick<
   | "kill"
   | "retry"
   | "control"
+  | "move"
   | "whereis"
   | "keyed"
   | "call"
@@ -60,6 +63,8 @@ export type FromKernel =
   | { readonly kind: "node"; readonly node: Omit<NodeView, "sinceMs"> }
   | { readonly kind: "answer"; readonly id: number; readonly value?: unknown; readonly error?: WireError }
   | { readonly kind: "operations"; readonly requests: readonly OperationRequest[] }
+  /** Whether all of these host operations are offered here. */
+  | { readonly kind: "offers"; readonly question: OffersQuestion }
   | { readonly kind: "proceed" | "abort"; readonly token: string }
   | { readonly kind: "transact"; readonly loan: Loan }
   | { readonly kind: "logs"; readonly logs: readonly KernelLog[] }

@@ -38,6 +38,10 @@ export interface EngineOptions {
    * Default: the operating system's process id and the host's name, "4711@web-1".
    */
   readonly nodeName?: string;
+  /**
+   * What this machine is or has, such as `["gpu"]`: processes that need a label run on nodes that have it (docs/placement.md). Default none.
+   */
+  readonly labels?: readonly string[];
   /** This node has become active, stands by, or has lost the database. Default: prints the latter two to stderr. */
   readonly onNode?: (node: NodeView) => void;
   /** The engine has stopped by itself: the disk is full, the store failed. Default: prints to stderr. */
@@ -77,6 +81,8 @@ export interface StartOptions {
   /** What it is and what it is called, for people: `perdure tree` shows them. A supervisor's children have them by themselves. */
   readonly role?: "server" | "supervisor" | "task";
   readonly label?: string;
+  /** The label that a node must have to run it, and all it starts: it waits for such a node. Default: any node will do. */
+  readonly needs?: string;
 }
 
 export interface LogEntry {

@@ -2,7 +2,7 @@
  * The kernel with everything below it, as one object: what the kernel thread runs. It knows nothing of threads itself,
  * so that tests can run it in theirs.
  */
-import { createHash } from "node:crypto";
+import { noConnection } from "../store/exports.ts";
 import type { Clock, Random } from "../base/ports.ts";
 import { encodeValue } from "../base/value.ts";
 import type { Payload } from "../base/value.ts";
@@ -12,8 +12,7 @@ import type { KeepPolicy } from "../kernel/keep.ts";
 import { Kernel } from "../kernel/kernel.ts";
 import type { KernelEvents, OperationReport, OperationRunner } from "../kernel/ports.ts";
 import type { Archive } from "../kernel/retention.ts";
-import { noConnection } from "../kernel/ties.ts";
-import { engineHash, readEngineBinary } from "../machine/engine-binary.ts";
+import { readEngineBinary } from "../machine/engine-binary.ts";
 import type { MachineEvents } from "../machine/port.ts";
 import { createGuestThreads } from "../machine/threads.ts";
 import type { GuestThreadOptions } from "../machine/thread-messages.ts";
@@ -21,14 +20,17 @@ import type { Asked, NodeInfo, ProcessExit, ProcessFilter, ProcessKey, ProgramRo
 import { openStore } from "../store/open.ts";
 import { inMemory, isPostgresUrl } from "../store/place.ts";
 import { keyedPid, newPid } from "../base/ids.ts";
-import { isPerdureError, PerdureError } from "../base/errors.ts";
-import { Beside } from "./beside.ts";
+import { isPerdureError } from "../base/errors.ts";
+import { Beside, standsBy } from "./beside.ts";
 import type { Reach } from "./beside.ts";
 import { Calls } from "./calls.ts";
 import type { CallOutcome, CallRequest } from "./calls.ts";
 import { findDeadLetter, noLetter, readDeadLetters } from "./dead-letters.ts";
 import type { DeadLetterFilter, StoredLetter } from "./dead-letters.ts";
 import { ArchiveFolder } from "./archive/folder.ts";
+import { Everywhere } from "./everywhere.ts";
+import { programRow } from "./deployment.ts";
+import type { Deployment } from "./deployment.ts";
 import { dropFolder } from "./files/drop.ts";
 import type { ArrivingProgram, ArrivingRow } from "./files/import.ts";
 import { Moving } from "./files/moving.ts";
@@ -36,7 +38,11 @@ import type { ExportRequest } from "./files/moving.ts";
 import type { FilePart } from "./files/write.ts";
 import { findEver, isUnfinished, newestGeneration } from "./generations.ts";
 import type { Ever } from "./generations.ts";
+import { moveBeside } from "./moving.ts";
+import type { Moved } from "./moving.ts";
 import type { NodeView } from "./node-view.ts";
+import { Offers } from "./offers.ts";
+import type { OffersQuestion } from "./offers.ts";
 import { programSources } from "./program-source.ts";
 import { Refusals } from "./refusals.ts";
 import { StandingBy } from "./standing-by.ts";
@@ -66,15 +72,6 @@ export interface ServiceOptions {
   readonly still?: boolean;
 }
 
-/** A program on its way into the store. */
-export interface Deployment {
-  readonly hash: string;
-  readonly file: string;
-  readonly bundle: string;
-  readonly sourceMap: string;
-  readonly prelude: string;
-}
-
 export interface StartCall {
   readonly pid: Pid;
   readonly program: string;
@@ -83,6 +80,7 @@ export interface StartCall {
   readonly env: Readonly<Record<string, string>>;
   readonly role?: string;
   readonly label?: string;
+  readonly needs?: string;
 }
 
 /** The server of a class for a key. */
@@ -101,6 +99,8 @@ export interface ServicePorts {
     /** It stands by, or has become the store's owner after that. */
     node(view: Omit<NodeView, "sinceMs">): void;
   };
+  /** `offered` answers it. */
+  offers(question: OffersQuestion): void;
   /** Operations on their way to the host. */
   readonly runner: OperationRunner;
 }
@@ -112,6 +112,7 @@ export class EngineService {
   readonly #resending = new Set<number>();
   readonly #ports: ServicePorts;
   readonly #node: NodeInfo;
+  readonly #offers: Offers;
   /** Undefined while it stands by. */
   #kernel: Kernel | undefined;
   #calls!: Calls;
@@ -123,7 +124,7 @@ export class EngineService {
   #report: (reports: readonly OperationReport[]) => void = () => undefined;
 
   static async open(options: ServiceOptions, ports: ServicePorts): Promise<EngineService> {
-    const store = await openStore(options.store, { waitForLease: options.standby !== true });
+    const store = await openStore(options.store);
     try {
       const service = new EngineService(store, options, ports);
       await service.#open(options);
@@ -138,13 +139,14 @@ export class EngineService {
     this.#store = store;
     this.#node = { ...node, id: newPid(ports.random) };
     this.#ports = ports;
+    this.#offers = new Offers((question) => ports.offers(question));
     this.#beside = new Beside(store, ports.clock);
     this.#calls = new Calls({
       clock: ports.clock,
       locate: (to) => this.#active.outside.whereis(to) ?? to,
       send: (pid, body) => this.#active.outside.send(pid, body),
       query: (pid, call) => this.#active.outside.query(pid, call),
-      keyed: (pid, request, timeoutMs) => this.#active.outside.call(pid, request, timeoutMs),
+      keyed: (pid, request, timeoutMs) => this.#reach.call(pid, request, timeoutMs),
     });
   }
 
@@ -191,6 +193,8 @@ export class EngineService {
       newest: (program) => this.#versions.newest(program),
       deployed: () => this.#versions.deployed,
       refusal: (program) => refusals.why(program),
+      traits: this.#node,
+      offers: (program) => this.#offers.offers(program),
       ...(options.keep === undefined ? {} : { keep: options.keep }),
       ...(options.still === undefined ? {} : { still: options.still }),
       ...this.#archiving(options.archive),
@@ -218,11 +222,10 @@ export class EngineService {
   }
 
   #newMoving({ store: place, still }: ServiceOptions): Moving {
-    const { clock } = this.#ports;
     const hasFolder = place !== inMemory && !isPostgresUrl(place) && still !== true;
     const drop = { dropFolder: hasFolder ? dropFolder(place) : undefined };
     const imported = (program: ProgramRow): void => this.#versions.addOther(program);
-    return new Moving({ store: this.#store, kernel: this.#active, clock, imported, ...drop });
+    return new Moving({ store: this.#store, kernel: this.#active, clock: this.#ports.clock, imported, ...drop });
   }
 
   #archiving(folder: string | undefined): { readonly archive?: Archive } {
@@ -238,6 +241,7 @@ export class EngineService {
     return {
       ...events,
       answered: (answer) => this.#calls.answered(answer),
+      left: (pid) => this.#calls.left(pid),
       exited: (exits) => {
         for (const { pid, exit } of exits) this.#calls.exited(pid, exit);
         events.exited(exits);
@@ -256,6 +260,11 @@ export class EngineService {
     this.#report(reports);
   }
 
+  /** What the main thread found of a program's host operations. */
+  offered(program: string, isOffered: boolean): void {
+    this.#offers.answered(program, isOffered);
+  }
+
   /**
    * Keeps a program, its source map, its prelude and the engine binary: a process needs nothing else to go on. A node that stands by
    * does it when it takes over.
@@ -269,23 +278,9 @@ export class EngineService {
     this.#versions.add(deployment);
     // Deployed again from elsewhere, it is written again: then it is the newest, and its file the one people know.
     if ((await this.#store.program(deployment.hash))?.file === deployment.file) return;
-    const blob = (bytes: Uint8Array) => ({ hash: createHash("sha256").update(bytes).digest("hex"), bytes });
-    const bundle = blob(Buffer.from(deployment.bundle));
-    const sourceMap = blob(Buffer.from(deployment.sourceMap));
-    const prelude = blob(Buffer.from(deployment.prelude));
-    const engine = { hash: engineHash, bytes: readEngineBinary() };
-    const { hash, file } = deployment;
-    const row = {
-      hash,
-      file,
-      createdAtMs: this.#ports.clock.nowMs(),
-      bundle: bundle.hash,
-      sourceMap: sourceMap.hash,
-      prelude: prelude.hash,
-      engine: engine.hash,
-    };
+    const { row, blobs } = programRow(deployment, this.#ports.clock.nowMs());
     await this.#back();
-    await this.#store.putProgram(row, [bundle, sourceMap, prelude, engine]);
+    await this.#store.putProgram(row, blobs);
   }
 
   /** While the kernel is being opened it may run programs already. */
@@ -301,7 +296,10 @@ export class EngineService {
 
   /** What can be asked of any node. */
   get #reach(): Reach {
-    return this.#kernel?.outside ?? this.#beside;
+    const kernel = this.#kernel;
+    if (kernel === undefined) return this.#beside;
+    if (this.#store.sharing === undefined) return kernel.outside;
+    return new Everywhere(kernel.outside, this.#beside, () => kernel.caughtUp());
   }
 
   get incarnation(): number | undefined {
@@ -368,6 +366,10 @@ export class EngineService {
 
   control(pid: Pid, kind: "pause" | "resume"): Promise<boolean> {
     return this.#reach.control(pid, kind);
+  }
+
+  async move(pid: Pid, node: string): Promise<Moved> {
+    return await moveBeside(this.#store, (await this.whereis(pid)) ?? pid, node, this.#ports.clock);
   }
 
   async whereis(name: string): Promise<Pid | undefined> {
@@ -488,11 +490,4 @@ export class EngineService {
     await this.#closeArchive();
     await this.#store.close();
   }
-}
-
-function standsBy(): PerdureError {
-  return new PerdureError(
-    "NODE_STANDING_BY",
-    "This node stands by, and what is asked for takes the node that owns the store. Ask that one, or wait until this one takes over (`engine.active()`).",
-  );
 }

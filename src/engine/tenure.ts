@@ -68,6 +68,19 @@ export class Tenure {
     return this.#failure;
   }
 
+  /** The first time. A node that may stand by, and was taken for dead while it opened the store, begins anew. */
+  async begin(): Promise<void> {
+    for (;;) {
+      try {
+        return await this.open();
+      } catch (error) {
+        if (!this.#ports.standby || !isPerdureError(error, "STORE_FENCED")) throw error;
+        void this.#runner.close();
+        void this.#kernel.terminate();
+      }
+    }
+  }
+
   /** Resolves when the node owns the store, or stands by. Throws what keeps it from either. */
   async open(): Promise<void> {
     const { newRunner, newKernel, prepare } = this.#ports;
@@ -99,8 +112,9 @@ export class Tenure {
       try {
         return await ask(this.#kernel);
       } catch (error) {
-        if (this.#returning === undefined || !isLoss(error)) throw error;
-        await this.#returning;
+        if (!this.#ports.standby || !isLoss(error)) throw error;
+        // Who asked may hear of the loss before the node does.
+        await (this.#returning ?? new Promise<void>((resolve) => void this.#ports.clock.after(firstRetryMs, resolve)));
         if (this.#closed || this.#failure !== undefined) throw error;
       }
     }

@@ -1,7 +1,8 @@
 /** All that lives, by who started whom. */
 import type { Pid } from "../journal/types.ts";
 import type { ProcessFilter, ProcessRow, ProcessState, StoreReader } from "../store/port.ts";
-import { processView, readNames } from "./views.ts";
+import { readDirectory } from "./directory.ts";
+import { processView } from "./views.ts";
 import type { ProcessView } from "./views.ts";
 
 export interface ProcessTree extends ProcessView {
@@ -32,10 +33,10 @@ export async function* eachProcess(
 
 /** Those whose parent lives stand below it; all others, in the order they were started, on top. */
 export async function processTree(reader: StoreReader): Promise<ProcessTree[]> {
-  const names = await readNames(reader);
+  const directory = await readDirectory(reader);
   const nodes = new Map<Pid, ProcessView & { readonly children: ProcessTree[] }>();
   for await (const row of eachProcess(reader, { states: livingStates })) {
-    nodes.set(row.pid, { ...processView(row, names), children: [] });
+    nodes.set(row.pid, { ...processView(row, directory), children: [] });
   }
   const top: ProcessTree[] = [];
   // They came newest first.

@@ -1,17 +1,10 @@
 /** What people and tools see of a store: processes, turns and logs, readable. Works on any reader, with or without a node. */
 import { PerdureError } from "../base/errors.ts";
-import type {
-  CommandDigest,
-  DroppedOperation,
-  ExitReason,
-  Input,
-  LogLevel,
-  Pid,
-  ProcessKey,
-  Turn,
-} from "../journal/types.ts";
+import type { CommandDigest, DroppedOperation, ExitReason, Input, LogLevel, Pid, Turn } from "../journal/types.ts";
 import type { OperationState, ProcessFilter, ProcessRow, ProcessState, StoreReader, Tombstone } from "../store/port.ts";
 import { processExported } from "../store/exports.ts";
+import { readDirectory } from "./directory.ts";
+import type { Directory } from "./directory.ts";
 import { findEver, isExported, isPruned } from "./generations.ts";
 
 export interface ProcessView {
@@ -34,6 +27,12 @@ export interface ProcessView {
   readonly restarts: number;
   /** The names it is registered under. */
   readonly names: readonly string[];
+  /** The label that its node must have; "": any node will do. */
+  readonly needs: string;
+  /** What it waits for if no node that is there may run it: "a node with the label gpu". Else "". */
+  readonly lacks: string;
+  /** The node it lives on, by name. Undefined where the store has one owner, and while no node has taken the process over. */
+  readonly node?: string;
   /** How it ended. */
   readonly exit?: Ending;
   /** Only this much is left of it: it was pruned. */
@@ -92,18 +91,19 @@ export interface LogView {
   readonly text: string;
 }
 
-/** Who is registered under which names. */
-export type NamesByKey = ReadonlyMap<ProcessKey, readonly string[]>;
-
-export async function readNames(store: StoreReader): Promise<NamesByKey> {
-  const names = new Map<ProcessKey, string[]>();
-  for (const { name, process } of await store.names()) names.set(process, [...(names.get(process) ?? []), name]);
-  return names;
-}
-
-export function processView(row: ProcessRow, names: NamesByKey): ProcessView {
-  const { key, pid, state, program, problem, startedAtMs, parent, label, role, restarts, exit } = row;
-  const about = { parent, label, role, restarts, names: names.get(key) ?? [] };
+export function processView(row: ProcessRow, { names, nodes, lacks }: Directory): ProcessView {
+  const { key, pid, state, program, problem, startedAtMs, parent, label, role, restarts, needs, exit, shard } = row;
+  const node = shard === undefined || state === "exited" ? undefined : nodes.get(shard);
+  const about = {
+    parent,
+    label,
+    role,
+    restarts,
+    names: names.get(key) ?? [],
+    needs,
+    lacks: state === "exited" ? "" : lacks(row),
+    ...(node === undefined ? {} : { node }),
+  };
   const view = { pid, state, entry: row.entry || "default", program, problem, startedAtMs, ...about };
   if (exit === undefined) return view;
   const ending = { atMs: exit.atMs, reason: exit.reason };
@@ -143,14 +143,24 @@ async function checkNotPruned(store: StoreReader, { key, pid, state, exit }: Pro
 
 function tombstoneDetails({ pid, entry, program, startedAtMs, exit }: Tombstone): ProcessDetails {
   const { atMs, reason } = exit;
-  const about = { problem: "", startedAtMs, parent: "", label: "", role: "", restarts: 0, names: [] };
+  const about = {
+    problem: "",
+    startedAtMs,
+    parent: "",
+    label: "",
+    role: "",
+    restarts: 0,
+    names: [],
+    needs: "",
+    lacks: "",
+  };
   const rest = { turns: 0, life: 1, links: [], monitors: [], operations: [], timers: [], inbox: [] };
   const view = { pid, state: "exited" as const, entry: entry || "default", program, ...about };
   return { ...view, exit: { atMs, reason }, pruned: true, ...rest };
 }
 
 /** `names`: where they have been read already. */
-export async function processDetails(store: StoreReader, pid: Pid, names?: NamesByKey): Promise<ProcessDetails> {
+export async function processDetails(store: StoreReader, pid: Pid, directory?: Directory): Promise<ProcessDetails> {
   const row = await findKnown(store, pid);
   if (isPruned(row)) return tombstoneDetails(row);
   const [operations, timers, inbox, turns, { links, monitors }] = await Promise.all([
@@ -162,7 +172,7 @@ export async function processDetails(store: StoreReader, pid: Pid, names?: Names
   ]);
   await checkNotPruned(store, row);
   return {
-    ...processView(row, names ?? (await readNames(store))),
+    ...processView(row, directory ?? (await readDirectory(store))),
     turns,
     life: row.life,
     links,
@@ -182,8 +192,8 @@ export async function processDetails(store: StoreReader, pid: Pid, names?: Names
 }
 
 export async function listProcesses(store: StoreReader, filter: ProcessFilter): Promise<ProcessView[]> {
-  const [rows, names] = await Promise.all([store.listProcesses(filter), readNames(store)]);
-  return rows.map((row) => processView(row, names));
+  const [rows, directory] = await Promise.all([store.listProcesses(filter), readDirectory(store)]);
+  return rows.map((row) => processView(row, directory));
 }
 
 export interface HistoryOptions {

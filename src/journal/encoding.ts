@@ -16,6 +16,8 @@
  *              | 12                                            resume
  *              | 13 message                                    discard
  *              | 14 file request                               export
+ *              | 15 verdict by operation                       verdict; `verdict` is a byte of `verdicts`
+ *              | 16 shard since                                move
  *     dropped  = number name state attempt                     state is a byte of `droppedStates`
  *     command  = kind target digest                            kind is a byte of `commandKinds`
  *     payload  = key head body
@@ -35,7 +37,16 @@
 import { PerdureError } from "../base/errors.ts";
 import type { Payload } from "../base/value.ts";
 import { Reader, Writer } from "./bytes.ts";
-import type { Command, CommandDigest, DroppedOperation, ExitReason, FatalReason, Input, Turn } from "./types.ts";
+import type {
+  Command,
+  CommandDigest,
+  DroppedOperation,
+  ExitReason,
+  FatalReason,
+  Input,
+  Turn,
+  Verdict,
+} from "./types.ts";
 import { utf8 } from "./utf8.ts";
 
 const version = 1;
@@ -93,6 +104,9 @@ const droppedStates: Readonly<Record<DroppedOperation["state"], number>> = {
   ended: 4,
 };
 
+/** Released numbers stay. */
+const verdicts: Readonly<Record<Verdict, number>> = { previous: 1, checkpoint: 2, release: 3, pause: 4, resume: 5 };
+
 const inputKinds: Readonly<Record<Input["kind"], true>> = {
   start: true,
   message: true,
@@ -106,12 +120,15 @@ const inputKinds: Readonly<Record<Input["kind"], true>> = {
   pause: true,
   resume: true,
   discard: true,
+  verdict: true,
+  move: true,
   export: true,
 };
 
 const exitReasonsByNumber = byNumber(exitReasons);
 const commandKindsByNumber = byNumber(commandKinds);
 const droppedStatesByNumber = byNumber(droppedStates);
+const verdictsByNumber = byNumber(verdicts);
 
 function byNumber<K extends string>(numbers: Readonly<Record<K, number>>): readonly (K | undefined)[] {
   const names: K[] = [];
@@ -314,6 +331,17 @@ function writeSignal(input: Signal): void {
       writer.byte(13);
       writer.varint(input.message);
       return;
+    case "verdict":
+      writer.byte(15);
+      writer.byte(numberOf(verdicts, input.verdict));
+      writer.varint(input.by);
+      writer.varint(input.operation);
+      return;
+    case "move":
+      writer.byte(16);
+      writer.varint(input.shard);
+      writer.varint(input.sinceMs);
+      return;
     case "export":
       writer.byte(14);
       writer.text(input.file);
@@ -385,6 +413,13 @@ function readSignal(reader: Reader, kind: number, start: number): Input {
       return { kind: "discard", message: reader.varint() };
     case 14:
       return { kind: "export", file: reader.text(), request: reader.text() };
+    case 15: {
+      const verdict = verdictsByNumber[reader.byte()];
+      if (verdict === undefined) throw reader.corrupt("a verdict is unknown", start + 1);
+      return { kind: "verdict", verdict, by: reader.varint(), operation: reader.varint() };
+    }
+    case 16:
+      return { kind: "move", shard: reader.varint(), sinceMs: reader.varint() };
     default:
       throw reader.corrupt("an input is of an unknown kind", start);
   }

@@ -106,7 +106,20 @@ export type Input =
   | { readonly kind: "pause" }
   | { readonly kind: "resume" }
   /** A step of an export to a process file. `request` is JSON (`kernel/posted.ts`). */
-  | { readonly kind: "export"; readonly file: string; readonly request: string };
+  | { readonly kind: "export"; readonly file: string; readonly request: string }
+  /**
+   * What a process on another node decides about this one: its parent, when it is held (`SpawnOptions.held`), or anyone who stops its turns.
+   * The operation `operation` of process `by` awaits what came of it; 0: nobody waits. Never reaches a turn.
+   */
+  | { readonly kind: "verdict"; readonly verdict: Verdict; readonly by: ProcessKey; readonly operation: number }
+  /**
+   * The process goes to another shard, and so to the node that owns it. `sinceMs` is 0 as long as that is asked for; then, for its new owner,
+   * since when it has stood still. Never reaches a turn.
+   */
+  | { readonly kind: "move"; readonly shard: number; readonly sinceMs: number };
+
+/** From which heap a held process goes on; or that it is let go. Or that a process stops, or goes on. */
+export type Verdict = "previous" | "checkpoint" | "release" | "pause" | "resume";
 
 /** What a spawner says of the new process; JSON in the `spawn` command. All for people, but for `held`. */
 export interface SpawnOptions {
@@ -116,6 +129,8 @@ export interface SpawnOptions {
   readonly role?: string;
   /** How often this child was restarted before. */
   readonly restarts?: number;
+  /** The label that its node must have; "": any node will do. Default: what its parent needs. */
+  readonly needs?: string;
   /**
    * When a turn of it fails, the turn is undone and the process is held in the state `crashed`, until its parent says by the
    * operations `perdure:revive` or `perdure:release` what becomes of it.

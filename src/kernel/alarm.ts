@@ -44,6 +44,12 @@ export class Alarm {
     this.#set();
   }
 
+  /** The same, after timers have come that nobody has added. */
+  async ringAnew(): Promise<void> {
+    this.#ports.timers.forget();
+    await this.ring();
+  }
+
   stop(): void {
     this.#stopped = true;
     this.#cancel();

@@ -1,8 +1,9 @@
 /** The operations that the kernel answers itself, within the commit of the turn that asks: names, groups, lives. */
 import { PerdureError } from "../base/errors.ts";
 import { encodeError, encodeValue } from "../base/value.ts";
-import type { Input, Pid } from "../journal/types.ts";
+import type { Input, Pid, Verdict } from "../journal/types.ts";
 import { processExported } from "../store/exports.ts";
+import type { ProcessRow } from "../store/port.ts";
 import { previousGeneration } from "../store/generations.ts";
 import type { Crashes } from "./crashes.ts";
 import type { KernelOperation } from "./effects.ts";
@@ -20,9 +21,13 @@ export interface AnswersPorts {
   /** Whether a process of that pid is in memory, also one whose exit is on its way. */
   held(pid: Pid): boolean;
   deliver(receiver: Live, input: Input): void;
-  give(birth: Birth): void;
+  /** Whether no other node may start a process of that pid. */
+  mayBegin(pid: Pid): boolean;
+  give(birth: Birth, parent: Live): void;
   control(live: Live, kind: "pause" | "resume"): boolean;
 }
+
+const later = Symbol("later");
 
 export class Answers {
   readonly #ports: AnswersPorts;
@@ -35,7 +40,10 @@ export class Answers {
     const { number } = operation;
     let result: Input;
     try {
-      const value = encodeValue(this.#answer(live, operation, ended));
+      const answer = this.#answer(live, operation, ended);
+      // Another node answers.
+      if (answer === later) return;
+      const value = encodeValue(answer);
       result = { kind: "result", operation: number, ok: true, value };
     } catch (error) {
       result = { kind: "result", operation: number, ok: false, value: encodeError(error) };
@@ -44,7 +52,7 @@ export class Answers {
   }
 
   #answer(live: Live, operation: KernelOperation, ended: Ended): unknown {
-    const { names, find, crashes } = this.#ports;
+    const { names, find } = this.#ports;
     const { name, args } = operation;
     const given = requestOf(operation);
     switch (name) {
@@ -66,39 +74,54 @@ export class Answers {
       case "perdure:alive":
         return find(given.pid) !== undefined;
       case "perdure:pause":
-      case "perdure:resume": {
-        const found = find(given.pid);
-        return found !== undefined && this.#ports.control(found, name === "perdure:pause" ? "pause" : "resume");
-      }
+        return this.#decide(live, operation, given.pid, "pause");
+      case "perdure:resume":
+        return this.#decide(live, operation, given.pid, "resume");
       case "perdure:start":
         return this.#start(live, given, args, ended);
       case "perdure:revive":
-        return crashes.revive(given.pid, given.from);
+        return this.#decide(live, operation, given.pid, given.from);
       case "perdure:release":
-        return crashes.release(given.pid);
+        return this.#decide(live, operation, given.pid, "release");
       default:
         throw new PerdureError("ENGINE_FAILED", `The kernel has no operation ${name}. This is a bug in Perdure.`);
     }
   }
 
-  #alive(live: Live, pid: Pid): { readonly key: number; readonly pid: Pid } {
+  #decide(live: Live, { number }: KernelOperation, pid: Pid, verdict: Verdict): unknown {
+    const { find, crashes } = this.#ports;
+    const found = find(pid);
+    if (found === undefined) return false;
+    if (found.away) {
+      crashes.decideAway(found, verdict, { process: live.row.key, operation: number });
+      (live.asked ??= new Set()).add(number);
+      return later;
+    }
+    if (verdict === "release") return crashes.letGo(found);
+    return verdict === "pause" || verdict === "resume"
+      ? this.#ports.control(found, verdict)
+      : crashes.revive(found, verdict);
+  }
+
+  #alive(live: Live, pid: Pid): Pick<ProcessRow, "key" | "pid" | "shard"> {
     const found = pid === live.row.pid ? live : this.#ports.find(pid);
     if (found === undefined) throw notFound(pid);
-    return { key: found.row.key, pid: found.row.pid };
+    return found.row;
   }
 
   /** Get or start. What was started by this id before is what it is, whatever its arguments were. */
   #start(live: Live, { id, entry, label, role }: Request, args: KernelOperation["args"], ended: Ended): unknown {
     // Whoever has that pid, or had it: a pid is given once.
-    const isKnown = (pid: Pid): boolean => this.#ports.held(pid) || ended.has(pid);
+    const isKnown = (pid: Pid): boolean =>
+      this.#ports.held(pid) || ended.has(pid) || this.#ports.find(pid)?.row.pid === pid;
     const previous = role === "server" ? previousGeneration(id) : undefined;
-    const moved = ended.get(id) ?? (previous === undefined ? undefined : ended.get(previous));
+    const moved = ended.get(id)?.exported ?? (previous === undefined ? undefined : ended.get(previous)?.exported);
     if (moved !== undefined) throw processExported(moved);
     if (isKnown(id)) return { pid: id, created: false };
     // A server follows on one that has ended. Else whoever asks counts on from one that is forgotten, and others began anew.
     const follows = previous === undefined || (isKnown(previous) && this.#ports.find(previous) === undefined);
-    if (!follows) return { pid: id, created: false, recount: true };
-    this.#ports.give({ pid: id, entry, args, program: live.row.program, parent: "", label, role });
+    if (!follows || !this.#ports.mayBegin(id)) return { pid: id, created: false, recount: true };
+    this.#ports.give({ pid: id, entry, args, program: live.row.program, parent: "", label, role }, live);
     return { pid: id, created: true };
   }
 }

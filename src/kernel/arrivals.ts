@@ -2,7 +2,8 @@
  * Processes that are imported: put into the store in pieces, under a pid that nobody can name and in a state in which nothing happens,
  * until one commit makes them what they were.
  */
-import { PerdureError } from "../base/errors.ts";
+import { isPerdureError, PerdureError } from "../base/errors.ts";
+import type { Clock } from "../base/ports.ts";
 import type { Pid } from "../journal/types.ts";
 import { arrivingPid } from "../store/exports.ts";
 import type { Arrival, CommitBatch, OperationRow, ProcessKey, ProcessRow, Store, TimerRow } from "../store/port.ts";
@@ -14,6 +15,7 @@ import { queueInput } from "./live.ts";
 import type { Names } from "./names.ts";
 import { isExported } from "./registry.ts";
 import type { Registry } from "./registry.ts";
+import type { Shards } from "./shards.ts";
 
 /** Rows of the process, of every kind that a batch has for one. They must be such that no store refuses them. */
 export type ArrivingRows = Pick<
@@ -33,19 +35,29 @@ export interface LastRows {
 
 export interface ArrivalsPorts {
   readonly store: Pick<Store, "findProcess" | "imported">;
+  readonly clock: Clock;
   readonly committer: Committer;
   readonly registry: Registry;
   readonly names: Names;
   readonly attempts: Attempts;
   readonly awaited: Awaited;
+  readonly shards: Pick<Shards, "isMine" | "isShared" | "keep" | "release">;
+  /** Asks the node that owns it to drop what an interrupted import of this file has left. */
+  askToDrop(file: string): Promise<void>;
   checkOpen(): void;
   newKey(): ProcessKey;
   timersSet(rows: readonly TimerRow[]): void;
 }
 
+/** How long other nodes may take to give this one a share, or to drop what an import has left. */
+const patienceMs = 5_000;
+const lookMs = 20;
+const askEveryMs = 1_000;
+
 export class Arrivals {
   readonly #ports: ArrivalsPorts;
-  readonly #underway = new Set<string>();
+  /** Files, and the shards that their processes come into: those are not given up meanwhile. */
+  readonly #underway = new Map<string, number | undefined>();
 
   constructor(ports: ArrivalsPorts) {
     this.#ports = ports;
@@ -57,22 +69,62 @@ export class Arrivals {
    */
   async begin(file: string, row: Omit<ProcessRow, "key" | "state" | "problem">): Promise<ProcessKey> {
     this.#ports.checkOpen();
-    if (this.#underway.has(file)) throw refused(file, "it is just being imported by somebody else. Wait for that");
-    this.#underway.add(file);
+    if (this.#underway.has(file)) throw refused(file, underWay);
+    this.#underway.set(file, undefined);
     try {
+      const shard = await this.#place(file);
+      this.#underway.set(file, shard);
       await this.checkFree(file, row.pid);
-      const left = await this.#ports.store.findProcess(arrivingPid(file));
-      if (left !== undefined) await this.#remove(left.key);
+      await this.#clear(file);
       const key = this.#ports.newKey();
       const problem = `it is being imported from process file ${file}, as ${row.pid}`;
       const { stage } = this.#ports.committer;
-      stage.newProcesses.push({ ...row, key, pid: arrivingPid(file), state: "moving", problem });
+      const place = shard === undefined ? {} : { shard };
+      stage.newProcesses.push({ ...row, ...place, key, pid: arrivingPid(file), state: "moving", problem });
       await this.#ports.awaited.commit();
       return key;
     } catch (error) {
-      this.#underway.delete(file);
+      this.#end(file);
       throw error;
     }
+  }
+
+  /** A node that has just come gets its share in a moment. Throws IMPORT_REFUSED. */
+  async #place(file: string): Promise<number | undefined> {
+    const { shards, clock } = this.#ports;
+    for (let waitedMs = 0; ; waitedMs += lookMs) {
+      const shard = shards.keep(file);
+      if (shard !== undefined || !shards.isShared) return shard;
+      if (waitedMs >= patienceMs) throw refused(file, noShard);
+      await new Promise<void>((resolve) => void clock.after(lookMs, resolve));
+    }
+  }
+
+  #end(file: string): void {
+    const shard = this.#underway.get(file);
+    this.#underway.delete(file);
+    if (shard !== undefined) this.#ports.shards.release(shard);
+  }
+
+  /** What an interrupted import of the file has left goes. Throws IMPORT_REFUSED. */
+  async #clear(file: string): Promise<void> {
+    const { store, clock, shards, askToDrop } = this.#ports;
+    for (let waitedMs = 0; ; waitedMs += lookMs) {
+      const left = await store.findProcess(arrivingPid(file));
+      if (left === undefined) return;
+      if (shards.isMine(left)) return await this.#remove(left.key);
+      // It may change hands meanwhile: then this node is its owner, or nobody can be asked yet.
+      if (waitedMs >= patienceMs) throw refused(file, underWay);
+      if (waitedMs % askEveryMs === 0) await askToDrop(file).catch(unlessGone);
+      await new Promise<void>((resolve) => void clock.after(lookMs, resolve));
+    }
+  }
+
+  /** Another node wants to import the file. */
+  async drop(file: string): Promise<void> {
+    const left = await this.#ports.store.findProcess(arrivingPid(file));
+    if (left !== undefined && this.#ports.shards.isMine(left) && !this.#underway.has(file))
+      await this.#remove(left.key);
   }
 
   async put(rows: ArrivingRows): Promise<void> {
@@ -112,16 +164,16 @@ export class Arrivals {
     } finally {
       registry.unreserve(arrival.pid);
     }
-    this.#underway.delete(file);
     this.#ports.timersSet(timers);
     const live = await registry.activateKey(arrival.process);
+    this.#end(file);
     if (live !== undefined) attempts.resume(live);
   }
 
   /** Nothing of it stays. */
   async cancel(file: string, key: ProcessKey): Promise<void> {
-    this.#underway.delete(file);
     await this.#remove(key);
+    this.#end(file);
   }
 
   async #remove(key: ProcessKey): Promise<void> {
@@ -146,6 +198,14 @@ export class Arrivals {
     if (names.pidOf(pid) !== undefined) throw idIsName(pid);
   }
 }
+
+/** It has just been dropped. */
+function unlessGone(error: unknown): void {
+  if (!isPerdureError(error, "PROCESS_NOT_FOUND")) throw error;
+}
+
+const underWay = "it is just being imported by somebody else. Wait for that";
+const noShard = "this node owns no part of the store at this moment. Try again, or import it by another node";
 
 function refused(file: string, why: string): PerdureError {
   return new PerdureError("IMPORT_REFUSED", `The process file ${file} is not imported: ${why}.`, { details: { file } });

@@ -5,8 +5,9 @@
 import type { Payload } from "../base/value.ts";
 import type { Clock } from "../base/ports.ts";
 import { commandDigest } from "../journal/digest.ts";
-import type { OperationRow } from "../store/port.ts";
+import type { Lease, OperationRow } from "../store/port.ts";
 import type { Committer } from "./batch.ts";
+import { isBegun } from "./live.ts";
 import type { Live, PendingOperation } from "./live.ts";
 import { Loans } from "./loans.ts";
 import type { KernelEvents, OperationReport, OperationRequest, OperationRunner } from "./ports.ts";
@@ -24,7 +25,9 @@ export interface AttemptsPorts {
   readonly clock: Clock;
   readonly committer: Committer;
   readonly events: KernelEvents;
-  readonly incarnation: number;
+  readonly lease: Pick<Lease, "incarnation" | "shared">;
+  /** Whether attempts of the process's operations may run on this node. */
+  mayRun(live: Live): boolean;
   /** The operation's result has arrived; with `seq` it has an inbox row already. */
   settled(live: Live, operation: PendingOperation, ok: boolean, value: Payload, seq?: number): void;
   /** An inbox row holds a result that nobody wants. */
@@ -39,6 +42,8 @@ export class Attempts {
   readonly #ports: AttemptsPorts;
   readonly #byToken = new Map<string, { live: Live; operation: PendingOperation }>();
   readonly #waits = new Set<() => void>();
+  /** Processes with attempts in transactions, and in how many. */
+  readonly #transacting = new Map<Live, number>();
   readonly #loans: Loans;
   #outbox: OperationRequest[] = [];
   #tokens = 0;
@@ -47,13 +52,40 @@ export class Attempts {
 
   constructor(ports: AttemptsPorts) {
     this.#ports = ports;
-    const { runner, committer, incarnation } = ports;
-    this.#loans = new Loans({ runner, committer, incarnation, isWanted: (token) => this.#isWanted(token) });
+    const { runner, committer, lease } = ports;
+    this.#loans = new Loans({
+      runner,
+      committer,
+      incarnation: lease.incarnation,
+      beside: lease.shared === true,
+      isWanted: (token) => this.#isWanted(token),
+      hold: (tokens) => this.#hold(tokens),
+    });
   }
 
   #isWanted(token: string): boolean {
     const found = this.#byToken.get(token);
     return found !== undefined && isWanted(found.live, found.operation);
+  }
+
+  /** A result that a transaction leaves is the process's: nobody else may take it over before that is known. */
+  #hold(tokens: readonly string[]): () => void {
+    const lives = tokens.flatMap((token) => this.#byToken.get(token)?.live ?? []);
+    const count = (by: 1 | -1): void => {
+      for (const live of lives) {
+        live.pins += by;
+        const now = (this.#transacting.get(live) ?? 0) + by;
+        if (now === 0) this.#transacting.delete(live);
+        else this.#transacting.set(live, now);
+      }
+    };
+    count(1);
+    return () => count(-1);
+  }
+
+  /** Whether an attempt of the process is in a transaction, also one that nobody wants any more. */
+  isTransacting(live: Live): boolean {
+    return this.#transacting.has(live);
   }
 
   /** How many attempts are under way. */
@@ -98,7 +130,11 @@ export class Attempts {
     // The node that said so may have died before anybody heard.
     if (row.state === "quarantined") return this.#notice("operation-quarantined", live, operation);
     // Not at once: those whose deaths are put on record first would lose their places to it.
-    if (!mayHaveRun) return void this.#ports.committer.stage.effects.push(() => this.begin(live, operation));
+    if (!mayHaveRun)
+      return void this.#ports.committer.stage.effects.push(() => {
+        // It may have turned out meanwhile that a node has died with it.
+        if (operation.row === row) this.begin(live, operation);
+      });
     const deaths = row.deaths + 1;
     if (deaths >= quarantineDeaths) return this.#quarantine(live, operation, deaths);
     operation.row = { ...row, deaths };
@@ -152,7 +188,9 @@ export class Attempts {
 
   /** Of an attempt that was taken back nothing is believed; but what a transaction has left must not stay. */
   #leave(report: OperationReport): void {
-    if (report.kind === "done" && report.seq !== undefined) this.#ports.unwanted(report.seq);
+    // One of an earlier tenure has its result in the store, where this one has found it.
+    const isOwn = report.token.startsWith(`${this.#ports.lease.incarnation}.`);
+    if (isOwn && report.kind === "done" && report.seq !== undefined) this.#ports.unwanted(report.seq);
   }
 
   /** No attempt begins any more. */
@@ -163,7 +201,7 @@ export class Attempts {
   }
 
   /** Resolves when no transaction is under way; undefined if none is. */
-  get transacted(): Promise<void> | undefined {
+  get transacted(): Promise<unknown> | undefined {
     return this.#loans.over;
   }
 
@@ -256,10 +294,18 @@ export class Attempts {
   }
 
   #dispatch(live: Live, operation: PendingOperation): void {
-    if (this.#paused || operation.settled || operation.token !== undefined || !isWanted(live, operation)) return;
+    if (
+      this.#paused ||
+      live.leaving ||
+      !this.#ports.mayRun(live) ||
+      operation.settled ||
+      operation.token !== undefined ||
+      !isWanted(live, operation)
+    )
+      return;
     const { row } = operation;
     if (row.state === "quarantined" || live.row.state === "broken" || live.row.state === "moving") return;
-    const token = `${this.#ports.incarnation}.${++this.#tokens}`;
+    const token = `${this.#ports.lease.incarnation}.${++this.#tokens}`;
     operation.token = token;
     this.#byToken.set(token, { live, operation });
     if (this.#outbox.length === 0) queueMicrotask(() => this.#send());
@@ -284,11 +330,6 @@ export class Attempts {
     this.#outbox = [];
     if (requests.length > 0) this.#ports.runner.start(requests);
   }
-}
-
-/** Its last known start is that of the attempt that runs, or ran when the node ended: no wait came after it. */
-function isBegun({ startedAtMs, notBeforeMs }: OperationRow): boolean {
-  return startedAtMs > 0 && notBeforeMs === 0;
 }
 
 /** Not if a turn was staged that takes the operation back, or ends the process. */

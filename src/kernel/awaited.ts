@@ -20,18 +20,23 @@ export class Awaited {
   readonly #entries = new Set<Entry>();
   /** Callers who wait for a commit, and for nothing of a process. */
   readonly #callers = new Set<(error: Error) => void>();
+  /** Why nothing will be durable any more. */
+  #end: Error | undefined;
 
   constructor(committer: Committer) {
     this.#committer = committer;
   }
 
   add(live: Live, queued: QueuedInput): void {
+    // The kernel may have come to its end between two steps of a caller.
+    if (this.#end !== undefined) return tellDurable(queued, this.#end);
     this.#entries.add({ live, queued, isOld: false });
   }
 
   /** Resolves when what is staged is durable. */
   commit(): Promise<void> {
     return new Promise((resolve, reject) => {
+      if (this.#end !== undefined) return reject(this.#end);
       this.#callers.add(reject);
       this.#committer.stage.effects.push(() => {
         this.#callers.delete(reject);
@@ -52,15 +57,17 @@ export class Awaited {
     }
   }
 
-  /** The end is near: nothing that waits will get a turn any more. */
-  spillAll(): void {
+  /** Nothing of these processes that waits will get a turn any more: default of all. */
+  spillAll(isMeant: (live: Live) => boolean = () => true): void {
     for (const { live, queued } of this.#entries) {
-      if (!queued.consumed && !queued.spilled && !gone(live)) stageSpill(this.#committer.stage, live, queued);
+      if (queued.consumed || queued.spilled || gone(live) || !isMeant(live)) continue;
+      stageSpill(this.#committer.stage, live, queued);
     }
   }
 
   /** Nothing will be durable any more. */
   reject(error: Error): void {
+    this.#end = error;
     for (const { queued } of this.#entries) tellDurable(queued, error);
     for (const reject of this.#callers) reject(error);
     this.#entries.clear();

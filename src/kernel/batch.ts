@@ -10,10 +10,10 @@ import type {
   DeadLetterRow,
   Departure,
   EdgeEnd,
-  InboxRow,
   LogRow,
   MonitorRow,
   NewEdge,
+  NewInboxRow,
   OperationRow,
   ProcessExit,
   ProcessKey,
@@ -24,10 +24,14 @@ import type {
   TimerRow,
 } from "../store/port.ts";
 import type { Turn } from "../journal/types.ts";
+import { AwayStage } from "./away-stage.ts";
 import { arrived } from "./live.ts";
 import type { QueuedInput } from "./live.ts";
 
 type Mutable<T> = { -readonly [K in keyof T]-?: NonNullable<T[K]> extends readonly (infer R)[] ? R[] : T[K] };
+
+/** What goes with an input to another node. */
+export type Passage = Pick<NewInboxRow, "tie" | "orElse" | "away">;
 
 /** What is staged for one commit. */
 export class Stage {
@@ -57,7 +61,9 @@ export class Stage {
   readonly departures: Departure[] = [];
   readonly arrivals: Arrival[] = [];
   /** Messages to other processes, and inputs too long on their way: rows of the inbox. */
-  readonly inbox: { process: ProcessKey; queued: QueuedInput }[] = [];
+  readonly inbox: ({ process: ProcessKey; queued: QueuedInput } & Passage)[] = [];
+  /** What concerns processes of other nodes. Of links and monitors the last word counts. */
+  readonly away: AwayStage = new AwayStage();
   /** Inputs that the staged turns consume; their inbox rows go, if they have any by then. */
   readonly consumed: QueuedInput[] = [];
   /** Inbox rows that no turn will ever take. */
@@ -83,19 +89,15 @@ export class Stage {
         this.consumed.length +
         this.inboxGone.length +
         this.effects.length ===
-      0
+        0 && this.away.empty
     );
   }
 
   /** An input whose turn is in the same commit needs no row; one that got its row in an earlier commit loses it now. */
-  toBatch(atMs: number): { batch: CommitBatch; inboxInputs: QueuedInput[] } {
+  toBatch(atMs: number): { batch: CommitBatch; inboxInputs: WrittenInput[] } {
     const exiting = new Set(this.exits.map(({ process }) => process));
     const written = this.inbox.filter(({ process, queued }) => !queued.consumed && !exiting.has(process));
-    const inbox: Omit<InboxRow, "seq">[] = written.map(({ process, queued }) => ({
-      process,
-      input: arrived(queued),
-      atMs,
-    }));
+    const inbox = written.map(({ queued, ...row }): NewInboxRow => ({ ...row, input: arrived(queued), atMs }));
     const inboxGone = this.consumed.flatMap(({ seq }) => (seq === undefined ? [] : [seq])).concat(this.inboxGone);
     const { newProcesses, turns, operations, operationsGone, timers, timersGone, logs, states, exits, snapshots } =
       this;
@@ -118,8 +120,9 @@ export class Stage {
         departures: this.departures,
         arrivals: this.arrivals,
         ...this.#ties(exiting),
+        ...(this.away.empty ? {} : { away: this.away.toBatch(atMs) }),
       },
-      inboxInputs: written.map(({ queued }) => queued),
+      inboxInputs: written.map(({ queued, away = false }) => ({ queued, away })),
     };
   }
 
@@ -149,6 +152,12 @@ export class Stage {
       groupsGone: members.filter(({ there }) => !there),
     };
   }
+}
+
+interface WrittenInput {
+  readonly queued: QueuedInput;
+  /** Nobody here has a copy. */
+  readonly away: boolean;
 }
 
 export interface CommitterPorts {
@@ -293,9 +302,10 @@ export class Committer {
     const { batch, inboxInputs } = stage.toBatch(this.#ports.nowMs());
     const { inboxSeqs, superseded } = await this.#ports.store.commit(batch);
     if (this.#dead) return;
-    for (const [index, queued] of inboxInputs.entries()) {
+    for (const [index, { queued, away }] of inboxInputs.entries()) {
       queued.seq = inboxSeqs[index];
-      if (queued.seq !== undefined) this.#ports.stored(queued.seq);
+      // Others' are handed out to whoever owns the process, which may be this node by now.
+      if (queued.seq !== undefined && !away) this.#ports.stored(queued.seq);
     }
     // Whoever reads them yet, from before, shall pass over them.
     for (const seq of superseded) this.#ports.stored(seq);

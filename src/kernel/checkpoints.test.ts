@@ -6,23 +6,27 @@ import { Stage } from "./batch.ts";
 import { encodeCheckpoint } from "./checkpoint-body.ts";
 import { Checkpoints } from "./checkpoints.ts";
 import type { CheckpointsPorts } from "./checkpoints.ts";
-import { newLive, queueInput } from "./live.ts";
-import { signalInput, Ties } from "./ties.ts";
+import { awayLive, newLive, queueInput, relationsOf } from "./live.ts";
+import type { Live } from "./live.ts";
+import { problemOf, signalInput, Ties } from "./ties.ts";
 
 const failure = { ...exit, reason: "error" as const };
 const child = process(2, { parent: "p1", state: "exited", exit: failure });
 
-/** A parent that was linked to its child at its checkpoint and is not any more, put back after the child's end: what it is told. */
-async function toldAfterwards(waiting: readonly Input[]): Promise<Input[]> {
+/** A parent that was linked to its child at its checkpoint, put back: what it is told. `away`: the child is another node's, and linked to it still. */
+async function toldAfterwards(waiting: readonly Input[], away?: Live): Promise<Input[]> {
   const committer = { stage: new Stage() } as CheckpointsPorts["committer"];
   const parent = newLive(process(1, { state: "crashed", exit: failure, trapsExits: true }));
   const none = { operations: [], timers: [], monitors: [], watchers: [], ends: [] };
   parent.checkpoint = { turn: 1, body: encodeCheckpoint({ ...none, links: [child.key], trapsExits: true }) };
   parent.lastTurn = 1;
   parent.inputs = waiting.map((input) => queueInput(input, startMs));
+  if (away !== undefined) relationsOf(parent).links.add(away.row.key);
   const unexpected = (): never => assert.fail("not expected here");
   const ties = new Ties({
     committer,
+    shared: false,
+    cut: unexpected,
     held: () => undefined,
     find: () => undefined,
     deliver: unexpected,
@@ -38,10 +42,12 @@ async function toldAfterwards(waiting: readonly Input[]): Promise<Input[]> {
       turns: () => Promise.resolve([]),
       getProcess: () => Promise.resolve(child),
       exported: () => Promise.resolve(undefined),
+      load: unexpected,
     },
+    shared: false,
     clock: { nowMs: () => startMs, after: unexpected },
     held: () => undefined,
-    activate: () => Promise.resolve(undefined),
+    reach: () => Promise.resolve(away),
     timersSet: () => undefined,
   });
   await checkpoints.prepare(parent);
@@ -64,4 +70,10 @@ describe("a process that is put back, and a link of then whose other end has end
     const held = signalInput(child.pid, failure, true, "message");
     assert.deepEqual(await toldAfterwards([held]), [held, end]);
   });
+});
+
+test("a process that is put back hears again of a child that is held on another node", async () => {
+  const problem = problemOf({ culprit: "timer", aside: undefined, sender: "" });
+  const held = awayLive({ ...child, state: "crashed", problem });
+  assert.deepEqual(await toldAfterwards([], held), [signalInput(child.pid, failure, true, "timer")]);
 });

@@ -5,23 +5,24 @@
  */
 import { readEdgeAddress } from "../base/edge-key.ts";
 import { PerdureError } from "../base/errors.ts";
+import { noConnection } from "../store/exports.ts";
 import type { Clock, Random } from "../base/ports.ts";
 import { encodeError } from "../base/value.ts";
 import { commandDigest } from "../journal/digest.ts";
 import { placeOfMessage } from "../journal/types.ts";
 import type { DroppedOperation, Input } from "../journal/types.ts";
-import type { ProcessKey, ProcessRow, StoreReader, TimerRow } from "../store/port.ts";
+import type { ProcessKey, ProcessRow, Store, TimerRow } from "../store/port.ts";
 import type { Attempts } from "./attempts.ts";
 import type { Committer } from "./batch.ts";
 import { decodeCheckpoint, encodeCheckpoint } from "./checkpoint-body.ts";
 import type { CheckpointBody, CheckpointEnd } from "./checkpoint-body.ts";
 import { droppedOperation } from "./dropped.ts";
 import type { Edges } from "./edges.ts";
-import { queueInput } from "./live.ts";
+import { addRelations, queueInput } from "./live.ts";
 import type { Live, QueuedInput } from "./live.ts";
 import { gone } from "./registry.ts";
 import { stageMessage } from "./staging.ts";
-import { crashOf, downInput, hears, noConnection, noProcess, signalInput } from "./ties.ts";
+import { crashOf, downInput, hears, noProcess, signalInput } from "./ties.ts";
 import type { Ending, Ties } from "./ties.ts";
 
 export interface CheckpointsPorts {
@@ -29,11 +30,13 @@ export interface CheckpointsPorts {
   readonly attempts: Attempts;
   readonly edges: Edges;
   readonly random: Random;
-  readonly store: Pick<StoreReader, "exported" | "getProcess" | "turns">;
+  readonly store: Pick<Store, "exported" | "getProcess" | "load" | "turns">;
+  /** Others may have tied themselves to the process that this node knows nothing of. */
+  readonly shared: boolean;
   readonly clock: Clock;
   readonly ties: Ties;
   held(process: ProcessKey): Live | undefined;
-  activate(process: ProcessKey): Promise<Live | undefined>;
+  reach(process: ProcessKey): Promise<Live | undefined>;
   timersSet(rows: readonly TimerRow[]): void;
 }
 
@@ -61,7 +64,7 @@ export class Checkpoints {
   take(live: Live, turn: number): void {
     const answers = live.inputs.flatMap(({ input }) => (input.kind === "result" ? [input.operation] : []));
     const body: CheckpointBody = {
-      operations: [...new Set([...live.operations.keys(), ...answers])],
+      operations: [...new Set([...live.operations.keys(), ...answers, ...(live.asked ?? [])])],
       timers: [...live.timers.values()].map(({ row: { number, clock, dueMs } }) => ({ number, clock, dueMs })),
       links: [...(live.relations?.links ?? [])],
       monitors: [...(live.relations?.monitors ?? [])],
@@ -88,13 +91,14 @@ export class Checkpoints {
       for (const { inputs } of turns) told.push(...inputs.filter((input) => isHeeded(input, body)));
       from = (turns.at(-1)?.number ?? live.lastTurn) + 1;
     }
+    if (this.#ports.shared) addRelations(live, await this.#ports.store.load(live.row.key));
     const peers = new Map<ProcessKey, Live | PeerRow>();
     const now = live.relations;
     const before = [...body.links, ...body.monitors.map(([, target]) => target)];
     const since = [...(now?.links ?? []), ...(now?.monitors.values() ?? []), ...(now?.watchers.keys() ?? [])];
     for (const key of [...before, ...since]) {
       if (peers.has(key)) continue;
-      const peer = (await this.#ports.activate(key)) ?? this.#ports.held(key);
+      const peer = (await this.#ports.reach(key)) ?? this.#ports.held(key);
       if (peer !== undefined) peer.pins++;
       const found = peer ?? (await this.#ports.store.getProcess(key)) ?? (await this.#moved(key));
       if (found !== undefined) peers.set(key, found);
@@ -136,7 +140,7 @@ export class Checkpoints {
     const last = [
       ...this.#links(live, body, prepared, ending),
       ...this.#monitors(live, body, prepared, ending),
-      ...this.#children(live),
+      ...this.#children(live, prepared),
     ];
     this.#timers(live, body);
     const { sender } = crashOf(live.row);
@@ -203,16 +207,20 @@ export class Checkpoints {
     const before = new Set(body.links);
     for (const key of live.relations?.links ?? []) {
       if (before.has(key)) continue;
-      const peer = held(key);
+      const peer = held(key) ?? awayOf(peers.get(key));
       if (peer === undefined) continue;
+      if (peer.away) {
+        ties.breakAway(live, peer, ending);
+        continue;
+      }
       ties.untie(live, peer);
-      ties.breakLink(live, key, ending);
+      ties.breakAfter(live, peer, ending);
     }
     return body.links.flatMap((key) => {
       const peer = peers.get(key);
       if (peer === undefined || live.relations?.links.has(key) === true) return [];
       if (isAlive(peer)) {
-        ties.tie(live, peer);
+        ties.tieAgain(live, peer);
         return [];
       }
       const { pid, exit = noProcess } = rowOf(peer);
@@ -232,7 +240,8 @@ export class Checkpoints {
       if (!mine.has(number)) ties.demonitor(live, number);
     }
     for (const [watcher, number] of watchersOf(live)) {
-      if (!theirs.has(String([watcher, number]))) ties.fireOne(live, watcher, number, ending);
+      if (theirs.has(String([watcher, number]))) continue;
+      ties.fireOne(live, watcher, number, ending, awayOf(peers.get(watcher)));
     }
     return [...mine].flatMap(([number, target]) => {
       const peer = peers.get(target);
@@ -249,10 +258,14 @@ export class Checkpoints {
   }
 
   /** It has forgotten who waits for its word. */
-  #children(live: Live): Input[] {
-    const { ties } = this.#ports;
-    if (!live.row.trapsExits) ties.abandonChildren(live);
-    return ties.heldChildren(live).flatMap(({ row }) => {
+  #children(live: Live, { peers }: Prepared): Input[] {
+    const { ties, held } = this.#ports;
+    const of = (key: ProcessKey): Live | undefined => held(key) ?? awayOf(peers.get(key));
+    if (!live.row.trapsExits) {
+      ties.abandonChildren(live, of);
+      return [];
+    }
+    return ties.heldChildren(live, of).flatMap(({ row }) => {
       const isComing = live.inputs.some(({ input }) => input.kind === "exit" && input.from === row.pid);
       return isComing || row.exit === undefined ? [] : [signalInput(row.pid, row.exit, true, crashOf(row).culprit)];
     });
@@ -315,6 +328,10 @@ function isAlive(peer: Live | PeerRow): peer is Live {
   return "row" in peer && !gone(peer);
 }
 
+function awayOf(peer: Live | PeerRow | undefined): Live | undefined {
+  return peer !== undefined && "row" in peer && peer.away ? peer : undefined;
+}
+
 function rowOf(peer: Live | PeerRow): PeerRow {
   return "row" in peer ? peer.row : peer;
 }
@@ -338,7 +355,7 @@ function outcomesAgain(live: Live, body: CheckpointBody, { told }: Prepared): In
   const waiting = new Set(
     live.inputs
       .flatMap(({ input }) => (input.kind === "result" ? [input.operation] : []))
-      .concat([...live.operations.keys()]),
+      .concat([...live.operations.keys(), ...(live.asked ?? [])]),
   );
   return body.operations
     .filter((number) => !waiting.has(number))

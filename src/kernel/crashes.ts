@@ -4,10 +4,10 @@
  * go on from an earlier heap or lets it go.
  */
 import type { Clock } from "../base/ports.ts";
-import { decodeValue } from "../base/value.ts";
+import { decodeValue, encodeValue } from "../base/value.ts";
 import { failureReasons, messageNumber, placeOfMessage } from "../journal/types.ts";
-import type { Input, Pid } from "../journal/types.ts";
-import type { ProcessExit, StoreReader } from "../store/port.ts";
+import type { Input, Pid, Verdict } from "../journal/types.ts";
+import type { ProcessExit, ProcessKey, Store } from "../store/port.ts";
 import type { Committer } from "./batch.ts";
 import type { Checkpoints } from "./checkpoints.ts";
 import type { Edges } from "./edges.ts";
@@ -28,9 +28,9 @@ export interface CrashesPorts {
   readonly events: KernelEvents;
   readonly ties: Ties;
   readonly checkpoints: Checkpoints;
-  readonly store: Pick<StoreReader, "turns">;
+  readonly store: Pick<Store, "load" | "turns">;
   readonly find: Find;
-  activate(pid: Pid): Promise<Live | undefined>;
+  reach(pid: Pid): Promise<Live | undefined>;
   ready(live: Live): void;
 }
 
@@ -63,12 +63,13 @@ export class Crashes {
   async hold(live: Live, turn: CrashedTurn, { exit, taken }: TurnEffects): Promise<boolean> {
     const { ties, committer } = this.#ports;
     const poison = turn.outcome.delivered > 1 ? undefined : await this.#poison(live, turn, taken);
-    await this.#ports.activate(live.row.parent);
-    const parent = this.#ports.find(live.row.parent);
+    const reached = await this.#ports.reach(live.row.parent);
+    const parent = reached?.away === true ? reached : this.#ports.find(live.row.parent);
+    const isTied = reached?.away === true ? await this.#isLinked(live, reached.row.key) : true;
     const culprit = turn.inputs[0];
     if (exit === undefined || culprit === undefined || gone(live)) return false;
     const isHeard = parent?.row.trapsExits === true && live.relations?.links.has(parent.row.key) === true;
-    if (parent === undefined || !isHeard) return false;
+    if (parent === undefined || !isHeard || !isTied) return false;
     if (turn.outcome.delivered > 1) {
       // Those before the culprit are innocent: they get turns of their own, and it will be alone in its.
       live.oneByOne = turn.inputs.length;
@@ -103,6 +104,13 @@ export class Crashes {
     return true;
   }
 
+  /** What is remembered of a link the other end may have cut from its node. */
+  async #isLinked(live: Live, other: ProcessKey): Promise<boolean> {
+    if (live.uncommitted > 0) await new Promise<void>((resolve) => this.#ports.committer.stage.effects.push(resolve));
+    const { links } = await this.#ports.store.load(live.row.key);
+    return links.includes(other);
+  }
+
   /**
    * What to set aside: the message that the program took last before it failed. Mostly that is the very input; a process that was
    * busy when it arrived has it in its mailbox, from an earlier turn.
@@ -123,8 +131,7 @@ export class Crashes {
   }
 
   /** False if it is not held any more, or cannot go on from there. */
-  revive(pid: Pid, from: "previous" | "checkpoint"): boolean {
-    const live = this.#ports.find(pid);
+  revive(live: Live | undefined, from: "previous" | "checkpoint"): boolean {
     const exit = live?.row.exit;
     if (live?.row.state !== "crashed" || exit === undefined) return false;
     const { aside: message, sender } = crashOf(live.row);
@@ -147,14 +154,13 @@ export class Crashes {
   }
 
   /** The process exits after all, for the reason it failed with. False if it is not held any more. */
-  release(pid: Pid): boolean {
-    const live = this.#ports.find(pid);
-    return live !== undefined && this.letGo(live);
-  }
-
   letGo(live: Live): boolean {
     const { exit, pid, state } = live.row;
     if (state !== "crashed" || exit === undefined) return false;
+    if (live.away) {
+      this.decideAway(live, "release", { process: live.row.key, operation: 0 });
+      return true;
+    }
     const { reason, value } = exit;
     const input: Input = { kind: "exit", from: pid, reason, value, linked: false, held: "exit" };
     const queued = queueInput(input, this.#ports.clock.nowMs());
@@ -163,6 +169,20 @@ export class Crashes {
     live.inputs.unshift(queued);
     this.#wake(live);
     return true;
+  }
+
+  /**
+   * The process is on another node, which does what was decided and answers the operation of whoever decided, unless that is 0. If it
+   * has come to its end by then, the answer is that nothing was done.
+   */
+  decideAway(
+    live: Live,
+    verdict: Verdict,
+    { process, operation }: { readonly process: ProcessKey; readonly operation: number },
+  ): void {
+    const input: Input = { kind: "verdict", verdict, by: process, operation };
+    const passage = operation === 0 ? {} : { orElse: { process, input: answerOf(operation, false) } };
+    stageMessage(this.#ports.committer.stage, live, queueInput(input, this.#ports.clock.nowMs()), passage);
   }
 
   #wake(live: Live): void {
@@ -184,6 +204,11 @@ export class Crashes {
     const log = { pid, program, level: "error", text, atMs: exit.atMs } as const;
     stage.effects.push(() => this.#ports.events.logs([log]));
   }
+}
+
+/** What a parent hears of its verdict. */
+export function answerOf(operation: number, done: boolean): Input {
+  return { kind: "result", operation, ok: true, value: encodeValue(done) };
 }
 
 /** Answers that somebody awaits are messages too; without them, the wait would have no end. Both ways to encode a list begin with it. */

@@ -34,11 +34,15 @@ export interface EdgesPorts {
   readonly store: Pick<Store, "edge" | "exported" | "getProcess">;
   readonly clock: Clock;
   readonly committer: Committer;
+  /** Several nodes own the store. */
+  readonly shared: boolean;
   /** The process a pid or a name stands for, dead or alive. Throws PROCESS_NOT_FOUND. */
   activate(to: Pid): Promise<Live>;
   /** Resolves when the input is durable. Throws PROCESS_EXITED. */
   submit(live: Live, queued: QueuedInput): Promise<void>;
 }
+
+const lookMs = 200;
 
 interface Underway {
   readonly edge: NewEdge;
@@ -82,7 +86,10 @@ export class Edges {
         const answer = await this.#look(live, request);
         if (answer !== undefined) return answer;
         if (isLate) return { kind: "timeout" };
+        // Its process may answer on another node.
+        const stopLooking = this.#ports.shared ? this.#ports.clock.after(lookMs, () => bell.ring()) : undefined;
         await bell.rung();
+        stopLooking?.();
       }
     } finally {
       stopTimer?.();

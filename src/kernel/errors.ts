@@ -22,6 +22,13 @@ export function exited(pid: Pid): PerdureError {
   });
 }
 
+/** It is another node's to do; whoever asks has to write it to the store. */
+export function elsewhere({ pid, shard }: ProcessRow): PerdureError {
+  return new PerdureError("PROCESS_ELSEWHERE", `The process ${JSON.stringify(pid)} is on another node.`, {
+    details: { pid, shard },
+  });
+}
+
 /** It has a tombstone, and that does not hold what it ended with. */
 export function resultPruned({ pid, exit: { atMs, reason }, valueBytes }: Tombstone): PerdureError {
   const message = `The process ${JSON.stringify(pid)} ended with ${reason} and was pruned; what it ended with, ${valueBytes} bytes, was too large to be kept. Look it up in an archive if there is one.`;

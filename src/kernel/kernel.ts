@@ -8,64 +8,40 @@
  * When a commit fails the kernel is finished: it discards everything uncommitted and says so. Whoever opens the store
  * next goes on from the last commit. There is no other recovery path.
  */
-import type { Clock, Random } from "../base/ports.ts";
 import type { Payload } from "../base/value.ts";
-import type { Machine, MachineEvents } from "../machine/port.ts";
-import type { Lease, ProcessKey, Store } from "../store/port.ts";
+import type { Machine } from "../machine/port.ts";
+import type { Lease, ProcessKey, Store, TimerRow } from "../store/port.ts";
 import { Alarm } from "./alarm.ts";
 import { Attempts } from "./attempts.ts";
 import { Awaited } from "./awaited.ts";
 import { Committer } from "./batch.ts";
+import { Births } from "./births.ts";
+import { Duties } from "./duties.ts";
 import { Edges } from "./edges.ts";
 import { closed, notOpen, toError } from "./errors.ts";
-import { queueInput, tellDurable } from "./live.ts";
+import { grace } from "./grace.ts";
+import { Heeds } from "./heeds.ts";
+import { newMail } from "./incoming.ts";
+import { queueInput } from "./live.ts";
 import type { Live, PendingOperation, QueuedInput } from "./live.ts";
 import { keepForever } from "./keep.ts";
-import type { KeepPolicy } from "./keep.ts";
 import { Names } from "./names.ts";
-import { Others } from "./others.ts";
+import type { Mail } from "./others.ts";
 import { Outside } from "./outside.ts";
 import { Moves } from "./moves.ts";
-import { doPosted } from "./posted.ts";
-import type { PostedPorts } from "./posted.ts";
-import type { KernelEvents, OperationReport, OperationRunner } from "./ports.ts";
+import type { KernelPorts } from "./kernel-ports.ts";
+import { Placement } from "./placement.ts";
+import { posting } from "./posted.ts";
 import { Queries } from "./queries.ts";
-import { gone, Registry } from "./registry.ts";
+import { Recovery } from "./recovery.ts";
+import { Registry } from "./registry.ts";
 import { Retention } from "./retention.ts";
-import type { Archive } from "./retention.ts";
 import { Runs } from "./runs.ts";
+import { Shards } from "./shards.ts";
 import { Timers } from "./timers.ts";
 import { Turns } from "./turns.ts";
 
-export interface KernelPorts {
-  readonly store: Store;
-  readonly clock: Clock;
-  readonly random: Random;
-  /** Runs `fn` after the events that are already waiting. */
-  readonly defer: (fn: () => void) => void;
-  readonly machine: (events: MachineEvents) => Machine;
-  readonly runner: (report: (reports: readonly OperationReport[]) => void) => OperationRunner;
-  readonly events: KernelEvents;
-  /** What the deployment gives a process that is spawned by another to read in `process.env`. */
-  env(): Readonly<Record<string, string>>;
-  /** The newest version that was deployed of this one's file. A child that is restarted begins with it. */
-  newest(program: string): string;
-  /** What is kept of finished processes. Default: everything, for ever. */
-  readonly keep?: KeepPolicy;
-  /** Programs that processes may be started with from now on: they are not pruned. Default none. */
-  readonly deployed?: () => readonly string[];
-  readonly archive?: Archive;
-  /** Why processes of a program cannot run here, in a sentence. They are left as they are. Default: all can. */
-  readonly refusal?: (program: string) => string | undefined;
-  /** Of a store that was claimed already. Default: the kernel claims it. */
-  readonly lease?: Lease;
-  /** Nothing runs: the store is opened to be looked after. Default false. */
-  readonly still?: boolean;
-}
-
-const tickMs = 20;
-const pollOthersMs = 100;
-const longestRenewMs = 5_000;
+export type { KernelPorts } from "./kernel-ports.ts";
 
 export class Kernel {
   readonly #ports: KernelPorts;
@@ -80,18 +56,20 @@ export class Kernel {
   readonly #queries: Queries;
   readonly #edges: Edges;
   readonly #awaited: Awaited;
-  readonly #others: Others;
+  readonly #others: Mail;
   readonly #names: Names;
   readonly #turns: Turns;
   readonly #retention: Retention;
+  readonly #shards: Shards;
+  readonly #births: Births;
+  readonly #placement: Placement;
+  readonly #heeds: Heeds;
+  readonly #duties: Duties;
+  readonly #recovery: Recovery;
   /** What callers may ask for. */
   readonly outside: Outside;
   readonly moves: Moves;
-  readonly #posted: PostedPorts;
-  #stopTick: () => void = () => undefined;
   #nextKey: ProcessKey;
-  #lastRenewMs: number;
-  #lastPollMs = 0;
   #state: "opening" | "open" | "closing" | "closed" | "failed" = "opening";
   #failure: Error | undefined;
 
@@ -110,7 +88,6 @@ export class Kernel {
     this.#store = ports.store;
     this.#lease = lease;
     this.#nextKey = lease.nextProcessKey;
-    this.#lastRenewMs = ports.clock.nowMs();
     const { clock, store, defer, events } = ports;
     const failed = (error: Error): void => this.#fail(error);
     this.#committer = new Committer({
@@ -123,7 +100,16 @@ export class Kernel {
       stored: (seq) => this.#others.know(seq),
     });
     this.#awaited = new Awaited(this.#committer);
-    this.#others = this.#newOthers();
+    this.#shards = this.#newShards();
+    this.#others = newMail({
+      store,
+      committer: this.#committer,
+      shards: this.#shards,
+      registry: () => this.#registry,
+      edges: () => this.#edges,
+      turns: () => this.#turns,
+      enqueue: (live, queued) => this.#enqueue(live, queued),
+    });
     this.#alarm = new Alarm({
       clock,
       timers: new Timers(store, lease.downtimeMs),
@@ -136,68 +122,151 @@ export class Kernel {
       failed,
     });
     this.#registry = this.#newRegistry();
-    this.#runs = new Runs({
+    this.#placement = this.#newPlacement();
+    this.#births = this.#newBirths();
+    this.#runs = this.#newRuns();
+    this.#queries = new Queries({ machine: this.#machine, runs: this.#runs, events, failed });
+    this.#edges = this.#newEdges();
+    this.#attempts = this.#newAttempts();
+    this.#recovery = new Recovery({ store, registry: this.#registry, attempts: this.#attempts, alarm: this.#alarm });
+    this.#names = new Names({ store, committer: this.#committer });
+    this.#turns = this.#newTurns();
+    this.moves = this.#newMoves();
+    this.#heeds = new Heeds({
+      clock,
+      posted: { moves: this.moves, committer: this.#committer, clock, defer, failed, ...posting(store, clock) },
+      committer: this.#committer,
+      shards: this.#shards,
+      turns: this.#turns,
+      events,
+      run: (work) => this.#run(work),
+    });
+    this.#retention = this.#newRetention();
+    this.#duties = this.#newDuties();
+    this.outside = this.#newOutside();
+    if (ports.still === true) {
+      this.#runs.stop();
+      this.#attempts.pause();
+    }
+    store.sharing?.listen(() => this.#duties.hinted());
+    this.#duties.begin();
+  }
+
+  #newPlacement(): Placement {
+    const { traits, refusal = () => undefined, offers = () => Promise.resolve(false) } = this.#ports;
+    return new Placement({
+      ...this.#common(),
+      incarnation: this.#lease.incarnation,
+      traits,
+      refusal,
+      offers,
+      wake: (live) => {
+        this.#attempts.resume(live);
+        this.#runs.ready(live);
+      },
+      run: (work) => this.#run(work),
+    });
+  }
+
+  #newBirths(): Births {
+    return new Births({
+      ...this.#common(),
+      sharing: this.#store.sharing,
+      placement: this.#placement,
+      place: this.#ports.place,
+      isOver: () => this.#state === "closed" || this.#state === "failed",
+      failed: (error) => this.#fail(error),
+    });
+  }
+
+  #newRuns(): Runs {
+    const { store, clock, events } = this.#ports;
+    return new Runs({
       store,
       clock,
-      failed,
+      failed: (error) => this.#fail(error),
       machine: this.#machine,
       held: (key) => this.#registry.get(key),
       committer: this.#committer,
       events,
       done: (live, turn) => this.#turns.done(live, turn),
+      dropped: (live, queued) => this.#turns.ties.refuse(live, queued),
       broke: (live) => this.#broke(live),
-      looked: (live) => this.#queries.holds(live),
-      refused: (live) => ports.refusal?.(live.row.program) !== undefined,
+      looked: (live) => this.#queries.holds(live) || this.#shards.newcomer(live.row) !== undefined,
+      refused: (live) => this.#placement.refuses(live),
     });
-    this.#queries = new Queries({ machine: this.#machine, runs: this.#runs, events, failed });
-    this.#edges = this.#newEdges();
-    this.#attempts = new Attempts({
-      runner: ports.runner((reports) => this.#guard(() => this.#attempts.report(reports))),
+  }
+
+  #newAttempts(): Attempts {
+    const { clock, events } = this.#ports;
+    return new Attempts({
+      runner: this.#ports.runner((reports) => this.#guard(() => this.#attempts.report(reports))),
       clock,
       committer: this.#committer,
       events,
-      incarnation: lease.incarnation,
+      lease: this.#lease,
+      mayRun: (live) => this.#placement.mayRun(live),
       settled: (live, operation, ok, value, seq) => this.#operationSettled(live, operation, ok, value, seq),
       unwanted: (seq) => this.#forgetRow(seq),
-      failed,
+      failed: (error) => this.#fail(error),
     });
-    this.#names = new Names({ store, committer: this.#committer });
-    this.#turns = this.#newTurns();
-    this.#retention = this.#newRetention();
-    this.outside = this.#newOutside();
-    this.moves = this.#newMoves();
-    this.#posted = { moves: this.moves, committer: this.#committer, clock, defer, failed };
-    if (ports.still === true) {
-      this.#runs.stop();
-      this.#attempts.pause();
-    }
-    this.#tick();
+  }
+
+  #newDuties(): Duties {
+    return new Duties({
+      ...this.#common(),
+      state: () => (this.#state === "opening" || this.#state === "open" ? this.#state : "over"),
+      run: (work) => this.#run(work),
+      alarm: this.#alarm,
+      placement: this.#placement,
+      mail: this.#others,
+      retention: this.#retention,
+      lease: this.#lease,
+    });
   }
 
   #newRegistry(): Registry {
     return new Registry({
       store: this.#store,
       clock: this.#ports.clock,
+      isMine: this.#shards.isMine,
+      era: () => this.#shards.era,
       checkOpen: () => this.#checkOpen(),
-      drop: (live) => this.#drop(live),
+      drop: (live) => {
+        this.#machine.drop(live.row.key);
+        this.#queries.dropped(live);
+      },
       loaded: (live) => this.#loaded(live),
       damaged: (live, problem) => this.#runs.breaks(live, problem),
     });
   }
 
-  #newOthers(): Others {
-    return new Others({
-      store: this.#store,
-      settled: () => this.#committer.current(),
-      activate: async ({ process, input }) => {
-        await this.#edges.decided(process, input);
-        await this.#registry.activateKey(process);
-      },
-      deliver: ({ process, input, atMs, seq }) => {
-        const live = this.#registry.get(process);
-        if (live !== undefined && !gone(live)) this.#enqueue(live, queueInput(input, atMs, undefined, seq));
+  #newShards(): Shards {
+    const { store, clock } = this.#ports;
+    return new Shards({
+      sharing: store.sharing,
+      incarnation: this.#lease.incarnation,
+      clock,
+      committer: this.#committer,
+      lives: () => this.#registry.lives(),
+      adopt: (shards) => this.#recovery.adopt(shards),
+      committed: () => this.#awaited.commit(),
+      caughtUp: () => this.#others.caughtUp(),
+      ready: (process) => this.#runs.readyAgain(process),
+      spill: (lives) => this.#awaited.spillAll((live) => lives.includes(live)),
+      leaving: (live) => this.#queries.leaving(live),
+      left: (lives) => {
+        for (const live of lives) this.#left(live);
+        this.#registry.rejectElsewhere();
       },
     });
+  }
+
+  #left(live: Live): void {
+    for (const operation of live.operations.values()) this.#attempts.abort(operation);
+    this.#registry.leave(live);
+    this.#ports.events.left?.(live.row.pid);
+    this.#edges.stopped(live.row.key);
   }
 
   #newEdges(): Edges {
@@ -205,71 +274,61 @@ export class Kernel {
       store: this.#store,
       clock: this.#ports.clock,
       committer: this.#committer,
+      shared: this.#shards.isShared,
       activate: (to) => this.outside.find(to),
       submit: (live, queued) => this.outside.submit(live, queued),
     });
   }
 
-  #newTurns(): Turns {
-    const { clock, store, events, random, env, newest } = this.#ports;
-    return new Turns({
-      clock,
-      store,
-      events,
-      random,
-      env,
-      newest,
+  /** What several parts need, as far as it is there. */
+  #common() {
+    return {
+      store: this.#store,
+      clock: this.#ports.clock,
+      events: this.#ports.events,
       committer: this.#committer,
       registry: this.#registry,
       names: this.#names,
       attempts: this.#attempts,
+      awaited: this.#awaited,
       edges: this.#edges,
+      births: this.#births,
+      shards: this.#shards,
+      isMine: this.#shards.isMine,
       downtimeMs: this.#lease.downtimeMs,
+      checkOpen: () => this.#checkOpen(),
       newKey: () => this.#nextKey++,
-      enqueue: (live, queued) => this.#enqueue(live, queued),
-      timersSet: (rows) => this.#alarm.add(rows),
+      enqueue: (live: Live, queued: QueuedInput) => this.#enqueue(live, queued),
+      timersSet: (rows: readonly TimerRow[]) => this.#alarm.add(rows),
+    };
+  }
+
+  #newTurns(): Turns {
+    const { random, env, newest } = this.#ports;
+    return new Turns({
+      ...this.#common(),
+      random,
+      env,
+      newest,
+      shared: this.#shards.isShared,
+      cut: (process, tie) => this.#others.cut(process, tie, this.#awaited.commit()),
       committed: (live) => this.#runs.committed(live),
       ready: (live) => this.#runs.ready(live),
     });
   }
 
   #newOutside(): Outside {
-    const { clock, random } = this.#ports;
-    return new Outside({
-      clock,
-      random,
-      registry: this.#registry,
-      names: this.#names,
-      committer: this.#committer,
-      turns: this.#turns,
-      attempts: this.#attempts,
-      queries: this.#queries,
-      edges: this.#edges,
-      awaited: this.#awaited,
-      checkOpen: () => this.#checkOpen(),
-      newKey: () => this.#nextKey++,
-      enqueue: (live, queued) => this.#enqueue(live, queued),
-    });
+    const { random } = this.#ports;
+    return new Outside({ ...this.#common(), random, turns: this.#turns, queries: this.#queries });
   }
 
   #newMoves(): Moves {
     return new Moves({
-      store: this.#store,
-      clock: this.#ports.clock,
-      committer: this.#committer,
-      registry: this.#registry,
-      names: this.#names,
-      attempts: this.#attempts,
-      awaited: this.#awaited,
-      edges: this.#edges,
+      ...this.#common(),
       ties: this.#turns.ties,
-      events: this.#ports.events,
-      downtimeMs: this.#lease.downtimeMs,
       find: (pid) => this.outside.find(pid),
       control: (live, kind) => this.#turns.control(live, kind),
-      checkOpen: () => this.#checkOpen(),
-      newKey: () => this.#nextKey++,
-      timersSet: (rows) => this.#alarm.add(rows),
+      ...posting(this.#store, this.#ports.clock),
     });
   }
 
@@ -296,6 +355,11 @@ export class Kernel {
     return this.#lease.incarnation;
   }
 
+  /** Resolves when all is heard that others had written for this node's processes before now. */
+  caughtUp(): Promise<void> {
+    return this.#others.caughtUp();
+  }
+
   /** Resolves at a moment at which the store is not lent: what is written beside the kernel shall not wait for user code. */
   back(): Promise<void> {
     return this.#committer.back();
@@ -314,70 +378,44 @@ export class Kernel {
   async close(graceMs: number): Promise<void> {
     if (this.#state !== "open") return;
     this.#state = "closing";
-    this.#alarm.stop();
-    this.#stopTick();
-    this.#retention.stop();
+    this.#duties.stop();
     await this.#transacted(graceMs);
     this.#attempts.stop();
     this.#runs.stop();
-    await this.#within(graceMs, this.#runs.idle());
+    await grace(this.#ports.clock, graceMs, this.#runs.idle());
     // What callers were promised, and results that have no turn yet, stay in the inbox.
     this.#awaited.spillAll();
     await this.#committer.settled();
     if (this.#failure !== undefined) return;
     this.#end("closed", closed());
     await this.#machine.close();
-    await this.#store.release(this.#ports.clock.nowMs());
+    if (this.#shards.hasTakenUp) await this.#store.release(this.#ports.clock.nowMs());
   }
 
   /** What a transaction has committed is heard of before reports are closed out. One that takes too long is not waited for. */
   async #transacted(graceMs: number): Promise<void> {
     this.#attempts.pause();
-    const { transacted } = this.#attempts;
-    if (transacted !== undefined) await this.#within(graceMs, transacted);
-  }
-
-  async #within(graceMs: number, end: Promise<void>): Promise<void> {
-    const grace = Promise.withResolvers<void>();
-    const cancel = this.#ports.clock.after(graceMs, grace.resolve);
-    await Promise.race([end, grace.promise]);
-    cancel();
+    const { transacted = Promise.resolve() } = this.#attempts;
+    await grace(this.#ports.clock, graceMs, transacted);
   }
 
   // -- inputs ---------------------------------------------------------------------------------------------------
 
   #loaded(live: Live): void {
-    const refusal = gone(live) ? undefined : this.#ports.refusal?.(live.row.program);
-    if (refusal !== undefined) this.#ports.events.notice({ kind: "left-alone", pid: live.row.pid, message: refusal });
+    this.#placement.loaded(live);
     for (const { seq } of live.inputs) if (seq !== undefined) this.#others.know(seq);
-    for (const queued of live.inputs) this.#heed(live, queued);
-    live.inputs = live.inputs.filter(({ consumed }) => !consumed);
+    if (this.#shards.isShared) this.#turns.loaded(live);
+    const heeded = new Set([...live.inputs].filter((queued) => this.#heeds.heed(live, queued)));
+    live.inputs = live.inputs.filter((queued) => !queued.consumed && !heeded.has(queued));
     this.#runs.ready(live);
   }
 
-  /** What an operator asks for is done at once, and never reaches a turn. True if it was that. */
-  #heed(live: Live, queued: QueuedInput): boolean {
-    const { input } = queued;
-    if (input.kind !== "pause" && input.kind !== "resume" && input.kind !== "export") return false;
-    queued.consumed = true;
-    this.#committer.stage.consumed.push(queued);
-    this.#committer.stage.effects.push(() => tellDurable(queued));
-    if (input.kind === "export") doPosted(live, input, this.#posted);
-    else this.#turns.control(live, input.kind);
-    return true;
-  }
-
   #enqueue(live: Live, queued: QueuedInput): void {
-    if (this.#heed(live, queued)) return;
+    if (this.#heeds.heed(live, queued)) return;
     live.inputs.push(queued);
     // A kill does not wait for the turn that is running.
     if (queued.input.kind === "fatal" && live.running !== undefined) this.#machine.kill(live.row.key);
     this.#runs.ready(live);
-  }
-
-  #drop(live: Live): void {
-    this.#machine.drop(live.row.key);
-    this.#queries.dropped(live);
   }
 
   #broke(live: Live): void {
@@ -409,48 +447,14 @@ export class Kernel {
     this.#enqueue(live, queueInput({ kind: "timer", timer: number }, nowMs));
   }
 
-  /** Small regular duties: spilling, the lease, other writers, forgetting processes at rest. */
-  #tick(): void {
-    this.#stopTick = this.#ports.clock.after(tickMs, () => {
-      if (!this.#isUp) return;
-      const nowMs = this.#ports.clock.nowMs();
-      this.#awaited.spill();
-      // Whoever ran before the names are known would find them free.
-      if (this.#state === "open") this.#alarm.check(nowMs);
-      this.#registry.forget(nowMs);
-      this.#run(this.#duties(nowMs));
-      // Recovery comes first.
-      if (this.#state === "open") this.#run(this.#retention.tick(nowMs));
-      this.#tick();
-    });
-  }
-
-  async #duties(nowMs: number): Promise<void> {
-    // A transaction is a sign of life itself.
-    const { renewMs = longestRenewMs } = this.#lease;
-    if (Math.abs(nowMs - this.#lastRenewMs) >= Math.min(renewMs, longestRenewMs) && !this.#committer.isLent) {
-      this.#lastRenewMs = nowMs;
-      await this.#store.renew(nowMs);
-    }
-    if (this.#state !== "open" || Math.abs(nowMs - this.#lastPollMs) < pollOthersMs) return;
-    this.#lastPollMs = nowMs;
-    await this.#others.poll();
-  }
-
   // -- recovery -------------------------------------------------------------------------------------------------
 
   async #recover(): Promise<void> {
     await this.#names.load();
-    const { operations, withInbox, damaged } = await this.#store.recover();
-    for (const key of [...damaged.map(({ process }) => process), ...withInbox]) await this.#registry.activateKey(key);
-    // Processes run already and may have begun operations of their own: only those found here are to be recovered.
-    // Who asked first is served first, as before.
-    for (const { process, number } of operations.toSorted((a, b) => a.createdAtMs - b.createdAtMs)) {
-      const live = await this.#registry.activateKey(process);
-      const operation = live?.operations.get(number);
-      if (live === undefined || operation === undefined || operation.settled || live.row.state === "moving") continue;
-      this.#attempts.recover(live, operation, !this.#lease.cleanShutdown);
-    }
+    await this.#placement.look();
+    const { sharing } = this.#store;
+    if (sharing === undefined) await this.#recovery.takeUp(this.#lease.cleanShutdown);
+    else await this.#shards.balance(sharing, this.#ports.clock.nowMs());
     await this.#alarm.ring();
   }
 
@@ -460,15 +464,11 @@ export class Kernel {
     if (this.#state !== "open") throw notOpen(this.#state === "failed");
   }
 
-  get #isUp(): boolean {
-    return this.#state === "opening" || this.#state === "open";
-  }
-
   #guard(fn: () => void): void {
-    if (this.#isUp || this.#state === "closing") fn();
+    if (this.#state !== "failed" && this.#state !== "closed") fn();
   }
 
-  #run(work: Promise<void>): void {
+  #run(work: Promise<unknown>): void {
     work.catch((error: unknown) => this.#fail(toError(error)));
   }
 
@@ -476,9 +476,7 @@ export class Kernel {
     if (this.#state === "failed" || this.#state === "closed") return;
     const isOpening = this.#state === "opening";
     this.#failure = error;
-    this.#alarm.stop();
-    this.#stopTick();
-    this.#retention.stop();
+    this.#duties.stop();
     this.#attempts.stop();
     this.#runs.stop();
     this.#end("failed", error);

@@ -72,6 +72,14 @@ export interface Relations {
 
 export interface Live {
   row: ProcessRow;
+  /** It is another node's, or nobody's: this is only what the store says of it. What is sent to it becomes a row of its inbox. */
+  away: boolean;
+  /** It is being given up: it takes no more turns here. */
+  leaving: boolean;
+  /** Requests to move it that wait for their turn: it must not be forgotten meanwhile. */
+  awaited: number;
+  /** Kernel operations that another node answers, and has not answered. */
+  asked: Set<number> | undefined;
   /** Its start, until that is durable. */
   start: QueuedInput | undefined;
   /** The process row has been staged for commit. */
@@ -114,9 +122,13 @@ export interface Live {
 }
 
 /** `start` for a process that is not in the store yet. */
-export function newLive(row: ProcessRow, start?: QueuedInput): Live {
+export function newLive(row: ProcessRow, start?: QueuedInput, away = false): Live {
   return {
     row,
+    away,
+    leaving: false,
+    awaited: 0,
+    asked: undefined,
     start,
     rowStaged: start === undefined,
     lastTurn: 0,
@@ -142,9 +154,16 @@ export function newLive(row: ProcessRow, start?: QueuedInput): Live {
   };
 }
 
+/** A process that this node does not own, as the store has it. */
+export function awayLive(row: ProcessRow): Live {
+  return newLive(row, undefined, true);
+}
+
 /** What only the node can give a new process. */
 export interface Cradle {
   readonly key: ProcessKey;
+  /** Undefined where there are none. */
+  readonly shard: number | undefined;
   readonly atMs: number;
   readonly seed: Uint8Array;
   readonly env: Readonly<Record<string, string>>;
@@ -153,10 +172,11 @@ export interface Cradle {
 /** A new process and its first input. Neither is staged. */
 export function bear(
   birth: Birth,
-  { key, atMs, seed, env }: Cradle,
+  { key, shard, atMs, seed, env }: Cradle,
+  isMine: (row: ProcessRow) => boolean,
 ): { readonly child: Live; readonly start: QueuedInput } {
   const { pid, program, entry, args, parent, argsDigest = "" } = birth;
-  const { label = "", role = "", restarts = 0, held = false } = birth;
+  const { label = "", role = "", restarts = 0, needs = "", held = false } = birth;
   const row: ProcessRow = {
     key,
     pid,
@@ -170,12 +190,14 @@ export function bear(
     label,
     role,
     restarts,
+    needs,
     held,
     trapsExits: false,
     life: 1,
+    ...(shard === undefined ? {} : { shard }),
   };
   const start = queueInput({ kind: "start", entry, args, seed, env }, atMs);
-  return { child: newLive(row, start), start };
+  return { child: newLive(row, start, !isMine(row)), start };
 }
 
 export function queueInput(
@@ -208,13 +230,18 @@ export function unwatch(target: Live, watcher: ProcessKey, number: number): void
 }
 
 /** Takes over what the store knows of a process's ties. */
-export function loadRelations(live: Live, { links, monitors, watchers, checkpoint, restores }: ProcessLoad): void {
-  live.checkpoint = checkpoint;
-  live.restores = [...restores];
-  if (links.length + monitors.length + watchers.length === 0) return;
+export function loadRelations(live: Live, load: ProcessLoad): void {
+  live.checkpoint = load.checkpoint;
+  live.restores = [...load.restores];
+  addRelations(live, load);
+  for (const { number, target } of load.monitors) relationsOf(live).monitors.set(number, target);
+}
+
+/** Ties that others have made with the process, from other nodes. */
+export function addRelations(live: Live, { links, watchers }: Pick<ProcessLoad, "links" | "watchers">): void {
+  if (links.length + watchers.length === 0) return;
   const relations = relationsOf(live);
   for (const key of links) relations.links.add(key);
-  for (const { number, target } of monitors) relations.monitors.set(number, target);
   for (const { watcher, number } of watchers) watch(live, watcher, number);
 }
 
@@ -237,7 +264,13 @@ export function atRest(live: Live): boolean {
     live.running === undefined &&
     live.uncommitted === 0 &&
     live.pins === 0 &&
+    live.awaited === 0 &&
     live.operations.size === 0 &&
     !live.queued
   );
+}
+
+/** Its last known start is that of the attempt that runs, or ran when the node ended: no wait came after it. */
+export function isBegun({ startedAtMs, notBeforeMs }: OperationRow): boolean {
+  return startedAtMs > 0 && notBeforeMs === 0;
 }

@@ -35,6 +35,8 @@ class Bench {
     this.loans = new Loans({
       committer: this.committer,
       incarnation: 7,
+      beside: false,
+      hold: () => () => undefined,
       isWanted: (token) => !this.unwanted.has(token),
       runner: {
         transact: (loan) => {

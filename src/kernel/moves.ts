@@ -6,18 +6,18 @@
 import { PerdureError } from "../base/errors.ts";
 import type { Clock } from "../base/ports.ts";
 import type { Input, Pid } from "../journal/types.ts";
-import { processExported } from "../store/exports.ts";
+import { noConnection, processExported } from "../store/exports.ts";
 import type { ExportedRow, ProcessKey, Store } from "../store/port.ts";
 import { Arrivals } from "./arrivals.ts";
 import type { ArrivalsPorts } from "./arrivals.ts";
 import type { Edges } from "./edges.ts";
 import { exited } from "./errors.ts";
-import { queueInput, tellDurable } from "./live.ts";
+import { isBegun, queueInput, tellDurable } from "./live.ts";
 import type { Live, PendingOperation } from "./live.ts";
 import type { KernelEvents } from "./ports.ts";
 import { gone } from "./registry.ts";
 import { stageControl, stageMessage, stageSpill } from "./staging.ts";
-import { downInput, noConnection, signalInput } from "./ties.ts";
+import { downInput, signalInput } from "./ties.ts";
 import type { Ties } from "./ties.ts";
 
 export interface HoldRequest {
@@ -104,10 +104,10 @@ export class Moves {
     live.pins++;
     try {
       if (!request.detach) await this.#checkTies(live);
-      await this.#gather(live);
+      const away = await this.#gather(live);
       if (gone(live) || !isHeldFor(live.row, request.file)) throw takenBack(live, request.file);
       if (!request.detach && live.relations !== undefined && sizeOf(live) > 0) throw tied(pid, ["new ties"]);
-      this.#stage(live, request);
+      this.#stage(live, request, away);
       await this.#ports.awaited.commit();
     } finally {
       live.pins--;
@@ -150,11 +150,11 @@ export class Moves {
     for (;;) {
       if (gone(live)) throw exited(live.row.pid);
       if (!isMeant(live, file)) throw takenBack(live, file);
-      const isStill = live.running === undefined && live.uncommitted === 0 && attempts.transacted === undefined;
+      const isStill = live.running === undefined && live.uncommitted === 0 && !attempts.isTransacting(live);
       const underway = [...live.operations.values()].filter(({ token }) => token !== undefined);
       if (isStill && underway.length === 0) return;
       if (isStill && clock.nowMs() >= untilMs) {
-        const begun = underway.find(({ row }) => row.startedAtMs > 0 && row.notBeforeMs === 0);
+        const begun = underway.find(({ row }) => isBegun(row));
         if (begun === undefined || force) return;
         this.#release(live);
         throw underWay(live, begun);
@@ -173,7 +173,7 @@ export class Moves {
       await Promise.all([...new Set(keys)].map(async (peer) => `${what} ${await pidOf(peer)}`));
     const { links = [], monitors, watchers } = live.relations ?? {};
     const children = await store.listProcesses({ parent: pid, states: alive, limit: 5 });
-    const above = parent === "" ? undefined : await registry.activateIfAlive(parent);
+    const above = parent === "" ? undefined : await registry.reach(parent);
     const groups = (await store.groups()).filter(({ process }) => process === key);
     const found = [
       ...(await list("a link with", links)),
@@ -189,26 +189,31 @@ export class Moves {
 
   // -- leaving --------------------------------------------------------------------------------------------------
 
-  /** Everyone it is tied to is in memory when this returns. */
-  async #gather(live: Live): Promise<void> {
+  /** Everyone it is tied to is in memory when this returns, but for those of other nodes: who they are. */
+  async #gather(live: Live): Promise<ReadonlyMap<ProcessKey, Pid>> {
     const { registry } = this.#ports;
     const absent = new Set<ProcessKey>();
+    const away = new Map<ProcessKey, Pid>();
     for (;;) {
       const { links = [], watchers, monitors } = live.relations ?? {};
       const keys = [...links, ...(watchers?.keys() ?? []), ...(monitors?.values() ?? [])];
       const missing = keys.filter((key) => registry.get(key) === undefined && !absent.has(key));
-      if (missing.length === 0) return;
-      for (const key of missing) if ((await registry.activateKey(key)) === undefined) absent.add(key);
+      if (missing.length === 0) return away;
+      for (const key of missing) {
+        const peer = await registry.reach(key);
+        if (peer?.away !== false) absent.add(key);
+        if (peer?.away === true) away.set(key, peer.row.pid);
+      }
     }
   }
 
-  #stage(live: Live, { file, sha256, inboxSeq }: LeaveRequest): void {
+  #stage(live: Live, { file, sha256, inboxSeq }: LeaveRequest, away: ReadonlyMap<ProcessKey, Pid>): void {
     const { committer, ties, names, clock, downtimeMs } = this.#ports;
     const { stage } = committer;
     const { key, trapsExits } = live.row;
     const nowMs = clock.nowMs();
     for (const queued of live.inputs) if (isLasting(queued.input)) stageSpill(stage, live, queued);
-    for (const input of this.#farewells(live, trapsExits)) stageMessage(stage, live, queueInput(input, nowMs));
+    for (const input of this.#farewells(live, trapsExits, away)) stageMessage(stage, live, queueInput(input, nowMs));
     ties.breakAll(live, noConnection);
     names.forget(key);
     live.exiting = true;
@@ -216,9 +221,9 @@ export class Moves {
   }
 
   /** What it will find where it arrives. A link that would end it is cut without a word: it is not the one that was left. */
-  #farewells({ relations }: Live, trapsExits: boolean): Input[] {
+  #farewells({ relations }: Live, trapsExits: boolean, away: ReadonlyMap<ProcessKey, Pid>): Input[] {
     const { registry } = this.#ports;
-    const pidOf = (key: ProcessKey): Pid | undefined => registry.get(key)?.row.pid;
+    const pidOf = (key: ProcessKey): Pid | undefined => registry.get(key)?.row.pid ?? away.get(key);
     const links = trapsExits ? [...(relations?.links ?? [])] : [];
     return [
       ...links.flatMap((key) => {

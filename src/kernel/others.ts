@@ -3,7 +3,19 @@
  * in one inbox, in one order, so the kernel keeps in mind which rows it knows already.
  */
 import { isPerdureError } from "../base/errors.ts";
-import type { InboxRow, Store } from "../store/port.ts";
+import type { InboxRow, ProcessKey, Store } from "../store/port.ts";
+
+/** What others have written for this node's processes. */
+export interface Mail {
+  /** To be called with every row the kernel has written or loaded. */
+  know(seq: number): void;
+  /** Looks for rows that the kernel does not know, and delivers them. */
+  poll(): Promise<void>;
+  /** Resolves when everything is delivered that others had written before now. */
+  caughtUp(): Promise<void>;
+  /** A process cuts its link with another, which is `durable` then: what that has to say of its end may have been read before. */
+  cut(process: ProcessKey, tie: ProcessKey, durable: Promise<void>): void;
+}
 
 export interface OthersPorts {
   readonly store: Pick<Store, "changedByOthers" | "inboxAfter">;
@@ -16,7 +28,7 @@ export interface OthersPorts {
 
 const pageRows = 500;
 
-export class Others {
+export class Others implements Mail {
   readonly #ports: OthersPorts;
   /** All rows up to here are known. */
   #seen = 0;
@@ -44,6 +56,12 @@ export class Others {
     if (await this.#ports.store.changedByOthers()) await this.#read();
     else this.#seeUpTo(highest);
     this.#polling = false;
+  }
+
+  cut(): void {}
+
+  caughtUp(): Promise<void> {
+    return this.poll();
   }
 
   async #read(): Promise<void> {

@@ -3,12 +3,14 @@ import type { Clock, Random } from "../base/ports.ts";
 import type { Payload } from "../base/value.ts";
 import type { Input, Pid } from "../journal/types.ts";
 import { processExported } from "../store/exports.ts";
-import type { Asked, ProcessExit, ProcessKey } from "../store/port.ts";
+import type { Asked, ProcessExit, ProcessKey, ProcessRow } from "../store/port.ts";
 import type { Attempts } from "./attempts.ts";
 import type { Awaited } from "./awaited.ts";
 import type { Committer } from "./batch.ts";
+import type { Births } from "./births.ts";
 import type { Edges, KeyedAnswer, KeyedRequest } from "./edges.ts";
-import { exited, idIsName, startConflict } from "./errors.ts";
+import { elsewhere, exited, idIsName, startConflict } from "./errors.ts";
+import { grace } from "./grace.ts";
 import { bear, durable, queueInput } from "./live.ts";
 import type { Live, QueuedInput } from "./live.ts";
 import type { Names } from "./names.ts";
@@ -16,6 +18,8 @@ import type { StartRequest } from "./ports.ts";
 import type { Queries, QueryAnswer, QueryCall } from "./queries.ts";
 import { gone, isExported } from "./registry.ts";
 import type { Known, Registry } from "./registry.ts";
+import type { Shards } from "./shards.ts";
+import { stageMessage } from "./staging.ts";
 import type { Turns } from "./turns.ts";
 
 export interface OutsidePorts {
@@ -29,11 +33,17 @@ export interface OutsidePorts {
   readonly queries: Queries;
   readonly edges: Edges;
   readonly awaited: Awaited;
+  readonly births: Births;
+  readonly shards: Shards;
+  isMine(row: ProcessRow): boolean;
   /** Throws if the kernel is not open. */
   checkOpen(): void;
   newKey(): ProcessKey;
   enqueue(live: Live, queued: QueuedInput): void;
 }
+
+/** How often whoever waits for what is on its way looks whether the kernel is still there. */
+const lookMs = 50;
 
 export class Outside {
   readonly #ports: OutsidePorts;
@@ -48,26 +58,40 @@ export class Outside {
    */
   async start(request: StartRequest): Promise<{ readonly pid: Pid; readonly created: boolean }> {
     this.#ports.checkOpen();
-    // Someone else may have started it while the store answered.
-    const { registry } = this.#ports;
-    let known: Known | undefined;
-    do known = (await registry.known(request.pid)) ?? registry.named(request.pid);
-    while (known === undefined && registry.isReserved(request.pid));
+    this.#checkNoName(request.pid);
+    const { births, clock, random, isMine, registry } = this.#ports;
+    const isHere = (): boolean =>
+      registry.named(request.pid) !== undefined || registry.isReserved(request.pid) || births.isUnderway(request.pid);
+    do {
+      const known = (await registry.known(request.pid)) ?? registry.named(request.pid);
+      this.#ports.checkOpen();
+      if (known !== undefined) return { pid: await this.#startedBefore(known, request), created: false };
+      // Someone else may start it while the store answers. When it has, nothing may come between any more.
+    } while (!(await births.reserve(request.pid)) || isHere());
     this.#ports.checkOpen();
-    if (known !== undefined) return { pid: await this.#startedBefore(known, request), created: false };
-    if (this.#ports.names.pidOf(request.pid) !== undefined) throw idIsName(request.pid);
-    const { child: live, start } = bear(
-      { ...request, parent: "" },
-      {
-        key: this.#ports.newKey(),
-        atMs: this.#ports.clock.nowMs(),
-        seed: this.#ports.random.bytes(32),
-        env: request.env,
-      },
-    );
-    this.#ports.registry.add(live);
-    await this.#submit(live, start);
+    this.#checkNoName(request.pid);
+    const birth = { ...request, parent: "" };
+    const cradle = {
+      key: this.#ports.newKey(),
+      shard: births.shardOf(birth),
+      atMs: clock.nowMs(),
+      seed: random.bytes(32),
+      env: request.env,
+    };
+    const { child: live, start } = bear(birth, cradle, isMine);
+    if (live.away) {
+      stageMessage(this.#ports.committer.stage, live, start);
+      this.#ports.committer.stage.effects.push(births.begun(live));
+      await this.#ports.awaited.commit();
+    } else {
+      this.#ports.registry.add(live);
+      await this.#submit(live, start);
+    }
     return { pid: request.pid, created: true };
+  }
+
+  #checkNoName(pid: Pid): void {
+    if (this.#ports.names.pidOf(pid) !== undefined) throw idIsName(pid);
   }
 
   async #startedBefore(found: Known, request: StartRequest): Promise<Pid> {
@@ -137,6 +161,15 @@ export class Outside {
     await this.#ports.awaited.commit();
   }
 
+  /**
+   * Hands a process over to the owner of a shard, between two turns. Resolves when that is durable: with how long it stood still, in
+   * ms; undefined if the shard is this node's own. Throws PROCESS_NOT_FOUND, PROCESS_EXITED, PROCESS_ELSEWHERE.
+   */
+  async move(pid: Pid, shard: number): Promise<number | undefined> {
+    const live = await this.#alive(pid);
+    return this.#ports.isMine({ ...live.row, shard }) ? undefined : await this.#ports.shards.move(live, shard);
+  }
+
   /** Lets a quarantined operation go on. Resolves when that is durable: with false if it was not quarantined. */
   async retry(pid: Pid, number: number): Promise<boolean> {
     const live = await this.#alive(pid);
@@ -184,14 +217,25 @@ export class Outside {
   /** The process a pid or a registered name stands for, dead or alive. Throws PROCESS_NOT_FOUND. */
   async find(to: Pid): Promise<Live> {
     this.#ports.checkOpen();
-    const live = await this.#ports.registry.activate(this.#ports.names.pidOf(to) ?? to);
-    this.#ports.checkOpen();
-    return live;
+    const { registry, names, shards, clock } = this.#ports;
+    for (;;) {
+      // Others may have registered it.
+      if (registry.named(names.pidOf(to) ?? to) === undefined) await names.refresh();
+      const live = await registry.activate(names.pidOf(to) ?? to);
+      this.#ports.checkOpen();
+      // What the same caller has sent through the store, when it was another node's, may be on its way.
+      const settled = shards.newcomer(live.row);
+      if (settled === undefined) return live;
+      // The kernel may come to its end before.
+      await grace(clock, lookMs, settled);
+    }
   }
 
   /** Resolves when the input is durable. */
   #submit(live: Live, queued: QueuedInput): Promise<void> {
     this.#ports.checkOpen();
+    // It has left since it was found.
+    if (live.away) return Promise.reject(elsewhere(live.row));
     const done = durable(queued);
     this.#ports.awaited.add(live, queued);
     this.#ports.enqueue(live, queued);

@@ -1,10 +1,12 @@
 /**
- * The processes a turn concerns beside its own. All of them are held in memory before the turn is staged, so that staging is
- * one step: nothing comes between what it looks at and what it changes.
+ * The processes a turn concerns beside its own. All of them are in memory before the turn is staged, so that staging is
+ * one step: nothing comes between what it looks at and what it changes. Of those on other nodes it is what the store said of them a moment
+ * ago; where it matters whether that still holds, the commit finds out.
  */
 import type { Pid } from "../journal/types.ts";
 import { previousGeneration } from "../store/generations.ts";
 import type { ExportedRow, ProcessKey, ProcessRow } from "../store/port.ts";
+import type { Births } from "./births.ts";
 import type { Act, TurnEffects } from "./effects.ts";
 import type { Live, Relations } from "./live.ts";
 import type { Names } from "./names.ts";
@@ -12,13 +14,19 @@ import { gone, isExported, isTombstone } from "./registry.ts";
 import type { Registry } from "./registry.ts";
 import { requestOf } from "./requests.ts";
 import type { Request } from "./requests.ts";
+import type { Shards } from "./shards.ts";
 
 export interface PeersPorts {
   readonly registry: Pick<
     Registry,
-    "activateKey" | "beginLooking" | "endLooking" | "get" | "hasLeft" | "knownOrDamaged" | "named"
+    "beginLooking" | "endLooking" | "get" | "hasLeft" | "knownOrDamaged" | "named" | "reach"
   >;
-  readonly names: Pick<Names, "pidOf">;
+  readonly names: Pick<Names, "pidOf" | "refresh">;
+  /** Those who begin on other nodes, and are not durable. */
+  readonly births: Pick<Births, "underway">;
+  readonly shards: Pick<Shards, "isMine" | "newcomer">;
+  /** Resolves when everything is durable that was staged before now. */
+  committed(): Promise<void>;
 }
 
 /** Whom a text that names a receiver stands for: a registered name goes before a pid. */
@@ -31,10 +39,23 @@ export class Peers {
     this.#ports = ports;
   }
 
+  /** Those of other nodes, while a turn that concerns them is staged. */
+  #away: Away = nobodyAway;
+
   readonly find: Find = (to) => {
-    const live = this.#ports.registry.named(this.#ports.names.pidOf(to) ?? to);
+    const pid = this.#ports.names.pidOf(to) ?? to;
+    const { registry, births } = this.#ports;
+    const live = registry.named(pid) ?? births.underway(pid) ?? this.#away.byPid.get(pid);
     return live === undefined || gone(live) ? undefined : live;
   };
+
+  readonly held = (key: ProcessKey): Live | undefined =>
+    this.#ports.registry.get(key) ?? this.#ports.births.underway(key) ?? this.#away.byKey.get(key);
+
+  /** The turn being staged has given birth to a process on another node. */
+  born(child: Live): void {
+    this.#away = withAway(this.#away, child);
+  }
 
   /**
    * Calls `then` in the very moment in which everyone is in memory, with the pids of those who are not there because they have
@@ -45,8 +66,17 @@ export class Peers {
     const absent = new Set<Pid | ProcessKey>();
     const missing = wanted.pids.length + wanted.keys.length === 0 ? [] : this.#missing(wanted, absent);
     if (missing.length > 0) return this.#load(wanted, absent, missing, then);
-    then(nobodyEnded);
+    this.#stage(nobodyAway, () => then(nobodyEnded));
     return undefined;
+  }
+
+  #stage(away: Away, then: () => void): void {
+    this.#away = away;
+    try {
+      then();
+    } finally {
+      this.#away = nobodyAway;
+    }
   }
 
   /** One may be forgotten while another is loaded: it goes on until none is missing. */
@@ -56,21 +86,31 @@ export class Peers {
     missing: readonly (Pid | ProcessKey)[],
     then: (ended: Ended) => void,
   ): Promise<void> {
-    const { registry } = this.#ports;
-    const ended = new Map<Pid, ExportedRow | undefined>();
+    const { registry, births, shards, committed } = this.#ports;
+    const ended = new Map<Pid, EndedProcess>();
+    const away: Away = { byKey: new Map(), byPid: new Map() };
     const look = async (each: Pid | ProcessKey): Promise<void> => {
+      // It was to begin on another node, and that is this one by now.
+      if (births.underway(each) !== undefined) await committed();
       const known = typeof each === "string" ? await registry.knownOrDamaged(each) : undefined;
       const found = known === "damaged" || isTombstone(known) || isExported(known) ? undefined : known;
-      if (found !== undefined && !("row" in found) && found.state === "exited") ended.set(found.pid, undefined);
+      if (found !== undefined && !("row" in found) && found.state === "exited")
+        ended.set(found.pid, { key: found.key });
       if (typeof each === "string" && known !== undefined && found === undefined)
-        ended.set(each, known !== "damaged" && isExported(known) ? known : undefined);
+        ended.set(each, known !== "damaged" && isExported(known) ? { key: 0, exported: known } : { key: 0 });
       const key = typeof each === "string" ? keyOf(found) : each;
-      if (key === undefined || (await registry.activateKey(key)) === undefined) absent.add(each);
+      const live = key === undefined ? undefined : await registry.reach(key);
+      if (live?.away === false) await shards.newcomer(live.row);
+      // It has ended while the store answered.
+      if (live === undefined && found !== undefined && !("row" in found)) ended.set(found.pid, { key: found.key });
+      if (live === undefined) absent.add(each);
+      else if (live.away) withAway(away, live);
     };
     const again = new Set<Pid>();
     registry.beginLooking();
     try {
-      for (let next = missing; next.length > 0; next = this.#missing(wanted, absent)) {
+      await this.#ports.names.refresh();
+      for (let next = missing; next.length > 0; next = this.#missing(wanted, absent, away)) {
         await Promise.all(next.map(look));
         // Born and gone while the store was asked for others: it has to be asked once more.
         for (const each of absent) {
@@ -83,20 +123,53 @@ export class Peers {
       registry.endLooking();
     }
     // Not after another wait, however short: by then one may have come to its end.
-    then(ended);
+    this.#stage(away, () => then(ended));
   }
 
-  #missing({ pids, keys }: Wanted, absent: ReadonlySet<Pid | ProcessKey>): (Pid | ProcessKey)[] {
-    const { registry, names } = this.#ports;
+  #missing(
+    { pids, keys }: Wanted,
+    absent: ReadonlySet<Pid | ProcessKey>,
+    away: Away = nobodyAway,
+  ): (Pid | ProcessKey)[] {
+    const { registry, names, shards, births } = this.#ports;
+    // One that was another node's may have become this one's in the meantime.
+    const isAway = (live: Live | undefined): boolean => live !== undefined && !shards.isMine(live.row);
+    const isSettled = (live: Live | undefined): boolean =>
+      live !== undefined && shards.newcomer(live.row) === undefined;
+    const isPidHere = (pid: Pid): boolean =>
+      isSettled(registry.named(pid)) || isAway(births.underway(pid)) || isAway(away.byPid.get(pid));
+    const isKeyHere = (key: ProcessKey): boolean =>
+      isSettled(registry.get(key)) || isAway(births.underway(key)) || isAway(away.byKey.get(key));
     return [
-      ...pids.map((to) => names.pidOf(to) ?? to).filter((pid) => registry.named(pid) === undefined && !absent.has(pid)),
-      ...keys.filter((key) => registry.get(key) === undefined && !absent.has(key)),
+      ...pids.map((to) => names.pidOf(to) ?? to).filter((pid) => !isPidHere(pid) && !absent.has(pid)),
+      ...keys.filter((key) => !isKeyHere(key) && !absent.has(key)),
     ];
   }
 }
 
-/** Processes that were there once; of those that were exported, what stayed. */
-export type Ended = ReadonlyMap<Pid, ExportedRow | undefined>;
+interface Away {
+  readonly byKey: Map<ProcessKey, Live>;
+  readonly byPid: Map<Pid, Live>;
+}
+
+const nobodyAway: Away = { byKey: new Map(), byPid: new Map() };
+
+function withAway(away: Away, live: Live): Away {
+  const { byKey, byPid }: Away = away === nobodyAway ? { byKey: new Map(), byPid: new Map() } : away;
+  byKey.set(live.row.key, live);
+  byPid.set(live.row.pid, live);
+  return { byKey, byPid };
+}
+
+interface EndedProcess {
+  /** 0 of one that was pruned or exported. */
+  readonly key: ProcessKey;
+  /** What stayed of one that was exported. */
+  readonly exported?: ExportedRow;
+}
+
+/** Processes that were there once. */
+export type Ended = ReadonlyMap<Pid, EndedProcess>;
 
 const nobodyEnded: Ended = new Map();
 

@@ -14,6 +14,8 @@ export interface StartRequest {
   /** `supervisor`, `server`, …, and a keyed server's key: for people. */
   readonly role?: string;
   readonly label?: string;
+  /** The label that its node must have. Default "": any node will do. */
+  readonly needs?: string;
 }
 
 /** One attempt of one operation, handed to whoever runs host code. */
@@ -82,7 +84,10 @@ export type OperationReport =
   /** The deployment offers no such host function. */
   | { readonly token: string; readonly kind: "unavailable"; readonly error: string };
 
-/** The store is the runner's for one transaction: the kernel writes nothing before it is `returned`. */
+/**
+ * The store is the runner's for one transaction: the kernel writes nothing before it is `returned`. Where several nodes own the store there
+ * may be many at a time, and the kernel goes on writing.
+ */
 export interface Loan {
   readonly token: string;
   /** Of the lease. The transaction is void if it is not in force any more. */
@@ -112,6 +117,10 @@ export interface KernelEvents {
   /** Somebody outside was sent a message: `to` begins with "@". */
   answered(answer: { readonly to: string; readonly from: Pid; readonly body: Payload }): void;
   exited(exits: readonly { readonly pid: Pid; readonly exit: ProcessExit }[]): void;
+  /** The process has come from another node, having stood still for so long (ms), as far as the clocks of both agree. */
+  arrived?(pid: Pid, stoodStillMs: number): void;
+  /** The process is another node's from now on: nothing more is heard of it here. */
+  left?(pid: Pid): void;
   /** It was exported. */
   departed(pid: Pid): void;
   /** Something waits for a person: a broken process, one of another release, an operation that is unavailable or quarantined. */
@@ -130,7 +139,14 @@ export interface KernelLog {
 
 export interface KernelNotice {
   readonly kind:
-    "broken" | "operation-unavailable" | "operation-quarantined" | "snapshot-damaged" | "not-pruned" | "left-alone";
+    | "broken"
+    | "operation-unavailable"
+    | "operation-quarantined"
+    | "snapshot-damaged"
+    | "not-pruned"
+    | "left-alone"
+    /** No node that is there may run it, nor others like it. */
+    | "waits-for-node";
   /** "" for what is about no process that is still there. */
   readonly pid: Pid;
   readonly message: string;

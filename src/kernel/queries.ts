@@ -10,7 +10,7 @@ import { isPerdureError } from "../base/errors.ts";
 import type { Payload } from "../base/value.ts";
 import type { FatalReason } from "../journal/types.ts";
 import type { LoadRequest, Machine, QueryOutcome, QueryRequest } from "../machine/port.ts";
-import { broken, exited, toError } from "./errors.ts";
+import { broken, elsewhere, exited, toError } from "./errors.ts";
 import type { Live, QueuedInput } from "./live.ts";
 import type { KernelEvents } from "./ports.ts";
 import { describeDivergence, passOver } from "./runs.ts";
@@ -138,6 +138,7 @@ export class Queries {
   #query(live: Live, call: QueryCall): Promise<Answer> {
     // Those that waited for others are told with them.
     if (this.#end !== undefined) return Promise.reject(this.#end);
+    if (live.leaving) return Promise.reject(elsewhere(live.row));
     return new Promise((resolve, reject) => {
       const line = this.#lines.get(live) ?? { live, waiting: [], underway: new Set() };
       if (!this.#lines.has(live)) {
@@ -163,6 +164,12 @@ export class Queries {
   dropped(live: Live): void {
     const line = this.#lines.get(live);
     if (line !== undefined) this.#refuse(line, exited(live.row.pid));
+  }
+
+  /** Another node will have it: who waits for a turn of it here would wait in vain. */
+  leaving(live: Live): void {
+    const line = this.#lines.get(live);
+    if (line !== undefined) this.#refuse(line, elsewhere(live.row));
   }
 
   /** No query will be answered any more. */

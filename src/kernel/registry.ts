@@ -5,13 +5,17 @@ import type { Clock } from "../base/ports.ts";
 import type { Input, Pid } from "../journal/types.ts";
 import { processExported } from "../store/exports.ts";
 import type { ExportedRow, InboxRow, ProcessExit, ProcessKey, ProcessRow, Store, Tombstone } from "../store/port.ts";
-import { broken, exited, notFound, resultPruned } from "./errors.ts";
-import { atRest, loadRelations, newLive, queueInput } from "./live.ts";
+import { broken, elsewhere, exited, notFound, resultPruned } from "./errors.ts";
+import { atRest, awayLive, loadRelations, newLive, queueInput } from "./live.ts";
 import type { Live, QueuedInput } from "./live.ts";
 
 export interface RegistryPorts {
   readonly store: Pick<Store, "exported" | "findProcess" | "getProcess" | "inbox" | "lastTurn" | "load" | "tombstone">;
   readonly clock: Clock;
+  /** False for a process of another node. */
+  isMine(row: ProcessRow): boolean;
+  /** Grows when that changes for any: what was read before is old. */
+  era(): number;
   /** Throws if the kernel is not open. */
   checkOpen(): void;
   /** It has exited, or is at rest: the machine may let go of its heap. */
@@ -26,6 +30,8 @@ export interface RegistryPorts {
 export type Known = Live | ProcessRow | Tombstone | ExportedRow;
 
 interface Waiter {
+  /** As the store had it when the wait began. */
+  row?: ProcessRow;
   resolve(exit: ProcessExit): void;
   reject(error: Error): void;
 }
@@ -102,6 +108,11 @@ export class Registry {
     return this.#left.has(pid);
   }
 
+  /** It is durable, on another node: what was not found a moment ago may be there. */
+  begins(pid: Pid): void {
+    if (this.#lookups > 0) this.#left.add(pid);
+  }
+
   endLooking(): void {
     if (--this.#lookups === 0) this.#left.clear();
   }
@@ -143,27 +154,33 @@ export class Registry {
     if (known === undefined) throw notFound(pid);
     if (known === "damaged" || isTombstone(known)) throw exited(pid);
     if (isExported(known)) throw processExported(known);
+    if (!("row" in known) && !this.#ports.isMine(known)) throw elsewhere(known);
     const live = "row" in known ? known : await this.#load(known.key);
+    if (live?.away === true) throw elsewhere(live.row);
     // One that was found a moment ago has ended for certain: it is pruned now.
     if (live === undefined) throw exited(pid);
     return live;
   }
 
-  /** Undefined if there is no such process or it has exited: what is sent to it is lost, as in OTP. */
-  async activateIfAlive(pid: Pid): Promise<Live | undefined> {
-    const found = await this.find(pid);
+  /**
+   * The process of a pid or key, loaded if need be; of another node's, what the store says of it (`Live.away`). Undefined if there is no
+   * such process or it has exited: what is sent to it is lost, as in OTP.
+   */
+  async reach(to: Pid | ProcessKey): Promise<Live | undefined> {
+    const found = typeof to === "number" ? (this.#byKey.get(to) ?? to) : await this.find(to);
     if (found === undefined) return undefined;
-    const live = "row" in found ? found : await this.#load(found.key);
+    const key = typeof found === "number" ? found : "row" in found ? found : found.key;
+    const live = typeof key === "number" ? await this.#load(key) : key;
     return live === undefined || gone(live) ? undefined : live;
   }
 
-  /** Undefined if it has exited. */
+  /** Undefined if it has exited, or is another node's. */
   async activateKey(key: ProcessKey): Promise<Live | undefined> {
-    const live = this.#byKey.get(key) ?? (await this.#load(key));
-    return live === undefined || gone(live) ? undefined : live;
+    const live = await this.reach(key);
+    return live?.away === true ? undefined : live;
   }
 
-  /** Undefined if it has been pruned. */
+  /** Undefined if it has been pruned. One of another node's is not held. */
   #load(key: ProcessKey): Promise<Live | undefined> {
     const present = this.#byKey.get(key);
     if (present !== undefined) return Promise.resolve(present);
@@ -175,9 +192,13 @@ export class Registry {
   }
 
   async #read(key: ProcessKey): Promise<Live | undefined> {
+    const era = this.#ports.era();
     const load = await this.#ports.store.load(key).catch(damageOrAbsence);
+    // Its owner of then may have done more with it before it became this node's.
+    if (era !== this.#ports.era()) return await this.#read(key);
     if (load === undefined) return undefined;
     if (load instanceof Error) return await this.#readDamaged(key, load);
+    if (!this.#ports.isMine(load.process)) return awayLive(load.process);
     const live = newLive(load.process);
     if (load.process.state === "exited") return live;
     live.lastTurn = load.lastTurn;
@@ -202,6 +223,7 @@ export class Registry {
     const { store } = this.#ports;
     const row = await store.getProcess(key);
     if (row === undefined) throw error;
+    if (!this.#ports.isMine(row)) return awayLive(row);
     const live = newLive(row);
     live.lastTurn = await store.lastTurn(key);
     // A kill may be waiting for it.
@@ -229,12 +251,22 @@ export class Registry {
       else if (row.state === "exited" && row.exit !== undefined) resolve(row.exit);
       // What is in memory alone is told by `broke`, when it is durable.
       else if (row.state === "broken" && (row === known || (known as Live).uncommitted === 0)) reject(broken(row));
-      else return;
+      else if (row === known && !this.#ports.isMine(row)) reject(elsewhere(row));
+      else {
+        waiter.row = row;
+        return;
+      }
       waiters.delete(waiter);
       if (waiters.size === 0 && this.#waiters.get(pid) === waiters) this.#waiters.delete(pid);
     };
-    // It may have been started while the store answered.
-    const look = async (): Promise<void> => settle((await this.known(pid)) ?? this.#byPid.get(pid));
+    const look = async (): Promise<void> => {
+      const era = this.#ports.era();
+      const known = await this.known(pid);
+      // It may have ended on another node before it became this node's.
+      if (era !== this.#ports.era()) return await look();
+      // It may have been started while the store answered.
+      settle(known ?? this.#byPid.get(pid));
+    };
     look().catch(reject);
     return promise;
   }
@@ -270,6 +302,33 @@ export class Registry {
     const waiters = this.#waiters.get(pid) ?? new Set();
     this.#waiters.delete(pid);
     return waiters;
+  }
+
+  /** It is given up: another node goes on with it. */
+  leave(live: Live): void {
+    this.#remove(live);
+    // Whoever has it in hand still may not take it for this node's.
+    live.away = true;
+    for (const waiter of this.#takeWaiters(live.row.pid)) waiter.reject(elsewhere(live.row));
+  }
+
+  /** Who waits for the end of one that is no more this node's, and was not in memory. */
+  rejectElsewhere(): void {
+    for (const [pid, waiters] of this.#waiters) {
+      const away = [...waiters].find(({ row }) => row !== undefined && !this.#ports.isMine(row))?.row;
+      if (away === undefined || this.#byPid.has(pid)) continue;
+      for (const waiter of this.#takeWaiters(pid)) waiter.reject(elsewhere(away));
+    }
+  }
+
+  /** How many are in memory. */
+  get size(): number {
+    return this.#byKey.size;
+  }
+
+  /** All that are in memory. */
+  lives(): Iterable<Live> {
+    return this.#byKey.values();
   }
 
   // -- forgetting -----------------------------------------------------------------------------------------------

@@ -98,8 +98,8 @@ function parsed(options: string): Readonly<Record<string, unknown>> | undefined 
   }
   if (typeof value !== "object" || value === null) return undefined;
   const isShort = Object.values(value).every((each) => typeof each !== "string" || each.length <= longestText);
-  const { label = "", role = "" } = value as Record<string, unknown>;
-  return isShort && typeof label === "string" && typeof role === "string" ? { ...value } : undefined;
+  const { label = "", role = "", needs = "" } = value as Record<string, unknown>;
+  return isShort && [label, role, needs].every((each) => typeof each === "string") ? { ...value } : undefined;
 }
 
 function isSpawnOptions(options: string): boolean {

@@ -40,6 +40,8 @@ export interface RunsPorts {
     turn: { number: number; timeMs: number; inputs: readonly QueuedInput[]; outcome: DoneOutcome },
   ): Promise<"undone" | undefined> | undefined;
   broke(live: Live): void;
+  /** An input that waits for the process is nothing to it. */
+  dropped(live: Live, queued: QueuedInput): void;
   /** Somebody looks at its heap, or is the next to: until then no turn begins, but for a kill. */
   looked(live: Live): boolean;
   /** It is pinned to what this release does not run. */
@@ -101,8 +103,15 @@ export class Runs {
     this.#schedule();
   }
 
+  /** The same, for whoever has waited meanwhile: it may have been forgotten, and have come back. */
+  readyAgain(process: ProcessKey): void {
+    const live = this.#ports.held(process);
+    if (live !== undefined) this.ready(live);
+  }
+
   /** Somebody looks at it, it is paused, crashed or broken, or another release's: only a kill gets through, also when it has been queued already. */
   #mustWait(live: Live): boolean {
+    if (live.leaving) return true;
     const { looked, refused } = this.#ports;
     return (live.row.state !== "running" || looked(live) || refused(live)) && nextKill(live) === undefined;
   }
@@ -181,7 +190,7 @@ export class Runs {
     const mustLoad = !live.resident && live.lastTurn > 0;
     // What is not in the store yet cannot be loaded from it; `committed` brings the process back here.
     if (mustLoad && live.uncommitted > 0) return undefined;
-    const inputs = takeInputs(live, (dropped) => this.#dropped(dropped));
+    const inputs = takeInputs(live, (dropped) => this.#ports.dropped(live, dropped));
     // Nothing but signals that it takes no notice of.
     if (inputs.length === 0) return undefined;
     live.running = inputs;
@@ -218,11 +227,6 @@ export class Runs {
     const digests = [commandDigest(exit)];
     const outcome: DoneOutcome = { kind: "done", commands: [exit], digests, delivered: 1, replayMicros: 0 };
     queueMicrotask(() => this.finished([{ process: live.row.key, number: live.lastTurn + 1, outcome }]));
-  }
-
-  #dropped(queued: QueuedInput): void {
-    queued.consumed = true;
-    this.#ports.committer.stage.consumed.push(queued);
   }
 
   // -- loading --------------------------------------------------------------------------------------------------

@@ -1,5 +1,5 @@
 /** Puts what happened on the stage for the next commit, and keeps the processes in memory in step with it. */
-import type { Stage } from "./batch.ts";
+import type { Passage, Stage } from "./batch.ts";
 import { droppedBy } from "./dropped.ts";
 import type { TurnEffects } from "./effects.ts";
 import { arrived, tellDurable } from "./live.ts";
@@ -59,7 +59,7 @@ function keepInStep(live: Live, effects: TurnEffects): StagedOperations {
  * The process row goes with the first commit that has anything of the process. If its start is not part of that commit it
  * gets a row of its own there: a process without one could never run.
  */
-function stageRow(stage: Stage, live: Live): void {
+export function stageRow(stage: Stage, live: Live): void {
   if (live.rowStaged) return;
   live.rowStaged = true;
   stage.newProcesses.push(live.row);
@@ -76,10 +76,10 @@ export function stageEdge(stage: Stage, queued: QueuedInput): void {
  * An input that a turn brings about is part of that turn's commit: as a row of the inbox, unless the receiver has taken it by
  * then.
  */
-export function stageMessage(stage: Stage, receiver: Live, queued: QueuedInput): void {
+export function stageMessage(stage: Stage, receiver: Live, queued: QueuedInput, passage?: Passage): void {
   queued.spilled = true;
   stageRow(stage, receiver);
-  stage.inbox.push({ process: receiver.row.key, queued });
+  stage.inbox.push({ process: receiver.row.key, queued, ...(receiver.away ? { away: true } : {}), ...passage });
 }
 
 /** An operator stopped the process's turns, or lets them go on. */
@@ -88,10 +88,22 @@ export function stageControl(stage: Stage, live: Live): void {
   if (state === "exited") return;
   stageRow(stage, live);
   stage.states.push({ process, state, problem, ...(exit === undefined ? {} : { exit }) });
+  pin(stage, live);
+}
+
+/** Keeps a process in memory until what is being staged is committed. */
+export function pin(stage: Stage, live: Live): void {
   live.pins++;
   stage.effects.push(() => {
     live.pins--;
   });
+}
+
+/** The input goes, and no turn takes it. The process stays until that is durable: brought back before, it would come with it again. */
+export function stageConsumed(stage: Stage, live: Live, queued: QueuedInput): void {
+  queued.consumed = true;
+  stage.consumed.push(queued);
+  pin(stage, live);
 }
 
 /** An input that waited too long for its turn gets a row of its own. */

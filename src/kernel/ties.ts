@@ -6,18 +6,23 @@ import { encodeValue } from "../base/value.ts";
 import type { Payload } from "../base/value.ts";
 import type { Command, ExitReason, Input, Pid } from "../journal/types.ts";
 import type { ProcessKey, ProcessRow } from "../store/port.ts";
-import type { Committer, Stage } from "./batch.ts";
+import type { Committer, Passage, Stage } from "./batch.ts";
 import { relationsOf, unwatch, watch } from "./live.ts";
-import type { Live } from "./live.ts";
+import type { Live, QueuedInput } from "./live.ts";
 import type { Find } from "./peers.ts";
 import { gone } from "./registry.ts";
+import { pin, stageConsumed } from "./staging.ts";
 
 export interface TiesPorts {
   readonly committer: Committer;
+  /** Several nodes own the store: processes may be tied to some that this one knows nothing of. */
+  readonly shared: boolean;
   held(process: ProcessKey): Live | undefined;
   readonly find: Find;
   /** Hands an input to a process, as part of the commit being staged. */
-  deliver(receiver: Live, input: Input): void;
+  deliver(receiver: Live, input: Input, passage?: Passage): void;
+  /** A process cuts a link, with the commit being staged. */
+  cut(process: ProcessKey, tie: ProcessKey): void;
   /** Nobody will decide about a process that is held: it is let go. */
   abandon(live: Live): void;
 }
@@ -30,8 +35,6 @@ export interface Ending {
 
 const nothing: Payload = encodeValue(undefined);
 export const noProcess: Ending = { reason: "noproc", value: nothing };
-/** It was exported: from here it is out of reach. */
-export const noConnection: Ending = { reason: "noconnection", value: nothing };
 
 export class Ties {
   readonly #ports: TiesPorts;
@@ -49,31 +52,57 @@ export class Ties {
     const peer = this.#ports.find(to);
     if (peer === live) return;
     if (peer === undefined) return this.#signal(live, to, noProcess, true);
-    this.tie(live, peer);
+    if (peer.away) this.#linkAway(live, peer);
+    else this.tie(live, peer);
+  }
+
+  /** Whether it is still there, the commit finds out; and whether they are linked already: the other one may have cut what is known here. */
+  #linkAway(live: Live, { row: { key, pid } }: Live): void {
+    relationsOf(live).links.add(key);
+    this.#stage.away.link({ process: live.row.key, target: key, pid });
   }
 
   tie(live: Live, peer: Live): void {
     const [a, b] = [live.row.key, peer.row.key];
-    if (relationsOf(live).links.has(b)) return;
+    // What one remembers the other may have cut from another node.
+    if (isLinked(live, peer) && isLinked(peer, live)) return;
     relationsOf(live).links.add(b);
     relationsOf(peer).links.add(a);
     this.#linkRow(a, b, true);
     this.#pin(peer);
   }
 
-  /** After it, no exit comes through the link any more, not even one that was on its way. */
-  unlink(live: Live, to: Pid): void {
+  /** After it, no exit comes through the link any more, not even one that was on its way. `ended`: the key of one that is no more. */
+  unlink(live: Live, to: Pid, ended = 0): void {
     const peer = this.#ports.find(to);
-    if (peer !== undefined && live.relations?.links.has(peer.row.key) === true) {
+    if (peer === undefined && ended > 0 && this.#ports.shared) this.#cut(live, ended);
+    // The other end may have been made on another node.
+    const isTied = peer?.away === true || isLinked(live, peer) || isLinked(peer, live);
+    if (peer !== undefined && isTied) {
       this.untie(live, peer);
       if (peer.row.parent === live.row.pid) this.#ports.abandon(peer);
     }
     const isOf = (input: Input): boolean => input.kind === "exit" && input.linked && input.from === to;
     for (const queued of live.inputs.filter(({ input }) => isOf(input))) {
       live.inputs.splice(live.inputs.indexOf(queued), 1);
-      queued.consumed = true;
-      this.#stage.consumed.push(queued);
+      this.refuse(live, queued);
     }
+  }
+
+  /** No turn of the process is to hear of it. Whoever is held, and waits for its word, is let go. */
+  refuse(live: Live, queued: QueuedInput): void {
+    const { input, seq } = queued;
+    const child = input.kind === "exit" && input.held !== "" && input.from !== live.row.pid ? input.from : undefined;
+    const held = child === undefined ? undefined : this.#ports.find(child);
+    const isElsewhere = this.#ports.shared && child !== undefined && held?.away !== false;
+    if (isElsewhere && seq !== undefined) {
+      // The row goes, and what it says is to come instead.
+      queued.consumed = true;
+      this.#stage.away.refused.push(seq);
+      return this.#pin(live);
+    }
+    if (held?.away === false) this.#ports.abandon(held);
+    stageConsumed(this.#stage, live, queued);
   }
 
   untie(live: Live, peer: Live): void {
@@ -81,6 +110,12 @@ export class Ties {
     peer.relations?.links.delete(live.row.key);
     this.#linkRow(live.row.key, peer.row.key, false);
     this.#pin(peer);
+    if (this.#ports.shared) this.#cut(live, peer.row.key);
+  }
+
+  #cut({ row }: Live, key: ProcessKey): void {
+    this.#stage.away.unlink(row.key, key);
+    this.#ports.cut(row.key, key);
   }
 
   /** A monitor on nobody fires at once. */
@@ -90,8 +125,11 @@ export class Ties {
     this.observe(live, number, target);
   }
 
-  observe(live: Live, number: number, target: Live): void {
-    relationsOf(live).monitors.set(number, target.row.key);
+  /** `isNew`: it is born in this very turn, and so it is there. */
+  observe(live: Live, number: number, target: Live, isNew = false): void {
+    const { key, pid } = target.row;
+    relationsOf(live).monitors.set(number, key);
+    if (target.away && !isNew) return this.#stage.away.monitor({ watcher: live.row.key, number, target: key, pid });
     watch(target, live.row.key, number);
     this.#stage.monitors.push({ watcher: live.row.key, number, target: target.row.key });
     this.#pin(target);
@@ -102,6 +140,7 @@ export class Ties {
     if (target === undefined) return;
     live.relations?.monitors.delete(number);
     this.#stage.monitorsGone.push({ watcher: live.row.key, number });
+    this.#stage.away.demonitor(live.row.key, number);
     const held = this.#ports.held(target);
     if (held === undefined) return;
     unwatch(held, live.row.key, number);
@@ -135,33 +174,40 @@ export class Ties {
     }
   }
 
-  /** Its parent is asked what shall become of it. */
+  /** Its parent is asked what shall become of it. If that ends or cuts the link on another node before it hears of it, there is nobody to decide. */
   tellHeld(parent: Live, live: Live, ending: Ending, culprit: Input["kind"]): void {
-    this.#ports.deliver(parent, signalInput(live.row.pid, ending, true, culprit));
+    const { key, pid } = live.row;
+    const input = { kind: "verdict", verdict: "release", by: key, operation: 0 } as const;
+    const passage = this.#ports.shared ? { tie: key, orElse: { process: key, input } } : undefined;
+    this.#ports.deliver(parent, signalInput(pid, ending, true, culprit), passage);
   }
 
-  /** It traps no exits any more, so it cannot be asked. */
-  abandonChildren(live: Live): void {
-    for (const child of this.heldChildren(live)) this.#ports.abandon(child);
+  /** It traps no exits any more, so it cannot be asked. `of`: what is known of others, by key. */
+  abandonChildren(live: Live, of?: (key: ProcessKey) => Live | undefined): void {
+    for (const child of this.heldChildren(live, of)) this.#ports.abandon(child);
   }
 
   /** Those that failed and wait for its word. */
-  heldChildren(live: Live): Live[] {
-    return this.#linkedChildren(live).filter(({ row }) => row.state === "crashed");
+  heldChildren(live: Live, of?: (key: ProcessKey) => Live | undefined): Live[] {
+    return this.#linkedChildren(live, of).filter(({ row }) => row.state === "crashed");
   }
 
-  #linkedChildren({ row, relations }: Live): Live[] {
-    const peers = [...(relations?.links ?? [])].map((key) => this.#ports.held(key));
+  #linkedChildren({ row, relations }: Live, of = this.#ports.held): Live[] {
+    const peers = [...(relations?.links ?? [])].map((key) => of(key));
     return peers.filter((peer): peer is Live => peer?.row.parent === row.pid);
   }
 
   /** The process has come to its end: everyone tied to it hears of it, and nobody is tied to it any more. */
   breakAll(live: Live, ending: Ending): void {
     const { relations } = live;
+    const links: ProcessKey[] = [];
+    const monitors: (readonly [ProcessKey, number])[] = [];
+    // Others may have tied themselves to it that this node does not know of.
+    if (this.#ports.shared) this.#stage.away.notified.push({ process: live.row.key, links, monitors });
     if (relations === undefined) return;
-    for (const key of relations.links) this.breakLink(live, key, ending);
+    for (const key of relations.links) if (this.breakLink(live, key, ending)) links.push(key);
     for (const [watcher, numbers] of relations.watchers) {
-      for (const number of numbers) this.fire(live, watcher, number, ending);
+      for (const number of numbers) if (this.fire(live, watcher, number, ending)) monitors.push([watcher, number]);
     }
     for (const [number, target] of relations.monitors) {
       const held = this.#ports.held(target);
@@ -170,31 +216,69 @@ export class Ties {
     live.relations = undefined;
   }
 
-  /** The row goes with the process. */
-  breakLink(live: Live, key: ProcessKey, ending: Ending): void {
+  /** The row goes with the process. False if the other end has not been told: it is another node's, and will find it in its inbox. */
+  breakLink(live: Live, key: ProcessKey, ending: Ending): boolean {
     const peer = this.#ports.held(key);
-    if (peer === undefined || gone(peer)) return;
+    if (peer === undefined || gone(peer)) return false;
+    if (peer.row.parent === live.row.pid) this.#ports.abandon(peer);
+    if (peer.away || !isLinked(peer, live)) return false;
     peer.relations?.links.delete(live.row.key);
     this.#pin(peer);
+    this.#signal(peer, live.row.pid, ending, true);
+    return true;
+  }
+
+  /** False if the watcher has not been told. */
+  fire(live: Live, watcherKey: ProcessKey, number: number, ending: Ending): boolean {
+    const watcher = this.#ports.held(watcherKey);
+    if (watcher === undefined || gone(watcher)) return false;
+    // It may have been given up in a turn whose commit was still under way when the target was loaded.
+    if (watcher.relations?.monitors.get(number) !== live.row.key) return false;
+    watcher.relations.monitors.delete(number);
+    this.#pin(watcher);
+    this.#down(watcher, number, live.row.pid, ending);
+    return true;
+  }
+
+  /** The link was cut, and it is for the other end as if the process had ended. */
+  breakAfter(live: Live, peer: Live, ending: Ending): void {
+    if (gone(peer)) return;
     if (peer.row.parent === live.row.pid) this.#ports.abandon(peer);
     this.#signal(peer, live.row.pid, ending, true);
   }
 
-  fire(live: Live, watcherKey: ProcessKey, number: number, ending: Ending): void {
-    const watcher = this.#ports.held(watcherKey);
-    if (watcher === undefined || gone(watcher)) return;
-    // It may have been given up in a turn whose commit was still under way when the target was loaded.
-    if (watcher.relations?.monitors.get(number) !== live.row.key) return;
-    watcher.relations.monitors.delete(number);
-    this.#pin(watcher);
-    this.#down(watcher, number, live.row.pid, ending);
+  /** What was linked before is linked again. */
+  tieAgain(live: Live, peer: Live): void {
+    if (peer.away) this.#linkAway(live, peer);
+    else this.tie(live, peer);
+  }
+
+  /** The same, if the other end is on another node. */
+  breakAway(live: Live, peer: Live, ending: Ending): void {
+    this.untie(live, peer);
+    this.#ports.deliver(peer, signalInput(live.row.pid, ending, true, ""), { tie: live.row.key });
+  }
+
+  /**
+   * What came through a tie from another node, as a row of the inbox. False if it is not to be heard: the monitor was given up, or it is
+   * nothing to the process.
+   */
+  arrived(live: Live, input: Input, tie: ProcessKey): boolean {
+    if (input.kind === "down") {
+      if (live.relations?.monitors.get(input.monitor) !== tie) return false;
+      return live.relations.monitors.delete(input.monitor);
+    }
+    if (input.kind !== "exit" || input.held !== "") return true;
+    live.relations?.links.delete(tie);
+    return hears(live, input);
   }
 
   /** The process lives, but has forgotten that one of its watchers. */
-  fireOne(live: Live, watcher: ProcessKey, number: number, ending: Ending): void {
+  fireOne(live: Live, watcher: ProcessKey, number: number, ending: Ending, away?: Live): void {
     unwatch(live, watcher, number);
     this.#stage.monitorsGone.push({ watcher, number });
-    this.fire(live, watcher, number, ending);
+    if (away !== undefined) this.#ports.deliver(away, downInput(number, live.row.pid, ending), { tie: live.row.key });
+    else this.fire(live, watcher, number, ending);
   }
 
   #signal(receiver: Live, from: Pid, ending: Ending, linked: boolean): void {
@@ -216,12 +300,8 @@ export class Ties {
   }
 }
 
-/** Keeps a process in memory until what is being staged is committed. */
-export function pin(stage: Stage, live: Live): void {
-  live.pins++;
-  stage.effects.push(() => {
-    live.pins--;
-  });
+function isLinked(live: Live | undefined, to: Live | undefined): boolean {
+  return live !== undefined && to !== undefined && live.relations?.links.has(to.row.key) === true;
 }
 
 /** A process that does not trap exits takes no notice of a normal one; if it is in mid-turn, it may be about to trap them. */

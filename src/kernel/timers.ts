@@ -27,6 +27,8 @@ class ClockTimers {
   /** Up to where a read under way will reach: a timer committed meanwhile may have come too late for it. */
   #readingUntilMs = -Infinity;
   #reading: Promise<void> | undefined;
+  /** All is to be read again, also what was just being read. */
+  #isForgotten = false;
 
   constructor(clock: TimerClock, store: Pick<Store, "dueTimers">) {
     this.#clock = clock;
@@ -48,9 +50,11 @@ class ClockTimers {
   async #read(untilMs: number): Promise<void> {
     this.#readingUntilMs = untilMs;
     for (;;) {
-      const after = this.#knownUntilMs;
+      const after = this.#isForgotten ? -Infinity : this.#knownUntilMs;
+      this.#isForgotten = false;
       const rows = await this.#store.dueTimers(this.#clock, after, untilMs, pageRows);
       for (const row of rows) this.#heap.push(row);
+      if (this.#isForgotten) continue;
       const last = rows.at(-1);
       if (last === undefined || rows.length < pageRows) {
         this.#knownUntilMs = untilMs;
@@ -70,6 +74,12 @@ class ClockTimers {
     return nextMs === undefined || nextMs > nowMs ? undefined : this.#heap.pop();
   }
 
+  /** There are timers that were nobody's of this node's before: all are read again. */
+  forget(): void {
+    this.#knownUntilMs = -Infinity;
+    this.#isForgotten = this.#reading !== undefined;
+  }
+
   /** When `lookAhead` should be called again. */
   get refreshMs(): number {
     return this.#knownUntilMs - horizonMs / 2;
@@ -84,6 +94,11 @@ export class Timers {
   constructor(store: Pick<Store, "dueTimers">, downtimeMs: number) {
     this.#clocks = { wall: new ClockTimers("wall", store), service: new ClockTimers("service", store) };
     this.#downtimeMs = downtimeMs;
+  }
+
+  forget(): void {
+    this.#clocks.wall.forget();
+    this.#clocks.service.forget();
   }
 
   /** To be called with every timer that was committed. */

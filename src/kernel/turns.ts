@@ -7,17 +7,19 @@ import type { Clock, Random } from "../base/ports.ts";
 import { encodeValue } from "../base/value.ts";
 import type { Payload } from "../base/value.ts";
 import { commandDigest } from "../journal/digest.ts";
-import type { Command, Input, Pid, SpawnOptions } from "../journal/types.ts";
+import type { Command, Input, Pid, SpawnOptions, Verdict } from "../journal/types.ts";
 import { arrivingPrefix } from "../store/exports.ts";
-import type { ProcessExit, ProcessKey, StoreReader, TimerRow } from "../store/port.ts";
+import type { ProcessExit, ProcessKey, ProcessRow, Store, TimerRow } from "../store/port.ts";
 import { Answers } from "./answers.ts";
 import type { Attempts } from "./attempts.ts";
-import type { Committer } from "./batch.ts";
+import type { Awaited } from "./awaited.ts";
+import type { Committer, Passage } from "./batch.ts";
 import { Checkpoints } from "./checkpoints.ts";
-import { Crashes } from "./crashes.ts";
+import { answerOf, Crashes } from "./crashes.ts";
 import type { Edges } from "./edges.ts";
 import { turnEffects } from "./effects.ts";
-import type { Act, FinishedTurn, TurnEffects } from "./effects.ts";
+import type { Births } from "./births.ts";
+import type { Act, FinishedTurn, KernelOperation, TurnEffects } from "./effects.ts";
 import { exited } from "./errors.ts";
 import { bear, queueInput, tellDurable } from "./live.ts";
 import type { Birth, Live, QueuedInput } from "./live.ts";
@@ -29,14 +31,19 @@ import { gone } from "./registry.ts";
 import type { Registry } from "./registry.ts";
 import { requestOf, whyMalformed } from "./requests.ts";
 import type { DoneOutcome } from "./runs.ts";
-import { stageControl, stageMessage, stageTurn } from "./staging.ts";
+import type { Shards } from "./shards.ts";
+import { stageConsumed, stageControl, stageMessage, stageRow, stageTurn } from "./staging.ts";
 import type { StagedOperations } from "./staging.ts";
 import { Ties } from "./ties.ts";
 
 export interface TurnsPorts {
   readonly clock: Clock;
   readonly random: Random;
-  readonly store: Pick<StoreReader, "exported" | "getProcess" | "turns">;
+  readonly store: Pick<Store, "exported" | "getProcess" | "load" | "turns">;
+  /** Several nodes own the store. */
+  readonly shared: boolean;
+  isMine(row: ProcessRow): boolean;
+  cut(process: ProcessKey, tie: ProcessKey): void;
   readonly committer: Committer;
   readonly registry: Registry;
   readonly names: Names;
@@ -48,6 +55,9 @@ export interface TurnsPorts {
   env(): Readonly<Record<string, string>>;
   newest(program: string): string;
   newKey(): ProcessKey;
+  readonly births: Births;
+  readonly shards: Shards;
+  readonly awaited: Awaited;
   enqueue(live: Live, queued: QueuedInput): void;
   /** New timers are durable. */
   timersSet(rows: readonly TimerRow[]): void;
@@ -69,12 +79,20 @@ export class Turns {
 
   constructor(ports: TurnsPorts) {
     this.#ports = ports;
-    const { committer, registry, names, clock, store, attempts, random } = ports;
-    this.#peers = new Peers({ registry, names });
-    const deliver = (receiver: Live, input: Input): void => this.deliver(receiver, input);
-    const held = (key: ProcessKey): Live | undefined => registry.get(key);
+    const { committer, registry, names, clock, store, attempts, random, shared, cut } = ports;
+    this.#peers = new Peers({
+      registry,
+      names,
+      births: ports.births,
+      shards: ports.shards,
+      committed: () => ports.awaited.commit(),
+    });
+    const deliver = (receiver: Live, input: Input, passage?: Passage): void => this.deliver(receiver, input, passage);
+    const { held } = this.#peers;
     this.ties = new Ties({
       committer,
+      shared,
+      cut,
       held,
       find: this.#peers.find,
       deliver,
@@ -89,7 +107,8 @@ export class Turns {
       clock,
       edges: ports.edges,
       ties: this.ties,
-      activate: (key) => registry.activateKey(key),
+      shared,
+      reach: (key) => registry.reach(key),
       timersSet: ports.timersSet,
     });
     this.#crashes = new Crashes({
@@ -101,16 +120,17 @@ export class Turns {
       checkpoints: this.#checkpoints,
       store,
       find: this.#peers.find,
-      activate: (pid) => registry.activateIfAlive(pid),
+      reach: (pid) => registry.reach(pid),
       ready: ports.ready,
     });
     this.#answers = new Answers({
       names,
       find: this.#peers.find,
       crashes: this.#crashes,
-      held: (pid) => registry.named(pid) !== undefined || registry.isReserved(pid),
+      held: (pid) => registry.named(pid) !== undefined || registry.isReserved(pid) || ports.births.isUnderway(pid),
       deliver,
-      give: (birth) => void this.create(birth),
+      mayBegin: (pid) => ports.births.mayBegin(pid),
+      give: (birth, parent) => void this.create(birth, parent),
       control: (live, kind) => this.control(live, kind),
     });
   }
@@ -140,6 +160,39 @@ export class Turns {
   }
 
   #conclude(live: Live, effects: TurnEffects, inputs: readonly QueuedInput[]): Promise<undefined> | undefined {
+    const isAsking = this.#ports.shared && effects.acts.some(asksForNames);
+    const claims = this.#ports.shared ? effects.acts.filter(isClaim) : [];
+    if (claims.length === 0 && !isAsking) return this.#gather(live, effects, inputs);
+    const { births, names } = this.#ports;
+    const refreshed = isAsking ? names.refresh() : Promise.resolve();
+    const staged = refreshed.then(() => this.#claim(live, claims)).then(() => this.#gather(live, effects, inputs));
+    return staged.finally(() => claims.forEach((claim) => births.letGo(requestOf(claim).id)));
+  }
+
+  /** What only one process may have in all nodes is asked for first: names, and pids that programs choose. */
+  async #claim(live: Live, claims: readonly KernelOperation[]): Promise<void> {
+    const { names, registry, births } = this.#ports;
+    for (const claim of claims) {
+      const { id, name, pid, role } = requestOf(claim);
+      if (claim.name === "perdure:start") {
+        await births.keep(id, role);
+        continue;
+      }
+      const holder = pid === live.row.pid ? live : await registry.reach(pid);
+      if (holder === undefined) continue;
+      // Only one that the store knows can have a name there.
+      if (holder.start !== undefined) await this.#born(holder);
+      await names.claim(name, holder.row);
+    }
+  }
+
+  #born(live: Live): Promise<void> {
+    const { stage } = this.#ports.committer;
+    stageRow(stage, live);
+    return new Promise((resolve) => stage.effects.push(resolve));
+  }
+
+  #gather(live: Live, effects: TurnEffects, inputs: readonly QueuedInput[]): Promise<undefined> | undefined {
     const revived = effects.acts.flatMap((act) => revivedFromCheckpoint(act));
     if (revived.length > 0) return this.#prepare(revived, live, effects, inputs);
     const gathered = this.#peers.gather(live, effects, (ended) => this.#stage(live, effects, inputs, ended));
@@ -184,15 +237,16 @@ export class Turns {
         const { pid: parent, program: own } = live.row;
         // A fresh restart is the moment at which a child can change its version.
         const program = (options.restarts ?? 0) > 0 ? this.#ports.newest(own) : own;
-        const child = this.create({ ...options, pid, entry, args, program, parent });
+        const needs = options.needs ?? live.row.needs;
+        const child = this.create({ ...options, needs, pid, entry, args, program, parent }, live);
         if (act.link) this.ties.tie(live, child);
-        if (act.monitor > 0) this.ties.observe(live, act.monitor, child);
+        if (act.monitor > 0) this.ties.observe(live, act.monitor, child, true);
         return undefined;
       }
       case "link":
         return this.ties.link(live, act.to);
       case "unlink":
-        return this.ties.unlink(live, act.to);
+        return this.ties.unlink(live, act.to, ended.get(act.to)?.key);
       case "monitor":
         return this.ties.monitor(live, act.number, act.to);
       case "demonitor":
@@ -225,25 +279,97 @@ export class Turns {
     if (receiver !== undefined) this.deliver(receiver, { kind: "message", from, body });
   }
 
-  /** Its row goes with the commit being staged; it may run before that, but nothing of it is committed earlier. */
-  create(birth: Birth): Live {
-    const { clock, random, env, newKey } = this.#ports;
-    const { child, start } = bear(birth, { key: newKey(), atMs: clock.nowMs(), seed: random.bytes(32), env: env() });
-    this.#ports.registry.add(child);
+  /**
+   * Its row goes with the commit being staged; it may run before that, but nothing of it is committed earlier. On another node it begins
+   * when that finds its start in the inbox.
+   */
+  create(birth: Birth, parent: Live): Live {
+    const { clock, random, env, newKey, births, isMine } = this.#ports;
+    const cradle = {
+      key: newKey(),
+      shard: births.shardOf(birth, parent),
+      atMs: clock.nowMs(),
+      seed: random.bytes(32),
+      env: env(),
+    };
+    const { child, start } = bear(birth, cradle, isMine);
+    if (child.away) {
+      this.#peers.born(child);
+      this.#ports.committer.stage.effects.push(births.begun(child));
+    } else this.#ports.registry.add(child);
     // The row, and the start with it unless a turn takes it in the same commit.
     stageMessage(this.#ports.committer.stage, child, start);
     this.#ports.committer.stage.effects.push(() => (child.start = undefined));
-    this.#ports.enqueue(child, start);
+    if (!child.away) this.#ports.enqueue(child, start);
     return child;
   }
 
-  deliver(receiver: Live, input: Input): void {
+  deliver(receiver: Live, input: Input, passage?: Passage): void {
     if (gone(receiver)) return;
-    // Whoever should decide about it is gone, or has decided.
-    if (input.kind === "exit" && input.from === receiver.row.parent) this.#crashes.letGo(receiver);
     const queued = queueInput(input, this.#ports.clock.nowMs());
-    stageMessage(this.#ports.committer.stage, receiver, queued);
-    this.#ports.enqueue(receiver, queued);
+    if (!receiver.away) this.#heedParent(receiver, input);
+    stageMessage(this.#ports.committer.stage, receiver, queued, passage);
+    if (!receiver.away) this.#ports.enqueue(receiver, queued);
+  }
+
+  /** Whoever should decide about it is gone, or has decided. */
+  #heedParent(live: Live, input: Input): void {
+    if (input.kind === "exit" && input.from === live.row.parent) this.#crashes.letGo(live);
+  }
+
+  /** A process has come from the store. What its parent's end has to say to it may have been written by another node. */
+  loaded(live: Live): void {
+    for (const { input } of [...live.inputs]) this.#heedParent(live, input);
+  }
+
+  /** What another node has written for the process, or for its kernel. False if no turn is to hear of it. */
+  arrived(live: Live, queued: QueuedInput, tie: ProcessKey | undefined): boolean {
+    const { input } = queued;
+    if (input.kind === "result") live.asked?.delete(input.operation);
+    const isHeard = tie === undefined || this.ties.arrived(live, input, tie);
+    // Its parent's end is one for it too that no turn hears of, as a normal one.
+    this.#heedParent(live, input);
+    if (!isHeard) this.#consume(live, queued);
+    return isHeard;
+  }
+
+  #decide(live: Live, verdict: Verdict): boolean {
+    if (verdict === "release") return this.#crashes.letGo(live);
+    if (verdict === "pause" || verdict === "resume") return this.control(live, verdict);
+    return this.#crashes.revive(live, verdict);
+  }
+
+  /** A process has come from another node: it goes on here with what it waited for there. */
+  came(live: Live, queued: QueuedInput): void {
+    this.#consume(live, queued);
+    const { attempts } = this.#ports;
+    for (const operation of live.operations.values())
+      if (operation.token === undefined && !operation.settled) attempts.recover(live, operation, false);
+    this.#ports.timersSet([...live.timers.values()].map(({ row }) => row));
+  }
+
+  #consume(live: Live, queued: QueuedInput): void {
+    stageConsumed(this.#ports.committer.stage, live, queued);
+  }
+
+  /** A parent on another node has decided about a process that is held. */
+  async decided(live: Live, queued: QueuedInput, verdict: Extract<Input, { kind: "verdict" }>): Promise<void> {
+    // Brought back meanwhile, it would come with the verdict again.
+    live.pins++;
+    await this.#decided(live, queued, verdict).finally(() => live.pins--);
+  }
+
+  async #decided(live: Live, queued: QueuedInput, verdict: Extract<Input, { kind: "verdict" }>): Promise<void> {
+    if (verdict.verdict === "checkpoint" && live.row.state === "crashed") await this.#checkpoints.prepare(live);
+    const parent = verdict.operation === 0 ? undefined : await this.#ports.registry.reach(verdict.by);
+    // Whoever asked is answered by its end.
+    if (gone(live)) return;
+    // It has left meanwhile: its next owner finds the verdict.
+    if (this.#ports.registry.get(live.row.key) !== live) return;
+    this.#consume(live, queued);
+    const isDone = this.#decide(live, verdict.verdict);
+    this.#checkpoints.forget(live.row.key);
+    if (parent !== undefined) this.deliver(parent, answerOf(verdict.operation, isDone));
   }
 
   /** Stops a process's turns, or lets them go on; one that is being exported is taken back. False if there was nothing to change. */
@@ -297,6 +423,17 @@ export class Turns {
     this.#ports.events.exited([{ pid: live.row.pid, exit }]);
   }
 }
+
+function isClaim(act: Act): act is KernelOperation {
+  return act.kind === "operation" && (act.name === "perdure:register" || act.name === "perdure:start");
+}
+
+/** What other nodes have done counts: a name may be given, and a group joined, by anyone. */
+function asksForNames(act: Act): boolean {
+  return act.kind === "operation" && nameQuestions.has(act.name);
+}
+
+const nameQuestions = new Set(["perdure:whereis", "perdure:members", "perdure:unregister", "perdure:leave"]);
 
 function revivedFromCheckpoint(act: Act): Pid[] {
   if (act.kind !== "operation" || act.name !== "perdure:revive") return [];

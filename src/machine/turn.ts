@@ -169,6 +169,8 @@ async function deliverSignal(
       return await call(vm, dispatchKind.discard, input.message, "", "");
     case "pause":
     case "resume":
+    case "verdict":
+    case "move":
       // The kernel keeps these to itself.
       return undefined;
   }

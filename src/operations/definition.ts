@@ -2,7 +2,7 @@
 import { durationMs } from "../base/duration.ts";
 import type { Duration } from "../base/duration.ts";
 import type { RetryPolicy } from "../base/retry.ts";
-import type { Transaction } from "../store/transactions.ts";
+import type { PostgresTransaction, Transaction } from "../store/transactions.ts";
 import { operationCalledOutside } from "./context.ts";
 import { checkOptions, invalidOption } from "./options.ts";
 import { readRate } from "./rate.ts";
@@ -20,12 +20,17 @@ import type { RetryOptions } from "./retry.ts";
  */
 export type OperationMode = "at-least-once" | "at-most-once" | "transactional";
 
-/** A transactional operation runs until it commits; what it throws is final. So it takes no `retry`, and no `timeout`. */
+/** A transactional operation runs until it commits; what it throws is final. So it takes no `retry`. */
 export interface TransactionalOptions<Args extends readonly unknown[] = any[]> extends Omit<
   OperationOptions<Args, never>,
   "mode" | "retry" | "timeout" | "reconcile"
 > {
   readonly mode: "transactional";
+  /**
+   * How long it may hold its transaction on PostgreSQL. Then it is rolled back, and fails with an `OperationTimeoutError`, which is final like
+   * everything it throws. On SQLite it means nothing: there nothing is waited for. Default: 10 seconds.
+   */
+  readonly timeout?: Duration;
 }
 
 /** What `reconcile` found out about an earlier start of the operation. */
@@ -111,7 +116,7 @@ const bodyKey = Symbol.for("perdure.transaction-body");
 type AnyOptions = Omit<OperationOptions, "mode"> & { readonly mode?: OperationMode };
 
 const modes: readonly OperationMode[] = ["at-least-once", "at-most-once", "transactional"];
-const senseless = ["retry", "timeout", "reconcile"];
+const senseless = ["retry", "reconcile"];
 const optionKeys = [
   "name",
   "mode",
@@ -145,6 +150,8 @@ export function operation<F extends (...args: never[]) => Promise<unknown>>(
  * program gets. It may run again before it commits, so it should change nothing else. Called directly it fails with
  * OPERATION_OUTSIDE. Throws ARGUMENT_INVALID for options that make no sense.
  *
+ * Where the store is on PostgreSQL, the first parameter is a `PostgresTransaction`: say so.
+ *
  * ```ts
  * export const deposit = operation({ mode: "transactional" }, (tx, account: string, cents: number) => {
  *   tx.run("UPDATE account SET cents = cents + ? WHERE id = ?", cents, account);
@@ -154,6 +161,19 @@ export function operation<F extends (...args: never[]) => Promise<unknown>>(
 export function operation<A extends unknown[], R>(
   options: TransactionalOptions<NoInfer<A>>,
   fn: (tx: Transaction, ...args: A) => R | Promise<R>,
+): (...args: A) => Promise<R>;
+/**
+ * The same on PostgreSQL: what `tx` gives are promises.
+ *
+ * ```ts
+ * export const deposit = operation({ mode: "transactional" }, async (tx: PostgresTransaction, account: string, cents: number) => {
+ *   await tx.run("UPDATE account SET cents = cents + $1 WHERE id = $2", cents, account);
+ * });
+ * ```
+ */
+export function operation<A extends unknown[], R>(
+  options: TransactionalOptions<NoInfer<A>>,
+  fn: (tx: PostgresTransaction, ...args: A) => Promise<R>,
 ): (...args: A) => Promise<R>;
 export function operation(
   options: OperationOptions | TransactionalOptions,
@@ -244,7 +264,7 @@ function checkReconcile({ reconcile, timeout }: AnyOptions, mode: OperationMode)
   }
 }
 
-/** What it throws is final, it awaits nothing that could take long, and there is never a doubt about what became of it. */
+/** What it throws is final, and there is never a doubt about what became of it. */
 function checkTransactional(options: OperationOptions | TransactionalOptions): void {
   if (options.mode !== "transactional") return;
   for (const [key, value] of Object.entries(options)) {

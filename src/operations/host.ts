@@ -15,7 +15,19 @@ export {
   UncertainOperationError,
 } from "./errors.ts";
 export type { RateOptions } from "./rate.ts";
-export type { SqlChanges, SqlParams, SqlRow, SqlValue, Transaction } from "../store/transactions.ts";
+export type {
+  PostgresChanges,
+  PostgresError,
+  PostgresParam,
+  PostgresRow,
+  PostgresTransaction,
+  PostgresValue,
+  SqlChanges,
+  SqlParams,
+  SqlRow,
+  SqlValue,
+  Transaction,
+} from "../store/transactions.ts";
 export type { RetryOptions } from "./retry.ts";
 export type { Duration } from "../base/duration.ts";
 export { PerdureError } from "../base/errors.ts";

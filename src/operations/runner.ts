@@ -13,7 +13,7 @@ import { PerdureError } from "../base/errors.ts";
 import type { Clock, Random } from "../base/ports.ts";
 import { decodeValue } from "../base/value.ts";
 import type { Loan, OperationReport, OperationRequest, OperationRunner } from "../kernel/ports.ts";
-import type { Transaction, Transactions } from "../store/transactions.ts";
+import type { AnyTransaction, Transactions } from "../store/transactions.ts";
 import { builtIns } from "./builtins.ts";
 import type { BuiltIns, Target } from "./builtins.ts";
 import { AttemptScope, runInScope } from "./context.ts";
@@ -41,7 +41,7 @@ export interface RunnerOptions {
   /** Where `fetch` may go. Default: anywhere. */
   readonly fetchPolicy?: FetchPolicy | undefined;
   /** Opens the store for transactional operations, when the first one runs. Without it they fail. */
-  readonly transactions?: () => Transactions;
+  readonly transactions?: () => Transactions<AnyTransaction> | Promise<Transactions<AnyTransaction>>;
 }
 
 export interface RunnerCounts {
@@ -140,8 +140,7 @@ class HostRunner implements Runner {
   }
 
   transact(loan: Loan): void {
-    this.#transacting.transact(loan);
-    void this.#transacting.underway?.then(() => this.#checkDrained());
+    void this.#transacting.transact(loan).then(() => this.#checkDrained());
   }
 
   close(): Promise<void> {
@@ -273,7 +272,7 @@ class HostRunner implements Runner {
     const scope = new AttemptScope({ pid, program, number, name, attempt }, request.idempotencyKey);
     job.scope = scope;
     if (target.settings.mode === "transactional") {
-      return this.#enter(job, request, (tx) => runInScope(scope, transactionBody(target.fn), [tx, ...args]));
+      return this.#enter(job, request, scope, (tx) => runInScope(scope, transactionBody(target.fn), [tx, ...args]));
     }
     this.#arm(job, target.settings);
     const { reconcile } = target.settings;
@@ -298,13 +297,15 @@ class HostRunner implements Runner {
     }
   }
 
-  #enter(job: Job, request: OperationRequest, call: (tx: Transaction) => unknown): void {
+  #enter(job: Job, request: OperationRequest, scope: AttemptScope, call: (tx: AnyTransaction) => unknown): void {
     // The store is not lent any more.
     if (this.#draining !== undefined) return this.#end(job);
     job.state = "entering";
     this.#transacting.enter({
       request,
+      timeoutMs: job.target?.settings.timeoutMs,
       call,
+      expire: (error) => scope.abort(error),
       get isWanted() {
         return job.state !== "ended";
       },
@@ -394,7 +395,7 @@ class HostRunner implements Runner {
   }
 
   #checkDrained(): void {
-    if (this.#jobs.size === 0 && this.#transacting.underway === undefined) this.#draining?.finish();
+    if (this.#jobs.size === 0 && !this.#transacting.isUnderway) this.#draining?.finish();
   }
 }
 

@@ -2,20 +2,22 @@
  * Transactional attempts: they ask to enter; when the kernel lends the store, all that have asked run in one transaction, and each
  * one's outcome becomes a report. A result that was committed is always reported, also when its attempt was taken back meanwhile:
  * the kernel has to deal with the row that holds it.
+ *
+ * Where transactions run beside each other (`Transactions.isConcurrent`), each attempt goes its own way: none waits for another's result.
  */
 import type { Clock } from "../base/ports.ts";
 import { backoffMs } from "../base/retry.ts";
 import { encodeValue } from "../base/value.ts";
 import type { Payload } from "../base/value.ts";
 import type { Loan, OperationReport, OperationRequest } from "../kernel/ports.ts";
-import type { Transaction, TransactionJob, TransactionOutcome, Transactions } from "../store/transactions.ts";
-import { describeError } from "./errors.ts";
+import type { AnyTransaction, TransactionJob, TransactionOutcome, Transactions } from "../store/transactions.ts";
+import { describeError, OperationTimeoutError } from "./errors.ts";
 import { retryPolicy } from "./retry.ts";
 import { failed, uncrossable } from "./verdict.ts";
 
 export interface TransactingPorts {
   /** Opens the store for transactions. Called at the first one; if it throws, again at the next. */
-  readonly open: () => Transactions;
+  readonly open: () => Transactions<AnyTransaction> | Promise<Transactions<AnyTransaction>>;
   readonly clock: Clock;
   readonly report: (report: OperationReport) => void;
 }
@@ -23,8 +25,11 @@ export interface TransactingPorts {
 /** An attempt on its way into a transaction. */
 export interface Entrant {
   readonly request: OperationRequest;
+  readonly timeoutMs: number | undefined;
   /** The user's function with its arguments, in the attempt's scope. */
-  call(tx: Transaction): unknown;
+  call(tx: AnyTransaction): unknown;
+  /** Its time has passed: whatever still runs of the function is told. */
+  expire(error: Error): void;
   /** It begins now. */
   begun(): void;
   /** Its outcome is known, and reported if somebody has to hear of it. */
@@ -39,8 +44,8 @@ const storeRetries = retryPolicy({ maxAttempts: Infinity, jitter: 0 });
 export class Transacting {
   readonly #ports: TransactingPorts;
   readonly #entrants = new Map<string, Entrant>();
-  #transactions: Transactions | undefined;
-  #underway: Promise<void> | undefined;
+  readonly #underway = new Set<Promise<void>>();
+  #opening: Promise<Transactions<AnyTransaction>> | undefined;
 
   constructor(ports: TransactingPorts) {
     this.#ports = ports;
@@ -57,50 +62,82 @@ export class Transacting {
     this.#entrants.delete(token);
   }
 
-  /** Resolves when no transaction is under way; undefined if none is. */
-  get underway(): Promise<void> | undefined {
-    return this.#underway;
+  /** Whether a transaction is under way. */
+  get isUnderway(): boolean {
+    return this.#underway.size > 0;
   }
 
-  transact(loan: Loan): void {
+  /** Resolves when all that came of it is reported. */
+  async transact(loan: Loan): Promise<void> {
     const entrants = loan.attempts.flatMap((token) => this.#entrants.get(token) ?? []);
     for (const { request } of entrants) this.#entrants.delete(request.token);
-    this.#underway = this.#transact(loan.incarnation, entrants).finally(() => {
-      this.#underway = undefined;
-      this.#ports.report({ token: loan.token, kind: "returned" });
-    });
+    const work = this.#transact(loan.incarnation, entrants);
+    this.#underway.add(work);
+    await work;
+    this.#underway.delete(work);
+    this.#ports.report({ token: loan.token, kind: "returned" });
   }
 
-  /** Frees the connection; waits for the transaction under way. */
+  /** Frees the connection; waits for the transactions under way. */
   async close(): Promise<void> {
-    await this.#underway;
-    await this.#transactions?.close();
+    const transactions = await this.#opening?.catch(() => undefined);
+    await transactions?.close();
+    await Promise.all(this.#underway);
   }
 
   async #transact(incarnation: number, entrants: readonly Entrant[]): Promise<void> {
     if (entrants.length === 0) return;
-    for (const entrant of entrants) entrant.begun();
-    const outcomes = await this.#run(incarnation, entrants.map(jobOf));
-    for (const [index, outcome] of outcomes.entries()) {
-      const entrant = entrants[index];
-      if (entrant === undefined) continue;
-      if (entrant.isWanted || outcome.kind === "committed") this.#ports.report(reportOf(entrant.request, outcome));
-      entrant.ended();
+    let transactions: Transactions<AnyTransaction>;
+    try {
+      transactions = await this.#open();
+    } catch (error) {
+      for (const entrant of entrants) this.#end(entrant, failure(error));
+      return;
+    }
+    const batches = transactions.isConcurrent === true ? entrants.map((entrant) => [entrant]) : [entrants];
+    await Promise.all(batches.map((batch) => this.#run(transactions, incarnation, batch)));
+  }
+
+  async #open(): Promise<Transactions<AnyTransaction>> {
+    this.#opening ??= (async () => await this.#ports.open())();
+    try {
+      return await this.#opening;
+    } catch (error) {
+      this.#opening = undefined;
+      throw error;
     }
   }
 
-  async #run(incarnation: number, jobs: readonly TransactionJob[]): Promise<readonly TransactionOutcome[]> {
+  async #run(
+    transactions: Transactions<AnyTransaction>,
+    incarnation: number,
+    entrants: readonly Entrant[],
+  ): Promise<void> {
+    for (const entrant of entrants) entrant.begun();
+    let outcomes: readonly TransactionOutcome[];
     try {
-      this.#transactions ??= this.#ports.open();
-      return await this.#transactions.run({ incarnation, atMs: this.#ports.clock.nowMs(), jobs });
+      const atMs = this.#ports.clock.nowMs();
+      outcomes = await transactions.run({ incarnation, atMs, jobs: entrants.map(jobOf) });
     } catch (error) {
-      const failure = error instanceof Error ? error : new Error(String(error));
-      return jobs.map(() => ({ kind: "failed", error: failure }));
+      outcomes = entrants.map(() => failure(error));
     }
+    for (const [index, outcome] of outcomes.entries()) {
+      const entrant = entrants[index];
+      if (entrant !== undefined) this.#end(entrant, outcome);
+    }
+  }
+
+  #end(entrant: Entrant, outcome: TransactionOutcome): void {
+    if (entrant.isWanted || outcome.kind === "committed") this.#ports.report(reportOf(entrant.request, outcome));
+    entrant.ended();
   }
 }
 
-function jobOf(entrant: Entrant): TransactionJob {
+function failure(error: unknown): TransactionOutcome {
+  return { kind: "failed", error: error instanceof Error ? error : new Error(String(error)) };
+}
+
+function jobOf(entrant: Entrant): TransactionJob<AnyTransaction> {
   const { process, number, name } = entrant.request;
   const cross = (value: unknown): Payload => {
     try {
@@ -109,11 +146,16 @@ function jobOf(entrant: Entrant): TransactionJob {
       throw uncrossable(name, error);
     }
   };
-  const call = (tx: Transaction): Payload | Promise<Payload> => {
+  const call = (tx: AnyTransaction): Payload | Promise<Payload> => {
     const result = entrant.call(tx);
     return isThenable(result) ? Promise.resolve(result).then(cross) : cross(result);
   };
-  return { process, number, name, call };
+  const expire = (timeoutMs: number): Error => {
+    const error = new OperationTimeoutError(name, timeoutMs);
+    entrant.expire(error);
+    return error;
+  };
+  return { process, number, name, call, timeoutMs: entrant.timeoutMs, expire };
 }
 
 function reportOf(request: OperationRequest, outcome: TransactionOutcome): OperationReport {

@@ -34,6 +34,8 @@ export interface Program {
   readonly entries: readonly string[];
   /** The modules whose exports are operations, by path. */
   readonly hostModules: readonly HostModule[];
+  /** Those of their operations that the program may ask for, by name: `path#export`, sorted. */
+  readonly operations: readonly string[];
 }
 
 export interface BuildProgramOptions {
@@ -60,6 +62,7 @@ export async function buildProgram(file: string, options: BuildProgramOptions): 
   const { metafile, code, map, entries } = await bundle(state, entry);
   if (state.hosts.has(entry)) throw hostEntry(entryPath, entry);
   const text = portableBundle(code, metafile, state);
+  const hostModules = [...state.hosts.values()].sort((a, b) => (a.path < b.path ? -1 : 1));
   return {
     hash: hashOf("perdure program", options.preludeHash, options.engineHash, text),
     file: entry,
@@ -67,8 +70,22 @@ export async function buildProgram(file: string, options: BuildProgramOptions): 
     sourceMap: portableMap(map, state),
     modules: state.modules.map((module) => module.path),
     entries,
-    hostModules: [...state.hosts.values()].sort((a, b) => (a.path < b.path ? -1 : 1)),
+    hostModules,
+    operations: hostModules
+      .flatMap(operationNames)
+      .filter((name) => mayAskFor(text, name))
+      .sort(),
   };
+}
+
+/** As operations are named. */
+export function operationNames({ path: name, exports }: HostModule): string[] {
+  return exports.map((exported) => `${name}#${exported}`);
+}
+
+/** Stubs that nothing uses are not part of a bundle. What may be written there in more than one way counts as used. */
+function mayAskFor(bundleText: string, name: string): boolean {
+  return !/^[\x20-\x7e]*$/.test(name) || /["\\]/.test(name) || bundleText.includes(JSON.stringify(name));
 }
 
 function hashOf(...parts: readonly string[]): string {

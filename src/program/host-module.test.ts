@@ -322,3 +322,12 @@ test("a package linked from the user's own sources is the user's: its modules ca
     ["../../packages/shared/src/mail.ts"],
   );
 });
+
+test("a program asks for those operations that it uses, of those that its host modules offer", async (t) => {
+  const program = await buildProject(t, {
+    "app.ts": `import { used } from "./host.ts"; import * as all from "./lib/all.ts"; export default () => [used(), all["späť"]];`,
+    "host.ts": `"use host"; export async function used() {}\nexport async function unused() {}`,
+    "lib/all.ts": `"use host"; export async function one() {}\nexport async function späť() {}`,
+  });
+  assert.deepEqual(program.operations, ["host.ts#used", "lib/all.ts#späť"]);
+});

@@ -1,5 +1,5 @@
 /** Programs: bundling, "use host" modules, source maps. */
-export { buildProgram } from "./build.ts";
+export { buildProgram, operationNames } from "./build.ts";
 export type { BuildProgramOptions, Program } from "./build.ts";
 export { checkEntry } from "./check-entry.ts";
 export { readHostModule } from "./host-module.ts";

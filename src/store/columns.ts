@@ -26,6 +26,15 @@ export function bytes(row: Row, column: string): Uint8Array {
   return value;
 }
 
+/** What a text holds that was written as JSON. */
+export function json(row: Row, column: string): unknown {
+  try {
+    return JSON.parse(text(row, column));
+  } catch {
+    throw damaged(column, row[column]);
+  }
+}
+
 /** One of a closed set of words. */
 export function word<T extends string>(row: Row, column: string, words: readonly T[]): T {
   const value = row[column];

@@ -1,9 +1,20 @@
 /** The part of the store port that is about processes that move to another store: how they leave this one, and how they come. */
 import { PerdureError } from "../base/errors.ts";
-import type { Input, Pid, ProcessKey } from "../journal/types.ts";
+import { encodeValue } from "../base/value.ts";
+import type { Payload } from "../base/value.ts";
+import type { ExitReason, Input, Pid, ProcessKey } from "../journal/types.ts";
 import type { Asked } from "./asked.ts";
 
-/** Takes a process out of the store, with all its rows. In place of a process that was exported, its `ExportedRow` stays. */
+/** What those hear who are tied to a process that is exported: from here it is out of reach. */
+export const noConnection: { readonly reason: ExitReason; readonly value: Payload } = {
+  reason: "noconnection",
+  value: encodeValue(undefined),
+};
+
+/**
+ * Takes a process out of the store, with all its rows. In place of a process that was exported, its `ExportedRow` stays. In a shared store
+ * that is an end for those who are tied to it, as an exit is (`noConnection`).
+ */
 export interface Departure {
   readonly process: ProcessKey;
   /** Undefined for one that never arrived: nothing stays of it. */

@@ -11,6 +11,12 @@ export interface NodeInfo {
   readonly pid: number;
   /** The version of Perdure that it runs. */
   readonly release: string;
+  /** What the machine is or has, such as `gpu`: processes may need it (`ProcessRow.needs`). */
+  readonly labels: readonly string[];
+  /** The entry file of the program that it was opened with; "" for none. */
+  readonly file: string;
+  /** The names of the host operations that it offers. */
+  readonly operations: readonly string[];
 }
 
 /** `active`: it owns the store. */
@@ -24,6 +30,16 @@ export interface NodeRow extends NodeInfo {
   readonly sinceMs: number;
   /** Its last sign of life, by its own clock: an owner's are its commits and renewals. */
   readonly seenMs: number;
+  /** How many processes it had in memory, as it said last (`Sharing.announce`); 0 before that. */
+  readonly load: number;
+}
+
+/** What a node says of itself again and again. */
+export type Announcement = Pick<NodeRow, "labels" | "file" | "operations" | "load">;
+
+/** What of a node stands in one column, `about`. */
+export function encodeAbout({ labels, file, operations }: Pick<NodeInfo, "labels" | "file" | "operations">): string {
+  return JSON.stringify({ labels, file, operations });
 }
 
 /** A node that stands by and was not seen for so long (ms) is dead: it is not listed any more, and the next claim deletes its row. */

@@ -11,6 +11,8 @@
  *   `JOURNAL_CORRUPT` of that process alone.
  * - Times are milliseconds since the epoch, handed in by the caller: a store has no clock of its own. They are whole numbers,
  *   except for due times and `notBeforeMs`.
+ * - Several nodes may own a store together if it has `sharing`: see there. Each shard of such a store has one owner at a time, and what is
+ *   said here of the owner holds for each shard's.
  * - Every write but `post`, `takeDeadLetter` and `standBy` needs the lease.
  * - A process key is given once: not even that of a pruned process comes again. The same goes for a pid that has a tombstone, or
  *   that was exported.
@@ -21,16 +23,22 @@
  */
 import type { Payload } from "../base/value.ts";
 import type { ExitReason, Input, LogLevel, Pid, ProcessKey, TimerClock, Turn } from "../journal/types.ts";
+import type { InboxRow, NewInboxRow } from "./inputs.ts";
 import type { NodeInfo, NodesKeeper, NodesReader } from "./nodes.ts";
-import type { Asked } from "./asked.ts";
+import type { Asked, EdgeEnd, EdgeRow, NewEdge } from "./asked.ts";
 import type { Arrival, Departure, ExportsReader } from "./exports.ts";
 import type { Retainer, RetentionReader } from "./retention.ts";
+import type { MigrationReader } from "./migration/reader.ts";
+import type { AwayBatch, Sharing, SharingReader } from "./sharing.ts";
 
 export type { ProcessKey };
+export type { InboxRow, NewInboxRow } from "./inputs.ts";
 export { maxTombstoneValueBytes } from "./retention.ts";
+export type * from "./sharing.ts";
 export { nodeRenewalMs, nodeSilenceMs } from "./nodes.ts";
 export type { NodeInfo, NodeRow } from "./nodes.ts";
-export type { Asked } from "./asked.ts";
+export { edgeStates } from "./asked.ts";
+export type { Asked, EdgeEnd, EdgeRow, EdgeState, NewEdge } from "./asked.ts";
 export type { Arrival, Departure, ExportedRow, ImportedRow, LateInput } from "./exports.ts";
 export type { FinishedPlace, FinishedRow, PruneReport, PruneRequest, Tombstone, TombstonePlace } from "./retention.ts";
 
@@ -41,6 +49,8 @@ export interface Lease {
   readonly nextProcessKey: ProcessKey;
   /** Total wall time, in ms, during which the store had no owner: service time = wall time − this. */
   readonly downtimeMs: number;
+  /** Several nodes own the store, a part each: this one owns nothing yet. See `Store.sharing`. */
+  readonly shared?: boolean;
   /** Whether the previous owner released the store in good order. After a crash, operations that ran may have died with it. */
   readonly cleanShutdown: boolean;
   /** How often (ms) the owner has to renew it at least, lest it run out. Undefined: it does not run out. */
@@ -83,12 +93,16 @@ export interface ProcessRow {
   readonly role: string;
   /** How often its supervisor had restarted this child when it started this process. */
   readonly restarts: number;
+  /** The label that a node must have to run it; "": any will do. */
+  readonly needs: string;
   /** When a turn of it fails, its parent is asked before it exits (`SpawnOptions.held`). */
   readonly held: boolean;
   /** It gets exit signals as messages. */
   readonly trapsExits: boolean;
   /** From 1; each time it is restored to its checkpoint another one begins. */
   readonly life: number;
+  /** Who owns this shard owns the process. Undefined in a store that has one owner. */
+  readonly shard?: number;
   /** Of an exited process; of a crashed one, the exit it will come to unless it is revived. */
   readonly exit?: ProcessExit;
 }
@@ -153,7 +167,11 @@ export interface NameRow {
   readonly name: string;
   readonly process: ProcessKey;
   readonly pid: Pid;
+  /** Of the process. Undefined in a store that has one owner. */
+  readonly shard?: number;
 }
+
+export type Membership = Pick<NameRow, "name" | "process">;
 
 /** What a process can be restored to. `body` says what was pending then (`kernel/checkpoints.ts`); opaque here. */
 export interface CheckpointRow {
@@ -177,14 +195,6 @@ export interface DeadLetterRow {
   /** What it led to. */
   readonly reason: ExitReason;
   readonly value: Payload;
-}
-
-/** An input that waits for its process. `seq` orders the inbox and is given by the store. */
-export interface InboxRow {
-  readonly seq: number;
-  readonly process: ProcessKey;
-  readonly input: Input;
-  readonly atMs: number;
 }
 
 export interface LogRow {
@@ -214,47 +224,14 @@ export interface ProgramRow {
   readonly sourceMap: string;
   readonly prelude: string;
   readonly engine: string;
+  /** The names of the host operations that it may ask for (`path#export`), sorted. */
+  readonly operations: readonly string[];
 }
 
 export interface Link {
   readonly a: ProcessKey;
   readonly b: ProcessKey;
 }
-
-export const edgeStates = [
-  /** A message: nothing comes back. */
-  "sent",
-  /** A call without an answer. None will come if its process has exited. */
-  "open",
-  "answered",
-  /** The call made its server fail and was set aside as a dead letter. If that is sent again, it may yet be answered. */
-  "set-aside",
-  /** Its server took the call, and then went back to a checkpoint from before. */
-  "forgotten",
-] as const;
-export type EdgeState = (typeof edgeStates)[number];
-
-/** Stays when its process exits, so that whoever asks again hears the same. */
-export interface EdgeRow extends Omit<Asked, "state"> {
-  readonly process: ProcessKey;
-  /** When it was asked first. */
-  readonly atMs: number;
-  readonly state: EdgeState;
-  /** Of one that is answered: the message that was the answer. */
-  readonly answer: Payload | undefined;
-}
-
-export interface NewEdge extends Asked {
-  readonly process: ProcessKey;
-  readonly atMs: number;
-}
-
-/** What becomes of a call. */
-export type EdgeEnd = Pick<EdgeRow, "process" | "key" | "digest"> &
-  (
-    | { readonly state: "answered"; readonly answer: Payload }
-    | { readonly state: "set-aside" | "forgotten"; readonly answer?: undefined }
-  );
 
 /** Everything one group commit writes. Parts are applied in the order of the fields. */
 export interface CommitBatch {
@@ -267,7 +244,7 @@ export interface CommitBatch {
   readonly timers?: readonly TimerRow[];
   readonly timersGone?: readonly { readonly process: ProcessKey; readonly number: number }[];
   readonly inboxGone?: readonly number[];
-  readonly inbox?: readonly Omit<InboxRow, "seq">[];
+  readonly inbox?: readonly NewInboxRow[];
   /**
    * One whose key the process has already stays as it was. If it was posted with the same digest, the input that came with it goes:
    * the one in this commit takes its place.
@@ -294,9 +271,9 @@ export interface CommitBatch {
   readonly monitorsGone?: readonly { readonly watcher: ProcessKey; readonly number: number }[];
   /** Names are taken away before they are given. A name that another process has is refused: STORE_FENCED. */
   readonly namesGone?: readonly string[];
-  readonly names?: readonly Omit<NameRow, "pid">[];
-  readonly groupsGone?: readonly Omit<NameRow, "pid">[];
-  readonly groups?: readonly Omit<NameRow, "pid">[];
+  readonly names?: readonly Membership[];
+  readonly groupsGone?: readonly Membership[];
+  readonly groups?: readonly Membership[];
   /** Replaces the process's checkpoint. */
   readonly checkpoints?: readonly ({
     readonly process: ProcessKey;
@@ -314,6 +291,8 @@ export interface CommitBatch {
   readonly exits?: readonly { readonly process: ProcessKey; readonly exit: ProcessExit }[];
   /** Keeps the newest two of each process, and the newest that is not after its checkpoint. */
   readonly snapshots?: readonly ({ readonly process: ProcessKey } & SnapshotRow)[];
+  /** Only in a shared store. */
+  readonly away?: AwayBatch;
   /**
    * From this commit on the process is gone for every reader. Its turns, log lines and edges follow as those of a pruned one do, in
    * later calls of `prune`. A process that is not there is refused: PROCESS_NOT_FOUND.
@@ -398,8 +377,10 @@ export type StoreRule =
   | "blob";
 
 /** What is read beside a running node too: nothing here needs the lease. */
-export interface StoreReader extends RetentionReader, NodesReader, ExportsReader {
+export interface StoreReader extends RetentionReader, NodesReader, ExportsReader, MigrationReader {
   readonly id: string;
+  /** Undefined if the store has one owner at a time. */
+  readonly sharing?: SharingReader;
   findProcess(pid: Pid): Promise<ProcessRow | undefined>;
   getProcess(process: ProcessKey): Promise<ProcessRow | undefined>;
   listProcesses(filter: ProcessFilter): Promise<ProcessRow[]>;
@@ -450,6 +431,7 @@ export interface StoreReader extends RetentionReader, NodesReader, ExportsReader
 }
 
 export interface Store extends StoreReader, Retainer, NodesKeeper {
+  readonly sharing?: Sharing;
   /**
    * Becomes the store's only owner until `release`; `node`: who that is. Where another one owns it, it says so at once: a node that stands by
    * asks ten times a second. Throws STORE_IN_USE, with the owner in words as `details.owner`; STORE_NEWER if a newer release has owned it since it was opened.
@@ -480,7 +462,8 @@ export interface Store extends StoreReader, Retainer, NodesKeeper {
   pruneEdges(beforeMs: number, limit: number): Promise<number>;
   /** Throws PROCESS_NOT_FOUND; JOURNAL_CORRUPT if the last turn, an operation or a waiting input is damaged. */
   load(process: ProcessKey): Promise<ProcessLoad>;
-  recover(): Promise<Recovery>;
+  /** `shards`: of a shared store, those that were just acquired. */
+  recover(shards?: readonly number[]): Promise<Recovery>;
   /** Timers of one clock due in (`afterMs`, `untilMs`], earliest first, at most `limit`, but never splitting rows of one due time. */
   dueTimers(clock: TimerClock, afterMs: number, untilMs: number, limit: number): Promise<TimerRow[]>;
   /** Inbox rows with seq > `after`: what others have posted. */

@@ -1,9 +1,11 @@
 /** Rows of the tables as the port shows them: what SQLite and PostgreSQL read alike. */
 import { decodePayload } from "../journal/encoding.ts";
 import { exitReasons, logLevels, timerClocks } from "../journal/types.ts";
+import { nodeStates } from "./nodes.ts";
+import type { NodeRow } from "./nodes.ts";
 import { processStates } from "./port.ts";
 import type { LogRow, ProcessExit, ProcessRow, ProgramRow, SnapshotRow, TimerRow } from "./port.ts";
-import { bytes, number, text, word } from "./columns.ts";
+import { bytes, json, number, text, word } from "./columns.ts";
 import type { Row } from "./columns.ts";
 
 export function readProcess(row: Row): ProcessRow {
@@ -20,9 +22,11 @@ export function readProcess(row: Row): ProcessRow {
     label: text(row, "label"),
     role: text(row, "role"),
     restarts: number(row, "restarts"),
+    needs: text(row, "needs"),
     held: number(row, "held") !== 0,
     trapsExits: number(row, "traps_exits") !== 0,
     life: number(row, "life"),
+    ...(row["shard"] === undefined ? {} : { shard: number(row, "shard") }),
   };
   return row["exited_at_ms"] === null ? process : { ...process, exit: readExit(row) };
 }
@@ -68,5 +72,22 @@ export function readProgram(row: Row): ProgramRow {
     sourceMap: text(row, "source_map"),
     prelude: text(row, "prelude"),
     engine: text(row, "engine"),
+    operations: json(row, "operations") as string[],
+  };
+}
+
+export function readNode(row: Row): NodeRow {
+  return {
+    id: text(row, "id"),
+    name: text(row, "name"),
+    host: text(row, "host"),
+    pid: number(row, "pid"),
+    release: text(row, "release"),
+    ...(json(row, "about") as Pick<NodeRow, "labels" | "file" | "operations">),
+    state: word(row, "state", nodeStates),
+    incarnation: number(row, "incarnation"),
+    sinceMs: number(row, "since_ms"),
+    seenMs: number(row, "seen_ms"),
+    load: number(row, "load"),
   };
 }

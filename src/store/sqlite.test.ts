@@ -1,38 +1,12 @@
-import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import type { StoreReader } from "./port.ts";
 import type { Transaction } from "./transactions.ts";
-import { openSqliteStore, openSqliteTransactions } from "./sqlite/index.ts";
+import { openSqliteTransactions } from "./sqlite/index.ts";
 import { testStore, testTransactions } from "./suite.ts";
-import type { StoreFixture } from "./suite.ts";
+import { sqliteFixture } from "./suite/places.ts";
 import { makeFolder } from "./suite/scratch.ts";
 
-function fixtureIn(folder: string): StoreFixture {
-  const path = join(folder, "store.db");
-  const handles: StoreReader[] = [];
-  const kept = <T extends StoreReader>(handle: T): T => {
-    handles.push(handle);
-    return handle;
-  };
-  return {
-    open: async () => kept(await openSqliteStore(path)),
-    openReader: async () => kept(await openSqliteStore(path, { mode: "reader" })),
-    // What the operating system does to a dead process: its locks and handles go, and nothing else is written.
-    crash: (store) => store.close(),
-    usurp: async () => {
-      const db = new DatabaseSync(path);
-      db.exec("UPDATE meta SET incarnation = incarnation + 1");
-      db.close();
-    },
-    dispose: async () => {
-      for (const handle of handles) await handle.close();
-      rmSync(folder, { recursive: true });
-    },
-  };
-}
-
-testStore("sqlite", async () => fixtureIn(makeFolder()));
+testStore("sqlite", async () => sqliteFixture(makeFolder()));
 
 testTransactions<Transaction>("sqlite", async () => {
   const folder = makeFolder();
@@ -46,7 +20,7 @@ testTransactions<Transaction>("sqlite", async () => {
     }
   };
   return {
-    ...fixtureIn(folder),
+    ...sqliteFixture(folder),
     transactions: async () => {
       byHand((db) => db.exec("CREATE TABLE fact (key TEXT PRIMARY KEY, value INTEGER) STRICT"));
       return openSqliteTransactions(path);

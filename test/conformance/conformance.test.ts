@@ -6,11 +6,14 @@ import type { Entry } from "./otp/suite.ts";
 const seed = Number(process.env["PERDURE_SEED"] ?? 1);
 const scenarios = 60;
 
-async function passes(entries: readonly Entry[], crashSeed?: number): Promise<{ readonly deaths: number }> {
+async function passes(
+  entries: readonly Entry[],
+  { crashSeed, nodes = 1 }: { readonly crashSeed?: number; readonly nodes?: number } = {},
+): Promise<{ readonly passed: number; readonly deaths: number }> {
   const problems: string[] = [];
-  const result = await runSuite(entries, { crashSeed, failed: (description) => problems.push(description) });
+  const result = await runSuite(entries, { crashSeed, nodes, failed: (description) => problems.push(description) });
   assert.equal(problems.length, 0, `\nFrom seed ${seed}:\n${problems.join("\n")}\n`);
-  assert.equal(result.passed, entries.length);
+  if (nodes === 1) assert.equal(result.passed, entries.length);
   return result;
 }
 
@@ -20,7 +23,7 @@ describe("a supervisor does what that of Erlang/OTP does", () => {
   });
 
   test("in every recorded case while the node dies", async () => {
-    const { deaths } = await passes(await casesIn(ownCases), seed);
+    const { deaths } = await passes(await casesIn(ownCases), { crashSeed: seed });
     assert.ok(deaths > 134, `it died ${deaths} times`);
   });
 
@@ -29,6 +32,20 @@ describe("a supervisor does what that of Erlang/OTP does", () => {
   });
 
   test(`in ${scenarios} random scenarios while the node dies`, async () => {
-    await passes(randomCases(seed + scenarios, scenarios), seed);
+    await passes(randomCases(seed + scenarios, scenarios), { crashSeed: seed });
+  });
+
+  test("in every recorded case, with its processes on three nodes and moving between them", async () => {
+    const { passed } = await passes(await casesIn(ownCases), { nodes: 3 });
+    assert.ok(passed > 110, `${passed} cases can be told on several nodes`);
+  });
+
+  test("in every recorded case, with its processes on three nodes that die", async () => {
+    const { deaths } = await passes(await casesIn(ownCases), { nodes: 3, crashSeed: seed });
+    assert.ok(deaths > 500, `they died ${deaths} times`);
+  });
+
+  test("in random scenarios, with the processes on five nodes", async () => {
+    await passes(randomCases(seed, 3 * scenarios), { nodes: 5 });
   });
 });

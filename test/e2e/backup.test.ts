@@ -1,6 +1,6 @@
 /** docs/deploying.md on backups, tried: copies that are made beside a running node are stores, and what a restored one knows. */
 import assert from "node:assert/strict";
-import { rmSync } from "node:fs";
+import { renameSync, rmSync } from "node:fs";
 import { backup, DatabaseSync } from "node:sqlite";
 import { describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
@@ -8,6 +8,7 @@ import { Engine } from "perdure/engine";
 import { verifyStore } from "../../src/engine/verify/verify.ts";
 import { openSqliteStore } from "../../src/store/sqlite/index.ts";
 import type * as app from "../fixtures/standby/app.ts";
+import { Shop } from "../support/cli.ts";
 import { storeFile } from "./support/engine.ts";
 import { eventually } from "./support/wait.ts";
 
@@ -57,7 +58,7 @@ for (const [way, copy] of Object.entries(ways)) {
   });
 }
 
-test("a restored store is not told from the original: it has the same id, and does again what it does not know of", async (t) => {
+test("a restored store begins when somebody says so, and does again what it does not know of", async (t) => {
   const [store, copied] = [storeFile(t), storeFile(t)];
   const first = await Engine.open<typeof app>({ store, program });
   await first.start("counter", [], { id: "before" });
@@ -65,13 +66,20 @@ test("a restored store is not told from the original: it has the same id, and do
   const sum = await first.start("add", [1, 2], { id: "after" });
   assert.equal(sum.created, true);
   assert.equal(await sum.result(), 3);
-  const { id } = await openSqliteStore(store, { mode: "reader" });
   await first.close();
-  for (const suffix of ["", "-wal", "-shm", "-lock"]) rmSync(store + suffix, { force: true });
-  const reader = await openSqliteStore(copied, { mode: "reader" });
-  assert.equal(reader.id, id);
-  await reader.close();
-  await using restored = await Engine.open<typeof app>({ store: copied, program });
+  for (const suffix of ["", "-wal", "-shm"]) rmSync(store + suffix, { force: true });
+  renameSync(copied, store);
+  await assert.rejects(Engine.open({ store, program }), { code: "STORE_RESTORED", message: /accept-restored/ });
+  const shop = await Shop.open(t, {});
+  const shown = await shop.json("ps", "--store", store);
+  assert.deepEqual(
+    shown.map(({ pid }: { pid: string }) => pid),
+    ["before"],
+  );
+  const { stderr, code } = await shop.run("accept-restored", "--store", store);
+  assert.equal(code, 0, stderr);
+  assert.match(stderr, /1 process goes on from where the copy was made/);
+  await using restored = await Engine.open<typeof app>({ store, program });
   await eventually("the process from before", async () => (await restored.get("before").status()).state === "running");
   const again = await restored.start("add", [1, 2], { id: "after" });
   assert.equal(again.created, true);

@@ -22,7 +22,7 @@ class World {
 
   constructor() {
     const disk = new MemoryDisk("races");
-    const stamps = { createdAtMs: 0, bundle: "", sourceMap: "", prelude: "", engine: "" };
+    const stamps = { createdAtMs: 0, bundle: "", sourceMap: "", prelude: "", engine: "", operations: [] };
     disk.programs.set("program", { hash: "program", file: "program.ts", ...stamps });
     this.commandLine = new MemoryStore(disk, undefined);
     this.#disk = disk;

@@ -61,7 +61,7 @@ class Run {
     this.#crashRate = this.#dice.pick([0, 0.01, 0.05, 0.2]);
     this.#stallRate = this.#dice.pick([0, 0.1, 0.5]);
     this.#longestTurnMs = this.#dice.pick([0, 5, 100]);
-    const stamps = { createdAtMs: 0, bundle: "", sourceMap: "", prelude: "", engine: "" };
+    const stamps = { createdAtMs: 0, bundle: "", sourceMap: "", prelude: "", engine: "", operations: [] };
     this.#disk.programs.set("program", { hash: "program", file: "program.ts", ...stamps });
   }
 

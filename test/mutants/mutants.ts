@@ -48,8 +48,8 @@ const commits: readonly Mutant[] = [
   {
     bug: "an owner whose lease is void may commit",
     file: "src/store/sqlite/lease.ts",
-    find: "  if (changes === 0) throw fenced(connection, lease);\n}\n\n/** The same",
-    replace: "  if (changes < 0) throw fenced(connection, lease);\n}\n\n/** The same",
+    find: "  if (changes === 0) throw fenced(connection, lease);\n}\n\nexport function renew",
+    replace: "  if (changes < 0) throw fenced(connection, lease);\n}\n\nexport function renew",
     checks: [sqlite],
   },
   {
@@ -161,7 +161,7 @@ const recovery: readonly Mutant[] = [
   },
   {
     bug: "operations that were under way when the node died are not taken up again",
-    file: "src/kernel/kernel.ts",
+    file: "src/kernel/recovery.ts",
     find: "operation === undefined || operation.settled || live",
     replace: "operation === undefined || operation.row.attempt > 0 || live",
     checks: [steps],
@@ -363,6 +363,20 @@ const transactions: readonly Mutant[] = [
     find: 'this.#db.exec("ROLLBACK TO perdure_job; RELEASE perdure_job");',
     replace: 'this.#db.exec("RELEASE perdure_job");',
     checks: [tests("src/store/sqlite/transactions.test.ts", "src/store/sqlite.test.ts")],
+  },
+  {
+    bug: "on PostgreSQL a transaction commits although its node has given the shard up",
+    file: "src/store/postgres/transacting/ledger.ts",
+    find: "    step(lockShards, incarnation, processes),\n",
+    replace: "",
+    checks: [tests("src/store/postgres.test.ts")],
+  },
+  {
+    bug: "on PostgreSQL a commit whose connection was lost is taken for undone",
+    file: "src/store/postgres/transacting/lane.ts",
+    find: "if (!isKnown) seqs = await this.#resolve(id, atMs);",
+    replace: "if (!isKnown && atMs < 0) seqs = await this.#resolve(id, atMs);",
+    checks: [tests("src/store/postgres/transactions.test.ts")],
   },
   {
     bug: "the kernel does not know that the store is lent to a transaction",

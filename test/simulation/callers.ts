@@ -31,8 +31,12 @@ export interface CallersPorts {
   readonly commandLine: Pick<Store, "post">;
   /** The node that is open now. */
   node(): SimulatedNode | undefined;
+  /** It does not know yet what others have taken over: what it says of processes may be old. Default: never. */
+  isBehind?(node: SimulatedNode | undefined): boolean;
   complain(problem: string): void;
   note(what: string, ...facts: readonly unknown[]): void;
+  /** The label that a process's node must have. Default: none. */
+  needs?(pid: Pid): string;
 }
 
 interface Call {
@@ -218,7 +222,7 @@ export class Callers {
 
   #startOf({ pid, blocks, main, cleanup }: Program): Omit<StartRequest, "pid" | "argsDigest"> {
     const args = encodeValue([{ pid, blocks, main, cleanup } satisfies Plan]);
-    return { program: this.#ports.program, entry: "main", args, env: {} };
+    return { program: this.#ports.program, entry: "main", args, env: {}, needs: this.#ports.needs?.(pid) ?? "" };
   }
 
   #started(pid: Pid, created: boolean): void {
@@ -318,6 +322,8 @@ export class Callers {
 
   /** Nobody knows what became of it. Whoever has a key for it may ask again. */
   #lost(sender: Sender, letter: Letter, error: unknown): void {
+    // Nothing of it was kept: another node has the process.
+    if (isPerdureError(error, "PROCESS_ELSEWHERE")) return this.#later(() => this.#dispatch(sender, letter));
     if (letter.asked === undefined || (isPerdureError(error) && hopeless.has(error.code)))
       return this.#sent(sender, letter.number, "unknown");
     this.#ports.faults.count("message sent again with its key");
@@ -351,7 +357,8 @@ export class Callers {
   /** Looks at the process's heap: it has to be one that is durable, and that is what it was then or later. */
   query(pid: Pid, method: string): void {
     const { ledger, complain } = this.#ports;
-    const kernel = this.#ports.node()?.kernel;
+    const node = this.#ports.node();
+    const kernel = node?.kernel;
     const before = ledger.journal(pid).length;
     if (kernel === undefined || ledger.account(pid) === undefined) return;
     const nothing = (): void => undefined;
@@ -364,6 +371,7 @@ export class Callers {
         if (answer.kind !== "answered") return;
         const turn = Number(answer.body.text);
         const durable = ledger.journal(pid).length;
+        if (this.#ports.isBehind?.(node) === true) return;
         if (turn > durable) complain(`a query saw turn ${turn} of ${pid}, and ${durable} are durable`);
         if (turn < before) complain(`a query saw turn ${turn} of ${pid}, which was at ${before} already`);
       },

@@ -5,7 +5,7 @@ import type { FaultProfile } from "./faults.ts";
 const classes = {
   crashes: ["storeCrash", "portCrash", "crashes"],
   errors: ["storeReject"],
-  stalls: ["storeStall", "storeLate"],
+  stalls: ["storeStall", "storeLate", "storeLateWrites"],
   full: ["fillings"],
   closings: ["closings"],
   jumps: ["jumps", "hurryMs"],
@@ -19,20 +19,28 @@ const classes = {
   slowness: ["longestTurnMs", "turnMicros", "longestAwayMs"],
 } as const satisfies Record<string, readonly (keyof FaultProfile)[]>;
 
-export type FaultClass = keyof typeof classes | "killers" | "reports";
+/**
+ * What only clusters know (`cluster/profile.ts`). `zombies`: nodes that are stopped and go on. `partitions`: nodes that cannot reach their
+ * store. `suspicions`: nodes that are taken for dead and are not. `skew`: clocks that differ. `joins`: nodes that come, or go for good.
+ * `moves`: processes that are moved. `deafness`: hints that are lost.
+ */
+const clusterClasses = ["zombies", "partitions", "suspicions", "skew", "joins", "moves", "deafness"] as const;
+
+export type FaultClass = keyof typeof classes | "killers" | "reports" | (typeof clusterClasses)[number];
 
 /** `killers`: operations that take their node down. `reports`: what a host says late, twice or to nobody. */
 export const faultClasses: readonly FaultClass[] = [
   ...(Object.keys(classes) as (keyof typeof classes)[]),
   "killers",
   "reports",
+  ...clusterClasses,
 ];
 
 export function withoutClasses(profile: FaultProfile, without: readonly FaultClass[]): FaultProfile {
   const nothing: Partial<Record<keyof FaultProfile, number>> = {};
   for (const name of without) {
-    if (name === "killers" || name === "reports") continue;
-    for (const field of classes[name]) nothing[field] = 0;
+    if (!(name in classes)) continue;
+    for (const field of classes[name as keyof typeof classes]) nothing[field] = 0;
   }
   return {
     ...profile,

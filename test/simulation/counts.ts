@@ -78,15 +78,36 @@ const others = [
   "message sent again with its key",
 ] as const;
 
+/** What clusters alone see. */
+const clusterFaults = [
+  "node stopped, and went on",
+  "node stopped beyond its lease",
+  "node cut off from its store",
+  "store: write answered late",
+  "node cut off, and its writes uncertain",
+  "node taken for dead that was well",
+  "node declared dead by another",
+  "node fenced",
+  "node joined",
+  "node left for good",
+  "process moved",
+  "clock of a node wrong",
+  "hint lost",
+] as const;
+
 type Side = "before" | "after";
 export type FaultKind =
-  (typeof others)[number] | `death at the store's ${string}, ${Side}` | `death at ${Port}, ${Side}`;
+  | (typeof others)[number]
+  | (typeof clusterFaults)[number]
+  | `death at the store's ${string}, ${Side}`
+  | `death at ${Port}, ${Side}`;
 
 const sides: readonly Side[] = ["before", "after"];
 
 /** All that a long series of runs must have seen. */
 export const faultKinds: readonly FaultKind[] = [
   ...others,
+  ...clusterFaults,
   ...storeCalls.flatMap((call) => sides.map((side): FaultKind => `death at the store's ${call}, ${side}`)),
   ...ports.flatMap((port) => sides.map((side): FaultKind => `death at ${port}, ${side}`)),
 ];

@@ -23,6 +23,8 @@ export interface FaultProfile {
   readonly hurryMs: number;
   /** A read is answered late, and others overtake it. */
   readonly storeLate: number;
+  /** A write is answered late: other nodes see what it did before its own hears of it. */
+  readonly storeLateWrites: number;
   /** Times in which the disk is full, by number, and how long they are. */
   readonly fillings: number;
   readonly fullMs: number;
@@ -94,6 +96,7 @@ export function drawProfile(dice: Dice): FaultProfile {
     jumps: times(0.3, 4),
     hurryMs: !calm && dice.chance(0.08) ? dice.pick([10, 30, 100]) : 0,
     storeLate: sometimes(0.15, 0.02, 0.5),
+    storeLateWrites: 0,
     fillings: times(0.08, 2),
     fullMs: dice.pick([5, 100, 1_000]),
     fencings: times(0.05, 1),
@@ -152,7 +155,7 @@ export class Faults {
   /** `wait` gives a promise that is fulfilled after so long. */
   atStore(call: StoreCall | "transaction", wait: (ms: number) => Promise<void>): Fault | undefined {
     if (!this.#may || call === "close") return undefined;
-    const { storeCrash, storeReject, storeStall, longestStallMs } = this.profile;
+    const { storeCrash, storeReject, storeStall, storeLate, storeLateWrites, longestStallMs } = this.profile;
     const dice = this.#dice;
     if (dice.chance(storeCrash)) {
       const side = dice.chance(0.5) ? "before" : "after";
@@ -169,9 +172,10 @@ export class Faults {
       return "full";
     }
     if (this.#strikes("store: slow", storeStall)) return wait(dice.delay(1, longestStallMs));
-    if (!writes.has(call) && this.#strikes("store: read answered late", this.profile.storeLate))
-      return { late: wait(dice.delay(1, longestStallMs)) };
-    return undefined;
+    const isLate = writes.has(call)
+      ? this.#strikes("store: write answered late", storeLateWrites)
+      : this.#strikes("store: read answered late", storeLate);
+    return isLate ? { late: wait(dice.delay(1, longestStallMs)) } : undefined;
   }
 
   /** How many of the calls that wait had reached the disk when the node died. */

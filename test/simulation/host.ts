@@ -28,6 +28,8 @@ export interface SimulatedHostPorts {
   /** Attempts that may run at once. */
   readonly concurrency: number;
   readonly transactions: MemoryTransactions;
+  /** What this machine's clock shows. */
+  wallMs(): number;
   /** Tells the kernel. False if it did not take it, since it is closing or has failed. */
   report(reports: readonly OperationReport[]): boolean;
   /** Whether the start of the operation is on the disk. */
@@ -73,7 +75,7 @@ export class SimulatedHost implements OperationRunner {
         ports.faults.count("operation not deployed");
         return undefined;
       },
-      clock: { nowMs: () => timeline.wallMs, after: (delayMs, fn) => timeline.after(delayMs, fn, scope) },
+      clock: { nowMs: () => ports.wallMs(), after: (delayMs, fn) => timeline.after(delayMs, fn, scope) },
       random: { bytes: (length) => dice.bytes(length) },
       concurrency,
       // What a job is given is not SQL.

@@ -4,16 +4,16 @@
  */
 import { decodeValue } from "../../src/base/value.ts";
 import type { Command, Input, Pid, Turn } from "../../src/journal/types.ts";
-import { MemoryDisk } from "../../src/store/memory/disk.ts";
 import type { ProcessRecord } from "../../src/store/memory/disk.ts";
 import { supersededBy } from "../../src/store/memory/edges.ts";
-import type { CommitBatch, InboxRow, Lease, LogRow, OperationRow, ProcessKey, TimerRow } from "../../src/store/port.ts";
+import type { CommitBatch, InboxRow, OperationRow, ProcessKey, TimerRow } from "../../src/store/port.ts";
 import { describeInput, messageKey, resultKey } from "./inputs.ts";
 import { SimulatedProcess } from "./process.ts";
 import type { Message } from "./process.ts";
 import { textOf } from "./program.ts";
 import type { Program } from "./program.ts";
 import type { Timeline } from "./timeline.ts";
+import type { DiskWatcher, WatchedDisk } from "./watched-disk.ts";
 
 /** What the ledger asks of the rest of the run. */
 export interface LedgerPorts {
@@ -27,6 +27,8 @@ export interface LedgerPorts {
   gave(pid: Pid, operation: number, ok: boolean, text: string): boolean;
   /** When the process's turn ran, by the time that passes. */
   ranAtMs(pid: Pid, turn: number): number;
+  /** What the clock of the node shows whose commit it is. Default: the right time. */
+  wallMs?(): number;
 }
 
 /** A node that holds the lease says so at least this often, unless its disk is slow. */
@@ -53,70 +55,6 @@ export interface Account {
   readonly stored: Map<number, TimerRow>;
 }
 
-/** Who is told of everything that becomes durable, before anyone else can know. */
-export interface DiskWatcher {
-  complain(problem: string): void;
-  claimed(countedMs: number, nowMs: number): void;
-  before(batch: CommitBatch): void;
-  after(batch: CommitBatch, seqs: readonly number[]): void;
-  refused(error: Error): void;
-  /** An input from outside any commit. */
-  put(key: ProcessKey, input: Input, seq: number): void;
-}
-
-export class WatchedDisk extends MemoryDisk {
-  ledger: DiskWatcher | undefined;
-  lease: Lease | undefined;
-  /** What clocks showed when the last owner came to its end. */
-  endedAtMs: number | undefined;
-  /** The last owner stopped because of a failure. */
-  gaveUp = false;
-  /** Changes commits on their way to the disk, to see whether anybody notices. */
-  sabotage: ((batch: CommitBatch) => CommitBatch) | undefined;
-  /** Everything that was ever printed, pruned or not. */
-  readonly printed: LogRow[] = [];
-  #applying = false;
-
-  override claim(owner: object, nowMs: number): Lease {
-    const before = this.lease;
-    this.lease = super.claim(owner, nowMs);
-    if (this.gaveUp && this.lease.cleanShutdown)
-      this.ledger?.complain("a node that failed left the store as if it had closed");
-    this.gaveUp = false;
-    if (before !== undefined) this.ledger?.claimed(this.lease.downtimeMs - before.downtimeMs, nowMs);
-    return this.lease;
-  }
-
-  /** From now on the turn fails its checksum. */
-  rot(key: ProcessKey, turn: number): void {
-    this.record(key).turns[turn - 1] = undefined;
-  }
-
-  override apply(given: CommitBatch): number[] {
-    const batch = this.sabotage?.(given) ?? given;
-    this.ledger?.before(batch);
-    let seqs: number[];
-    this.#applying = true;
-    try {
-      seqs = super.apply(batch);
-    } catch (error) {
-      this.ledger?.refused(error as Error);
-      throw error;
-    } finally {
-      this.#applying = false;
-    }
-    for (const row of batch.logs ?? []) this.printed.push({ seq: this.printed.length + 1, ...row });
-    this.ledger?.after(batch, seqs);
-    return seqs;
-  }
-
-  override putInput(row: Omit<InboxRow, "seq">): number {
-    const seq = super.putInput(row);
-    if (!this.#applying) this.ledger?.put(row.process, row.input, seq);
-    return seq;
-  }
-}
-
 export class Ledger implements DiskWatcher {
   readonly #ports: LedgerPorts;
   readonly #disk: WatchedDisk;
@@ -124,6 +62,8 @@ export class Ledger implements DiskWatcher {
   readonly #byPid = new Map<Pid, Account>();
   /** Messages that became durable with the commit at hand. */
   readonly #arrivals = new Set<string>();
+  /** Results that fell with their processes: of a transaction that ran beside the commit, its kernel hears only then. */
+  readonly #fallen = new Set<number>();
   commits = 0;
   turns = 0;
 
@@ -206,7 +146,7 @@ export class Ledger implements DiskWatcher {
   /** Nobody owned the store for a while: that is no time in which a partner could be diligent. */
   claimed(countedMs: number, nowMs: number): void {
     const { timeline, complain } = this.#ports;
-    if (timeline.jumped || this.#disk.endedAtMs === undefined) return;
+    if (timeline.jumped || this.#disk.endedAtMs === undefined || this.#disk.owners !== undefined) return;
     const awayMs = nowMs - this.#disk.endedAtMs;
     if (countedMs < awayMs) complain(`the store had no owner for ${awayMs} ms, and ${countedMs} are counted`);
     if (countedMs > awayMs + longestSilenceMs)
@@ -223,6 +163,10 @@ export class Ledger implements DiskWatcher {
   before(batch: CommitBatch): void {
     for (const seq of supersededBy(this.#disk, batch)) this.#supersede(seq);
     const gone = batch.inboxGone ?? [];
+    for (const { process: ending } of batch.exits ?? []) {
+      for (const { seq, process, input } of this.#disk.inbox.values())
+        if (process === ending && input.kind === "result") this.#fallen.add(seq);
+    }
     if (gone.length === 0) return;
     const inputs = new Set<Input | string>();
     for (const { process, turn } of batch.turns ?? [])
@@ -233,11 +177,14 @@ export class Ledger implements DiskWatcher {
     const exits = new Set((batch.exits ?? []).map(({ process }) => process));
     for (const seq of gone) {
       const row = this.#disk.inbox.get(seq);
+      if (row === undefined && this.#fallen.has(seq)) continue;
       if (row === undefined) this.#ports.complain(`a commit deletes inbox row ${seq}, which is not there`);
       else if (
         !inputs.has(row.input) &&
         !(row.input.kind === "result" && inputs.has(resultKey(row.process, row.input))) &&
         !exits.has(row.process) &&
+        // It is the kernel's, and reaches no turn.
+        !["move", "verdict"].includes(row.input.kind) &&
         !this.#isGivenUp(row, batch)
       ) {
         this.#ports.complain(
@@ -376,11 +323,12 @@ export class Ledger implements DiskWatcher {
 
   #checkNotEarly(account: Account, number: number): void {
     const { timeline, complain } = this.#ports;
+    const wallMs = this.#ports.wallMs?.() ?? timeline.wallMs;
     const row = account.stored.get(number);
     account.stored.delete(number);
     // A clock that was set back may show less than it did when the timer fired.
     if (row === undefined || timeline.jumpedBack) return;
-    const nowMs = row.clock === "wall" ? timeline.wallMs : timeline.wallMs - this.downtimeMs;
+    const nowMs = row.clock === "wall" ? wallMs : wallMs - this.downtimeMs;
     if (nowMs < row.dueMs)
       complain(`timer ${number} of ${account.pid} (${row.clock}) fired ${row.dueMs - nowMs} ms early`);
   }

@@ -18,8 +18,8 @@ import type { Scope, Timeline } from "./timeline.ts";
 
 /** What the processes of a run are, and what may be asked of them. */
 export interface Heaps {
-  /** What runs them on one node. */
-  cores(): Cores;
+  /** What runs them on one node, and where that complains. */
+  cores(complain: (problem: string) => void): Cores;
   /** Hash of their program. */
   readonly program: string;
   /** The turns after number `from` that lead to the heap which a turn needs; undefined if it cannot be asked for now. */
@@ -67,7 +67,7 @@ export class SimulatedMachine implements Machine {
 
   constructor(ports: SimulatedMachinePorts) {
     this.#ports = ports;
-    this.#cores = ports.heaps.cores();
+    this.#cores = ports.heaps.cores(ports.complain);
   }
 
   get busy(): boolean {

@@ -8,7 +8,8 @@
  *     npm run simulate -- --cycles 1000000 --quickjs 50000    so many of the cycles with them, at least
  *     npm run simulate -- --seed 42 --seeds 1       one run again
  *     npm run simulate -- --seed 42 --seeds 1 --without jumps,full --programs p1    and without these faults, and with these processes only
- *     npm run simulate -- --kind trees              only runs of this kind; the other one is steps
+ *     npm run simulate -- --kind trees              only runs of this kind; the others are steps and cluster
+ *     npm run simulate -- --nodes 3                 only clusters, of so many nodes
  *     npm run simulate -- --seed 42 --seeds 1 --verbose    with everything that happened in it
  */
 import { randomInt } from "node:crypto";
@@ -36,7 +37,7 @@ interface Options {
   /** Share of the runs, and least number of the cycles. */
   readonly quickJs: { readonly share: number; readonly cycles: number };
   /** What each run leaves out, and whom it starts. */
-  readonly limits: Pick<RunOptions, "without" | "programs">;
+  readonly limits: Pick<RunOptions, "without" | "programs" | "nodes">;
   readonly verbose: boolean;
 }
 
@@ -50,21 +51,23 @@ function readOptions(): Options {
       cycles: number,
       quickjs: number,
       kind: { type: "string" },
+      nodes: number,
       without: number,
       programs: number,
       verbose: { type: "boolean" },
     },
   });
-  const given = (name: "seeds" | "seed" | "minutes" | "cycles" | "quickjs"): number | undefined => {
+  const given = (name: "seeds" | "seed" | "minutes" | "cycles" | "quickjs" | "nodes"): number | undefined => {
     const text = values[name];
     return text === undefined ? undefined : positive(name, text);
   };
   const minutes = given("minutes");
   const cycles = given("cycles");
   const quickJs = given("quickjs") ?? quickJsShare;
+  const nodes = given("nodes");
   const isEndless = minutes !== undefined || cycles !== undefined;
   return {
-    kinds: values.kind === undefined ? runKinds : [kindOf(values.kind)],
+    kinds: values.kind !== undefined ? [kindOf(values.kind)] : nodes !== undefined ? ["cluster"] : runKinds,
     first: given("seed") ?? randomInt(2 ** 32),
     count: given("seeds") ?? (isEndless ? Infinity : defaultSeeds),
     untilMs: minutes === undefined ? Infinity : Date.now() + minutes * 60_000,
@@ -73,6 +76,7 @@ function readOptions(): Options {
     limits: {
       ...(values.without === undefined ? {} : { without: values.without.split(",").map(classOf) }),
       ...(values.programs === undefined ? {} : { programs: values.programs.split(",") }),
+      ...(nodes === undefined ? {} : { nodes }),
     },
     verbose: values.verbose ?? false,
   };

@@ -2,6 +2,7 @@
 import type { Clock } from "../../src/base/ports.ts";
 import { keepForever } from "../../src/kernel/keep.ts";
 import { Kernel } from "../../src/kernel/kernel.ts";
+import type { KernelPorts } from "../../src/kernel/kernel.ts";
 import type { KernelEvents, OperationReport, OperationRequest, OperationRunner } from "../../src/kernel/ports.ts";
 import type { Machine, MachineEvents } from "../../src/machine/port.ts";
 import type { OperationRow, ProcessKey } from "../../src/store/port.ts";
@@ -12,7 +13,7 @@ import type { FaultKind, Port } from "./counts.ts";
 import type { Dice } from "./dice.ts";
 import type { Faults } from "./faults.ts";
 import { SimulatedHost } from "./host.ts";
-import type { WatchedDisk } from "./ledger.ts";
+import type { WatchedDisk } from "./watched-disk.ts";
 import { SimulatedMachine } from "./machine.ts";
 import type { Heaps } from "./machine.ts";
 import type { Outside } from "./outside.ts";
@@ -32,6 +33,12 @@ export interface NodeWorld {
   readonly unloadable: ReadonlySet<string>;
   /** What the kernel tells the layer above. */
   readonly events: Pick<KernelEvents, "logs" | "exited" | "notice">;
+  /** Where several nodes own the store: how often what was posted comes late, and how late, in ms. */
+  readonly lateMail?: { readonly share: number; readonly longestMs: number };
+  /** Where several nodes own the store: the shard of a new process. */
+  readonly place?: (birth: { readonly pid: string; readonly parent: string }) => number | undefined;
+  /** Where several nodes own the store: which labels they have. */
+  readonly labels?: { of(node: number): readonly string[]; mayRun(node: number, pid: string): boolean };
   complain(problem: string): void;
   note(what: string, ...facts: readonly unknown[]): void;
   ran(pid: string, turn: number): void;
@@ -47,6 +54,14 @@ export interface NodeWorld {
   died(node: SimulatedNode): void;
 }
 
+/** How far a machine's clock is from the right time, and how much it gains, as a share of the time that passes. */
+export interface Skew {
+  readonly offsetMs: number;
+  readonly drift: number;
+}
+
+const rightTime: Skew = { offsetMs: 0, drift: 0 };
+
 const never = new Promise<never>(() => undefined);
 
 export type NodeState = "opening" | "open" | "draining" | "closing" | "closed" | "failed" | "dead";
@@ -54,26 +69,93 @@ export type NodeState = "opening" | "open" | "draining" | "closing" | "closed" |
 export class SimulatedNode {
   readonly number: number;
   readonly scope: Scope = { ended: false };
+  /** Of what was asked of its store: that goes on while the node is stopped. */
+  readonly #storeScope: Scope = { ended: false };
   readonly #world: NodeWorld;
+  #skew: Skew;
+  readonly #bornMs: number;
+  /** It cannot reach its store: calls wait for this, or are lost. */
+  #cut: { readonly healed: Promise<void>; readonly heal: () => void; readonly isLossy: boolean } | undefined;
+  #goesOn: { readonly promise: Promise<void>; readonly resolve: () => void } | undefined;
   readonly #store: MemoryStore;
   #kernel: Kernel | undefined;
   #machine: SimulatedMachine | undefined;
   #host!: SimulatedHost;
   state: NodeState = "opening";
 
-  constructor(number: number, world: NodeWorld) {
+  constructor(number: number, world: NodeWorld, skew: Skew = rightTime) {
     this.number = number;
     this.#world = world;
+    this.#skew = skew;
+    this.#bornMs = world.timeline.nowMs;
     this.#store = new MemoryStore(world.disk, {
       decide: (call) => this.#atStore(call),
       landed: (waiting) => world.faults.landed(waiting),
+      ...(world.disk.owners === undefined ? {} : { answered: () => this.#goesOn?.promise }),
       crashed: () => this.die("at its store"),
     });
   }
 
-  /** While it is open. */
+  /** While it is open, and can be reached. */
   get kernel(): Kernel | undefined {
-    return this.state === "open" ? this.#kernel : undefined;
+    return this.state === "open" && this.#goesOn === undefined ? this.#kernel : undefined;
+  }
+
+  /** What the store knows it by. */
+  get handle(): object {
+    return this.#store;
+  }
+
+  /** What its machine's clock shows. */
+  get wallMs(): number {
+    const { timeline } = this.#world;
+    const { offsetMs, drift } = this.#skew;
+    return timeline.wallMs + offsetMs + Math.floor((timeline.nowMs - this.#bornMs) * drift);
+  }
+
+  setClock(skew: Skew = rightTime): void {
+    this.#skew = skew;
+  }
+
+  get isStopped(): boolean {
+    return this.#goesOn !== undefined;
+  }
+
+  /** It does nothing any more, and hears nothing, until it goes on with all that it had planned. */
+  stop(): void {
+    if (this.scope.ended || this.isStopped) return;
+    this.#world.note("stopped", this.number);
+    this.#goesOn = Promise.withResolvers<void>();
+    this.#world.timeline.stop(this.scope);
+  }
+
+  goOn(): void {
+    if (this.scope.ended || this.#goesOn === undefined) return;
+    this.#world.note("goes on", this.number);
+    const { resolve } = this.#goesOn;
+    this.#goesOn = undefined;
+    this.#world.timeline.goOn(this.scope);
+    resolve();
+  }
+
+  get isCut(): boolean {
+    return this.#cut !== undefined;
+  }
+
+  /** Its store is out of reach: what it asks of it waits, or fails and may have taken effect. */
+  cut(isLossy: boolean): void {
+    if (this.scope.ended || this.#cut !== undefined) return;
+    this.#world.note("cut off", this.number, isLossy ? "lossy" : "");
+    const { promise: healed, resolve: heal } = Promise.withResolvers<void>();
+    this.#cut = { healed, heal, isLossy };
+  }
+
+  heal(): void {
+    if (this.#cut === undefined) return;
+    this.#world.note("healed", this.number);
+    const { heal } = this.#cut;
+    this.#cut = undefined;
+    heal();
   }
 
   get host(): SimulatedHost {
@@ -88,7 +170,7 @@ export class SimulatedNode {
   open(): void {
     const { events, note, heaps, keepMs } = this.#world;
     note("open", this.number);
-    const opening = Kernel.open({
+    const ports: KernelPorts = {
       store: this.#store,
       clock: this.#clock(),
       random: { bytes: (length) => this.#bytes(length) },
@@ -97,6 +179,7 @@ export class SimulatedNode {
       newest: (program) => program,
       keep: { ...keepForever, ageMs: keepMs, failuresMs: keepMs },
       deployed: () => [heaps.program],
+      ...(this.#world.place === undefined ? {} : { place: this.#world.place }),
       machine: (machineEvents) => this.#newMachine(machineEvents),
       runner: (report) => this.#newHost(report),
       events: {
@@ -107,8 +190,8 @@ export class SimulatedNode {
         notice: (notice) => this.#port("events.notice", () => events.notice(notice)),
         failed: (error) => this.#failed(error, true),
       },
-    });
-    opening.then(
+    };
+    this.#opening(ports).then(
       (kernel) => {
         if (this.scope.ended || this.state !== "opening") return;
         this.#kernel = kernel;
@@ -117,6 +200,23 @@ export class SimulatedNode {
       },
       (error: Error) => this.#failed(error),
     );
+  }
+
+  async #opening(ports: KernelPorts): Promise<Kernel> {
+    const { labels } = this.#world;
+    if (labels === undefined) return Kernel.open(ports);
+    const traits = { labels: labels.of(this.number), file: "", operations: [] };
+    const name = `node ${this.number}`;
+    const info = { id: name, name, host: "simulated", pid: this.number, release: "0", ...traits };
+    const lease = await this.#store.claim(ports.clock.nowMs(), info);
+    return this.scope.ended ? never : Kernel.open({ ...ports, lease, traits });
+  }
+
+  /** What needs a label that this node does not have is nothing for it. */
+  #checkMayRun(pid: string, what: string): void {
+    const { labels, complain } = this.#world;
+    if (labels?.mayRun(this.number, pid) === false)
+      complain(`${what} of ${pid} runs on node ${this.number}, which lacks its label`);
   }
 
   close(graceMs: number): void {
@@ -168,6 +268,7 @@ export class SimulatedNode {
   /** What is left of a node that closed or failed goes. */
   leave(): void {
     this.scope.ended = true;
+    this.#storeScope.ended = true;
     this.#store.crash();
     this.#machine?.end();
   }
@@ -189,7 +290,7 @@ export class SimulatedNode {
   #clock(): Clock {
     const { timeline } = this.#world;
     return {
-      nowMs: () => this.#port("clock.nowMs", () => timeline.wallMs) ?? timeline.wallMs,
+      nowMs: () => this.#port("clock.nowMs", () => this.wallMs) ?? timeline.wallMs,
       after: (delayMs, fn) => this.#port("clock.after", () => this.#after(delayMs, fn)) ?? (() => undefined),
     };
   }
@@ -207,7 +308,17 @@ export class SimulatedNode {
     const { faults, complain, note } = this.#world;
     if (call === "commit" && (this.state === "failed" || this.state === "closed"))
       complain(`a kernel that is ${this.state} commits`);
-    const fault = faults.atStore(call, (ms) => new Promise((resolve) => void this.#after(ms, resolve)));
+    const cut = this.#cut;
+    if (cut !== undefined && call !== "close") {
+      if (cut.isLossy) return this.#world.dice.chance(0.5) ? "reject-before" : "reject-after";
+      return cut.healed;
+    }
+    const { timeline, lateMail, dice } = this.#world;
+    const wait = (ms: number): Promise<void> =>
+      new Promise((resolve) => void timeline.after(ms, resolve, this.#storeScope));
+    const isLate = call === "posted" && lateMail !== undefined && !faults.over && dice.chance(lateMail.share);
+    const late = isLate ? { late: wait(dice.int(1, lateMail.longestMs)) } : undefined;
+    const fault = faults.atStore(call, wait) ?? late;
     if (fault !== undefined)
       note("store fault", call, typeof fault === "string" ? fault : "late" in fault ? "late" : "stall");
     return fault;
@@ -247,7 +358,10 @@ export class SimulatedNode {
       unloadable,
       complain,
       note,
-      ran,
+      ran: (pid, turn) => {
+        this.#checkMayRun(pid, `turn ${turn}`);
+        ran(pid, turn);
+      },
       saidFatal,
     });
     this.#machine = machine;
@@ -283,10 +397,17 @@ export class SimulatedNode {
   /** Only a durable turn takes an operation back; but a kernel that comes to its end drops its attempts. */
   #checkAborted({ pid, process, number }: OperationRequest): void {
     const { ledger, complain } = this.#world;
-    if (this.state !== "open" || ledger.operationRow(process, number) === undefined) return;
+    if (this.state !== "open" || !this.#owns(process) || ledger.operationRow(process, number) === undefined) return;
     this.#after(0, () => {
-      if (this.state === "open") complain(`operation ${number} of ${pid} was aborted before that was durable`);
+      if (this.state === "open" && this.#owns(process))
+        complain(`operation ${number} of ${pid} was aborted before that was durable`);
     });
+  }
+
+  #owns(process: ProcessKey): boolean {
+    const { disk } = this.#world;
+    const { owners } = disk;
+    return owners === undefined || owners.owns(owners.incarnationOf(this.#store), disk.processes.get(process)?.row);
   }
 
   #newHost(report: (reports: readonly OperationReport[]) => void): OperationRunner {
@@ -301,6 +422,7 @@ export class SimulatedNode {
       note,
       node: this.number,
       concurrency: faults.profile.concurrency,
+      wallMs: () => this.wallMs,
       transactions: new MemoryTransactions(this.#world.disk, (effect) => this.#atomically(effect)),
       report: (reports) => {
         if (this.scope.ended) return false;
@@ -308,13 +430,17 @@ export class SimulatedNode {
         report(reports);
         return taken;
       },
-      startedOnRecord: ({ process, number }) => (ledger.operationRow(process, number)?.startedAtMs ?? 0) > 0,
+      startedOnRecord: ({ process, number }) =>
+        !this.#owns(process) || (ledger.operationRow(process, number)?.startedAtMs ?? 0) > 0,
       aborted: (request) => this.#checkAborted(request),
       kill: () => this.die("by an operation that kills it", "death by an operation"),
     });
     this.#host = host;
     return {
-      start: (requests) => this.#livePort("runner.start", () => host.start(requests)),
+      start: (requests) => {
+        for (const { pid, number } of requests) this.#checkMayRun(pid, `operation ${number}`);
+        this.#livePort("runner.start", () => host.start(requests));
+      },
       transact: (loan) => this.#livePort("runner.transact", () => host.transact(loan)),
       proceed: (token) => this.#livePort("runner.proceed", () => host.proceed(token)),
       abort: (token) => this.#port("runner.abort", () => host.abort(token)),

@@ -1,7 +1,7 @@
 /** The nodes of a run, one after the other: who comes after one that died, failed or was closed. */
 import type { MachineKind } from "./counts.ts";
 import type { Faults } from "./faults.ts";
-import type { WatchedDisk } from "./ledger.ts";
+import type { WatchedDisk } from "./watched-disk.ts";
 import { SimulatedNode } from "./node.ts";
 import type { NodeWorld } from "./node.ts";
 import type { Outside } from "./outside.ts";

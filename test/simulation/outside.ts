@@ -22,6 +22,10 @@ export interface OutsidePorts {
   fact(key: string): unknown;
   /** The operation's row as it is on the disk now. */
   row(process: number, number: number): OperationRow | undefined;
+  /** Whether the node whose attempt this is has been declared dead: it does not know yet. Default: never. */
+  isVoid?(token: string): boolean;
+  /** Clocks of nodes differ. Default: they do not. */
+  readonly isSkewed?: boolean;
 }
 
 /** One operation of one process, over all its attempts. */
@@ -50,7 +54,11 @@ export interface Deed {
   toldNode: number;
   /** That node was closed in good order: nobody may ask for it again. */
   isDone: boolean;
+  /** A call of it was held up for longer than calls take: whoever asks what became of it asks too early. */
+  isHeldUp: boolean;
 }
+
+const all = (): boolean => true;
 
 /** What a transactional operation writes to. */
 export function factOf(pid: Pid, number: number): string {
@@ -92,6 +100,8 @@ export class Outside {
   dispatched(request: OperationRequest): Deed | undefined {
     const { complain } = this.#ports;
     const name = `operation ${request.number} of ${request.pid}`;
+    // It may take up what others have taken over long since.
+    if (this.#ports.isVoid?.(request.token) === true) return this.#deedOf(request);
     const row = this.#ports.row(request.process, request.number);
     if (row === undefined) {
       complain(`${name} was dispatched before its turn was durable, or after it was done with`);
@@ -141,6 +151,7 @@ export class Outside {
       results: new Set(),
       toldNode: 0,
       isDone: false,
+      isHeldUp: false,
     };
     this.#deeds.set(`${pid}/${number}`, deed);
     return deed;
@@ -150,7 +161,7 @@ export class Outside {
   #checkDeaths(deed: Deed, counted: number): void {
     const name = `operation ${deed.number} of ${deed.pid}`;
     // By a clock that was set back, what ran seems to have waited for its time.
-    if (counted < deed.deaths && !this.#ports.timeline.jumpedBack)
+    if (counted < deed.deaths && !this.#ports.timeline.jumpedBack && this.#ports.isSkewed !== true)
       this.#ports.complain(`${name} was running at ${deed.deaths} node deaths, and ${counted} are counted`);
     const most = this.#nodeDeaths - deed.forgivenDeaths;
     if (counted > most) this.#ports.complain(`${name} has ${counted} deaths counted, and the node died ${most} times`);
@@ -159,7 +170,7 @@ export class Outside {
 
   /** Its function is called. */
   begins(deed: Deed, token: string): void {
-    deed.running.add(token);
+    if (this.#ports.isVoid?.(token) !== true) deed.running.add(token);
     if (deed.step.mode === "at-most-once" && ++deed.begun > 1) {
       this.#ports.complain(`operation ${deed.number} of ${deed.pid} is at-most-once and was begun ${deed.begun} times`);
     }
@@ -171,7 +182,8 @@ export class Outside {
     if (step.deduplicates && deed.effects > 0) return this.#ports.count("outside was called again with a key");
     deed.effects++;
     // The wait before the outside is asked is one by the wall clock.
-    const mayRepeat = step.mode === "at-least-once" || (step.mode === "reconciled" && this.#ports.timeline.jumped);
+    const isEarly = this.#ports.timeline.jumped || this.#ports.isSkewed === true || deed.isHeldUp;
+    const mayRepeat = step.mode === "at-least-once" || (step.mode === "reconciled" && isEarly);
     if (deed.effects > 1 && !mayRepeat)
       this.#ports.complain(`operation ${number} of ${pid} (${step.mode}) has happened ${deed.effects} times`);
     if (deed.effects > 1) this.#ports.count("operation happened again");
@@ -192,22 +204,23 @@ export class Outside {
     deed.results.add(`${ok} ${text}`);
   }
 
-  /** The node died, or gave up. */
-  nodeDied(): void {
+  /** The node died, or gave up. `isOf`: which attempts were its own; default all. */
+  nodeDied(isOf: (token: string) => boolean = all): void {
     this.#nodeDeaths++;
     for (const deed of this.#deeds.values()) {
-      if (deed.running.size > 0) {
+      const own = [...deed.running].filter(isOf);
+      if (own.length > 0) {
         this.#ports.count("operation under way at the death of its node");
         deed.deaths++;
       }
-      deed.running.clear();
+      for (const token of own) deed.running.delete(token);
     }
   }
 
   /** The node was closed in good order: what ran was told to stop. */
-  nodeClosed(node: number): void {
+  nodeClosed(node: number, isOf: (token: string) => boolean = all): void {
     for (const deed of this.#deeds.values()) {
-      deed.running.clear();
+      for (const token of [...deed.running].filter(isOf)) deed.running.delete(token);
       if (deed.toldNode === node) deed.isDone = true;
     }
   }

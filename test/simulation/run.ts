@@ -10,14 +10,15 @@ import { Dice } from "./dice.ts";
 import { compareOutcomes } from "./outcome.ts";
 import { openMachines } from "./quickjs.ts";
 import { Simulation } from "./simulation.ts";
+import { ClusterSimulation } from "./cluster/simulation.ts";
 import { TreeSimulation } from "./trees/simulation.ts";
 import type { RunResult } from "./simulated-run.ts";
 import type { Sabotage, SimulationOptions } from "./simulation.ts";
 
-/** What the processes of a run do: go through programs of steps, or build trees and fail in them. */
-export type RunKind = "steps" | "trees";
+/** What the processes of a run do: go through programs of steps, or build trees and fail in them. In a cluster they do either, on several nodes. */
+export type RunKind = "steps" | "trees" | "cluster";
 
-export const runKinds: readonly RunKind[] = ["steps", "trees"];
+export const runKinds: readonly RunKind[] = ["steps", "trees", "cluster"];
 
 export interface Run extends RunResult {
   readonly kind: RunKind;
@@ -25,6 +26,8 @@ export interface Run extends RunResult {
   /** Faults that were left out, and the processes that were started. */
   readonly without: readonly FaultClass[];
   readonly programs: readonly Pid[];
+  /** Of a cluster, if somebody asked for so many. */
+  readonly size: number | undefined;
   /** The last events; empty if nothing went wrong and nobody asked for them. */
   readonly trace: readonly string[];
 }
@@ -40,7 +43,12 @@ export interface RunOptions {
   readonly without?: readonly FaultClass[];
   /** Processes to start from outside. Default: all. */
   readonly programs?: readonly Pid[];
+  /** Of a cluster, from 2. Default: the seed says. */
+  readonly nodes?: number;
   readonly sabotage?: Sabotage;
+  /** See `SimulationOptions`. */
+  readonly lean?: SimulationOptions["lean"];
+  readonly lateMail?: boolean;
 }
 
 export const quickJsShare = 0.05;
@@ -49,31 +57,38 @@ const comparedShare = 0.1;
 
 const traceLength = 60;
 const sideBySide = 8;
-const underway = new Set<Simulation | TreeSimulation>();
+const underway = new Set<AnySimulation>();
 let catching = false;
 
-/** Trees have models only. */
+type AnySimulation = Simulation | TreeSimulation | ClusterSimulation;
+
+function newSimulation(kind: RunKind, seed: number, manner: SimulationOptions): AnySimulation {
+  if (kind === "cluster") return new ClusterSimulation(seed, manner);
+  return kind === "trees" ? new TreeSimulation(seed, manner) : new Simulation(seed, manner);
+}
+
+/** Trees and clusters have models only. */
 function machineOf(seed: number, { kind = "steps", quickJs = quickJsShare }: RunOptions): MachineKind {
   return kind === "steps" && new Dice(seed, "machine").chance(quickJs) ? "quickjs" : "model";
 }
 
 export async function runSeed(seed: number, options: RunOptions = {}): Promise<Run> {
   catchUncaught();
-  const { kind = "steps", keptEvents = traceLength, sabotage, without = [], programs } = options;
+  const { kind = "steps", keptEvents = traceLength, sabotage, without = [], programs, nodes, lean, lateMail } = options;
   const machine = machineOf(seed, options);
   const machines = machine === "quickjs" ? await openMachines() : undefined;
-  const manner = { traceLength: keptEvents, sabotage, machines, without, programs };
-  const simulation = kind === "trees" ? new TreeSimulation(seed, manner) : new Simulation(seed, manner);
+  const manner = { traceLength: keptEvents, sabotage, machines, without, programs, nodes, lean, lateMail };
+  const simulation = newSimulation(kind, seed, manner);
   const result = await finish(simulation);
   const isCompared = simulation instanceof Simulation && new Dice(seed, "compared").chance(comparedShare);
   if (isCompared && result.problem === undefined && sabotage === undefined) await holdAgainst(seed, simulation, manner);
   const { problem } = simulation.result;
   const isToldOf = problem !== undefined || options.keptEvents !== undefined;
   const trace = isToldOf ? simulation.trace : [];
-  return { ...result, problem, kind, machine, without, programs: programs ?? simulation.programs, trace };
+  return { ...result, problem, kind, machine, without, programs: programs ?? simulation.programs, size: nodes, trace };
 }
 
-function finish(simulation: Simulation | TreeSimulation): Promise<RunResult> {
+function finish(simulation: AnySimulation): Promise<RunResult> {
   underway.add(simulation);
   return new Promise((resolve) => {
     const step = (): void => {
@@ -135,8 +150,9 @@ const shrunkAtMost = 3;
 async function shrink(run: Run): Promise<Run> {
   let least = run;
   const attempt = async (without: readonly FaultClass[], programs: readonly Pid[]): Promise<void> => {
-    const { seed, kind, machine } = run;
-    const again = await runSeed(seed, { kind, quickJs: machine === "quickjs" ? 1 : 0, without, programs });
+    const { seed, kind, machine, size } = run;
+    const manner = { kind, quickJs: machine === "quickjs" ? 1 : 0, without, programs };
+    const again = await runSeed(seed, size === undefined ? manner : { ...manner, nodes: size });
     if (again.problem !== undefined && shapeOf(again.problem) === shapeOf(run.problem ?? "")) least = again;
   };
   for (const name of faultClasses) await attempt([...least.without, name], least.programs);
@@ -178,8 +194,9 @@ export function describeFailure(run: Run): string {
 }
 
 /** What runs it once more. */
-function commandOf({ seed, kind, machine, without, programs }: Run): string {
+function commandOf({ seed, kind, machine, without, programs, size }: Run): string {
   const parts = [`--kind ${kind}`, `--quickjs ${machine === "quickjs" ? 1 : 0}`, `--seed ${seed}`, "--seeds 1"];
+  if (size !== undefined) parts.push(`--nodes ${size}`);
   if (without.length > 0) parts.push(`--without ${without.join()}`, `--programs ${programs.join()}`);
   return `npm run simulate -- ${parts.join(" ")}`;
 }

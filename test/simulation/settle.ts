@@ -2,7 +2,7 @@
 import type { Callers } from "./callers.ts";
 import { outsideStreams } from "./generate.ts";
 import type { Account, Ledger } from "./ledger.ts";
-import type { SimulatedNode } from "./node.ts";
+import type { Job } from "./host.ts";
 import type { Outside } from "./outside.ts";
 import type { Wait } from "./process.ts";
 import type { Timeline } from "./timeline.ts";
@@ -15,6 +15,12 @@ export interface SettleWorld {
   readonly beyondHelp: ReadonlySet<string>;
 }
 
+/** What goes on at the node, or at all of them. */
+export interface Workplace {
+  readonly machine: { readonly busy: boolean };
+  readonly host: { readonly pending: readonly Job[] };
+}
+
 /** What is owed, for people; empty if nothing is. Gives on the way what only the outside can give: messages, and pardons. */
 export class Settlement {
   readonly #world: SettleWorld;
@@ -23,7 +29,7 @@ export class Settlement {
   nextTimerMs: number = Infinity;
   #others = 0;
 
-  constructor(world: SettleWorld, node: SimulatedNode) {
+  constructor(world: SettleWorld, node: Workplace) {
     this.#world = world;
     const { callers, ledger } = world;
     if (!callers.isIdle) this.#owe("callers are not done");

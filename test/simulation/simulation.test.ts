@@ -1,14 +1,19 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import type { CommitBatch } from "../../src/store/port.ts";
+import { Attempts } from "../../src/kernel/attempts.ts";
+import { PostedMail } from "../../src/kernel/mail.ts";
+import { Timers } from "../../src/kernel/timers.ts";
+import type { CommitBatch, InboxRow, NewInboxRow, ProcessKey } from "../../src/store/port.ts";
 import { describeFailure, runKinds, runSeed } from "./run.ts";
-import type { Run, RunKind } from "./run.ts";
+import type { Run, RunKind, RunOptions } from "./run.ts";
 import type { MachineKind } from "./counts.ts";
+import type { Sabotage } from "./simulation.ts";
 import { runAll } from "./threads.ts";
 
 const firstSeed = 1;
 const seeds = 2_000;
 const treeSeeds = 600;
+const clusterSeeds = 300;
 const chosenSeed = process.env["PERDURE_SEED"];
 
 function passes(failures: readonly Run[]): void {
@@ -26,6 +31,12 @@ describe("the kernel keeps its promises whatever goes wrong", () => {
     const { counts, failures } = await runAll({ kinds: ["trees"], first: firstSeed, count: treeSeeds });
     passes(failures);
     assert.equal(counts.runs, treeSeeds);
+  });
+
+  test(`in ${clusterSeeds} runs of several nodes from seed ${firstSeed}`, async () => {
+    const { counts, failures } = await runAll({ kinds: ["cluster"], first: firstSeed, count: clusterSeeds });
+    passes(failures);
+    assert.equal(counts.runs, clusterSeeds);
   });
 
   test("in the run of PERDURE_SEED", { skip: chosenSeed === undefined }, async () => {
@@ -47,6 +58,14 @@ describe("one seed gives one run, alone or beside others", () => {
       }
     });
   };
+  test("with several nodes", async () => {
+    const together = await Promise.all(seedsFrom(7_000, 16).map((seed) => runSeed(seed, { kind: "cluster" })));
+    for (const before of together) {
+      const again = await runSeed(before.seed, { kind: "cluster" });
+      assert.equal(again.fingerprint, before.fingerprint, `seed ${before.seed}`);
+    }
+  });
+
   same("model", seedsFrom(7_000, 40), 0);
   same("quickjs", seedsFrom(7_000, 15), 1);
 });
@@ -93,6 +112,101 @@ describe("the simulator notices", () => {
   notices("a signal that is not written", (batch) => ({ ...batch, inbox: noSignals(batch) }), "trees");
   notices("a failure that is not written", (batch) => ({ ...batch, states: [] }), "trees");
 });
+
+describe("the simulator notices in clusters", () => {
+  /** `bug`: what is done behind the kernels' backs, and how that is undone. `from`: the first seed; what is rare begins close to where it strikes. */
+  const notices = (
+    what: string,
+    sabotage: () => Sabotage,
+    bug: () => () => void = () => () => undefined,
+    { lean = {}, from = 1 }: { readonly lean?: RunOptions["lean"]; readonly from?: number } = {},
+  ): void => {
+    test(what, async () => {
+      const undo = bug();
+      try {
+        for (let first = from; first < from + 600; first += 8) {
+          const runs = seedsFrom(first, 8).map((seed) =>
+            runSeed(seed, { kind: "cluster", sabotage: sabotage(), lean, lateMail: "unlink" in lean }),
+          );
+          if ((await Promise.all(runs)).some(({ problem }) => problem !== undefined)) return;
+        }
+      } finally {
+        undo();
+      }
+      assert.fail("nobody noticed");
+    });
+  };
+  const changing = (commit: NonNullable<Sabotage["commit"]>) => (): Sabotage => ({ commit });
+  const nothing = (): Sabotage => ({});
+
+  notices("a notice of an exit that is not put", () => ({ owners: { notices: 0 } }));
+  notices("a notice of an exit that is put twice", () => ({ owners: { notices: 2 } }));
+  notices("posted rows that are never handed out", () => ({ posting: () => [] }));
+  notices("posted rows that are handed out twice", () => {
+    let last: InboxRow[] = [];
+    return {
+      posting: (rows) => {
+        const both = [...last, ...rows];
+        last = rows;
+        return both;
+      },
+    };
+  });
+  notices("a commit of one that was fenced and is accepted", () => ({ owners: { acceptsFenced: true } }));
+  notices(
+    "a shard that is given up before its last turn is committed",
+    changing((batch, disk) => {
+      const [{ process } = { process: 0 }] = batch.turns ?? [];
+      const shard = disk.processes.get(process)?.row.shard;
+      if (batch.away === undefined || shard === undefined) return batch;
+      return { ...batch, away: { ...batch.away, yielded: [shard] } };
+    }),
+  );
+  notices(
+    "a message to a process of another node that is lost",
+    changing((batch, disk) => {
+      const isOwn = (process: ProcessKey): boolean => {
+        const { owners, processes } = disk;
+        const row = processes.get(process)?.row;
+        return row === undefined || owners?.owns(owners.committing, row) !== false;
+      };
+      return { ...batch, inbox: (batch.inbox ?? []).filter(({ process }) => isOwn(process)) };
+    }),
+  );
+  notices(
+    "a cut that is passed over",
+    changing((batch) => (batch.away === undefined ? batch : { ...batch, away: { ...batch.away, cut: [] } })),
+    () => {
+      const { cut } = PostedMail.prototype;
+      PostedMail.prototype.cut = () => undefined;
+      return () => (PostedMail.prototype.cut = cut);
+    },
+    { lean: { unlink: 4, spawn: 2, crash: 2, link: 4 }, from: 161 },
+  );
+  notices(
+    "a verdict for one that has ended, which nobody answers",
+    changing((batch) => ({ ...batch, inbox: (batch.inbox ?? []).map(withoutElse) })),
+    () => () => undefined,
+    { lean: { pause: 20, resume: 20, exit: 10 }, from: 129 },
+  );
+  notices("timers that are not taken up with their shard", nothing, () => {
+    const { forget } = Timers.prototype;
+    Timers.prototype.forget = () => undefined;
+    return () => (Timers.prototype.forget = forget);
+  });
+  notices("operations that are not recovered when their node was declared dead", nothing, () => {
+    const { recover } = Attempts.prototype;
+    Attempts.prototype.recover = function (this: Attempts, live, operation, afterCrash) {
+      if (!afterCrash) recover.call(this, live, operation, afterCrash);
+    };
+    return () => (Attempts.prototype.recover = recover);
+  });
+});
+
+function withoutElse(given: NewInboxRow): NewInboxRow {
+  const { orElse: _, ...row } = given;
+  return row;
+}
 
 function noSignals({ inbox = [] }: CommitBatch): NonNullable<CommitBatch["inbox"]> {
   return inbox.filter(({ input }) => input.kind !== "exit" && input.kind !== "down");

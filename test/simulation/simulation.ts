@@ -4,7 +4,9 @@
  */
 import type { Pid } from "../../src/journal/types.ts";
 import type { TurnRequest } from "../../src/machine/port.ts";
-import type { CommitBatch } from "../../src/store/port.ts";
+import type { CommitBatch, InboxRow } from "../../src/store/port.ts";
+import type { ActKind } from "./trees/program.ts";
+import type { OwnersSabotage } from "./cluster/owners.ts";
 import { patienceMs, pollMs, SimulatedRun } from "./simulated-run.ts";
 import type { Tally } from "./simulated-run.ts";
 import { MemoryStore } from "../../src/store/memory/index.ts";
@@ -19,7 +21,8 @@ import { drawProfile, Faults } from "./faults.ts";
 import type { FaultProfile } from "./faults.ts";
 import { generatePrograms, outsideStreams } from "./generate.ts";
 import type { StoreKind } from "./inspect.ts";
-import { Ledger, WatchedDisk } from "./ledger.ts";
+import { Ledger } from "./ledger.ts";
+import { WatchedDisk } from "./watched-disk.ts";
 import type { Account } from "./ledger.ts";
 import { Nodes } from "./nodes.ts";
 import { Outside } from "./outside.ts";
@@ -33,7 +36,9 @@ import { Visible } from "./visible.ts";
 
 /** What is done behind the kernel's back. */
 export interface Sabotage {
-  commit(batch: CommitBatch): CommitBatch;
+  readonly commit?: (batch: CommitBatch, disk: WatchedDisk) => CommitBatch;
+  readonly posting?: (rows: InboxRow[]) => InboxRow[];
+  readonly owners?: OwnersSabotage;
 }
 
 export interface SimulationOptions {
@@ -46,6 +51,12 @@ export interface SimulationOptions {
   readonly programs?: readonly Pid[] | undefined;
   /** Whether programs may take back an operation alone: those in QuickJS cannot. */
   readonly canAbort?: boolean | undefined;
+  /** How much more often than usual the trees of a cluster do things of some kinds. */
+  readonly lean?: Readonly<Partial<Record<ActKind, number>>> | undefined;
+  /** What is posted for a node of a cluster always comes late. Default: the seed says. */
+  readonly lateMail?: boolean | undefined;
+  /** Of a cluster. Default: the seed says. */
+  readonly nodes?: number | undefined;
   /** With it, processes are real programs in QuickJS; without it, models of them. */
   readonly machines?: Machines | undefined;
 }
@@ -169,7 +180,7 @@ export class Simulation extends SimulatedRun {
 
   /** What of it is needed to run, the machine knows by itself. */
   #deploy(hash: string): void {
-    const blank = { bundle: "", sourceMap: "", prelude: "", engine: "" };
+    const blank = { bundle: "", sourceMap: "", prelude: "", engine: "", operations: [] };
     this.#disk.programs.set(hash, { hash, file: "program.ts", createdAtMs: this.timeline.wallMs, ...blank });
   }
 

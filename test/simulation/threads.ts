@@ -7,7 +7,7 @@ import type { Report } from "./worker.ts";
 
 export interface Plan {
   /** What each run leaves out, and whom it starts. */
-  readonly limits?: Pick<RunOptions, "without" | "programs">;
+  readonly limits?: Pick<RunOptions, "without" | "programs" | "nodes">;
   /** The kinds of run, each with every seed. */
   readonly kinds: readonly RunKind[];
   /** Seeds are this one and those after it. */

@@ -6,9 +6,11 @@
 /** What an event belongs to: with the end of its scope it is off. */
 export interface Scope {
   ended: boolean;
+  /** What would have happened meanwhile, while it is stopped. */
+  stopped?: TimelineEvent[] | undefined;
 }
 
-interface TimelineEvent {
+export interface TimelineEvent {
   readonly atMs: number;
   readonly order: number;
   readonly scope: Scope | undefined;
@@ -52,10 +54,30 @@ export class Timeline {
     };
   }
 
+  /** From now on nothing of the scope happens. */
+  stop(scope: Scope): void {
+    scope.stopped ??= [];
+  }
+
+  /** It goes on, and all that was due meanwhile happens now, in its order. */
+  goOn(scope: Scope): void {
+    const missed = scope.stopped ?? [];
+    scope.stopped = undefined;
+    for (const event of missed) {
+      if (event.fn === undefined) continue;
+      // Whoever has it may take it back still.
+      this.after(0, () => event.fn?.(), scope);
+    }
+  }
+
   /** Lets the next event happen. False if there is none. */
   step(): boolean {
     for (let event = this.#pop(); event !== undefined; event = this.#pop()) {
       if (event.fn === undefined || event.scope?.ended === true) continue;
+      if (event.scope?.stopped !== undefined) {
+        event.scope.stopped.push(event);
+        continue;
+      }
       this.nowMs = event.atMs;
       this.steps++;
       event.fn();

@@ -82,6 +82,11 @@ function describeBatch(batch: CommitBatch): string {
     part("monitors gone", batch.monitorsGone, (row) => `${row.watcher}/${row.number}`),
     part("exits", batch.exits, ({ process, exit }) => `${process}:${exit.reason}`),
     part("snapshots", batch.snapshots, (row) => `${row.process}#${row.turn}`),
+    part("away links", batch.away?.links, (row) => `${row.process}-${row.target}`),
+    part("away monitors", batch.away?.monitors, (row) => `${row.watcher}/${row.number}:${row.target}`),
+    part("cut", batch.away?.cut, (row) => `${row.process}-${row.from}`),
+    part("moved", batch.away?.moved, (row) => `${row.process}:${row.shard}`),
+    part("yielded", batch.away?.yielded, String),
   ]
     .filter((text) => text !== "")
     .join(" ");

@@ -2,7 +2,7 @@
 import type { Pid } from "../../src/journal/types.ts";
 import type { KernelEvents, KernelLog, KernelNotice } from "../../src/kernel/ports.ts";
 import type { ProcessExit, ProcessKey } from "../../src/store/port.ts";
-import type { WatchedDisk } from "./ledger.ts";
+import type { WatchedDisk } from "./watched-disk.ts";
 
 export interface VisiblePorts {
   readonly ledger: { account(pid: Pid): { readonly key: ProcessKey } | undefined };

@@ -1,53 +1,65 @@
 /** The node in the storm: one at a time over one file, killed, stopped, and opened again. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { EngineProcess } from "../e2e/support/engine-process.ts";
 import type { Dice } from "../simulation/dice.ts";
+import { readFileBooks } from "./books.ts";
+import type { Books } from "./books.ts";
+import { isLost, quarantined, unexpected } from "./fleet.ts";
+import type { Fleet } from "./fleet.ts";
 
 export interface NodesPorts {
   readonly dice: Dice;
   readonly program: string;
-  readonly store: string;
   readonly peer: string;
 }
 
-export class Nodes {
+export class Nodes implements Fleet {
   readonly #ports: NodesPorts;
+  readonly #folder: string;
+  readonly store: string;
   #current: EngineProcess;
   readonly #opened: Set<(node: EngineProcess) => void> = new Set();
   kills = 0;
-  /** Kills of nodes that were not open yet. */
-  killsWhileOpening = 0;
-  stops = 0;
-  /** Operations that had been running at too many deaths, and were let go on. */
-  released = 0;
-  readonly #problems: string[] = [];
+  #killsWhileOpening = 0;
+  #stops = 0;
+  #released = 0;
+  readonly problems: string[] = [];
 
   constructor(ports: NodesPorts) {
     this.#ports = ports;
+    this.#folder = mkdtempSync(join(tmpdir(), "perdure-storm-"));
+    this.store = join(this.#folder, "storm.db");
     this.#current = this.#open();
   }
 
-  /** What no node should ever say. */
-  get problems(): readonly string[] {
-    return this.#problems;
+  async ask<T>(question: (node: EngineProcess) => Promise<T>): Promise<T> {
+    for (let node = this.#current; ; node = await this.#after(node)) {
+      try {
+        return await question(node);
+      } catch (error) {
+        if (!isLost(error)) throw error;
+      }
+    }
   }
 
-  get current(): EngineProcess {
-    return this.#current;
+  async askWhom<T>(question: (node: EngineProcess) => Promise<T>): Promise<{ readonly value: T }> {
+    return { value: await this.ask(question) };
   }
 
   /** The node that comes after `gone`. */
-  async after(gone: EngineProcess): Promise<EngineProcess> {
+  async #after(gone: EngineProcess): Promise<EngineProcess> {
     if (this.#current !== gone) return this.#current;
     return await new Promise((resolve) => this.#opened.add(resolve));
   }
 
   #open(): EngineProcess {
-    const { program, store, peer } = this.#ports;
-    return new EngineProcess({ program, store }, { PERDURE_STORM_PEER: peer });
+    const { program, peer } = this.#ports;
+    return new EngineProcess({ program, store: this.store }, { PERDURE_STORM_PEER: peer });
   }
 
-  /** One act of violence, after a while. */
   async strike(): Promise<void> {
     const { dice } = this.#ports;
     const node = this.#current;
@@ -61,42 +73,34 @@ export class Nodes {
     await this.#release(node);
     await node.kill();
     this.kills++;
-    if (isEarly) this.killsWhileOpening++;
-    this.replace(node);
-  }
-
-  /** A node that is gone is followed by another. */
-  replace(node: EngineProcess): void {
-    for (const notice of node.notices) {
-      if (notice.kind !== "operation-quarantined")
-        this.#problems.push(`${notice.kind} of ${notice.pid}: ${notice.message}`);
-    }
+    if (isEarly) this.#killsWhileOpening++;
+    this.problems.push(...unexpected(node));
     this.#current = this.#open();
     for (const tell of this.#opened) tell(this.#current);
     this.#opened.clear();
   }
 
   async #stop(node: EngineProcess): Promise<void> {
-    this.stops++;
+    this.#stops++;
     node.signal("SIGSTOP");
     await sleep(this.#ports.dice.int(20, 900));
     node.signal("SIGCONT");
     await sleep(this.#ports.dice.int(0, 300));
   }
 
-  /** What was running at five deaths waits for a person. That is us. */
   async #release(node: EngineProcess): Promise<void> {
-    for (const { kind, pid, message } of node.notices) {
-      const number = Number(/^Operation (\d+)/.exec(message)?.[1] ?? 0);
-      if (kind !== "operation-quarantined" || number === 0) continue;
+    for (const { pid, number } of quarantined(node)) {
       await Promise.race([
-        node.retryOperation(pid, number).then((done) => void (this.released += done ? 1 : 0)),
+        node.retryOperation(pid, number).then((done) => void (this.#released += done ? 1 : 0)),
         sleep(200),
       ]).catch(() => undefined);
     }
   }
 
-  /** Keeps letting go what waits for a person, until it is aborted. */
+  async calm(): Promise<void> {
+    await this.#current.opened;
+  }
+
   async attend(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       await this.#release(this.#current);
@@ -105,6 +109,28 @@ export class Nodes {
   }
 
   async close(): Promise<void> {
+    this.problems.push(...unexpected(this.#current));
     await this.#current.close();
+  }
+
+  books(): Promise<Books> {
+    return Promise.resolve(readFileBooks(this.store));
+  }
+
+  /** It is never stopped for so long. */
+  wasStill(): boolean {
+    return false;
+  }
+
+  told(): Promise<readonly string[]> {
+    return Promise.resolve([
+      `${this.kills} kills (${this.#killsWhileOpening} of them while the node was opening), ${this.#stops} stops`,
+      `${this.#released} operations had been running at five deaths and were let go on`,
+    ]);
+  }
+
+  dispose(): Promise<void> {
+    rmSync(this.#folder, { recursive: true, force: true });
+    return Promise.resolve();
   }
 }

@@ -14,6 +14,10 @@ export interface Payment {
   readonly id: string;
   readonly key: string;
   readonly cents: number;
+  /** The node that asked for it, when it began to, and when the request came: the latter by the bank's clock. */
+  readonly node: string;
+  readonly beganAtMs: number;
+  readonly atMs: number;
 }
 
 type Fault = "none" | "drop" | "cut" | "half" | "twice" | "closed";
@@ -55,7 +59,9 @@ export class Peer {
     const body = await read(request);
     if (what === "payments") return await this.#look(decodeURIComponent(rest), response);
     const { id, cents } = JSON.parse(body) as Transfer;
-    await this.#pay({ way: rest, id, key: String(request.headers["idempotency-key"] ?? ""), cents }, response);
+    const header = (name: string): string => String(request.headers[name] ?? "");
+    const from = { node: header("x-node"), beganAtMs: Number(header("x-began")), atMs: Date.now() };
+    await this.#pay({ way: rest, id, key: header("idempotency-key"), cents, ...from }, response);
   }
 
   async #look(key: string, response: ServerResponse): Promise<void> {

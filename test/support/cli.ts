@@ -38,15 +38,20 @@ export class Shop {
     this.#env = { ...inherited, ...env };
   }
 
-  /** Starts `perdure …`. It is killed when the test ends, whatever happens. */
+  /** Starts `perdure …`. It is killed when the test ends, whatever happens, and after so long a time that the test has failed. */
   start(...words: readonly string[]): Running {
+    return this.startFor(timeoutMs, ...words);
+  }
+
+  /** The same, for tests that take longer. */
+  startFor(longestMs: number, ...words: readonly string[]): Running {
     const child = spawn(process.execPath, [script, ...words], {
       cwd: this.folder,
       env: this.#env,
       stdio: ["ignore", "pipe", "pipe"],
     });
     this.#context.after(() => child.kill("SIGKILL"));
-    return new Running(child, words);
+    return new Running(child, words, longestMs);
   }
 
   async run(...words: readonly string[]): Promise<Ended> {
@@ -74,12 +79,12 @@ export class Running {
   #stderr = "";
   #watchers: (() => void)[] = [];
 
-  constructor(child: ChildProcess, words: readonly string[]) {
+  constructor(child: ChildProcess, words: readonly string[], longestMs: number) {
     this.#child = child;
     this.#words = words;
     child.stdout?.setEncoding("utf8").on("data", (text: string) => this.#heard(() => (this.#stdout += text)));
     child.stderr?.setEncoding("utf8").on("data", (text: string) => this.#heard(() => (this.#stderr += text)));
-    const timer = setTimeout(() => child.kill("SIGKILL"), timeoutMs);
+    const timer = setTimeout(() => child.kill("SIGKILL"), longestMs);
     this.ended = new Promise((resolve, reject) => {
       child.on("error", reject);
       child.on("close", (code, signal) => {

@@ -23,8 +23,11 @@ export interface PostgresServer {
   readonly url: string;
   /** Stops it and removes what it wrote; needed only by whoever wants that before the end of this process. */
   stop(): Promise<void>;
-  /** Kills it as a crash does; `up` starts it again, at the same address. Undefined where it is not the tests' own. */
-  readonly outage?: { down(): Promise<void>; up(): Promise<void> };
+  /**
+   * Ends it: `down` by an immediate shutdown, `crash` by killing all its processes. `up` starts it again, at the same address. Undefined
+   * where it is not the tests' own.
+   */
+  readonly outage?: { down(): Promise<void>; crash(): Promise<void>; up(): Promise<void> };
 }
 
 export interface PostgresSettings {
@@ -213,7 +216,11 @@ async function launch(
   (child.stderr as unknown as Socket).unref();
   return {
     url: `postgres://perdure:${encodeURIComponent(password)}@127.0.0.1:${port}/postgres`,
-    outage: { down: () => talk.tell("down", downAnswer), up: () => talk.tell("up", readyAnswer) },
+    outage: {
+      down: () => talk.tell("down", downAnswer),
+      crash: () => talk.tell("crash", downAnswer),
+      up: () => talk.tell("up", readyAnswer),
+    },
     stop: async () => {
       if (child.exitCode !== null) return;
       const gone = once(child, "exit");
@@ -258,7 +265,7 @@ class Talk {
     return promise;
   }
 
-  async tell(word: "down" | "up", answer: string): Promise<void> {
+  async tell(word: "down" | "crash" | "up", answer: string): Promise<void> {
     this.#said = "";
     this.#child.stdin.write(word);
     if (!(await this.until(answer))) throw new Error("somebody else has taken the PostgreSQL server's port");

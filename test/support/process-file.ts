@@ -39,6 +39,7 @@ export const programRow: ProgramRow = {
   sourceMap: sha256(sourceMap),
   prelude: sha256(prelude),
   engine: engineHash,
+  operations: ["warehouse.ts#charge"],
 };
 
 const checkpointBody = encodeCheckpoint({

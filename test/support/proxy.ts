@@ -36,6 +36,7 @@ export class Proxy {
   readonly #pairs = new Set<Pair>();
   #trap: { direction: Direction; leftBytes: number; what: Trap["what"] } | undefined;
   #refuses = false;
+  #holds = false;
   #late: { readonly server: Socket; readonly piece: Buffer } | undefined;
   /** Each piece is so late, in either direction. */
   delayMs = 0;
@@ -99,6 +100,15 @@ export class Proxy {
     if (refuses) this.cutAll();
   }
 
+  /**
+   * While it holds, nothing passes and neither end hears of the other's, as in a network that is cut in two: what was sent arrives
+   * when it holds no more, also what a client sent that is gone by then.
+   */
+  hold(holds: boolean): void {
+    this.#holds = holds;
+    if (!holds) for (const pair of this.#pairs) for (const waiting of Object.values(pair.waiting)) this.#pump(waiting);
+  }
+
   async close(): Promise<void> {
     this.cutAll();
     this.#listener.close();
@@ -120,10 +130,19 @@ export class Proxy {
       // The end waits for what is on its way, as the network's would.
       socket.on("close", () => {
         if (pair.isLate) return;
-        if (this.delayMs > 0) setTimeout(() => this.#end(pair), this.delayMs);
+        if (this.#holds) this.#endBehind(pair, socket === client ? "to-server" : "to-client");
+        else if (this.delayMs > 0) setTimeout(() => this.#end(pair), this.delayMs);
         else this.#end(pair);
       });
     }
+  }
+
+  /** When all that is on its way has arrived. */
+  #endBehind(pair: Pair, direction: Direction): void {
+    const to = direction === "to-server" ? pair.server : pair.client;
+    // Destroyed, it would take along what was just written.
+    const deliver = (): void => void to.end(() => this.#end(pair)).resume();
+    pair.waiting[direction].push({ atMs: 0, deliver });
   }
 
   #end(pair: Pair): void {
@@ -169,7 +188,7 @@ export class Proxy {
   #pump(waiting: Waiting[]): void {
     for (;;) {
       const [first] = waiting;
-      if (first === undefined) return;
+      if (first === undefined || this.#holds) return;
       const leftMs = first.atMs - performance.now();
       if (leftMs > 0) {
         setTimeout(() => this.#pump(waiting), leftMs);

@@ -10,6 +10,7 @@ import { Engine } from "../../engine/engine.ts";
 import { systemRandom } from "../../engine/system.ts";
 import { exportRequest } from "../../engine/transfer.ts";
 import type { ExportOptions } from "../../engine/transfer.ts";
+import { PostedMover } from "../../engine/files/posted-mover.ts";
 import { exportProcess } from "../../engine/files/write.ts";
 import type { ExportedStore } from "../../engine/files/write.ts";
 import type { Pid } from "../../journal/types.ts";
@@ -24,7 +25,6 @@ import { completeFile, partOf, sealedFile, writeFileOf } from "../export-file.ts
 import { usageError } from "../failure.ts";
 import { aDuration } from "../keeping.ts";
 import { shortPath } from "../paths.ts";
-import { PostedMover } from "../posted-mover.ts";
 import { isNodeRunning, locate } from "../reader.ts";
 
 interface Options extends Omit<ExportOptions, "written"> {

@@ -5,7 +5,7 @@ import { act, defineCommand } from "../context.ts";
 import type { Context } from "../context.ts";
 import { countGoing, goOnCommand, isNodeRunning, withReader } from "../reader.ts";
 import { renderTable } from "../table.ts";
-import type { Column } from "../table.ts";
+import type { Cell, Column } from "../table.ts";
 import { formatAgo } from "../time.ts";
 
 export function nodesCommand(): Command {
@@ -16,13 +16,20 @@ export function nodesCommand(): Command {
   return act(command, nodes);
 }
 
-const columns: readonly Column[] = [
-  { title: "NODE", leastWidth: 12 },
-  { title: "STATE" },
-  { title: "INCARNATION", right: true },
-  { title: "RELEASE" },
-  { title: "SINCE", right: true },
-  { title: "SEEN", right: true },
+type Field = Column & { cell(row: NodeRow): Cell };
+
+const fieldsOf = (nowMs: number, { dim, green }: Context["terminal"]["out"]): readonly Field[] => [
+  { title: "NODE", leastWidth: 12, cell: ({ name }) => ({ text: name }) },
+  { title: "STATE", cell: ({ state }) => ({ text: state, paint: state === "active" ? green : dim }) },
+  { title: "LABELS", cell: ({ labels }) => ({ text: labels.join(" ") }) },
+  {
+    title: "INCARNATION",
+    right: true,
+    cell: ({ state, incarnation }) => ({ text: state === "active" ? String(incarnation) : "" }),
+  },
+  { title: "RELEASE", cell: ({ release }) => ({ text: release }) },
+  { title: "SINCE", right: true, cell: ({ sinceMs }) => ({ text: formatAgo(sinceMs, nowMs), paint: dim }) },
+  { title: "SEEN", right: true, cell: ({ seenMs }) => ({ text: formatAgo(seenMs, nowMs), paint: dim }) },
 ];
 
 async function nodes(context: Context): Promise<void> {
@@ -32,8 +39,10 @@ async function nodes(context: Context): Promise<void> {
     const rows = await reader.nodes(nowMs);
     if (json) return terminal.print(JSON.stringify(rows));
     if (rows.length > 0) {
-      const table = rows.map((row) => cellsOf(row, nowMs, terminal.out));
-      for (const line of renderTable(columns, table, { width: terminal.width, paintTitle: terminal.out.bold }))
+      const hasLabels = rows.some(({ labels }) => labels.length > 0);
+      const fields = fieldsOf(nowMs, terminal.out).filter(({ title }) => hasLabels || title !== "LABELS");
+      const table = rows.map((row) => fields.map(({ cell }) => cell(row)));
+      for (const line of renderTable(fields, table, { width: terminal.width, paintTitle: terminal.out.bold }))
         terminal.print(line);
     }
     if (rows.some(({ state }) => state === "active")) return;
@@ -43,16 +52,4 @@ async function nodes(context: Context): Promise<void> {
     if (rows.length === 0) terminal.note(`No node is running. Start one with: ${start}`);
     else terminal.note("No node owns the store at this moment.");
   });
-}
-
-function cellsOf(row: NodeRow, nowMs: number, { dim, green }: Context["terminal"]["out"]) {
-  const isActive = row.state === "active";
-  return [
-    { text: row.name },
-    { text: row.state, paint: isActive ? green : dim },
-    { text: isActive ? String(row.incarnation) : "" },
-    { text: row.release },
-    { text: formatAgo(row.sinceMs, nowMs), paint: dim },
-    { text: formatAgo(row.seenMs, nowMs), paint: dim },
-  ];
 }

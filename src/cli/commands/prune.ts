@@ -8,8 +8,8 @@ import { keepForever, prunesProcesses } from "../../kernel/keep.ts";
 import type { KeepPolicy } from "../../kernel/keep.ts";
 import { Retention } from "../../kernel/retention.ts";
 import type { Store } from "../../store/port.ts";
-import { openStore } from "../../store/open.ts";
 import { shownPlace } from "../../store/place.ts";
+import { claimed } from "../claimed.ts";
 import { act, defineCommand, wholeNumber } from "../context.ts";
 import type { Context } from "../context.ts";
 import { exitCodes, usageError } from "../failure.ts";
@@ -73,18 +73,7 @@ async function countDue(context: Context, policy: KeepPolicy): Promise<void> {
 
 async function prune(context: Context, policy: KeepPolicy): Promise<number> {
   await withReader(context, () => checkNoNode(context));
-  const store = await openStore(context.store, { create: false });
-  try {
-    const { cleanShutdown } = await store.claim(Date.now());
-    try {
-      return await sweep(context, store, policy);
-    } finally {
-      // Whoever comes next must learn that the last node crashed, but only that: operations of its may have died with it.
-      if (cleanShutdown) await store.release(Date.now());
-    }
-  } finally {
-    await store.close();
-  }
+  return await claimed(context, {}, (store) => sweep(context, store, policy));
 }
 
 async function checkNoNode(context: Context): Promise<void> {

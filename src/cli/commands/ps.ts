@@ -1,6 +1,6 @@
 /** `perdure ps`: the processes of the store, newest first. */
 import type { Command } from "commander";
-import { readNames } from "../../engine/views.ts";
+import { readDirectory } from "../../engine/directory.ts";
 import type { StoreReader } from "../../store/port.ts";
 import { act, defineCommand, wholeNumber } from "../context.ts";
 import type { Context } from "../context.ts";
@@ -44,8 +44,8 @@ async function ps(context: Context, _: readonly string[], options: PsOptions): P
   const filter = filterOf(options);
   await withReader(context, async (reader) => {
     const { rows, more } = await selectProcesses(reader, filter, { sort, reverse, limit });
-    const names = await readNames(reader);
-    const processes = await Promise.all(rows.map((row) => lookAt(reader, row, names)));
+    const directory = await readDirectory(reader);
+    const processes = await Promise.all(rows.map((row) => lookAt(reader, row, directory)));
     const { terminal } = context;
     if (context.json) return terminal.print(JSON.stringify(processes.map(({ details }) => details)));
     await noteExported(context, reader);

@@ -2,6 +2,7 @@
 import { existsSync, realpathSync } from "node:fs";
 import type { Command } from "commander";
 import { validatePid } from "../../base/ids.ts";
+import { checkLabel } from "../../engine/labels.ts";
 import { parseArgument } from "../arguments.ts";
 import { act, collect, defineCommand } from "../context.ts";
 import type { Context } from "../context.ts";
@@ -16,6 +17,7 @@ interface RunOptions extends NodeFlagOptions {
   readonly id?: string;
   readonly env?: readonly string[];
   readonly string?: boolean;
+  readonly needs?: string;
 }
 
 export function runCommand(): Command {
@@ -31,6 +33,7 @@ export function runCommand(): Command {
     .option("--new", "start another process, even if one of the same file, entry and arguments is unfinished")
     .option("--id <id>", "the process's pid; the same id never runs twice, but prints its result again")
     .option("--env <name>", "an environment variable the program may see (repeatable)", collect)
+    .option("--needs <label>", "the label that a node must have to run the process: it waits for such a node")
     .option("--string", "take all arguments as texts");
   return act<RunOptions>(withNodeFlags(command), run);
 }
@@ -43,6 +46,7 @@ async function run(
   if (options.new === true && options.id !== undefined)
     throw usageError("--new and --id exclude each other: an id names one process for ever. Leave one of them out.");
   if (options.id !== undefined) validatePid(options.id);
+  if (options.needs !== undefined) checkLabel(options.needs);
   for (const name of options.env ?? []) checkName(context, name);
   const request: RunRequest = {
     file,
@@ -50,6 +54,7 @@ async function run(
     args: args.map((text) => parseArgument(text, options.string)),
     words: [...(entry === undefined ? [] : [entry]), ...args, ...(options.string === true ? ["--string"] : [])],
     id: options.id,
+    needs: options.needs,
     env: options.env ?? [],
     node: nodeFlags(options),
   };

@@ -178,10 +178,12 @@ function aboutLines(
   nowMs: number,
 ): string[] {
   const when = (atMs: number): string => `${formatTime(atMs)} (${formatAgo(atMs, nowMs)})`;
-  const { label, role, restarts, life, exit } = details;
+  const { label, role, restarts, life, exit, node, needs } = details;
   return [
     ...(label === "" ? [] : [field("label", label)]),
     ...(role === "" ? [] : [field("role", role)]),
+    ...(node === undefined ? [] : [field("node", node)]),
+    ...(needs === "" ? [] : [field("needs", `a node with the label ${needs}`)]),
     field("entry", details.entry),
     field(
       "program",
@@ -222,13 +224,14 @@ function letterLine(letter: Letter, nowMs: number, width: number): string {
 }
 
 function waitLines(
-  { pid, state, operations, timers, inbox, turns }: ProcessDetails,
+  { pid, state, lacks, operations, timers, inbox, turns }: ProcessDetails,
   nowMs: number,
   width: number,
 ): string[] {
   if (state === "crashed") return ["  its supervisor"];
   if (state === "paused") return [`  ${commandLine(["perdure", "unpause", pid])}`];
-  const lines = operations.flatMap(({ number, name, state, attempt, notBeforeMs, startedAtMs, lastError }) => {
+  const lines = lacks === "" ? [] : [`  ${lacks}`];
+  const running = operations.flatMap(({ number, name, state, attempt, notBeforeMs, startedAtMs, lastError }) => {
     const next = notBeforeMs > nowMs ? ` ${formatIn(notBeforeMs, nowMs)}` : "";
     // Whether that had an effect is known only when there is a result.
     const begun = startedAtMs === 0 ? "" : `, begun ${formatAgo(startedAtMs, nowMs)}`;
@@ -236,6 +239,7 @@ function waitLines(
     const error = lastError === "" ? [] : [indent(cut(oneLine(lastError), width - 6), "      ")];
     return [`  operation #${number}  ${name}  ${about}`, ...error];
   });
+  lines.push(...running);
   for (const { number, dueMs, clock } of timers) {
     // Service time stands still while no node runs: when that will be on the clock on the wall, nobody knows.
     lines.push(

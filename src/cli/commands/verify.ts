@@ -1,6 +1,6 @@
 /** `perdure verify`: holds everything in the store against the rules, and replays its processes. */
 import type { Command } from "commander";
-import type { VerifyOptions, VerifyProgress, VerifyReport } from "../../engine/verify/verify.ts";
+import type { VerifyOptions, VerifyReport } from "../../engine/verify/verify.ts";
 import { rules } from "../../engine/verify/rules.ts";
 import type { Finding } from "../../engine/verify/rules.ts";
 import { openStore } from "../../store/open.ts";
@@ -11,7 +11,8 @@ import { exitCodes, usageError } from "../failure.ts";
 import { filterOf, withFilters } from "../process-filter.ts";
 import type { FilterOptions } from "../process-filter.ts";
 import { locate } from "../reader.ts";
-import { count, cut, indent, oneLine } from "../text.ts";
+import { progressBar } from "../progress-bar.ts";
+import { count, indent, oneLine } from "../text.ts";
 
 interface Options extends FilterOptions {
   readonly replay: boolean;
@@ -57,7 +58,13 @@ async function verify(context: Context, words: readonly string[], options: Optio
       ...(isFiltered ? { filter } : {}),
       ...(options.limit === undefined ? {} : { limit: options.limit }),
       ...(configured === undefined ? {} : { limits: { ...defaultMachineLimits, ...configured } }),
-      progress: (progress) => bar.show(progress),
+      progress: ({ share, doing, processes, turns }) =>
+        bar.show(
+          share,
+          doing === "store"
+            ? "the store's tables"
+            : `${count(processes, "process", "processes")}, ${count(turns, "turn")}`,
+        ),
       found: (finding) => {
         if (!context.json) bar.print(() => printFinding(context, finding));
       },
@@ -101,47 +108,4 @@ function print({ terminal, json }: Context, report: VerifyReport, replay: boolea
   const result = findingsCount === 0 ? out.green("✓ No findings") : out.red(`✗ ${count(findingsCount, "finding")}`);
   terminal.print(`${result}: ${checked}${run}.`);
   if (findingsCount > findings.length) terminal.print(`Only the first ${findings.length} are named by rule.`);
-}
-
-interface ProgressBar {
-  show(progress: VerifyProgress): void;
-  /** Prints with the bar out of the way. */
-  print(lines: () => void): void;
-  end(): void;
-}
-
-const everyMs = 100;
-const barWidth = 24;
-const erase = "\r\u001b[K";
-
-/** On a terminal only: a log has no use for it. */
-function progressBar(): ProgressBar {
-  const { stderr } = process;
-  if (!stderr.isTTY) return { show: () => undefined, print: (lines) => lines(), end: () => undefined };
-  let shownMs = 0;
-  let isShown = false;
-  const hide = (): void => {
-    if (isShown) stderr.write(erase);
-    isShown = false;
-  };
-  return {
-    show({ share, doing, processes, turns }) {
-      const nowMs = performance.now();
-      if (nowMs - shownMs < everyMs) return;
-      shownMs = nowMs;
-      const full = Math.round(Math.min(1, share) * barWidth);
-      const what =
-        doing === "store"
-          ? "the store's tables"
-          : `${count(processes, "process", "processes")}, ${count(turns, "turn")}`;
-      const line = `${"█".repeat(full)}${"░".repeat(barWidth - full)} ${String(Math.floor(share * 100)).padStart(3)} %  ${what}`;
-      stderr.write(`${erase}${cut(line, stderr.columns - 1)}`);
-      isShown = true;
-    },
-    print(lines) {
-      hide();
-      lines();
-    },
-    end: hide,
-  };
 }

@@ -70,6 +70,7 @@ const decoders: { readonly [K in FileRecord["kind"]]: (json: Json) => FileRecord
       sourceMap: matching(json, "sourceMap", sha256),
       prelude: matching(json, "prelude", sha256),
       engine: matching(json, "engine", sha256),
+      operations: list(json, "operations", isText),
     },
   }),
   blob: (json) => {
@@ -156,6 +157,7 @@ function process(json: Json): FileProcess {
     label: text(json, "label"),
     role: text(json, "role"),
     restarts: natural(json, "restarts"),
+    needs: text(json, "needs"),
     held: flag(json, "held"),
     trapsExits: flag(json, "trapsExits"),
     life: natural(json, "life", 1),

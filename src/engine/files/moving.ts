@@ -1,5 +1,5 @@
 /** Exports and imports on the kernel's side, a step at a time: bytes and rows cross the threads in pieces. */
-import { PerdureError } from "../../base/errors.ts";
+import { isPerdureError, PerdureError } from "../../base/errors.ts";
 import type { Clock } from "../../base/ports.ts";
 import type { Pid } from "../../journal/types.ts";
 import type { ArrivingRows, LastRows } from "../../kernel/arrivals.ts";
@@ -8,8 +8,9 @@ import type { ProcessKey, ProgramRow, Store } from "../../store/port.ts";
 import { takeDropped } from "./drop.ts";
 import { onClock } from "./import.ts";
 import type { ArrivingProgram, ArrivingRow, ImportTarget } from "./import.ts";
+import { PostedMover } from "./posted-mover.ts";
 import { exportProcess, sealBytes } from "./write.ts";
-import type { FilePart } from "./write.ts";
+import type { FilePart, Mover } from "./write.ts";
 
 export interface ExportRequest {
   /** The file's id. */
@@ -88,10 +89,17 @@ export class Moving {
   begin(pid: Pid, { file, detach, force, waitMs, withEngine }: ExportRequest): void {
     const { store, kernel, clock } = this.#ports;
     const { moves } = kernel;
-    const mover = {
-      hold: () => moves.hold(pid, { file, detach, force, waitMs }),
-      leave: (body: { sha256: string; inboxSeq: number }) => moves.leave(pid, { file, detach, ...body }),
+    const request = { detach, force, waitMs };
+    const here: Mover = {
+      hold: () => moves.hold(pid, { file, ...request }),
+      leave: (body) => moves.leave(pid, { file, detach, ...body }),
       back: () => moves.back(pid, file),
+    };
+    const there = new PostedMover(store, pid, { file, request, isNodeRunning: () => Promise.resolve(true) });
+    const mover: Mover = {
+      hold: () => elsewhereToo(here, there, (each) => each.hold()),
+      leave: (body) => elsewhereToo(here, there, (each) => each.leave(body)),
+      back: () => elsewhereToo(here, there, (each) => each.back()),
     };
     const options = { file, nowMs: Math.trunc(clock.nowMs()), withEngine };
     this.#exports.set(file, exportProcess(store, pid, mover, options));
@@ -144,5 +152,15 @@ export class Moving {
   async importCancel(file: string, key: ProcessKey): Promise<void> {
     await this.#ports.kernel.moves.arrivals.cancel(file, key);
     await this.#ports.kernel.moves.sweep();
+  }
+}
+
+/** Each step is done by whoever owns the process then: that may change in between. */
+async function elsewhereToo<T>(here: Mover, there: Mover, ask: (mover: Mover) => Promise<T>): Promise<T> {
+  try {
+    return await ask(here);
+  } catch (error) {
+    if (!isPerdureError(error, "PROCESS_ELSEWHERE")) throw error;
+    return await ask(there);
   }
 }

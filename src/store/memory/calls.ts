@@ -29,11 +29,25 @@ export class Calls {
   /** Without faults it takes effect at once. */
   make<T>(call: StoreCall, effect: () => T): Promise<T> {
     const fault = this.#ports.faults?.decide(call);
-    if (typeof fault !== "object" || !("late" in fault)) return this.#queue(call, fault, effect);
-    return this.#queue(call, undefined, effect).then(async (result) => {
+    if (typeof fault !== "object" || !("late" in fault)) return this.#answer(this.#queue(call, fault, effect));
+    const result = this.#queue(call, undefined, effect).then(async (value) => {
       await fault.late;
-      return this.#dead ? never : result;
+      return this.#dead ? never : value;
     });
+    return this.#answer(result);
+  }
+
+  #answer<T>(result: Promise<T>): Promise<T> {
+    const { faults } = this.#ports;
+    if (faults?.answered === undefined) return result;
+    const answered = async (): Promise<boolean> => {
+      await faults.answered?.();
+      return this.#dead;
+    };
+    return result.then(
+      async (value) => ((await answered()) ? never : value),
+      async (error: unknown) => ((await answered()) ? never : Promise.reject(error)),
+    );
   }
 
   /** None settles any more. */

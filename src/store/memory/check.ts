@@ -11,6 +11,8 @@ export interface CheckedDisk {
   readonly tombstones: ReadonlyMap<string, unknown>;
   readonly exported: ReadonlyMap<string, unknown>;
   readonly names: ReadonlyMap<string, ProcessKey>;
+  /** Others may have pruned the receivers of inputs, if several nodes own it. */
+  readonly shared: object | undefined;
   record(process: ProcessKey): { readonly row: ProcessRow };
 }
 
@@ -18,7 +20,8 @@ export function checkBatch(disk: CheckedDisk, batch: CommitBatch): void {
   const fresh = checkNewProcesses(disk, batch.newProcesses);
   checkTurns(disk, batch, fresh);
   const { operations, timers, inbox, edges, logs, snapshots, names, groups, checkpoints, deadLetters } = batch;
-  for (const part of [operations, timers, inbox, edges, logs, snapshots, names, groups, checkpoints, deadLetters]) {
+  const received = disk.shared === undefined ? inbox : undefined;
+  for (const part of [operations, timers, received, edges, logs, snapshots, names, groups, checkpoints, deadLetters]) {
     for (const { process } of part ?? []) find(disk, fresh, process);
   }
   for (const { a, b } of batch.links ?? []) for (const process of [a, b]) find(disk, fresh, process);

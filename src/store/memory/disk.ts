@@ -12,6 +12,7 @@ import type {
   InboxRow,
   Lease,
   LogRow,
+  Notified,
   OperationRow,
   ProcessExit,
   ProcessKey,
@@ -22,15 +23,19 @@ import type {
   TimerRow,
   Tombstone,
 } from "../port.ts";
+import type { Mark, MigrationRole, SeqPart } from "../migration/port.ts";
+import { refusalToWrite } from "../migration/refusals.ts";
 import { describeOwner } from "../nodes.ts";
 import type { NodeRow } from "../nodes.ts";
 import { checkBatch } from "./check.ts";
+import { noConnection } from "../exports.ts";
 import { lateInput } from "../exports-encoding.ts";
 import { applyEdges } from "./edges.ts";
 import type { Edges } from "./edges.ts";
 import { ownerOf } from "./nodes.ts";
 import { applyRelations, cutRelations, newRelations } from "./relations.ts";
 import type { Relations } from "./relations.ts";
+import type { SharedOwners } from "./sharing.ts";
 
 export interface ProcessRecord {
   row: ProcessRow;
@@ -52,7 +57,10 @@ export interface ProcessRecord {
 
 const none: readonly never[] = [];
 
-function newRecord(row: ProcessRow): ProcessRecord {
+/** In a shared store each incarnation gives out keys of its own. */
+export const keysOfIncarnation: number = 2 ** 31;
+
+export function newRecord(row: ProcessRow): ProcessRecord {
   return {
     row,
     turns: [],
@@ -69,7 +77,8 @@ function newRecord(row: ProcessRow): ProcessRecord {
 
 /** Rows are kept and handed out as they came: they are immutable, and copying them would cost most of the time. */
 export class MemoryDisk {
-  readonly id: string;
+  /** A store that comes from elsewhere takes over the id it had there. */
+  id: string;
   incarnation = 0;
   downtimeMs = 0;
   aliveAtMs: number | undefined;
@@ -101,14 +110,49 @@ export class MemoryDisk {
   readonly remains: Map<ProcessKey, number> = new Map();
   /** The greatest key that was pruned. */
   prunedKey = 0;
-  #inboxSeq = 0;
-  #deadLetterSeq = 0;
+  /** Grows when names or groups change. */
+  namesVersion = 0;
+  /** The last that were given. */
+  seqs: Record<SeqPart, number> = { inbox: 0, log: 0, dead_letter: 0 };
+  /** Of migrations that it is one end of, and who carries it out. */
+  readonly marks: Partial<Record<MigrationRole, Mark>> = {};
+  mover: object | undefined;
 
-  constructor(id: string) {
+  /** Undefined if it has one owner. */
+  readonly shared: SharedOwners | undefined;
+
+  constructor(id: string, shared?: SharedOwners) {
     this.id = id;
+    this.shared = shared;
+  }
+
+  /** Throws STORE_MOVED, STORE_INCOMPLETE. */
+  checkNotMoved(): void {
+    const refused = refusalToWrite(this.id, this.marks);
+    if (refused !== undefined) throw refused;
+  }
+
+  /** All rows go; what is there then is another store. */
+  clear(id: string): void {
+    const maps = [this.processes, this.keys, this.inbox, this.programs, this.blobs, this.names, this.deadLetters];
+    for (const map of [...maps, this.tombstones, this.exported, this.imported, this.remains]) map.clear();
+    this.logs = [];
+    Object.assign(this, { id, clean: true, aliveAtMs: undefined, downtimeMs: 0, prunedKey: 0 });
+  }
+
+  /** The nodes that have died are declared so, and the time without a node is counted up to now. */
+  takeStock(nowMs: number): void {
+    if (this.shared === undefined || this.shared.isAnyAlive(nowMs)) return;
+    if (this.aliveAtMs !== undefined) {
+      this.downtimeMs += Math.max(0, nowMs - this.aliveAtMs);
+      this.aliveAtMs = Math.max(this.aliveAtMs, nowMs);
+    }
+    this.shared.reap(this, nowMs, 0);
   }
 
   claim(owner: object, nowMs: number): Lease {
+    this.checkNotMoved();
+    if (this.shared !== undefined) return this.#join(this.shared, owner, nowMs);
     if (this.owner !== undefined) {
       const row = ownerOf(this);
       const owner = describeOwner(row?.name, row?.pid, row?.host);
@@ -125,8 +169,18 @@ export class MemoryDisk {
     return { incarnation: this.incarnation, nextProcessKey, downtimeMs: this.downtimeMs, cleanShutdown };
   }
 
+  #join(shared: SharedOwners, handle: object, nowMs: number): Lease {
+    this.takeStock(nowMs);
+    this.aliveAtMs = Math.max(nowMs, this.aliveAtMs ?? nowMs);
+    this.incarnation++;
+    shared.join(this.incarnation, handle, nowMs, this.downtimeMs);
+    const nextProcessKey = this.incarnation * keysOfIncarnation;
+    const { incarnation, downtimeMs } = this;
+    return { incarnation, nextProcessKey, downtimeMs, cleanShutdown: true, shared: true };
+  }
+
   /** Atomic: whatever can be wrong is found before anything changes. */
-  apply(batch: CommitBatch): number[] {
+  apply(batch: CommitBatch, incarnation = 0): number[] {
     checkBatch(this, batch);
     for (const row of batch.newProcesses ?? none) {
       this.keys.set(row.pid, row.key);
@@ -137,10 +191,17 @@ export class MemoryDisk {
     for (const row of batch.operationsGone ?? none) this.processes.get(row.process)?.operations.delete(row.number);
     for (const row of batch.timers ?? none) this.record(row.process).timers.set(row.number, row);
     for (const row of batch.timersGone ?? none) this.processes.get(row.process)?.timers.delete(row.number);
-    for (const seq of batch.inboxGone ?? none) this.inbox.delete(seq);
-    const inboxSeqs = (batch.inbox ?? none).map((row) => this.putInput(row));
+    for (const seq of batch.inboxGone ?? none) {
+      this.inbox.delete(seq);
+      this.shared?.taken(seq);
+    }
+    applyRelations(this, batch, (row) => this.shared?.owns(incarnation, row) === false);
+    if (batch.away !== undefined) this.shared?.drop(this, batch.away);
+    const inboxSeqs = (batch.inbox ?? none).map(
+      (row) => this.shared?.put(this, row, incarnation) ?? this.putInput(row),
+    );
     applyEdges(this, batch);
-    for (const row of batch.logs ?? none) this.logs.push({ seq: (this.logs.at(-1)?.seq ?? 0) + 1, ...row });
+    for (const row of batch.logs ?? none) this.logs.push({ seq: ++this.seqs.log, ...row });
     for (const { process, state, problem, exit } of batch.states ?? none) {
       const record = this.record(process);
       const { exit: _, ...row } = record.row;
@@ -150,18 +211,29 @@ export class MemoryDisk {
       const record = this.record(process);
       record.row = { ...record.row, trapsExits: on };
     }
-    applyRelations(this, batch);
+    if ([batch.names, batch.namesGone, batch.groups, batch.groupsGone].some((part) => (part?.length ?? 0) > 0))
+      this.namesVersion++;
     this.#applyLives(batch);
-    for (const { process, exit } of batch.exits ?? none) this.#exit(process, exit);
+    if (batch.away !== undefined) this.shared?.apply(this, batch.away, incarnation);
+    const notifiedOf = (key: ProcessKey): Notified | undefined =>
+      batch.away?.notified.find(({ process }) => process === key);
+    for (const { process, exit } of batch.exits ?? none) {
+      this.shared?.exit(this, process, exit, notifiedOf(process));
+      this.#exit(process, exit);
+    }
     for (const row of batch.snapshots ?? none) this.#putSnapshot(row.process, { turn: row.turn, body: row.body });
-    for (const row of batch.departures ?? none) this.#depart(row, batch.atMs);
+    for (const row of batch.departures ?? none) this.#depart(row, batch.atMs, notifiedOf(row.process));
     for (const row of batch.arrivals ?? none) this.#arrive(row, batch.atMs);
     return inboxSeqs;
   }
 
-  putInput(row: Omit<InboxRow, "seq">): number {
-    const seq = ++this.#inboxSeq;
-    this.inbox.set(seq, { seq, process: row.process, input: row.input, atMs: row.atMs });
+  inboxAfter(after: number, limit: number): InboxRow[] {
+    return [...this.inbox.values()].filter(({ seq }) => seq > after).slice(0, limit);
+  }
+
+  putInput({ process, input, atMs, tie }: Omit<InboxRow, "seq">): number {
+    const seq = ++this.seqs.inbox;
+    this.inbox.set(seq, { seq, process, input, atMs, ...(tie === undefined ? {} : { tie }) });
     return seq;
   }
 
@@ -194,7 +266,7 @@ export class MemoryDisk {
       record.snapshots = record.snapshots.filter((row) => row.turn <= from || row.turn >= turn);
     }
     for (const row of batch.deadLetters ?? none) {
-      const seq = ++this.#deadLetterSeq;
+      const seq = ++this.seqs.dead_letter;
       const { process, input, atMs, reason, value } = row;
       this.deadLetters.set(seq, { seq, process, input, atMs, reason, value });
     }
@@ -209,11 +281,16 @@ export class MemoryDisk {
     record.snapshots = none;
     record.checkpoint = undefined;
     record.ties = none;
+    if (record.relations.names.size + record.relations.groups.size > 0) this.namesVersion++;
     cutRelations(this, process);
-    for (const row of this.inbox.values()) if (row.process === process) this.inbox.delete(row.seq);
+    for (const row of this.inbox.values()) {
+      if (row.process !== process) continue;
+      this.inbox.delete(row.seq);
+      this.shared?.taken(row.seq);
+    }
   }
 
-  #depart({ process, exported }: Departure, atMs: number): void {
+  #depart({ process, exported }: Departure, atMs: number, notified: Notified | undefined): void {
     const { row, edges, turns } = this.record(process);
     const waiting = [...this.inbox.values()].filter((input) => input.process === process);
     const letters = [...this.deadLetters.values()].filter((letter) => letter.process === process);
@@ -227,6 +304,7 @@ export class MemoryDisk {
       const left = { late, letters: letters.map(({ seq }) => seq) };
       this.exported.set(pid, { ...about, file, sha256, serviceMs, exportedAtMs: atMs, ...left });
     }
+    if (exported !== undefined) this.shared?.exit(this, process, { atMs, ...noConnection }, notified);
     cutRelations(this, process);
     for (const { seq } of waiting) this.inbox.delete(seq);
     for (const { seq } of letters) this.deadLetters.delete(seq);

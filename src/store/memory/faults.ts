@@ -1,9 +1,9 @@
 /** What goes wrong, and when: decided from outside, so that a run of the simulator can be repeated from its seed. */
 import { PerdureError } from "../../base/errors.ts";
-import type { Store } from "../port.ts";
+import type { Sharing, Store } from "../port.ts";
 
 /** `transact` is the commit of a batch of transactions. */
-export type StoreCall = Exclude<keyof Store, "id"> | "transact";
+export type StoreCall = Exclude<keyof Store, "id" | "sharing"> | keyof Sharing | "transact";
 
 /**
  * What becomes of one call of a store.
@@ -42,6 +42,11 @@ export interface MemoryFaults {
    * that nobody has synced. Default: none.
    */
   landed?(waiting: readonly StoreCall[]): number;
+  /**
+   * Asked when a call has an answer: whoever asked hears of it only when the promise is fulfilled, as one does who was stopped meanwhile.
+   * Undefined: at once.
+   */
+  answered?(): Promise<void> | undefined;
   /** Told when a fault or `crash()` has killed the handle. */
   crashed?(): void;
 }

@@ -1,9 +1,13 @@
 /** What the memory store shows of a disk, where that takes more than a look. */
+import { PerdureError } from "../../base/errors.ts";
 import type { Pid, TimerClock } from "../../journal/types.ts";
+import { processExported } from "../exports.ts";
 import type {
+  DeadLetterRow,
   ExportedRow,
   ImportedRow,
   InboxRow,
+  LogRow,
   ProcessFilter,
   ProcessKey,
   ProcessLoad,
@@ -17,7 +21,11 @@ import { compareTexts, linksOf, monitorsOf, watchersOf } from "./relations.ts";
 
 type Numbered = { readonly number: number };
 
-export const byNumber = (a: Numbered, b: Numbered): number => a.number - b.number;
+export function sorted<T extends Numbered>(rows: ReadonlyMap<number, T> = new Map()): T[] {
+  return [...rows.values()].sort(byNumber);
+}
+
+const byNumber = (a: Numbered, b: Numbered): number => a.number - b.number;
 
 export function readLoad(disk: MemoryDisk, process: ProcessKey): ProcessLoad {
   const { row, turns, operations, timers, snapshots, relations, checkpoint, restores } = disk.record(process);
@@ -37,10 +45,15 @@ export function readLoad(disk: MemoryDisk, process: ProcessKey): ProcessLoad {
   };
 }
 
-export function recover(disk: MemoryDisk): Recovery {
-  const withInbox = new Set([...disk.inbox.values()].map((row) => row.process));
+export function recover(disk: MemoryDisk, shards?: readonly number[]): Recovery {
+  const isMeant = ({ shard }: ProcessRow): boolean =>
+    shards === undefined || (shard !== undefined && shards.includes(shard));
+  const withInbox = new Set(
+    [...disk.inbox.values()].map((row) => row.process).filter((key) => isMeant(disk.record(key).row)),
+  );
+  const records = recordsOf(disk).filter(({ row }) => isMeant(row));
   return {
-    operations: recordsOf(disk).flatMap((record) => [...record.operations.values()].sort(byNumber)),
+    operations: records.flatMap((record) => [...record.operations.values()].sort(byNumber)),
     damaged: [],
     withInbox: [...withInbox].sort((a, b) => a - b),
   };
@@ -52,9 +65,11 @@ export function readDueTimers(
   afterMs: number,
   untilMs: number,
   limit: number,
+  isOwn: (row: ProcessRow) => boolean,
 ): TimerRow[] {
   const due: TimerRow[] = [];
-  for (const { timers } of disk.processes.values()) {
+  for (const { row: process, timers } of disk.processes.values()) {
+    if (timers.size === 0 || !isOwn(process)) continue;
     for (const row of timers.values()) {
       if (row.clock === clock && row.dueMs > afterMs && row.dueMs <= untilMs) due.push(row);
     }
@@ -90,6 +105,38 @@ export function countProcesses(disk: MemoryDisk): Record<ProcessState, number> {
 /** In order of their keys. */
 function recordsOf(disk: MemoryDisk): ProcessRecord[] {
   return [...disk.processes.values()].sort((a, b) => a.row.key - b.row.key);
+}
+
+/** Throws PROCESS_NOT_FOUND, PROCESS_EXITED, PROCESS_EXPORTED. */
+export function receiverOf(disk: MemoryDisk, pid: Pid): ProcessKey {
+  const key = disk.keys.get(pid);
+  const exported = disk.exported.get(pid);
+  if (key === undefined && exported !== undefined) throw processExported(exported);
+  if (key === undefined && !disk.tombstones.has(pid)) {
+    throw new PerdureError("PROCESS_NOT_FOUND", `There is no process ${pid} in the store ${disk.id}.`);
+  }
+  if (key === undefined || disk.record(key).row.state === "exited") {
+    throw new PerdureError("PROCESS_EXITED", `Process ${pid} has exited and takes no more inputs. Start another one.`);
+  }
+  return key;
+}
+
+export function listLogs(disk: MemoryDisk, process: ProcessKey | undefined, after: number, limit: number): LogRow[] {
+  return disk.logs
+    .filter((row) => row.seq > after && (process === undefined || row.process === process))
+    .filter((row) => disk.processes.has(row.process))
+    .slice(0, limit);
+}
+
+export function listDeadLetters(
+  disk: MemoryDisk,
+  process: ProcessKey | undefined,
+  after: number,
+  limit: number,
+): DeadLetterRow[] {
+  return [...disk.deadLetters.values()]
+    .filter((row) => row.seq > after && (process === undefined || row.process === process))
+    .slice(0, limit);
 }
 
 export function inboxOf(disk: MemoryDisk, process: ProcessKey): InboxRow[] {

@@ -23,7 +23,12 @@ export function newRelations(): Relations {
   return { links: new Set(), monitors: new Map(), watchers: new Set(), names: new Set(), groups: new Set() };
 }
 
-export function applyRelations(disk: RelatedDisk, batch: CommitBatch): void {
+/** `isLost`: it is somebody else's, who has seen its end. */
+export function applyRelations(
+  disk: RelatedDisk,
+  batch: CommitBatch,
+  isLost: (row: ProcessRow) => boolean = () => false,
+): void {
   const of = (process: ProcessKey): Relations | undefined => disk.processes.get(process)?.relations;
   for (const { a, b } of batch.links ?? none) {
     of(a)?.links.add(b);
@@ -45,12 +50,17 @@ export function applyRelations(disk: RelatedDisk, batch: CommitBatch): void {
     if (holder !== undefined) of(holder)?.names.delete(name);
     disk.names.delete(name);
   }
+  const isEnded = (process: ProcessKey): boolean => {
+    const row = disk.processes.get(process)?.row;
+    return row?.state === "exited" && isLost(row);
+  };
   for (const { name, process } of batch.names ?? none) {
+    if (isEnded(process)) continue;
     disk.names.set(name, process);
     of(process)?.names.add(name);
   }
   for (const { name, process } of batch.groupsGone ?? none) of(process)?.groups.delete(name);
-  for (const { name, process } of batch.groups ?? none) of(process)?.groups.add(name);
+  for (const { name, process } of batch.groups ?? none) if (!isEnded(process)) of(process)?.groups.add(name);
 }
 
 function removeMonitor({ processes }: RelatedDisk, row: MonitorRow | undefined): void {
@@ -98,7 +108,8 @@ export function relationsOf(
 export function listNames({ processes }: RelatedDisk, kind: "names" | "groups"): NameRow[] {
   const rows: NameRow[] = [];
   for (const { row, relations } of processes.values()) {
-    for (const name of relations[kind]) rows.push({ name, process: row.key, pid: row.pid });
+    for (const name of relations[kind])
+      rows.push({ name, process: row.key, pid: row.pid, ...(row.shard === undefined ? {} : { shard: row.shard }) });
   }
   return rows.sort((a, b) => compareTexts(a.name, b.name) || a.process - b.process);
 }

@@ -37,7 +37,6 @@ import type {
   Tombstone,
   TombstonePlace,
 } from "../port.ts";
-import { processExported } from "../exports.ts";
 import { Calls } from "./calls.ts";
 import { MemoryDisk } from "./disk.ts";
 import { listEdges, postOnce, pruneEdges, supersededBy } from "./edges.ts";
@@ -46,27 +45,37 @@ import { listNodes, recordOwner, recordStandby } from "./nodes.ts";
 import { MemoryTransactions } from "./transactions.ts";
 import { finished, finishedBeyond, prune, prunePrograms, pruneTombstones } from "./retention.ts";
 import {
-  byNumber,
   countProcesses,
   findExported,
   inboxOf,
+  listDeadLetters,
   listImports,
+  listLogs,
   listProcesses,
   readDueTimers,
   readLoad,
+  receiverOf,
   recover,
+  sorted,
 } from "./reads.ts";
+import { MemorySharing } from "./handle.ts";
+import { MemoryMover } from "./mover.ts";
 import { listNames, relationsOf } from "./relations.ts";
+import { SharedOwners } from "./sharing.ts";
 
 export interface MemoryStoreOptions {
   /** Default: nothing fails. */
   readonly faults?: MemoryFaults;
   /** The store's id. Default "memory". */
   readonly id?: string;
+  /** Several nodes own it together, as so many shards; a node's lease lasts so long without a sign of life. Default: one owner. */
+  readonly shared?: { readonly shards: number; readonly leaseMs: number };
 }
 
 export function createMemoryStore(options: MemoryStoreOptions = {}): MemoryStore {
-  return new MemoryStore(new MemoryDisk(options.id ?? "memory"), options.faults);
+  const { shared } = options;
+  const owners = shared === undefined ? undefined : new SharedOwners(shared.shards, shared.leaseMs);
+  return new MemoryStore(new MemoryDisk(options.id ?? "memory", owners), options.faults);
 }
 
 export class MemoryStore implements Store {
@@ -78,6 +87,7 @@ export class MemoryStore implements Store {
   #node = "";
   #closed = false;
   #ownWriteCount = 0;
+  readonly sharing?: MemorySharing;
   #foreignWriteCount: number;
 
   constructor(disk: MemoryDisk, faults: MemoryFaults | undefined) {
@@ -85,6 +95,13 @@ export class MemoryStore implements Store {
     this.#faults = faults;
     this.#calls = new Calls({ faults, id: disk.id, isClosed: () => this.#closed, died: () => this.#disown() });
     this.#foreignWriteCount = disk.writeCount;
+    if (disk.shared === undefined) return;
+    this.sharing = new MemorySharing(disk, disk.shared, {
+      handle: this,
+      incarnation: () => this.#incarnation,
+      call: (call, effect) => this.#call(call, effect),
+      owned: (call, effect) => this.#call(call, () => this.#owned(effect)),
+    });
   }
 
   get id(): string {
@@ -104,7 +121,13 @@ export class MemoryStore implements Store {
 
   /** Takes the lease away from whoever holds it, as a node does that believes the owner dead. */
   usurp(): void {
-    this.#disk.incarnation++;
+    if (this.#disk.shared === undefined) this.#disk.incarnation++;
+    else this.#disk.shared.usurp(this.#disk);
+  }
+
+  /** Lets the lease of an incarnation run out, in a store that several nodes own. */
+  lapse(incarnation: number): void {
+    this.#disk.shared?.lapse(incarnation);
   }
 
   /** Transactions on this disk, as long as this handle lives. Faults of `transact` happen where they commit. */
@@ -127,9 +150,11 @@ export class MemoryStore implements Store {
   claim(nowMs: number, node?: NodeInfo): Promise<Lease> {
     return this.#call("claim", () => {
       const lease = this.#disk.claim(this, nowMs);
+      if (this.#incarnation !== 0) this.#disk.shared?.lapse(this.#incarnation);
       recordOwner(this.#disk, nowMs, node);
       this.#node = node?.id ?? this.#node;
       this.#incarnation = lease.incarnation;
+      this.sharing?.forget();
       this.#wrote();
       return lease;
     });
@@ -156,6 +181,7 @@ export class MemoryStore implements Store {
       try {
         this.#signOfLife(nowMs);
         this.#disk.clean = true;
+        this.#disk.shared?.leave(this.#incarnation);
         this.#disk.nodes.delete(this.#node);
       } finally {
         this.#disown();
@@ -166,8 +192,10 @@ export class MemoryStore implements Store {
   commit(batch: CommitBatch): ReturnType<Store["commit"]> {
     return this.#call("commit", () => {
       this.#checkLease();
+      this.#disk.shared?.check(this.#disk, batch, this.#incarnation);
       const superseded = supersededBy(this.#disk, batch);
-      const inboxSeqs = this.#disk.apply(batch);
+      const inboxSeqs = this.#disk.apply(batch, this.#incarnation);
+      if ((batch.inbox?.length ?? 0) > 0 || batch.away !== undefined) this.#disk.shared?.hint();
       this.#signOfLife(batch.atMs);
       return { inboxSeqs, superseded };
     });
@@ -217,6 +245,7 @@ export class MemoryStore implements Store {
 
   post(pid: Pid, input: Input, atMs: number, asked?: Asked): Promise<boolean> {
     return this.#call("post", () => {
+      this.#disk.checkNotMoved();
       const post = (): number => this.#post(pid, input, atMs);
       const key = this.#disk.keys.get(pid);
       if (asked === undefined || key === undefined) return post() > 0;
@@ -226,6 +255,7 @@ export class MemoryStore implements Store {
 
   takeDeadLetter(seq: number, to: Pid | undefined, atMs: number): Promise<boolean> {
     return this.#call("takeDeadLetter", () => {
+      this.#disk.checkNotMoved();
       const letter = this.#disk.deadLetters.get(seq);
       if (letter === undefined) return false;
       if (to !== undefined) this.#post(to, letter.input, atMs);
@@ -236,26 +266,18 @@ export class MemoryStore implements Store {
   }
 
   #post(pid: Pid, input: Input, atMs: number): number {
-    const key = this.#disk.keys.get(pid);
-    const exported = this.#disk.exported.get(pid);
-    if (key === undefined && exported !== undefined) throw processExported(exported);
-    if (key === undefined && !this.#disk.tombstones.has(pid)) {
-      throw new PerdureError("PROCESS_NOT_FOUND", `There is no process ${pid} in the store ${this.id}.`);
-    }
-    if (key === undefined || this.#disk.record(key).row.state === "exited") {
-      throw new PerdureError(
-        "PROCESS_EXITED",
-        `Process ${pid} has exited and takes no more inputs. Start another one.`,
-      );
-    }
+    const key = receiverOf(this.#disk, pid);
     this.#wrote();
-    return this.#disk.putInput({ process: key, input, atMs });
+    this.#disk.shared?.hint();
+    const row = { process: key, input, atMs };
+    return this.#disk.shared?.post(this.#disk, row) ?? this.#disk.putInput(row);
   }
 
   close(): Promise<void> {
     if (this.#closed) return Promise.resolve();
     return this.#call("close", () => {
       this.#closed = true;
+      this.#disk.shared?.lapse(this);
       this.#disk.nodes.delete(this.#node);
       this.#disown();
     });
@@ -267,18 +289,18 @@ export class MemoryStore implements Store {
     return this.#call("load", () => readLoad(this.#disk, process));
   }
 
-  recover(): Promise<Recovery> {
-    return this.#call("recover", () => recover(this.#disk));
+  recover(shards?: readonly number[]): Promise<Recovery> {
+    return this.#call("recover", () => recover(this.#disk, shards));
   }
 
   dueTimers(clock: TimerClock, afterMs: number, untilMs: number, limit: number): Promise<TimerRow[]> {
-    return this.#call("dueTimers", () => readDueTimers(this.#disk, clock, afterMs, untilMs, limit));
+    return this.#call("dueTimers", () =>
+      readDueTimers(this.#disk, clock, afterMs, untilMs, limit, (row) => this.#isOwn(row)),
+    );
   }
 
   inboxAfter(after: number, limit: number): Promise<InboxRow[]> {
-    return this.#call("inboxAfter", () =>
-      [...this.#disk.inbox.values()].filter((row) => row.seq > after).slice(0, limit),
-    );
+    return this.#call("inboxAfter", () => this.#disk.inboxAfter(after, limit));
   }
 
   changedByOthers(): Promise<boolean> {
@@ -313,13 +335,11 @@ export class MemoryStore implements Store {
   }
 
   operations(process: ProcessKey): Promise<OperationRow[]> {
-    return this.#call("operations", () =>
-      [...(this.#disk.processes.get(process)?.operations.values() ?? [])].sort(byNumber),
-    );
+    return this.#call("operations", () => sorted(this.#disk.processes.get(process)?.operations));
   }
 
   timers(process: ProcessKey): Promise<TimerRow[]> {
-    return this.#call("timers", () => [...(this.#disk.processes.get(process)?.timers.values() ?? [])].sort(byNumber));
+    return this.#call("timers", () => sorted(this.#disk.processes.get(process)?.timers));
   }
 
   inbox(process: ProcessKey): Promise<InboxRow[]> {
@@ -327,12 +347,7 @@ export class MemoryStore implements Store {
   }
 
   logs(process: ProcessKey | undefined, after: number, limit: number): Promise<LogRow[]> {
-    return this.#call("logs", () =>
-      this.#disk.logs
-        .filter((row) => row.seq > after && (process === undefined || row.process === process))
-        .filter((row) => this.#disk.processes.has(row.process))
-        .slice(0, limit),
-    );
+    return this.#call("logs", () => listLogs(this.#disk, process, after, limit));
   }
 
   names(): Promise<NameRow[]> {
@@ -352,11 +367,7 @@ export class MemoryStore implements Store {
   }
 
   deadLetters(process: ProcessKey | undefined, after: number, limit: number): Promise<DeadLetterRow[]> {
-    return this.#call("deadLetters", () =>
-      [...this.#disk.deadLetters.values()]
-        .filter((row) => row.seq > after && (process === undefined || row.process === process))
-        .slice(0, limit),
-    );
+    return this.#call("deadLetters", () => listDeadLetters(this.#disk, process, after, limit));
   }
 
   edge(process: ProcessKey, key: string): Promise<EdgeRow | undefined> {
@@ -395,6 +406,15 @@ export class MemoryStore implements Store {
     return this.#call("finishedBeyond", () => finishedBeyond(this.#disk, count));
   }
 
+  movedTo(): Promise<string | undefined> {
+    return this.#call("movedTo", () => this.#disk.marks.source?.place);
+  }
+
+  /** One end of a migration. */
+  mover(place: string = this.id): MemoryMover {
+    return new MemoryMover(this.#disk, place);
+  }
+
   /** What rows there are belongs to their processes by construction. */
   readonly audit: Store["audit"] = async (_, step) => step(1, 1);
 
@@ -412,7 +432,13 @@ export class MemoryStore implements Store {
     return this.#call("blob", () => this.#disk.blobs.get(hash));
   }
 
+  #isOwn(row: ProcessRow): boolean {
+    return this.#disk.shared?.owns(this.#incarnation, row) ?? true;
+  }
+
   #checkLease(): void {
+    const { shared } = this.#disk;
+    if (shared !== undefined && shared.isAlive(this.#incarnation, this)) return;
     if (this.#disk.owner === this && this.#disk.incarnation === this.#incarnation) return;
     throw new PerdureError(
       "STORE_FENCED",
@@ -423,6 +449,7 @@ export class MemoryStore implements Store {
   #signOfLife(nowMs: number): void {
     this.#checkLease();
     this.#disk.aliveAtMs = nowMs;
+    this.#disk.shared?.seen(this.#incarnation, nowMs);
     this.#wrote();
   }
 
@@ -433,6 +460,7 @@ export class MemoryStore implements Store {
 
   #disown(): void {
     if (this.#disk.owner === this) this.#disk.owner = undefined;
+    this.#disk.shared?.deafen(this);
   }
 
   /** Every call goes through here. */

@@ -31,12 +31,16 @@ export class MemoryTransactions implements Transactions<MemoryTransaction> {
     this.#atomically = atomically;
   }
 
+  get isConcurrent(): boolean {
+    return this.#disk.shared !== undefined;
+  }
+
   async run(batch: TransactionBatch<MemoryTransaction>): Promise<readonly TransactionOutcome[]> {
     const facts: Facts = new Map();
     const written: Written[] = [];
     try {
       this.#check(batch);
-      for (const job of batch.jobs) written.push({ job, outcome: await this.#job(job, facts, written) });
+      for (const job of batch.jobs) written.push({ job, outcome: await this.#job(batch, job, facts, written) });
       return await this.#atomically(() => this.#commit(batch, written, facts));
     } catch (error) {
       return batch.jobs.map(() => ({ kind: "failed", error: error as Error }));
@@ -49,6 +53,7 @@ export class MemoryTransactions implements Transactions<MemoryTransaction> {
   }
 
   async #job(
+    { incarnation }: TransactionBatch<MemoryTransaction>,
     job: TransactionJob<MemoryTransaction>,
     facts: Facts,
     before: readonly Written[],
@@ -56,7 +61,7 @@ export class MemoryTransactions implements Transactions<MemoryTransaction> {
     const isDone = before.some(
       (one) => one.outcome.kind === "committed" && one.job.process === job.process && one.job.number === job.number,
     );
-    if (isDone || !this.#isWanted(job)) return { kind: "unwanted" };
+    if (isDone || !this.#isWanted(job, incarnation)) return { kind: "unwanted" };
     const own: Facts = new Map();
     let ended = false;
     const checkOpen = (): void => {
@@ -89,12 +94,14 @@ export class MemoryTransactions implements Transactions<MemoryTransaction> {
     this.#check(batch);
     const disk = this.#disk;
     for (const { job, outcome } of written) {
-      if (outcome.kind === "committed" && !this.#isWanted(job)) {
-        throw new PerdureError("STORE_FAILED", `The store ${disk.id} was written by its owner while it was lent.`);
+      if (outcome.kind === "committed" && !this.#isWanted(job, batch.incarnation)) {
+        const why = this.isConcurrent ? "has changed meanwhile" : "was written by its owner while it was lent";
+        throw new PerdureError("STORE_FAILED", `The store ${disk.id} ${why}.`);
       }
     }
     for (const [key, fact] of facts) disk.facts.set(key, fact);
     disk.aliveAtMs = batch.atMs;
+    disk.shared?.seen(batch.incarnation, batch.atMs);
     disk.writeCount++;
     return written.map(({ job: { process, number: operation }, outcome }) => {
       if (outcome.kind !== "committed") return outcome;
@@ -107,16 +114,19 @@ export class MemoryTransactions implements Transactions<MemoryTransaction> {
 
   #check({ incarnation }: TransactionBatch<MemoryTransaction>): void {
     if (this.#closed) throw new PerdureError("STORE_FAILED", `The store ${this.#disk.id} was closed. Open it again.`);
-    if (incarnation === this.#disk.incarnation) return;
+    const { shared } = this.#disk;
+    if (shared === undefined ? incarnation === this.#disk.incarnation : shared.isInForce(incarnation)) return;
     throw new PerdureError(
       "STORE_FENCED",
       `Incarnation ${incarnation} of the store ${this.#disk.id} was followed by a newer one. Nothing was kept.`,
     );
   }
 
-  #isWanted({ process, number }: TransactionJob<MemoryTransaction>): boolean {
+  #isWanted({ process, number }: TransactionJob<MemoryTransaction>, incarnation: number): boolean {
+    const { shared } = this.#disk;
     const record = this.#disk.processes.get(process);
-    return record !== undefined && record.row.state !== "exited" && record.operations.has(number);
+    if (record === undefined || record.row.state === "exited" || !record.operations.has(number)) return false;
+    return shared?.owns(incarnation, record.row) ?? true;
   }
 }
 

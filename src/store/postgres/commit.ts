@@ -3,20 +3,15 @@ import type { CommitBatch, Store } from "../port.ts";
 import { text } from "../columns.ts";
 import type { Row } from "../columns.ts";
 import { askedColumns, edgeEnds, edges } from "./parts/edges.ts";
+import { inputs } from "./parts/inbox.ts";
 import { turns } from "./parts/journal.ts";
 import { lives, snapshots } from "./parts/lives.ts";
-import {
-  inboxGone,
-  inboxTurn,
-  inputColumns,
-  logs,
-  operations,
-  operationsGone,
-  timers,
-  timersGone,
-} from "./parts/pending.ts";
+import { counterLocks, ownership, processLocks } from "./parts/locks.ts";
+import type { Owner } from "./parts/locks.ts";
+import { inboxGone, logs, operations, operationsGone, timers, timersGone } from "./parts/pending.ts";
 import { exits, newProcesses, states, traps } from "./parts/processes.ts";
-import { relations, some } from "./parts/relations.ts";
+import { nameChanges, relations, some } from "./parts/relations.ts";
+import { away, dropped, lastWords } from "./parts/ties.ts";
 import { statement, step } from "./wire/session.ts";
 import type { Step } from "./wire/session.ts";
 
@@ -33,6 +28,8 @@ export interface CommitPlan {
   readonly before: readonly Step[];
   readonly receipt: (id: WriteId) => Step;
   readonly after: readonly Step[];
+  /** It may have to wait for another node's commit, and, at the worst, be done again. */
+  readonly mayWait: boolean;
 }
 
 const putReceipt = statement(
@@ -45,49 +42,52 @@ export function receipt({ incarnation, number }: WriteId, atMs: number | null): 
   return step(putReceipt, incarnation, number, atMs);
 }
 
-const putInputs = statement(
-  `WITH gone AS (
-     DELETE FROM ~.inbox AS i
-     USING unnest($8, $9, $10) WITH ORDINALITY AS t (process, key, digest, n)
-       JOIN ~.edge AS e ON e.process = t.process AND e.key = t.key AND e.digest = t.digest
-     WHERE i.seq = e.posted RETURNING i.seq, t.n),
-   put AS (
-     INSERT INTO ~.inbox (process, at_ms, crc, input)
-     SELECT process, at_ms, crc, input
-     FROM unnest($4, $5, $6, $7) WITH ORDINALITY AS t (process, at_ms, crc, input, n) ORDER BY n RETURNING seq)
-   INSERT INTO ~.receipt (incarnation, number, at_ms, put, gone)
-   SELECT $1, $2, $3, (SELECT string_agg(CAST(seq AS text), ' ' ORDER BY seq) FROM put),
-     (SELECT string_agg(CAST(seq AS text), ' ' ORDER BY n) FROM gone)
-   RETURNING put, gone`,
-  ...(["int8", "int8", "int8", "int8[]", "int8[]", "int8[]", "bytea[]", "int8[]", "text[]", "bytea[]"] as const),
-);
-
-export function planCommit(batch: CommitBatch, incarnation: number): CommitPlan {
-  const { atMs, inbox = [], edges: asked = [] } = batch;
+export function planCommit(batch: CommitBatch, owner: Owner): CommitPlan {
+  const { atMs, inbox = [], edges: asked = [], exits: ending = [], away: others } = batch;
   const before = [
-    ...some(batch.newProcesses, (rows) => newProcesses(rows, incarnation)),
-    ...some(batch.turns, turns),
+    ...processLocks(batch, owner),
+    ...some(batch.newProcesses, newProcesses),
+    ...ownership(batch, owner),
+    ...some(batch.turns, (rows) => turns(rows, owner.incarnation)),
     ...some(batch.operations, operations),
     ...some(batch.operationsGone, operationsGone),
     ...some(batch.timers, timers),
     ...some(batch.timersGone, timersGone),
     ...some(batch.inboxGone, inboxGone),
     ...some(batch.edges, edges),
-    ...some(inbox, () => [inboxTurn]),
-  ];
-  const after = [
     ...some(batch.edgeEnds, edgeEnds),
     ...some(batch.logs, logs),
     ...some(batch.states, states),
     ...some(batch.traps, traps),
-    ...relations(batch),
+    ...relations(batch, owner),
     ...lives(batch),
-    ...some(batch.exits, exits),
+    ...nameChanges(batch),
+    // From here on others may wait for this commit to end.
+    ...counterLocks(batch, owner),
+    ...(others === undefined ? [] : dropped(others, owner)),
+  ];
+  const after = [
+    ...(others === undefined ? [] : away(others, owner)),
+    ...some(ending, (rows) => exits(rows, lastWords(rows, batch, owner))),
     ...some(batch.snapshots, snapshots),
   ];
-  if (inbox.length === 0 && asked.length === 0) return { before, receipt: (id) => receipt(id, atMs), after };
-  const columns = [...inputColumns(inbox), ...askedColumns(asked)];
-  return { before, receipt: (id) => step(putInputs, id.incarnation, id.number, atMs, ...columns), after };
+  const mayWait =
+    inbox.length > 0 ||
+    ending.length > 0 ||
+    others !== undefined ||
+    [batch.newProcesses, batch.names, batch.groups, batch.departures, batch.arrivals].some(isSome);
+  if (inbox.length === 0 && asked.length === 0) return { before, receipt: (id) => receipt(id, atMs), after, mayWait };
+  const columns = askedColumns(asked);
+  return {
+    before,
+    receipt: (id) => inputs([id.incarnation, id.number, atMs], inbox, columns, owner),
+    after,
+    mayWait,
+  };
+}
+
+function isSome(rows: readonly unknown[] | undefined): boolean {
+  return rows !== undefined && rows.length > 0;
 }
 
 /** What the receipt says a commit has led to. */

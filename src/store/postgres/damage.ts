@@ -8,6 +8,8 @@ export interface StoredBody {
   readonly body: Uint8Array;
   readonly crc: number;
   readonly process: ProcessKey;
+  /** Whose the checksum says it is, if that is not whose row it is. */
+  readonly of?: ProcessKey;
   readonly index: number;
   readonly beside?: string;
 }
@@ -33,8 +35,8 @@ export class DamagedRow extends Error {
 
 /** Decodes a body that passes its checksum; throws DamagedRow for any other. */
 export function verified<T>(stored: StoredBody, name: RowName, decode: (body: Uint8Array) => T): T {
-  const { body, crc, process, index, beside } = stored;
-  if (crc !== checksum(body, process, index, beside)) {
+  const { body, crc, process, of, index, beside } = stored;
+  if (crc !== checksum(body, of ?? process, index, beside)) {
     throw new DamagedRow(process, name, "its bytes are not those that were written");
   }
   try {

@@ -2,6 +2,7 @@
 import { isPerdureError, PerdureError } from "../../base/errors.ts";
 import type { ErrorCode } from "../../base/errors.ts";
 import { ColumnDamaged } from "../columns.ts";
+import { movedError } from "./parts/moved.ts";
 import { readRefusal } from "./parts/raise.ts";
 import type { Refusal } from "./parts/raise.ts";
 import { ConnectionLost, ServerError } from "./wire/errors.ts";
@@ -31,6 +32,14 @@ export function isAway(error: unknown): boolean {
   return error instanceof ServerError && /^(?:57P0[1-5]|53300|08...)$/.test(error.sqlState);
 }
 
+/** The server has undone the transaction for another's sake, and it may be done again: a deadlock, or a conflict of serialization. */
+export function isUndone(error: unknown): boolean {
+  return error instanceof ServerError && /^40(?:P01|001)$/.test(error.sqlState);
+}
+
+/** With each other node's write that stands in its way it happens once or twice. */
+export const maxUndone = 20;
+
 const kept = "Nothing of this write was kept";
 const nothingKept = "Nothing of this commit was kept.";
 
@@ -47,6 +56,12 @@ function explain(place: Place, refusal: Refusal, cause: Error): PerdureError {
   switch (kind) {
     case "fenced":
       return fenced(place);
+    case "shard":
+      return make(
+        "STORE_FENCED",
+        `Process ${text} in the store ${path} belongs to another node. ${nothingKept} Restart the engine.`,
+        { process },
+      );
     case "newer":
       return make(
         "STORE_NEWER",
@@ -69,6 +84,8 @@ function explain(place: Place, refusal: Refusal, cause: Error): PerdureError {
         `Cannot register process number ${process} as ${JSON.stringify(text)} in the store ${path}: the name is that of process number ${refusal.number}, so this node's picture of the store is wrong. ${nothingKept} Restart the engine.`,
         { name: text, process },
       );
+    case "moved":
+      return movedError(path, text) ?? fenced(place);
     case "letter":
       return make("DEAD_LETTER_NOT_FOUND", `There is no dead letter ${refusal.number} in the store ${path}.`, {});
     default:

@@ -15,8 +15,12 @@ import { processNotFound } from "./errors.ts";
 import { whole } from "./line.ts";
 import type { Line } from "./line.ts";
 import { arrivals } from "./parts/arrivals.ts";
+import { endsOf } from "./parts/locks.ts";
+import type { Owner } from "./parts/locks.ts";
 import { deleteBelongings } from "./parts/processes.ts";
-import { queries, selectProcess } from "./queries.ts";
+import { some } from "./parts/relations.ts";
+import { lastWords } from "./parts/ties.ts";
+import { inboxColumns, queries, selectProcess } from "./queries.ts";
 import { readEdge, readInput } from "./rows.ts";
 import { statement, step } from "./wire/session.ts";
 import type { Step } from "./wire/session.ts";
@@ -31,7 +35,7 @@ const readReceipt = statement("SELECT put, gone FROM ~.receipt WHERE incarnation
 type Planned = CommitPlan & Pick<Write<Committed>, "decide">;
 
 /** They come last in a commit. What stays of a process that leaves is read when all else is done. */
-export function withMoves(plan: CommitPlan, batch: CommitBatch, path: string): Planned {
+export function withMoves(plan: CommitPlan, batch: CommitBatch, path: string, owner: Owner): Planned {
   const { departures = none, atMs } = batch;
   const arriving = arrivals(batch.arrivals ?? none, atMs);
   if (departures.length === 0) return { ...plan, after: [...plan.after, ...arriving] };
@@ -40,8 +44,9 @@ export function withMoves(plan: CommitPlan, batch: CommitBatch, path: string): P
     decide: async (run, id) => {
       await run([...plan.before, plan.receipt(id), ...plan.after]);
       const leaving = await depart(run, departures, { path, atMs });
+      const told = some(endsOf(batch), (rows) => [lastWords(rows, batch, owner)]);
       return {
-        before: [...leaving, ...arriving],
+        before: [...told, ...leaving, ...arriving],
         receipt: ({ incarnation, number: own }) => step(readReceipt, incarnation, own),
       };
     },
@@ -54,7 +59,7 @@ const hold = statement(
   "int8[]",
 );
 const lateInputs = statement(
-  `SELECT i.seq, i.process, i.at_ms, i.crc, i.input FROM unnest($1, $2) AS t (process, after)
+  `SELECT ${inboxColumns} FROM unnest($1, $2) AS t (process, after)
    JOIN ~.inbox AS i ON i.process = t.process AND i.seq > t.after ORDER BY i.seq`,
   "int8[]",
   "int8[]",
@@ -76,11 +81,9 @@ const putExported = statement(
 );
 const deleteProcesses = statement(
   `WITH restores AS (DELETE FROM ~.restore WHERE process = ANY ($1)), letters AS (DELETE FROM ~.dead_letter WHERE process = ANY ($1)),
-     processes AS (DELETE FROM ~.process WHERE key = ANY ($1)),
-     metas AS (UPDATE ~.meta SET pruned_key = $2 WHERE pruned_key < $2)
+     processes AS (DELETE FROM ~.process WHERE key = ANY ($1))
    INSERT INTO ~.remains (process) SELECT * FROM unnest($1)`,
   "int8[]",
-  "int8",
 );
 
 interface At {
@@ -104,7 +107,7 @@ async function depart(run: Run, departures: readonly Departure[], { path, atMs }
     const ofLetters = (seqs.get(process) ?? []).map((each) => number(each, "seq"));
     steps.push(stays(row, exported, { exportedAtMs: atMs, late: late.get(process) ?? [], letters: ofLetters }));
   }
-  return [...steps, step(deleteBelongings, keys), step(deleteProcesses, keys, Math.max(...keys))];
+  return [...steps, step(deleteBelongings, keys), step(deleteProcesses, keys)];
 }
 
 /** What came after the file's body had been written, and under which keys. */

@@ -1,16 +1,15 @@
 /**
- * Hints that the inbox has changed: NOTIFY with each write that puts something there, LISTEN for whoever wants to look at once. A hint
- * may get lost or come for nothing; what counts is what is found by looking.
+ * Hints that inboxes have changed: NOTIFY with each write that puts something there for others (`parts/inbox.ts`), LISTEN for whoever
+ * wants to look at once. A hint names the shards, so that those of others can be passed over. It may get lost or come for nothing;
+ * what counts is what is found by looking.
  */
-import { createHash, randomUUID } from "node:crypto";
+import { createHash } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Line } from "./line.ts";
 import { isAway } from "./errors.ts";
-import { statement, step } from "./wire/session.ts";
-import type { Session, Step } from "./wire/session.ts";
+import { step } from "./wire/session.ts";
+import type { Session } from "./wire/session.ts";
 
-const send = statement("SELECT pg_notify($1, $2)", "text", "text");
-const nothing: Step = step(statement("SELECT 1"));
 const pauseMs = 500;
 
 export interface HintOptions {
@@ -20,12 +19,13 @@ export interface HintOptions {
   readonly listen: Line | undefined;
 }
 
+/** `undefined`: any of them may have changed. */
+type Listener = (shards: readonly number[] | undefined) => void;
+
 export class Hints {
   readonly #options: HintOptions;
   readonly #channel: string;
-  /** Own hints are for the others. */
-  readonly #self = randomUUID();
-  readonly #listeners = new Set<() => void>();
+  readonly #listeners = new Set<Listener>();
   #session: Session | undefined;
   #isListening = false;
 
@@ -34,13 +34,13 @@ export class Hints {
     this.#channel = `perdure_${createHash("sha256").update(storeId).digest("hex").slice(0, 24)}`;
   }
 
-  /** Part of a transaction that puts something into the inbox. */
-  notify(): Step {
-    return this.#options.notify ? step(send, this.#channel, this.#self) : nothing;
+  /** Where writes notify; "": nowhere. */
+  get channel(): string {
+    return this.#options.notify ? this.#channel : "";
   }
 
-  /** Calls `fn` after others have put something into the inbox. Returns a function that takes it back. */
-  on(fn: () => void): () => void {
+  /** Calls `fn` after something was put into inboxes of shards that belong to others than who put it. Returns a function that takes it back. */
+  on(fn: Listener): () => void {
     this.#listeners.add(fn);
     const { listen } = this.#options;
     if (listen !== undefined && !this.#isListening) void this.#listen(listen);
@@ -66,17 +66,15 @@ export class Hints {
 
   /** Until the connection ends. */
   async #once(line: Line): Promise<void> {
-    const session = await line.open((payload) => {
-      if (payload !== this.#self) this.#tell();
-    });
+    const session = await line.open((payload) => this.#tell(payload.split(" ").map(Number)));
     this.#session = session;
     await session.run([step({ sql: `LISTEN ${this.#channel}`, types: [], once: true })]);
     // Something may have come while nobody listened.
-    this.#tell();
+    this.#tell(undefined);
     await new Promise<void>((resolve) => session.onEnd(resolve));
   }
 
-  #tell(): void {
-    for (const fn of this.#listeners) fn();
+  #tell(shards: readonly number[] | undefined): void {
+    for (const fn of this.#listeners) fn(shards);
   }
 }

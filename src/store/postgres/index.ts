@@ -1,3 +1,4 @@
-export { isPostgresStoreOwned, openPostgresStore } from "./open.ts";
+export { isPostgresStoreOwned, openPostgresMover, openPostgresStore } from "./open.ts";
 export type { PostgresStoreOptions } from "./open.ts";
 export type { PostgresStore } from "./store.ts";
+export { openPostgresTransactions } from "./transactions.ts";

@@ -1,18 +1,16 @@
-/** The lease: which incarnation owns the store, since when, until when, and how long nobody did. */
+/** Leases: which incarnations are alive, since when, until when; and how long none was. */
 import { hostname } from "node:os";
 import { pid } from "node:process";
-import { PerdureError } from "../../base/errors.ts";
-import { number, text } from "../columns.ts";
+import { number } from "../columns.ts";
 import type { Row } from "../columns.ts";
-import { describeOwner } from "../nodes.ts";
-import type { NodeInfo } from "../nodes.ts";
-import type { Lease } from "../port.ts";
+import { encodeAbout, nodeSilenceMs } from "../nodes.ts";
+import type { Lease, NodeInfo } from "../port.ts";
+import { dropStandbys } from "./nodes.ts";
 import { settings } from "./line.ts";
 import type { Line } from "./line.ts";
-import { forgetStandbys } from "./nodes.ts";
+import { checkNotMoved } from "./parts/moved.ts";
 import { raised } from "./parts/raise.ts";
 import { schemaVersion } from "./schema.ts";
-import { ServerError } from "./wire/errors.ts";
 import { statement, step } from "./wire/session.ts";
 import type { Session, Statement, Step } from "./wire/session.ts";
 
@@ -58,52 +56,78 @@ export function giveBack(incarnation: number, session: number): Step {
   return step(fenceAndRelease, incarnation, session);
 }
 
-const newest = statement(
-  `SELECT incarnation, token, state, host, os_pid, name, first_key,
-     CASE WHEN state = 'live' AND expires_at > clock_timestamp() THEN 1 ELSE 0 END AS in_force,
-     CAST(extract(epoch FROM expires_at) AS double precision) AS ends_s,
-     (SELECT downtime_ms FROM ~.meta) AS downtime_ms
-   FROM ~.node ORDER BY incarnation DESC LIMIT 1`,
+const giveShardsBack = statement("UPDATE ~.shard SET owner = 0, clean = 1 WHERE owner = $1", "int8");
+
+/** To be done behind `giveBack`. */
+export function yieldAll(incarnation: number): Step {
+  return step(giveShardsBack, incarnation);
+}
+
+// -- joining ----------------------------------------------------------------------------------------------------
+
+const byToken = statement("SELECT incarnation, downtime_ms FROM ~.node WHERE token = $1", "text");
+// Whoever else joins waits for this.
+export const lockStore: Statement = statement("SELECT downtime_ms FROM ~.meta FOR UPDATE");
+/**
+ * If no lease is in force, all nodes are dead. It waits for the transactions that they have under way, and looks again at each whether
+ * its lease is over then.
+ */
+const endAll = statement(
+  `UPDATE ~.node SET state = 'dead' WHERE incarnation IN (
+     SELECT incarnation FROM ~.node WHERE state = 'live'
+       AND NOT EXISTS (SELECT 1 FROM ~.node WHERE state = 'live' AND expires_at > clock_timestamp())
+     ORDER BY incarnation FOR UPDATE)
+   AND state = 'live' AND expires_at <= clock_timestamp()`,
 );
-// It waits for the transactions that its owner has under way, and looks again whether the lease is over then.
-const takeOver = statement(
-  "UPDATE ~.node SET state = 'dead' WHERE incarnation = $1 AND state = 'live' AND expires_at <= clock_timestamp()",
-  "int8",
+/** The last sign of life of those that have come to their end is put where it is found when their receipts are gone. */
+const settleEnded = statement(
+  `UPDATE ~.node AS n SET alive_number = -1, alive_at_ms = coalesce((SELECT r.at_ms FROM ~.receipt AS r
+     WHERE r.incarnation = n.incarnation AND r.number > n.alive_number AND r.at_ms IS NOT NULL
+     ORDER BY r.number DESC LIMIT 1), n.alive_at_ms)
+   WHERE n.state <> 'live' AND n.alive_number >= 0`,
 );
-const checkOver = statement(
-  `SELECT ${raised("fenced", "incarnation", "0", "0", "state")} FROM ~.node WHERE incarnation = $1 AND state = 'live'`,
-  "int8",
-);
-// While it stood by, a newer release may have had the store.
+// While it was away, a newer release may have had the store.
 const checkSchema = statement(
   `SELECT ${raised("newer", "0", "schema_version", "$1", "''")} FROM ~.meta WHERE schema_version > $1`,
   "int8",
 );
 const addDowntime = statement(
-  `UPDATE ~.meta SET downtime_ms = downtime_ms + coalesce((
-     SELECT greatest(0, $2 - coalesce((SELECT r.at_ms FROM ~.receipt AS r
-       WHERE r.incarnation = n.incarnation AND r.number > n.alive_number AND r.at_ms IS NOT NULL
-       ORDER BY r.number DESC LIMIT 1), n.alive_at_ms))
-     FROM ~.node AS n WHERE n.incarnation = $1), 0)
+  `UPDATE ~.meta SET downtime_ms = downtime_ms + CASE WHEN EXISTS (SELECT 1 FROM ~.node WHERE state = 'live') THEN 0
+     ELSE greatest(0, $1 - coalesce((SELECT max(alive_at_ms) FROM ~.node), $1)) END
    RETURNING downtime_ms`,
-  "int8",
   "int8",
 );
 const insertNode = statement(
-  `INSERT INTO ~.node (incarnation, token, state, session, lease_ms, expires_at, host, os_pid, node_id, name, release, first_key,
-     started_at_ms, alive_at_ms, alive_number)
-   SELECT $1, $2, 'live', 1, $3, clock_timestamp() + CAST($3 AS double precision) * interval '1 millisecond', $4, $5, $7, $8, $9,
-     greatest(pruned_key, (SELECT coalesce(max(key), 0) FROM ~.process)) + 1, $6, $6, 0 FROM ~.meta
-   RETURNING first_key`,
-  ...(["int8", "text", "int8", "text", "int8", "int8", "text", "text", "text"] as const),
+  `INSERT INTO ~.node (incarnation, token, state, session, lease_ms, expires_at, host, os_pid, id, name, release, downtime_ms, started_at_ms,
+     alive_at_ms, alive_number, about, load)
+   SELECT coalesce((SELECT max(incarnation) FROM ~.node), 0) + 1, $1, 'live', 1, $2,
+     clock_timestamp() + CAST($2 AS double precision) * interval '1 millisecond', $3, $4, $6, $7, $8, downtime_ms, $5, $5, 0, $9, 0 FROM ~.meta
+   RETURNING incarnation, downtime_ms`,
+  ...(["text", "int8", "text", "int8", "int8", "text", "text", "text", "text"] as const),
 );
+// A node that was declared dead while its connection was lost may want to know what was done.
 const forgetReceipts = statement(
-  "DELETE FROM ~.receipt WHERE (incarnation > 0 AND incarnation < $1) OR (incarnation < 0 AND at_ms < $2)",
-  "int8",
+  `DELETE FROM ~.receipt AS r WHERE (r.incarnation < 0 AND r.at_ms < $1)
+     OR r.incarnation IN (SELECT incarnation FROM ~.node WHERE alive_number = -1 AND alive_at_ms < $1)`,
   "int8",
 );
-/** Whoever waits for the outcome of a write from outside has given up by then. */
-const keepOutsideMs = 24 * 3600 * 1000;
+/** Whoever waits for the outcome of a write has given up by then. */
+const keepReceiptsMs = 24 * 3600 * 1000;
+
+/** If no node is alive, the dead are declared so, and the time without a node is counted up to now. Behind `lockStore`. */
+function closeBooks(nowMs: number): Step[] {
+  return [step(endAll), step(settleEnded), step(addDowntime, nowMs), ...burials(nowMs)];
+}
+
+const aliveNow = statement(
+  "UPDATE ~.node SET alive_at_ms = greatest(alive_at_ms, $1), alive_number = -1 WHERE incarnation = (SELECT max(incarnation) FROM ~.node)",
+  "int8",
+);
+
+/** The same for whoever owns nothing. The last node passes for alive up to now: its time counts on from here. */
+export function takeStock(nowMs: number): Step[] {
+  return [step(checkSchema, schemaVersion), ...closeBooks(nowMs), step(aliveNow, nowMs)];
+}
 
 export interface Claim {
   readonly nowMs: number;
@@ -113,94 +137,97 @@ export interface Claim {
   readonly node: NodeInfo | undefined;
 }
 
-/** Throws STORE_IN_USE. To be refused like this costs no connection: a node that stands by asks again and again. */
-export async function checkFree(line: Line, token: string): Promise<void> {
-  const row = (await line.once([step(newest)]))[0]?.rows[0];
-  if (row !== undefined && text(row, "token") !== token && number(row, "in_force") === 1) throw inUse(line, row);
-}
+/** Each incarnation gives out keys of its own. */
+export const keysOfIncarnation: number = 2 ** 31;
 
-/** Throws STORE_IN_USE, ConnectionLost, ServerError. May be called again with the same token when its outcome is not known. */
-export async function claim(line: Line, session: Session, request: Claim): Promise<Lease> {
-  for (;;) {
-    const before = (await session.run([step(newest)]))[0]?.rows[0];
-    if (before !== undefined && text(before, "token") === request.token) {
-      return await readBack(session, request.leaseMs, before);
-    }
-    if (before !== undefined && number(before, "in_force") === 1) throw inUse(line, before);
-    try {
-      return await take(line, session, request, before);
-    } catch (error) {
-      // Another one was faster, or its owner came back: look again.
-      if (!(error instanceof ServerError) || !isOvertaken(error)) throw error;
-    }
-  }
-}
-
-function isOvertaken({ sqlState, constraint, primary }: ServerError): boolean {
-  return (sqlState === "23505" && constraint === "node_pkey") || primary.includes("perdure|fenced|");
-}
-
-async function take(line: Line, session: Session, request: Claim, before: Row | undefined): Promise<Lease> {
-  const { nowMs, leaseMs, token, node } = request;
-  const last = before === undefined ? 0 : number(before, "incarnation");
-  const incarnation = last + 1;
+/** Throws ConnectionLost, ServerError. May be called again with the same token when its outcome is not known. */
+export async function join(line: Line, session: Session, { nowMs, leaseMs, token, node }: Claim): Promise<Lease> {
+  const [known] = (await session.run([step(byToken, token)]))[0]?.rows ?? [];
+  if (known !== undefined) return leaseOf(known, leaseMs);
   const results = await session.transact([
-    // Longer than a transaction of the one before can last.
-    settings(session, 2 * line.options.statementTimeoutMs),
+    patience(line, session),
+    step(lockStore),
     step(checkSchema, schemaVersion),
-    step(takeOver, last),
-    step(checkOver, last),
-    step(addDowntime, last, nowMs),
-    step(insertNode, incarnation, token, leaseMs, ...whoIs(node), nowMs, ...callsItself(node)),
-    step(forgetReceipts, incarnation, nowMs - keepOutsideMs),
-    forgetStandbys(nowMs, node),
+    step(checkNotMoved),
+    ...closeBooks(nowMs),
+    step(dropStandbys, nowMs - nodeSilenceMs, node?.id ?? ""),
+    step(
+      insertNode,
+      token,
+      leaseMs,
+      node?.host ?? hostname(),
+      node?.pid ?? pid,
+      nowMs,
+      node?.id ?? null,
+      node?.name ?? null,
+      node?.release ?? null,
+      node === undefined ? "" : encodeAbout(node),
+    ),
+    step(forgetReceipts, nowMs - keepReceiptsMs),
   ]);
-  return {
-    incarnation,
-    nextProcessKey: number(results[5]?.rows[0] ?? {}, "first_key"),
-    downtimeMs: number(results[4]?.rows[0] ?? {}, "downtime_ms"),
-    cleanShutdown: before === undefined || text(before, "state") === "released",
-    renewMs: renewalMs(leaseMs),
-  };
+  return leaseOf(results.at(-2)?.rows[0] ?? {}, leaseMs);
 }
 
-function whoIs(node: NodeInfo | undefined): readonly [string, number] {
-  return node === undefined ? [hostname(), pid] : [node.host, node.pid];
-}
-
-function callsItself(node: NodeInfo | undefined): readonly [string | null, string | null, string | null] {
-  return node === undefined ? [null, null, null] : [node.id, node.name, node.release];
-}
-
-/** Two may fail before the lease runs out. */
-function renewalMs(leaseMs: number): number {
-  return Math.ceil(leaseMs / 3);
-}
-
-const stateOf = statement("SELECT state FROM ~.node WHERE incarnation = $1", "int8");
-
-/** The claim was done, and its answer was lost. */
-async function readBack(session: Session, leaseMs: number, row: Row): Promise<Lease> {
+function leaseOf(row: Row, leaseMs: number): Lease {
   const incarnation = number(row, "incarnation");
-  const before = (await session.run([step(stateOf, incarnation - 1)]))[0]?.rows[0];
-  return {
-    incarnation,
-    nextProcessKey: number(row, "first_key"),
-    downtimeMs: number(row, "downtime_ms"),
-    cleanShutdown: before === undefined || text(before, "state") === "released",
-    renewMs: renewalMs(leaseMs),
-  };
+  const downtimeMs = number(row, "downtime_ms");
+  const nextProcessKey = incarnation * keysOfIncarnation;
+  // Two renewals may fail before the lease runs out.
+  const renewMs = Math.ceil(leaseMs / 3);
+  return { incarnation, nextProcessKey, downtimeMs, cleanShutdown: true, shared: true, renewMs };
 }
 
-function inUse(line: Line, row: Row): PerdureError {
-  const { path } = line.place;
-  const [ownerPid, ownerHost] = [number(row, "os_pid"), text(row, "host")];
-  const owner = describeOwner(row["name"] === null ? undefined : text(row, "name"), ownerPid, ownerHost);
-  return new PerdureError(
-    "STORE_IN_USE",
-    `The store ${path} is owned by ${owner}. Stop that one first, or give this one a store of its own. If that engine is dead, its lease runs out by itself: try again in a few seconds.`,
-    { details: { path, owner, ownerPid, ownerHost, leaseEndsMs: number(row, "ends_s") * 1000 } },
-  );
+/** Longer than a transaction of a node that is thought dead can last. */
+function patience(line: Line, session: Session): Step {
+  return settings(session, 2 * line.options.statementTimeoutMs);
+}
+
+// -- the dead ---------------------------------------------------------------------------------------------------
+
+const isDead = "n.state = 'dead' AND n.incarnation = s.owner";
+// From its last sign of life on, service time stood still for them.
+const putOff = statement(
+  `UPDATE ~.timer AS t SET due_ms = t.due_ms + greatest(0, $1 - m.downtime_ms - (n.alive_at_ms - n.downtime_ms))
+   FROM ~.node AS n, ~.shard AS s, ~.meta AS m WHERE ${isDead} AND t.shard = s.shard AND t.clock = 'service'`,
+  "int8",
+);
+const freeShards = statement(
+  `UPDATE ~.shard AS s SET owner = 0, clean = 0 WHERE s.shard IN (
+     SELECT s.shard FROM ~.shard AS s JOIN ~.node AS n ON ${isDead} ORDER BY s.shard FOR UPDATE OF s)`,
+);
+const freePids = statement(
+  "DELETE FROM ~.reserved AS r WHERE NOT EXISTS (SELECT 1 FROM ~.node AS n WHERE n.incarnation = r.incarnation AND n.state = 'live')",
+);
+
+/** What nodes leave that have just been declared dead. */
+function burials(nowMs: number): Step[] {
+  return [step(putOff, nowMs), step(freeShards), step(freePids)];
+}
+
+const lapsed = statement(
+  `SELECT incarnation FROM ~.node WHERE state = 'live' AND expires_at <= clock_timestamp() AND incarnation <> $1
+   ORDER BY incarnation`,
+  "int8",
+);
+const end = statement(
+  `UPDATE ~.node SET state = 'dead' WHERE incarnation = $1 AND state = 'live' AND expires_at <= clock_timestamp()
+   RETURNING incarnation`,
+  "int8",
+);
+
+/** Declares nodes dead whose leases have run out, but `self`. Answers which. Takes no more than a look if there are none. */
+export async function reap(line: Line, self: number, nowMs: number): Promise<number[]> {
+  const dead: number[] = [];
+  for (const row of await line.all(lapsed, self)) {
+    const incarnation = number(row, "incarnation");
+    const results = await line.retrying("take over", async () => {
+      const session = await line.reader();
+      return session.transact([patience(line, session), step(end, incarnation), step(settleEnded), ...burials(nowMs)]);
+    });
+    // If the answer was lost, it is nobody's to tell: its shards are free.
+    if (results[1]?.rows.length === 1) dead.push(incarnation);
+  }
+  return dead;
 }
 
 export const isLive: Statement = statement(
@@ -211,7 +238,11 @@ export const nextSession: Statement = statement(
   "int8",
   "int8",
 );
+/** Its lease is over from now on: nobody need wait for that. */
 export const closeNode: Statement = statement(
-  "UPDATE ~.node SET state = 'closed' WHERE incarnation = $1 AND state = 'live'",
+  "UPDATE ~.node SET expires_at = clock_timestamp() WHERE incarnation = $1 AND state = 'live'",
   "int8",
+);
+export const liveNodes: Statement = statement(
+  "SELECT incarnation FROM ~.node WHERE state = 'live' AND expires_at > clock_timestamp() ORDER BY incarnation",
 );

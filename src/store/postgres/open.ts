@@ -4,11 +4,15 @@ import { crc32 } from "node:zlib";
 import { PerdureError } from "../../base/errors.ts";
 import type { ErrorCode } from "../../base/errors.ts";
 import { number, text } from "../columns.ts";
+import type { Mover } from "../migration/port.ts";
+import { refusalToRead, refusalToWrite } from "../migration/refusals.ts";
 import { Hints } from "./hints.ts";
 import { isLive } from "./lease.ts";
 import { Line, settings } from "./line.ts";
 import type { LineOptions } from "./line.ts";
-import { queries } from "./queries.ts";
+import { readMarks } from "./marks.ts";
+import { PostgresMover } from "./mover.ts";
+import { checkPlace, placeOf } from "./restored.ts";
 import { migrations, schemaVersion } from "./schema.ts";
 import { PostgresStore } from "./store.ts";
 import type { StoreMode } from "./store.ts";
@@ -22,15 +26,14 @@ export interface PostgresStoreOptions {
   readonly mode?: StoreMode;
   /** Make the store if its schema is not there. Default: true for an owner, false for a reader. */
   readonly create?: boolean;
+  /** Open it for an owner even if it is a copy that was made in another database. Default: then it is STORE_RESTORED. */
+  readonly acceptRestored?: boolean;
   /** The schema that holds the tables, and nothing else. Default: the URL's parameter `schema`, else `perdure`. */
   readonly schema?: string;
   /** How long a claim lasts without a sign of life of its owner; then another may take over. Default: the URL's parameter `lease`, else 10,000. */
   readonly leaseMs?: number;
-  /**
-   * Whether a claim waits for a lease that is not renewed any more, as after a crash. One that is renewed is STORE_IN_USE all the same.
-   * Default false.
-   */
-  readonly waitForLease?: boolean;
+  /** A store that this makes has so many shards: at least as many as there will ever be nodes. It keeps them. Default 16. */
+  readonly shards?: number;
   /** Connections for reading. There is one more for writing. Default 3. */
   readonly readers?: number;
   /** How long reads and writes wait for a database that is away before they fail with STORE_UNREACHABLE. Default: three leases. */
@@ -53,7 +56,12 @@ export interface PostgresStoreOptions {
 const defaultLeaseMs = 10_000;
 /** By then another one may have taken over, if it can reach the database. */
 const retryLeases = 3;
-const defaults = { readers: 3, statementTimeoutMs: 20_000, connectTimeoutMs: 10_000 };
+const defaults = {
+  shards: 16,
+  readers: 3,
+  statementTimeoutMs: 20_000,
+  connectTimeoutMs: 10_000,
+};
 /** The server breaks off first; a line on which nothing is heard for so long is dead. */
 const answerFactor = 1.5;
 const notFoundAdvice = "Correct the URL, or start a program: that creates the store.";
@@ -70,15 +78,29 @@ export async function openPostgresStore(url: string, options: PostgresStoreOptio
   const listen =
     typeof options.listen === "string" ? new Line({ ...lineOptions(options.listen, options), prepare: false }) : line;
   try {
-    const storeId = await prepareStore(line, options.create ?? mode === "owner");
+    const storeId = await prepareStore(line, { ...options, mode });
+    const marks = await readMarks(line);
+    const { path } = line.place;
+    const refused = mode === "owner" ? refusalToWrite(path, marks) : refusalToRead(path, marks);
+    if (refused !== undefined) throw refused;
     const hints = new Hints(storeId, {
       notify: options.notify ?? true,
       listen: options.listen === false ? undefined : listen,
     });
-    const changes = number((await line.get(queries.changes)) ?? {}, "count");
-    const { waitForLease = false } = options;
     const { leaseMs } = line.options;
-    return new PostgresStore(line, { id: storeId, mode, leaseMs, waitForLease, hints, changes, listen });
+    return new PostgresStore(line, { id: storeId, mode, leaseMs, hints, listen });
+  } catch (error) {
+    line.close();
+    throw line.error("open", error);
+  }
+}
+
+/** Opens it as one end of a migration, whatever it was before. Throws the same. */
+export async function openPostgresMover(url: string, options: PostgresStoreOptions = {}): Promise<Mover> {
+  const line = new Line(lineOptions(url, options));
+  try {
+    await prepareStore(line, { ...options, mode: "owner" });
+    return new PostgresMover(line);
   } catch (error) {
     line.close();
     throw line.error("open", error);
@@ -97,7 +119,8 @@ export async function isPostgresStoreOwned(url: string, options: PostgresStoreOp
   }
 }
 
-function lineOptions(url: string, options: PostgresStoreOptions): LineOptions {
+/** Throws ARGUMENT_INVALID. */
+export function lineOptions(url: string, options: PostgresStoreOptions): LineOptions {
   const address = parseAddress(url);
   const schema = options.schema ?? address.schema ?? "perdure";
   if (
@@ -113,8 +136,15 @@ function lineOptions(url: string, options: PostgresStoreOptions): LineOptions {
   }
   const leaseMs = options.leaseMs ?? address.leaseMs ?? defaultLeaseMs;
   const retryMs = options.retryMs ?? retryLeases * leaseMs;
-  const { readers, statementTimeoutMs, connectTimeoutMs } = { ...defaults, ...options };
-  for (const [name, value] of Object.entries({ leaseMs, readers, retryMs, statementTimeoutMs, connectTimeoutMs })) {
+  const { shards, readers, statementTimeoutMs, connectTimeoutMs } = { ...defaults, ...options };
+  for (const [name, value] of Object.entries({
+    shards,
+    leaseMs,
+    readers,
+    retryMs,
+    statementTimeoutMs,
+    connectTimeoutMs,
+  })) {
     if (Number.isSafeInteger(value) && value >= (name === "retryMs" ? 0 : 1)) continue;
     throw new PerdureError("ARGUMENT_INVALID", `${name} is ${value}; it must be a whole number from 1.`);
   }
@@ -136,7 +166,10 @@ function lineOptions(url: string, options: PostgresStoreOptions): LineOptions {
 type Found = { readonly kind: "nothing" } | { readonly kind: "store"; readonly id: string; readonly version: number };
 
 /** Returns the store's id. */
-async function prepareStore(line: Line, mayCreate: boolean): Promise<string> {
+async function prepareStore(
+  line: Line,
+  { mode, create = mode === "owner", shards = defaults.shards, acceptRestored = false }: PostgresStoreOptions,
+): Promise<string> {
   const session = await line.open();
   try {
     const encoding = session.parameters.get("server_encoding") ?? "UTF8";
@@ -149,15 +182,16 @@ async function prepareStore(line: Line, mayCreate: boolean): Promise<string> {
     }
     const run = (steps: readonly Step[]): Promise<readonly Result[]> => session.run(steps);
     const found = await find(line, run);
+    if (found.kind === "store" && mode === "owner") await checkPlace(session, line.place.path, acceptRestored);
     if (found.kind === "store" && found.version === schemaVersion) return found.id;
-    if (found.kind === "nothing" && !mayCreate) {
+    if (found.kind === "nothing" && !create) {
       throw refuse(
         line,
         "STORE_NOT_FOUND",
         `the database has no schema ${line.options.schema} with its tables. ${notFoundAdvice}`,
       );
     }
-    return await migrate(line, session);
+    return await migrate(line, session, shards, await placeOf(session));
   } finally {
     session.close();
   }
@@ -200,7 +234,7 @@ function once(sql: string, ...parameters: readonly (readonly [Type, Value])[]): 
 }
 
 /** Two engines may get here at once: the second one finds what the first one made when it has its turn. */
-async function migrate(line: Line, session: Session): Promise<string> {
+async function migrate(line: Line, session: Session, shards: number, place: string): Promise<string> {
   const { schema, statementTimeoutMs } = line.options;
   const run: Run = (steps) => session.run(steps);
   const lock = 0x50657 * 2 ** 32 + crc32(schema);
@@ -221,10 +255,15 @@ async function migrate(line: Line, session: Session): Promise<string> {
       if (spaces?.rows.length === 0) steps.unshift(once(`CREATE SCHEMA "${schema.replaceAll('"', '""')}"`));
       steps.push(
         once(
-          "INSERT INTO ~.meta (one, store_id, schema_version, downtime_ms, pruned_key) VALUES (1, $1, $2, 0, 0)",
+          "INSERT INTO ~.meta (one, store_id, schema_version, downtime_ms, place) VALUES (1, $1, $2, 0, $3)",
           ["text", id],
           ["int8", schemaVersion],
+          ["text", place],
         ),
+        once("INSERT INTO ~.shard (shard, owner, clean, posted) SELECT shard, 0, 1, 0 FROM unnest($1) AS t (shard)", [
+          "int8[]",
+          Array.from({ length: shards }, (_, index) => index + 1),
+        ]),
       );
     } else steps.push(once("UPDATE ~.meta SET schema_version = $1", ["int8", schemaVersion]));
     await run(steps);

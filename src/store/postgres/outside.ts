@@ -1,21 +1,20 @@
 /** Writes from outside the owner: they need no lease. Each is done once, however often the connection is lost meanwhile. */
 import { randomInt } from "node:crypto";
 import { PerdureError } from "../../base/errors.ts";
-import { encodeInput } from "../../journal/encoding.ts";
 import type { Input, Pid } from "../../journal/types.ts";
-import { checksum } from "../checksum.ts";
 import { number } from "../columns.ts";
 import { processExported } from "../exports.ts";
 import { checkKey } from "../key-conflict.ts";
 import type { Asked, ProcessKey } from "../port.ts";
 import { receipt } from "./commit.ts";
-import { processNotFound } from "./errors.ts";
+import { isUndone, maxUndone, processNotFound } from "./errors.ts";
 import { findExported } from "./exports.ts";
 import { settings } from "./line.ts";
 import type { Line } from "./line.ts";
 import type { Hints } from "./hints.ts";
+import { checkNotMoved } from "./parts/moved.ts";
 import { edgeChecksum } from "./parts/edges.ts";
-import { countUp } from "./parts/pending.ts";
+import { posting } from "./parts/inbox.ts";
 import { raised, readRefusal } from "./parts/raise.ts";
 import { queries } from "./queries.ts";
 import { readDeadLetter, readEdge } from "./rows.ts";
@@ -26,8 +25,6 @@ import type { Step } from "./wire/session.ts";
 export interface Outside {
   readonly line: Line;
   readonly hints: Hints;
-  /** Told the number that a write of this handle has counted `change` up to. */
-  readonly onOwn: (count: number) => void;
 }
 
 // It cannot exit before this is done.
@@ -36,15 +33,9 @@ const checkAlive = statement(
    SELECT ${raised("exited", "$1", "0", "0", "count(*)")} FROM held WHERE state <> 'exited' HAVING count(*) = 0`,
   "int8",
 );
-const putInput = statement(
-  "INSERT INTO ~.inbox (process, at_ms, crc, input) VALUES ($1, $2, $3, $4)",
-  ...(["int8", "int8", "int8", "bytea"] as const),
-);
 const putAsked = statement(
-  `WITH put AS (INSERT INTO ~.inbox (process, at_ms, crc, input) VALUES ($1, $2, $3, $4) RETURNING seq)
-   INSERT INTO ~.edge (process, key, at_ms, digest, about, state, posted, crc)
-   SELECT $1, $5, $2, $6, $7, $8, seq, $9 FROM put`,
-  ...(["int8", "int8", "int8", "bytea", "text", "bytea", "text", "text", "int8"] as const),
+  "INSERT INTO ~.edge (process, key, at_ms, digest, about, state, crc) VALUES ($1, $2, $3, $4, $5, $6, $7)",
+  ...(["int8", "text", "int8", "bytea", "text", "text", "int8"] as const),
 );
 
 /** False if it was asked before. */
@@ -63,28 +54,26 @@ export async function post(
         return false;
       }
     }
-    const body = encodeInput(input);
-    const columns = [process, atMs, checksum(body, process, 0), body] as const;
-    const put =
-      asked === undefined
-        ? step(putInput, ...columns)
-        : step(
-            putAsked,
-            ...columns,
-            asked.key,
-            Buffer.from(asked.digest, "hex"),
-            asked.about,
-            asked.state,
-            edgeChecksum({ ...asked, process }, undefined),
-          );
+    const asking = asked === undefined ? [] : [askedOf(process, asked, atMs)];
+    const put = posting(process, { input, atMs, key: asked?.key }, outside.hints.channel);
     try {
-      await writeOnce(outside, atMs, [countUp, step(checkAlive, process), put, outside.hints.notify()]);
+      await writeOnce(line, atMs, [step(checkAlive, process), ...asking, put]);
       return true;
     } catch (error) {
       // Somebody asked the same at this moment.
-      if (!isTaken(error, "edge_key")) throw await explained(line, error, pid);
+      if (isTaken(error, "edge_key")) continue;
+      // Or a moment before, and the process has exited since: what counts is that it was asked.
+      if (asked !== undefined && isExit(error) && (await line.get(queries.edge, process, asked.key)) !== undefined)
+        continue;
+      throw await explained(line, error, pid);
     }
   }
+}
+
+function askedOf(process: ProcessKey, asked: Asked, atMs: number): Step {
+  const { key, digest, about, state } = asked;
+  const crc = edgeChecksum({ ...asked, process }, undefined);
+  return step(putAsked, process, key, atMs, Buffer.from(digest, "hex"), about, state, crc);
 }
 
 /** The key of a process that is there, or was. */
@@ -112,14 +101,15 @@ export async function takeDeadLetter(
   const { line, hints } = outside;
   const row = await line.get(queries.deadLetter, seq);
   if (row === undefined) return false;
-  const sending: Step[] = [];
+  const steps: Step[] = [step(takeLetter, seq)];
   if (to !== undefined) {
     const process = await findTarget(line, to);
-    const body = encodeInput(readDeadLetter(row).input);
-    sending.push(step(checkAlive, process), step(putInput, process, atMs, checksum(body, process, 0), body));
+    const { input } = readDeadLetter(row);
+    steps.unshift(step(checkAlive, process));
+    steps.push(posting(process, { input, atMs, key: undefined }, hints.channel));
   }
   try {
-    await writeOnce(outside, atMs, [countUp, ...sending, step(takeLetter, seq), hints.notify()]);
+    await writeOnce(line, atMs, steps);
     return true;
   } catch (error) {
     if (error instanceof ServerError && readRefusal(error)?.kind === "letter") return false;
@@ -127,28 +117,35 @@ export async function takeDeadLetter(
   }
 }
 
-/** The first step counts up `change`. */
-async function writeOnce({ line, onOwn }: Outside, atMs: number, steps: readonly Step[]): Promise<void> {
+/** Locks are taken in the order of `schema.ts`. Where that was not enough it is done again. */
+async function writeOnce(line: Line, atMs: number, steps: readonly Step[]): Promise<void> {
   // A number that nobody has. Whoever finds it taken has been here before.
   const id = { incarnation: -randomInt(1, 2 ** 47), number: 1 };
-  await line.retrying("post to", async () => {
-    const session = await line.reader();
-    const timeout = settings(session, line.options.statementTimeoutMs);
+  for (let attempt = 1; ; attempt++) {
     try {
-      const results = await session.transact([timeout, receipt(id, atMs), ...steps]);
-      onOwn(number(results[2]?.rows[0] ?? {}, "count"));
+      await line.retrying("post to", async () => {
+        const session = await line.reader();
+        const timeout = settings(session, line.options.statementTimeoutMs);
+        await session.transact([timeout, receipt(id, atMs), step(checkNotMoved), ...steps]);
+      });
+      return;
     } catch (error) {
-      if (!isTaken(error, "receipt_pkey")) throw error;
+      if (isTaken(error, "receipt_pkey")) return;
+      if (!isUndone(error) || attempt === maxUndone) throw error;
     }
-  });
+  }
 }
 
 function isTaken(error: unknown, constraint: string): boolean {
   return error instanceof ServerError && error.sqlState === "23505" && error.constraint === constraint;
 }
 
+function isExit(error: unknown): boolean {
+  return error instanceof ServerError && readRefusal(error)?.kind === "exited";
+}
+
 async function explained(line: Line, error: unknown, pid: Pid): Promise<unknown> {
-  if (!(error instanceof ServerError) || readRefusal(error)?.kind !== "exited") return error;
+  if (!isExit(error)) return error;
   // It has exited, or left the store, at this moment.
   return await findTarget(line, pid).then(
     () => exited(pid),

@@ -15,10 +15,11 @@ const upsertBlob = statement(
   "bytea",
 );
 const upsertProgram = statement(
-  `INSERT INTO ~.program (hash, file, created_at_ms, bundle, source_map, prelude, engine) VALUES ($1, $2, $3, $4, $5, $6, $7)
+  `INSERT INTO ~.program (hash, file, created_at_ms, bundle, source_map, prelude, engine, operations)
+   VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
    ON CONFLICT (hash) DO UPDATE SET file = excluded.file, created_at_ms = excluded.created_at_ms, bundle = excluded.bundle,
-     source_map = excluded.source_map, prelude = excluded.prelude, engine = excluded.engine`,
-  ...(["text", "text", "int8", "text", "text", "text", "text"] as const),
+     source_map = excluded.source_map, prelude = excluded.prelude, engine = excluded.engine, operations = excluded.operations`,
+  ...(["text", "text", "int8", "text", "text", "text", "text", "text"] as const),
 );
 
 export function putBlobs(blobs: readonly Blob[]): Step[] {
@@ -26,6 +27,7 @@ export function putBlobs(blobs: readonly Blob[]): Step[] {
 }
 
 export function putProgram(row: ProgramRow, blobs: readonly Blob[]): Step[] {
-  const { hash, file, createdAtMs, bundle, sourceMap, prelude, engine } = row;
-  return [...putBlobs(blobs), step(upsertProgram, hash, file, createdAtMs, bundle, sourceMap, prelude, engine)];
+  const { hash, file, createdAtMs, bundle, sourceMap, prelude, engine, operations } = row;
+  const put = [hash, file, createdAtMs, bundle, sourceMap, prelude, engine, JSON.stringify(operations)];
+  return [...putBlobs(blobs), step(upsertProgram, ...put)];
 }

@@ -3,14 +3,17 @@ import { statement } from "./wire/session.ts";
 import type { Statement } from "./wire/session.ts";
 import type { Type } from "./wire/values.ts";
 
-const processColumns = `process.key, pid, program.hash AS program, entry, args_digest, state, problem, started_at_ms, parent, label,
-  role, restarts, held, traps_exits, life, exited_at_ms, exit_reason, exit_value`;
+const processColumns = `process.key, pid, shard, program.hash AS program, entry, args_digest, state, problem, started_at_ms, parent, label,
+  role, restarts, needs, held, traps_exits, life, exited_at_ms, exit_reason, exit_value`;
 const deadLetterColumns = "seq, process, at_ms, reason, value, crc, input";
 const edgeColumns = "process, key, at_ms, digest, about, state, crc, answer";
 const operationColumns = `process, number, name, state, attempt, not_before_ms, started_at_ms, deaths, created_at_ms, last_error,
   options, crc, args`;
 const logColumns = "seq, process, turn, at_ms, level, text";
-const inboxColumns = "seq, process, at_ms, crc, input";
+/** Of `inbox AS i`. */
+export const inboxColumns = "i.seq, i.process, i.at_ms, i.crc, i.input, i.sender, i.tie, i.monitor";
+/** Of the incarnation in the first parameter. */
+const ownShards = "SELECT shard FROM ~.shard WHERE owner = $1";
 
 /** What `../rows.ts` reads a process from. */
 export const selectProcess: string = `SELECT ${processColumns}
@@ -43,15 +46,29 @@ const all = {
      WHERE process = $1 AND EXISTS (SELECT 1 FROM ~.process WHERE key = $1)`,
   lastTurnRow: "(int8) SELECT turn, crc, body FROM ~.journal WHERE process = $1 ORDER BY turn DESC LIMIT 1",
   operationsOf: `(int8) SELECT ${operationColumns} FROM ~.operation WHERE process = $1 ORDER BY number`,
-  operationsAfter: `(int8, int8, int8) SELECT ${operationColumns} FROM ~.operation WHERE (process, number) > ($1, $2) ORDER BY process, number LIMIT $3`,
+  operationsAfter: `(int8[], int8, int8, int8) SELECT ${operationColumns} FROM ~.operation AS o WHERE (process, number) > ($2, $3)
+     AND EXISTS (SELECT 1 FROM ~.process AS p WHERE p.key = o.process AND p.shard = ANY ($1)) ORDER BY process, number LIMIT $4`,
   timersOf: "(int8) SELECT process, number, clock, due_ms FROM ~.timer WHERE process = $1 ORDER BY number",
   // Up to the due time a page has to reach so that it holds so many timers and does not split those of one due time.
-  timersDue: `(text, float8, float8, int8) SELECT process, number, clock, due_ms FROM ~.timer WHERE clock = $1 AND due_ms > $2 AND due_ms <= coalesce((
-       SELECT due_ms FROM ~.timer WHERE clock = $1 AND due_ms > $2 AND due_ms <= $3 ORDER BY due_ms LIMIT 1 OFFSET $4), $3)
+  timersDue: `(int8, text, float8, float8, int8) SELECT process, number, clock, due_ms FROM (${ownShards}) AS s
+     CROSS JOIN LATERAL (
+       SELECT process, number, clock, due_ms FROM ~.timer AS t WHERE t.shard = s.shard AND clock = $2 AND due_ms > $3
+         AND due_ms <= coalesce((SELECT due_ms FROM (${ownShards}) AS o CROSS JOIN LATERAL (
+           SELECT due_ms FROM ~.timer AS n WHERE n.shard = o.shard AND clock = $2 AND due_ms > $3 AND due_ms <= $4 ORDER BY due_ms LIMIT $5 + 1
+         ) AS near ORDER BY due_ms LIMIT 1 OFFSET $5), $4)) AS due
      ORDER BY due_ms, process, number`,
-  inboxOf: `(int8) SELECT ${inboxColumns} FROM ~.inbox WHERE process = $1 ORDER BY seq`,
-  inboxAfter: `(int8, int8) SELECT ${inboxColumns} FROM ~.inbox WHERE seq > $1 ORDER BY seq LIMIT $2`,
-  processesWithInbox: "(int8, int8) SELECT DISTINCT process FROM ~.inbox WHERE process > $1 ORDER BY process LIMIT $2",
+  inboxOf: `(int8) SELECT ${inboxColumns} FROM ~.inbox AS i WHERE process = $1 ORDER BY seq`,
+  inboxAfter: `(int8, int8) SELECT ${inboxColumns} FROM ~.inbox AS i WHERE seq > $1 ORDER BY seq LIMIT $2`,
+  processesWithInbox: `(int8[], int8, int8) SELECT DISTINCT process FROM ~.inbox AS i WHERE process > $2
+     AND EXISTS (SELECT 1 FROM ~.process AS p WHERE p.key = i.process AND p.shard = ANY ($1)) ORDER BY process LIMIT $3`,
+  shards: "SELECT shard, owner FROM ~.shard ORDER BY shard",
+  ownShards: `(int8) ${ownShards} ORDER BY shard`,
+  // What others put there since the numbers that are given with the shards.
+  posted: `(int8, int8[], int8[], int8) SELECT ${inboxColumns}, i.shard, i.posted
+     FROM unnest($2, $3) AS c (shard, after) JOIN (${ownShards}) AS s ON s.shard = c.shard
+     CROSS JOIN LATERAL (SELECT * FROM ~.inbox AS n WHERE n.shard = c.shard AND n.posted > c.after ORDER BY n.posted LIMIT $4) AS i
+     ORDER BY i.shard, i.posted LIMIT $4`,
+  nameChanges: "SELECT names FROM ~.change",
   logs: `(int8, int8) SELECT ${logColumns} FROM ~.log WHERE seq > $1 AND NOT EXISTS (SELECT 1 FROM ~.remains AS r WHERE r.process = log.process)
      ORDER BY seq LIMIT $2`,
   logsOf: `(int8, int8, int8) SELECT ${logColumns} FROM ~.log WHERE process = $1 AND seq > $2
@@ -63,9 +80,9 @@ const all = {
     "(int8) SELECT b AS process FROM ~.link WHERE a = $1 UNION SELECT a FROM ~.link WHERE b = $1 ORDER BY process",
   monitorsOf: "(int8) SELECT watcher, number, target FROM ~.monitor WHERE watcher = $1 ORDER BY number",
   watchersOf: "(int8) SELECT watcher, number, target FROM ~.monitor WHERE target = $1 ORDER BY watcher, number",
-  namesAfter: `(text, int8, int8) SELECT name, process, pid FROM ~.name JOIN ~.process AS p ON p.key = name.process
+  namesAfter: `(text, int8, int8) SELECT name, process, pid, shard FROM ~.name JOIN ~.process AS p ON p.key = name.process
      WHERE (name, process) > ($1, $2) ORDER BY name, process LIMIT $3`,
-  membersAfter: `(text, int8, int8) SELECT name, process, pid FROM ~.member JOIN ~.process AS p ON p.key = member.process
+  membersAfter: `(text, int8, int8) SELECT name, process, pid, shard FROM ~.member JOIN ~.process AS p ON p.key = member.process
      WHERE (name, process) > ($1, $2) ORDER BY name, process LIMIT $3`,
   deadLetter: `(int8) SELECT ${deadLetterColumns} FROM ~.dead_letter WHERE seq = $1`,
   deadLetters: `(int8, int8) SELECT ${deadLetterColumns} FROM ~.dead_letter WHERE seq > $1 ORDER BY seq LIMIT $2`,
@@ -84,7 +101,6 @@ const all = {
   program: "(text) SELECT * FROM ~.program WHERE hash = $1",
   programs: "SELECT * FROM ~.program ORDER BY created_at_ms DESC, id DESC",
   blob: "(text) SELECT bytes FROM ~.blob WHERE hash = $1",
-  changes: "SELECT count FROM ~.change",
 };
 
 export const queries: Readonly<Record<keyof typeof all, Statement>> = Object.fromEntries(

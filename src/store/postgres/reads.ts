@@ -149,13 +149,34 @@ export async function readInboxAfter(line: Line, after: number, limit: number): 
 
 export async function readDueTimers(
   line: Line,
+  incarnation: number,
   clock: TimerClock,
   afterMs: number,
   untilMs: number,
   limit: number,
 ): Promise<TimerRow[]> {
   const offset = whole(Math.max(limit, 1)) - 1;
-  return (await line.all(queries.timersDue, clock, afterMs, untilMs, offset)).map(readTimer);
+  return (await line.all(queries.timersDue, incarnation, clock, afterMs, untilMs, offset)).map(readTimer);
+}
+
+/** Rows that others put, for the shards with the numbers of the last ones seen; tells of new ones. Damaged ones are left out. */
+export async function readPosted(
+  line: Line,
+  incarnation: number,
+  cursors: ReadonlyMap<number, number>,
+  limit: number,
+): Promise<{ readonly rows: InboxRow[]; readonly seen: ReadonlyMap<number, number>; readonly isAll: boolean }> {
+  const found = await line.all(queries.posted, incarnation, [...cursors.keys()], [...cursors.values()], whole(limit));
+  const seen = new Map(found.map((row) => [number(row, "shard"), number(row, "posted")]));
+  const rows = found.flatMap((row) => {
+    try {
+      return [readInput(row)];
+    } catch (error) {
+      if (error instanceof DamagedRow) return [];
+      throw error;
+    }
+  });
+  return { rows, seen, isAll: found.length < limit };
 }
 
 export async function readRelations(
@@ -172,12 +193,13 @@ export async function readRelations(
   return { links: linked.map(show), monitors: watched.map(show) };
 }
 
-export async function recover(line: Line): Promise<Recovery> {
+export async function recover(line: Line, shards: readonly number[]): Promise<Recovery> {
   const operations: OperationRow[] = [];
   const damaged: Recovery["damaged"][number][] = [];
   await paged<Row>(Infinity, async (wanted, last) => {
     const rows = await line.all(
       queries.operationsAfter,
+      shards,
       last === undefined ? 0 : number(last, "process"),
       last === undefined ? 0 : number(last, "number"),
       wanted,
@@ -195,7 +217,7 @@ export async function recover(line: Line): Promise<Recovery> {
     return rows;
   });
   const withInbox = await paged<ProcessKey>(Infinity, async (wanted, last) =>
-    (await line.all(queries.processesWithInbox, last ?? 0, wanted)).map((row) => number(row, "process")),
+    (await line.all(queries.processesWithInbox, shards, last ?? 0, wanted)).map((row) => number(row, "process")),
   );
   return { operations, withInbox, damaged };
 }

@@ -41,11 +41,9 @@ const childrenOf = statement(
 const deleteProcesses = statement(
   `WITH inboxes AS (DELETE FROM ~.inbox WHERE process = ANY ($1)), operations AS (DELETE FROM ~.operation WHERE process = ANY ($1)),
      timers AS (DELETE FROM ~.timer WHERE process = ANY ($1)), restores AS (DELETE FROM ~.restore WHERE process = ANY ($1)),
-     processes AS (DELETE FROM ~.process WHERE key = ANY ($1)), metas AS (
-       UPDATE ~.meta SET pruned_key = greatest(pruned_key, $2) WHERE pruned_key < $2)
+     processes AS (DELETE FROM ~.process WHERE key = ANY ($1))
    INSERT INTO ~.remains (process) SELECT * FROM unnest($1)`,
   "int8[]",
-  "int8",
 );
 
 export async function prune(run: Run, { atMs, processes, rows }: PruneRequest): Promise<Decision<PruneReport>> {
@@ -62,7 +60,7 @@ export async function prune(run: Run, { atMs, processes, rows }: PruneRequest): 
     pruned.add(key);
   }
   if (pruned.size > 0) {
-    await run([...steps, step(deleteProcesses, [...pruned], Math.max(...pruned))]);
+    await run([...steps, step(deleteProcesses, [...pruned])]);
   }
   const remains = await deleteRemains(run, rows);
   return { steps: remains.steps, result: { pruned: [...pruned], ...remains.result } };

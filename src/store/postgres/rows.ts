@@ -2,6 +2,7 @@
 import { decodeInput, decodePayload, decodeTurn } from "../../journal/encoding.ts";
 import { exitReasons } from "../../journal/types.ts";
 import type { Turn } from "../../journal/types.ts";
+import { edgeBody, operationIdentity, restoreBody, tieIdentity } from "../checksum.ts";
 import { bytes, number, text, word } from "../columns.ts";
 import type { Row } from "../columns.ts";
 import { edgeStates, operationStates } from "../port.ts";
@@ -18,9 +19,7 @@ import type {
 } from "../port.ts";
 import { DamagedRow, verified } from "./damage.ts";
 import type { RowName } from "./damage.ts";
-import { edgeBody } from "./parts/edges.ts";
-import { restoreBody } from "./parts/lives.ts";
-import { operationIdentity } from "./parts/pending.ts";
+import { composed, signalCrc } from "./parts/notices.ts";
 
 export function readTurn(process: ProcessKey, row: Row, expected: number): Turn {
   const name: RowName = { noun: "Turn", detail: "turn", value: expected };
@@ -56,9 +55,21 @@ export function readOperation(row: Row): OperationRow {
 export function readInput(row: Row): InboxRow {
   const seq = number(row, "seq");
   const process = number(row, "process");
-  const stored = { body: bytes(row, "input"), crc: number(row, "crc"), process, index: 0 };
-  const input = verified(stored, { noun: "Waiting input", detail: "seq", value: seq }, decodeInput);
-  return { seq, process, input, atMs: number(row, "at_ms") };
+  const atMs = number(row, "at_ms");
+  const [body, crc] = [bytes(row, "input"), number(row, "crc")];
+  const name: RowName = { noun: "Waiting input", detail: "seq", value: seq };
+  const monitor = row["monitor"] === null ? undefined : number(row, "monitor");
+  if (row["tie"] === null) {
+    return { seq, process, input: verified({ body, crc, process, index: 0 }, name, decodeInput), atMs };
+  }
+  const tie = number(row, "tie");
+  if (row["sender"] === null) {
+    const stored = { body, crc, process, index: 0, beside: tieIdentity(tie, monitor) };
+    return { seq, process, input: verified(stored, name, decodeInput), atMs, tie };
+  }
+  const notice = { process, monitor, sender: text(row, "sender") };
+  const signal = { body, crc: signalCrc(crc, notice), process, of: tie, index: 0 };
+  return { seq, process, input: verified(signal, name, (each) => composed(decodeInput(each), notice)), atMs, tie };
 }
 
 export function readDeadLetter(row: Row): DeadLetterRow {
@@ -114,5 +125,10 @@ export function readMonitor(row: Row): MonitorRow {
 }
 
 export function readName(row: Row): NameRow {
-  return { name: text(row, "name"), process: number(row, "process"), pid: text(row, "pid") };
+  return {
+    name: text(row, "name"),
+    process: number(row, "process"),
+    pid: text(row, "pid"),
+    shard: number(row, "shard"),
+  };
 }

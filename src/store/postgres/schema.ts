@@ -5,26 +5,53 @@
  * ## What is different
  *
  * - All tables lie in one schema of the database (default `perdure`), and every statement names it.
- * - `node`     one row for each claim of the store: an incarnation. It is `live` until its owner releases it (`released`), closes its
- *              handle (`closed`), or another one takes over (`dead`). `expires_at` is by the database's clock. `session` grows
+ * - `migration` has one column more: `run`, of the command that runs the migration. Who has another one is refused.
+ * - `node`     one row for each claim of the store: an incarnation. It is `live` until it releases the store (`released`) or another one
+ *              declares it dead (`dead`), which needs that its lease has run out: `expires_at`, by the database's clock. `session` grows
  *              with each connection its writer makes: what an older one still has to say does not count.
- * - `standby`  one row for each node that waits for the store, which it renews. Claims delete those of the dead.
+ * - `shard`    which node owns which processes: `process.shard`. `posted` counts what others have put into the inboxes of its processes.
+ * - `standby`  nodes that stand by: nobody needs to here, but whoever wants to may.
+ * - `reserved` pids that nodes keep for processes they are about to start.
  * - `receipt`  one row for each write of a node, in the transaction of that write: after a connection was lost they tell what was
  *              done, and what came of it (`put`, `gone`: seqs of the inbox). Also the node's signs of life. Old ones are deleted. A
- *              write from outside has one with a random negative `incarnation`.
- * - `change`   one row, counted up by writes from outside the owner. Whoever puts rows into `inbox` holds a lock on it, so
- *              that their seqs become visible in their order, as readers of `inboxAfter` want it.
- * - `process.owner` is the incarnation that created it.
+ *              write from outside has one with a random negative `incarnation`, and so has a transaction of user code.
+ * - `change`   one row, counted up with every change of names and groups.
+ * - `inbox`    rows have more columns: see below.
  * - `journal`, `log` and the others have no places of their own (rowids): a heap appends wherever its key lies.
  *
  * ## How a commit is safe
  *
  * - It is one transaction, sent in one piece: `BEGIN`, settings, fence, guards and changes, `COMMIT`. A fence or a guard that finds
  *   something wrong casts a text to a number, which fails and takes the transaction with it; the text says what it was.
- * - The fence reads the node's row `FOR SHARE`. A takeover updates that row: it waits for commits in flight, and later ones fail.
+ * - The fence reads the node's row `FOR SHARE`. Whoever declares the node dead updates that row: he waits for commits in flight, and
+ *   later ones fail. A shard changes hands only by its owner's own commit or after that, so the node's row is all there is to lock.
+ *   That the processes written to are in shards of the node is checked besides.
  * - After a lost connection the writer counts up `session` first. That update waits for a transaction of the old connection which is
  *   still running, and fences whatever of it is still on its way. From then on the receipts tell exactly what was done.
  * - `(process, turn)`, `process.key`, `process.pid` and `name.name` are unique, whoever writes.
+ *
+ * ## What reaches across nodes
+ *
+ * - Locks are taken in one order by all: the node's row; rows of `process` in the order of their keys (`parts/locks.ts`); names; the row of
+ *   `change`; rows of `shard` in their order; `receipt`s and all others are one's own. Where that leaves a gap the server finds the
+ *   deadlock, and the writer does it again.
+ * - Whoever puts something into another node's inbox, or ties a process to another node's, holds that process's row `FOR SHARE`. An exit
+ *   updates it. So the row, or the tie, is seen by the exit, or the exit by whoever puts it: then it goes nowhere, or elsewhere
+ *   (`else_…`), or tells that there is no such process.
+ * - What others put for a shard's owner gets the next number of the shard (`inbox.shard`, `inbox.posted`), and so do notices of ends, also
+ *   those that the owner's commits cause. `shard.posted` stays locked until the end of the transaction: the numbers become visible in
+ *   their order, so that the owner reads on from the last one it has seen. What the owner puts itself has no number, and takes no lock.
+ * - A notice of an end is the same for all who hear of it but for the number of the monitor. Its row holds the exit signal as the
+ *   exiting node has encoded it, from whom it is (`sender`) and the number (`monitor`; NULL for a link): the input is composed when it is
+ *   read. The checksum is the sum of that of the signal and of a hash of the rest (`parts/notices.ts`).
+ *
+ * ## Transactions of user code
+ *
+ * They run beside the commits, on connections of their own (`transacting/`), and take locks on these tables only at the end, together with
+ * the commit: the node's row; rows of `process` in their order, `FOR SHARE`; rows of `operation`, without waiting; rows of `shard`.
+ * Since they are serializable, a row that was changed since their beginning cannot be locked. So nodes and shards, which change all the time,
+ * are locked `FOR KEY SHARE`: that minds changes of a unique key only, and `state` and `owner` are part of one for this reason. A shard
+ * may change hands by a commit beside the transaction, so here it is locked besides the node.
  *
  * ## What is used beyond the core of SQL-92
  *
@@ -32,10 +59,12 @@
  * - `unnest(…) WITH ORDINALITY` of several arrays, `LATERAL`, `= ANY(array)`
  * - `INSERT … ON CONFLICT`, `UPDATE … FROM`, `DELETE … USING`, `RETURNING`
  * - common table expressions, also ones that change data
- * - `FOR SHARE`, `FOR UPDATE`
+ * - `FOR KEY SHARE`, `FOR SHARE`, `FOR NO KEY UPDATE`, `FOR UPDATE`, `NOWAIT`, also in a `LATERAL` query, so that rows are locked one by one in an order
  * - identity columns, `LIMIT` and `OFFSET`, comparisons of rows, partial indexes, `IS DISTINCT FROM`
+ * - `sha256` and the casts that make a number of its first bytes
  * - the collation `"C"` (by code points), `string_agg`, `octet_length`, `greatest`, `clock_timestamp()`, `extract(epoch …)`,
  *   `set_config(…, true)`
+ * - `LOCK TABLE`, `TRUNCATE`, `setval`, `pg_get_serial_sequence`, `pg_sequence_last_value` and sums over windows when a store is moved
  * - `pg_advisory_xact_lock` and `pg_namespace` while a store is made, `pg_notify` and `LISTEN` (can be switched off)
  *
  * No functions, triggers, extensions, enumerations, temporary tables or settings of the session.
@@ -51,35 +80,66 @@ export const migrations: readonly (readonly string[])[] = [
   one            bigint PRIMARY KEY CHECK (one = 1),
   store_id       text   NOT NULL,
   schema_version bigint NOT NULL,
-  downtime_ms    bigint NOT NULL,  -- total time without an owner, up to the last claim
-  pruned_key     bigint NOT NULL   -- the greatest process.key that was pruned
+  downtime_ms    bigint NOT NULL,  -- total time without any node, up to the last claim
+  place          text   NOT NULL   -- the database in which it was made, or accepted: see restored.ts
+)`,
+    `CREATE TABLE ~.migration (
+  role     text   PRIMARY KEY,     -- source: the store leaves; target: it comes from elsewhere
+  id       text   NOT NULL,        -- of the migration: the same in both stores
+  state    text   NOT NULL,        -- under-way, complete
+  place    text   NOT NULL,        -- of the other store
+  store_id text   NOT NULL,        -- of the source
+  at_ms    bigint NOT NULL,        -- when it began
+  progress text   NOT NULL,        -- of a target: what has come so far
+  run      text   NOT NULL
 )`,
     `CREATE TABLE ~.node (
   incarnation   bigint PRIMARY KEY,
   token         text   NOT NULL,   -- of who claims, to know its own row after a lost connection
-  state         text   NOT NULL,   -- live, released, closed, dead
+  state         text   NOT NULL,   -- live, released, dead
   session       bigint NOT NULL,   -- of its writer's connections, the newest
   lease_ms      bigint NOT NULL,
   expires_at    timestamptz NOT NULL,
-  host          text   NOT NULL,   -- this and os_pid: for people
-  os_pid        bigint NOT NULL,
-  node_id       text,              -- this, name and release: how it calls itself; NULL if it does not
+  id            text,              -- this and name, release, host, os_pid: who it is, for people
   name          text,
   release       text,
-  first_key     bigint NOT NULL,   -- the first process.key it may give
+  host          text   NOT NULL,
+  os_pid        bigint NOT NULL,
+  about         text   NOT NULL,   -- JSON: its labels, its program's file, the host operations that it offers
+  load          bigint NOT NULL,   -- processes in its memory, as it said last
+  downtime_ms   bigint NOT NULL,   -- meta.downtime_ms since its claim: its service time is wall time less this
   started_at_ms bigint NOT NULL,   -- this and what follows: by the node's clock
   alive_at_ms   bigint NOT NULL,   -- a sign of life, at the time of this receipt; later receipts may tell of later ones
-  alive_number  bigint NOT NULL
+  alive_number  bigint NOT NULL    -- -1 when its end has been gone into: none tells of a later one
 )`,
+    // With this, only changes of these two count as changes of the key: see "transactions of user code".
+    `CREATE UNIQUE INDEX node_state ON ~.node (incarnation, state)`,
+    `CREATE INDEX node_live ON ~.node (incarnation) WHERE state = 'live'`,
+    // Changed in place, over and over.
+    `CREATE TABLE ~.shard (
+  shard  bigint PRIMARY KEY,       -- from 1
+  owner  bigint NOT NULL,          -- node.incarnation; 0: nobody
+  clean  bigint NOT NULL,          -- 1: its last owner gave it up in good order
+  posted bigint NOT NULL           -- the last number given in its inboxes
+) WITH (fillfactor = 10)`,
+    // As for nodes.
+    `CREATE UNIQUE INDEX shard_owner ON ~.shard (shard, owner)`,
+    // Nodes that stand by, by what they said last.
     `CREATE TABLE ~.standby (
-  id       text   PRIMARY KEY,     -- random, of one handle on the store
+  id       text   PRIMARY KEY,
   name     text   NOT NULL,
   host     text   NOT NULL,
   os_pid   bigint NOT NULL,
   release  text   NOT NULL,
-  since_ms bigint NOT NULL,        -- this and seen_ms: by the node's clock
+  about    text   NOT NULL,
+  since_ms bigint NOT NULL,
   seen_ms  bigint NOT NULL
 )`,
+    `CREATE TABLE ~.reserved (
+  pid         text COLLATE "C" PRIMARY KEY,
+  incarnation bigint NOT NULL
+)`,
+    `CREATE INDEX reserved_by_node ON ~.reserved (incarnation)`,
     `CREATE TABLE ~.receipt (
   incarnation bigint NOT NULL,
   number      bigint NOT NULL,     -- of this incarnation's writes
@@ -90,13 +150,13 @@ export const migrations: readonly (readonly string[])[] = [
 )`,
     `CREATE TABLE ~.change (
   one   bigint PRIMARY KEY CHECK (one = 1),
-  count bigint NOT NULL
+  names bigint NOT NULL            -- changes of name and member
 )`,
     `CREATE TABLE ~.process (
   key           bigint CONSTRAINT process_key PRIMARY KEY,
   pid           text COLLATE "C" NOT NULL CONSTRAINT process_pid UNIQUE,
   program       bigint NOT NULL,   -- program.id
-  owner         bigint NOT NULL,   -- node.incarnation
+  shard         bigint NOT NULL,   -- whose owner owns it
   entry         text   NOT NULL,
   args_digest   bytea  NOT NULL,   -- SHA-256 over entry and arguments
   state         text   NOT NULL,   -- running, paused, crashed, broken, moving, exited
@@ -106,6 +166,7 @@ export const migrations: readonly (readonly string[])[] = [
   label         text   NOT NULL,   -- what its parent calls it
   role          text   NOT NULL,   -- server, supervisor, task
   restarts      bigint NOT NULL,   -- of this child, before this process
+  needs         text   NOT NULL,   -- the label that its node must have; '' for none
   held          bigint NOT NULL,   -- 1: when it fails, its parent is asked before it exits
   traps_exits   bigint NOT NULL,   -- 1: exit signals are messages to it
   life          bigint NOT NULL,   -- from 1; a restore begins the next
@@ -144,19 +205,29 @@ export const migrations: readonly (readonly string[])[] = [
     `CREATE TABLE ~.timer (
   process bigint NOT NULL,
   number  bigint NOT NULL,
+  shard   bigint NOT NULL,         -- of the process
   clock   text   NOT NULL,         -- wall, service
   due_ms  double precision NOT NULL,  -- on that clock
   PRIMARY KEY (process, number)
 )`,
-    `CREATE INDEX timer_by_due ON ~.timer (clock, due_ms, process, number)`,
+    `CREATE INDEX timer_by_due ON ~.timer (shard, clock, due_ms, process, number)`,
     `CREATE TABLE ~.inbox (
-  seq     bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-  process bigint NOT NULL,
-  at_ms   bigint NOT NULL,
-  crc     bigint NOT NULL,
-  input   bytea  NOT NULL
+  seq          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  process      bigint NOT NULL,
+  at_ms        bigint NOT NULL,
+  crc          bigint NOT NULL,
+  input        bytea  NOT NULL,
+  sender       text COLLATE "C",   -- input is the exit signal of the process with this pid; what the receiver hears is made of it
+  tie          bigint,             -- it tells of the end of this process
+  monitor      bigint,             -- by this monitor; NULL: by a link
+  else_process bigint,             -- this and what follows: put instead if process ends before it takes the input
+  else_crc     bigint,
+  else_input   bytea,
+  shard        bigint,             -- this and posted: its number among what others have put there; NULL: the owner has put it
+  posted       bigint
 )`,
     `CREATE INDEX inbox_by_process ON ~.inbox (process, seq)`,
+    `CREATE UNIQUE INDEX inbox_by_number ON ~.inbox (shard, posted) WHERE posted IS NOT NULL`,
     `CREATE TABLE ~.log (
   seq     bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   process bigint NOT NULL,
@@ -281,12 +352,13 @@ export const migrations: readonly (readonly string[])[] = [
   bundle        text   NOT NULL,   -- this and the following: blob.hash
   source_map    text   NOT NULL,
   prelude       text   NOT NULL,
-  engine        text   NOT NULL
+  engine        text   NOT NULL,
+  operations    text   NOT NULL    -- JSON: names of the host operations it may ask for
 )`,
     `CREATE TABLE ~.blob (
   hash  text COLLATE "C" PRIMARY KEY,
   bytes bytea NOT NULL
 )`,
-    `INSERT INTO ~.change (one, count) VALUES (1, 0)`,
+    `INSERT INTO ~.change (one, names) VALUES (1, 0)`,
   ],
 ];

@@ -3,33 +3,14 @@ import { PerdureError } from "../../base/errors.ts";
 import { decodePayload, encodePayload } from "../../journal/encoding.ts";
 import { exitReasons } from "../../journal/types.ts";
 import type { Pid } from "../../journal/types.ts";
-import { checksum } from "../checksum.ts";
+import { stoneChecksum } from "../checksum.ts";
+import type { Stone } from "../checksum.ts";
 import { bytes, number, text, word } from "../columns.ts";
 import type { Row } from "../columns.ts";
 import { maxTombstoneValueBytes } from "../port.ts";
 import type { ProcessExit, ProcessRow, Tombstone } from "../port.ts";
 import { statement, step } from "./wire/session.ts";
 import type { Step } from "./wire/session.ts";
-
-/** All of a tombstone but its value, as its checksum covers it. */
-interface Stone {
-  readonly pid: Pid;
-  readonly program: string;
-  readonly entry: string;
-  readonly argsDigest: string;
-  readonly startedAtMs: number;
-  readonly exitedAtMs: number;
-  readonly prunedAtMs: number;
-  readonly reason: string;
-  readonly valueBytes: number;
-}
-
-function stoneChecksum(stone: Stone, value: Uint8Array | undefined): number {
-  const { pid, program, entry, argsDigest, startedAtMs, exitedAtMs, prunedAtMs, reason, valueBytes } = stone;
-  const fields = [pid, program, entry, argsDigest, startedAtMs, exitedAtMs, prunedAtMs, reason, valueBytes];
-  const ofFields = checksum(Buffer.from(JSON.stringify(fields)), 0, 0);
-  return checksum(value ?? new Uint8Array(), ofFields, value === undefined ? 0 : 1);
-}
 
 const putStone = statement(
   `INSERT INTO ~.tombstone (pid, program, entry, args_digest, started_at_ms, exited_at_ms, pruned_at_ms, exit_reason, value_bytes,

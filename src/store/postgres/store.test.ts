@@ -4,22 +4,36 @@ import { test } from "node:test";
 import { eventually } from "../../../test/e2e/support/wait.ts";
 import { byHand, place, skip } from "../../../test/support/postgres-place.ts";
 import type { Place } from "../../../test/support/postgres-place.ts";
-import type { StoreFault } from "../port.ts";
-import { deadLetter, message, operation, process, program, startMs, turn } from "../suite/samples.ts";
+import type { Lease, ProcessKey, ProcessRow, StoreFault } from "../port.ts";
+import { deadLetter, message, operation, process as anyProcess, program, startMs, turn } from "../suite/samples.ts";
 import { isPostgresStoreOwned, openPostgresStore } from "./index.ts";
 import type { PostgresStore, PostgresStoreOptions } from "./index.ts";
+import { queries } from "./queries.ts";
 import { schemaVersion } from "./schema.ts";
+import { parseAddress } from "./wire/address.ts";
+import { Session, step } from "./wire/session.ts";
+import type { SessionOptions, Statement } from "./wire/session.ts";
 import { withoutPassword } from "../place.ts";
 
 const atMs = startMs;
 
 async function owner(at: Place, options?: PostgresStoreOptions): Promise<PostgresStore> {
   const store = await at.open(options);
-  await store.claim(atMs);
+  await claimAll(store);
   await store.putProgram(program, []);
   await store.commit({ atMs, newProcesses: [process(1), process(2)] });
   return store;
 }
+
+async function claimAll(store: PostgresStore): Promise<Lease> {
+  const lease = await store.claim(atMs);
+  await store.sharing.reap(atMs);
+  const shards = await store.sharing.shards();
+  await store.sharing.acquire(shards.map(({ shard }) => shard));
+  return lease;
+}
+
+const process = (key: ProcessKey): ProcessRow => anyProcess(key, { shard: 1 });
 
 // -- opening ----------------------------------------------------------------------------------------------------
 
@@ -49,6 +63,18 @@ test("a schema with other tables is left as it is, a store of a newer release to
   await at.direct();
   await at.byHand(`UPDATE ~.meta SET schema_version = ${schemaVersion + 1}`);
   await assert.rejects(at.direct(), { code: "STORE_NEWER" });
+});
+
+test("a copy in another database is opened for readers only, until somebody accepts it", { skip }, async (t) => {
+  const at = await place(t);
+  await at.direct();
+  await at.direct();
+  await at.byHand("UPDATE ~.meta SET place = '7000000000000000000/16384'");
+  const restored = { code: "STORE_RESTORED", message: /made in another database.*perdure accept-restored/ };
+  for (let time = 0; time < 2; time++) await assert.rejects(at.direct(), restored);
+  await at.direct({ mode: "reader" });
+  await at.direct({ acceptRestored: true });
+  await at.direct();
 });
 
 test("what cannot be reached or logged in to says so without the password", { skip }, async (t) => {
@@ -119,23 +145,6 @@ for (const prepare of [true, false]) {
   });
 }
 
-test("processes know the incarnation that created them", { skip }, async (t) => {
-  const at = await place(t);
-  const store = await owner(at);
-  await store.release(atMs);
-  await store.claim(atMs);
-  await store.commit({ atMs, newProcesses: [process(3)] });
-  const rows = await at.byHand("SELECT key, owner FROM ~.process ORDER BY key");
-  assert.deepEqual(
-    rows.map((row) => ({ ...row })),
-    [
-      { key: 1, owner: 1 },
-      { key: 2, owner: 1 },
-      { key: 3, owner: 2 },
-    ],
-  );
-});
-
 test("receipts and dead nodes do not pile up", { skip }, async (t) => {
   const at = await place(t);
   const store = await owner(at, { leaseMs: 1 });
@@ -146,61 +155,151 @@ test("receipts and dead nodes do not pile up", { skip }, async (t) => {
 
 // -- the lease --------------------------------------------------------------------------------------------------
 
-test("a lease runs out by the database's clock, and its owner then writes no more", { skip }, async (t) => {
+test(
+  "a lease runs out by the database's clock, and its owner writes no more when another one has found that",
+  { skip },
+  async (t) => {
+    const at = await place(t);
+    const store = await owner(at, { leaseMs: 400 });
+    const next = await at.direct();
+    await next.claim(atMs);
+    assert.deepEqual(await next.sharing.reap(atMs), []);
+    assert.equal(await isPostgresStoreOwned(at.url, { schema: at.schema }), true);
+    const dead = await eventually("the lease runs out", async () => {
+      const found = await next.sharing.reap(atMs);
+      return found.length > 0 ? found : undefined;
+    });
+    assert.deepEqual(dead, [1]);
+    await assert.rejects(store.commit({ atMs }), { code: "STORE_FENCED" });
+    await assert.rejects(store.renew(atMs), { code: "STORE_FENCED" });
+    await next.release(atMs);
+    assert.equal(await isPostgresStoreOwned(at.url, { schema: at.schema }), false);
+  },
+);
+
+test("a node is dead when its commits under way are through, and later ones are refused", { skip }, async (t) => {
   const at = await place(t);
-  const store = await owner(at, { leaseMs: 400 });
+  const store = await owner(at);
   const next = await at.direct();
-  await assert.rejects(next.claim(atMs), { code: "STORE_IN_USE", message: /process \d+ on / });
-  assert.equal(await isPostgresStoreOwned(at.url, { schema: at.schema }), true);
-  const lease = await eventually("the lease runs out", () => next.claim(atMs + 1).catch(() => undefined));
-  assert.deepEqual([lease.incarnation, lease.cleanShutdown], [2, false]);
+  await next.claim(atMs);
+  await at.byHand("UPDATE ~.node SET expires_at = clock_timestamp() WHERE incarnation = 1");
+  // The commit has passed the fence, and waits for a row.
+  const holder = await Session.open(sessionOptions(at));
+  t.after(() => holder.close());
+  const say = (sql: string): Promise<unknown> => holder.run([step({ sql, types: [], once: true })]);
+  await say("BEGIN");
+  await say("SELECT 1 FROM ~.process WHERE key = 1 FOR UPDATE");
+  const order: string[] = [];
+  const held = store
+    .commit({ atMs, states: [{ process: 1, state: "paused", problem: "" }] })
+    .then(() => order.push("commit"));
+  await eventually("the commit waits", () => waiting(at, 1));
+  const reaping = next.sharing.reap(atMs).then((dead) => order.push(`dead ${dead.join()}`));
+  await eventually("whoever declares it dead waits too", () => waiting(at, 2));
+  await say("COMMIT");
+  await Promise.all([held, reaping]);
+  assert.deepEqual(order, ["commit", "dead 1"]);
+  assert.equal((await next.getProcess(1))?.state, "paused");
   await assert.rejects(store.commit({ atMs }), { code: "STORE_FENCED" });
-  await assert.rejects(store.renew(atMs), { code: "STORE_FENCED" });
-  await next.release(atMs);
-  assert.equal(await isPostgresStoreOwned(at.url, { schema: at.schema }), false);
+});
+
+async function waiting(at: Place, count: number): Promise<boolean> {
+  const [row] = await at.byHand("SELECT count(*) AS count FROM pg_locks WHERE NOT granted");
+  return Number(row?.["count"]) >= count;
+}
+
+const sessionOptions = ({ url, schema }: Place): SessionOptions => ({
+  address: parseAddress(url),
+  schema,
+  prepare: false,
+  connectTimeoutMs: 10_000,
+  responseTimeoutMs: 30_000,
 });
 
 test("renewals and commits keep a lease alive", { skip }, async (t) => {
   const at = await place(t);
   const store = await owner(at, { leaseMs: 1_000 });
   const next = await at.direct();
+  await next.claim(atMs);
   const untilMs = Date.now() + 2_500;
   for (let n = 0; Date.now() < untilMs; n++) {
     await (n % 2 === 0 ? store.renew(atMs) : store.commit({ atMs }));
-    await assert.rejects(next.claim(atMs), { code: "STORE_IN_USE" });
+    assert.deepEqual(await next.sharing.reap(atMs), []);
   }
 });
 
-test("of several who claim at once one gets the store", { skip }, async (t) => {
+test("many may join at once", { skip }, async (t) => {
   const at = await place(t);
   const stores = await Promise.all(Array.from({ length: 6 }, () => at.direct()));
-  const outcomes = await Promise.allSettled(stores.map((store) => store.claim(atMs)));
-  assert.equal(outcomes.filter(({ status }) => status === "fulfilled").length, 1);
-  for (const outcome of outcomes) {
-    if (outcome.status === "rejected") assert.equal((outcome.reason as { code: string }).code, "STORE_IN_USE");
+  const leases = await Promise.all(stores.map((store) => store.claim(atMs)));
+  assert.deepEqual(new Set(leases.map(({ incarnation }) => incarnation)), new Set([1, 2, 3, 4, 5, 6]));
+});
+
+test("a store has as many shards as it was made with", { skip }, async (t) => {
+  const at = await place(t);
+  const numbers = async (store: PostgresStore): Promise<number[]> =>
+    (await store.sharing.shards()).map(({ shard }) => shard);
+  assert.deepEqual(await numbers(await at.direct({ shards: 3 })), [1, 2, 3]);
+  assert.deepEqual(await numbers(await at.direct({ shards: 5 })), [1, 2, 3]);
+  await assert.rejects(at.direct({ shards: 0 }), { code: "ARGUMENT_INVALID" });
+  assert.equal((await numbers(await (await place(t)).direct())).length, 16);
+});
+
+test("an idle node's look for what has become its own takes index lookups only", { skip }, async (t) => {
+  const at = await place(t);
+  const store = await owner(at);
+  // A hundred thousand sleepers, and as many inputs that wait for them.
+  await at.byHand(`INSERT INTO ~.timer (process, number, shard, clock, due_ms)
+    SELECT 1, n, n % 16 + 1, 'wall', 1e15 + n FROM generate_series(1, 100000) AS n`);
+  await at.byHand(`INSERT INTO ~.inbox (process, at_ms, crc, input, shard, posted)
+    SELECT 1, 0, 0, '', n % 16 + 1, n FROM generate_series(1, 100000) AS n`);
+  await at.byHand("UPDATE ~.shard SET posted = 100000");
+  await at.byHand("ANALYZE ~.timer");
+  await at.byHand("ANALYZE ~.inbox");
+  const shards = (await store.sharing.shards()).map(({ shard }) => shard);
+  const looks: readonly (readonly [Statement, ...(string | number | readonly number[])[]])[] = [
+    [queries.posted, 1, shards, shards.map(() => 100_000), 500],
+    [queries.timersDue, 1, "wall", 0, atMs, 5_000],
+  ];
+  for (const [{ sql, types }, ...values] of looks) {
+    const literal = (i: number): string =>
+      `CAST('${Array.isArray(values[i]) ? `{${values[i].join()}}` : String(values[i])}' AS ${types[i]})`;
+    const filled = sql.replaceAll(/\$(\d)/g, (_, n) => literal(Number(n) - 1));
+    const lines = await at.byHand(`EXPLAIN (ANALYZE, TIMING OFF, COSTS OFF) ${filled}`);
+    const plan = lines.map((row) => String(row["QUERY PLAN"])).join("\n");
+    assert.match(plan, /Index (?:Only )?Scan using (?:timer_by_due|inbox_by_number)/);
+    assert.doesNotMatch(plan, /Seq Scan on (?:timer|inbox|process)|Rows Removed by Filter/, plan);
   }
 });
 
 // -- hints ------------------------------------------------------------------------------------------------------
 
-test("whoever wants to poll is told at once of what others post, and not of its own", { skip }, async (t) => {
-  const at = await place(t);
-  const store = await owner(at);
-  let hints = 0;
-  store.onHint(() => hints++);
-  // The first one says that it listens.
-  await eventually("it listens", () => hints === 1);
-  await store.commit({ atMs, inbox: [{ process: 1, input: message, atMs }] });
-  const other = await at.direct({ mode: "reader" });
-  await other.post("p1", message, atMs);
-  await eventually("a hint", () => hints === 2);
-  // Its line may break.
-  at.proxy.cutAll();
-  await eventually("it listens again", () => hints === 3);
-  await other.post("p1", message, atMs);
-  await eventually("another hint", () => hints === 4);
-  assert.equal(await store.changedByOthers(), true);
-});
+test(
+  "whoever wants to poll is told at once of what others post for its shards, and of nothing else",
+  { skip },
+  async (t) => {
+    const at = await place(t);
+    const store = await owner(at);
+    let hints = 0;
+    store.sharing.listen(() => hints++);
+    // The first one says that it listens.
+    await eventually("it listens", () => hints === 1);
+    await store.commit({ atMs, newProcesses: [anyProcess(3, { shard: 2 })] });
+    await store.commit({ atMs, inbox: [{ process: 1, input: message, atMs }] });
+    const other = await at.direct({ mode: "reader" });
+    const away = { atMs, links: [], monitors: [], cut: [], refused: [], notified: [], moved: [], yielded: [2] };
+    await store.commit({ atMs, away });
+    await other.post("p3", message, atMs);
+    await other.post("p1", message, atMs);
+    await eventually("a hint", () => hints === 2);
+    // Its line may break.
+    at.proxy.cutAll();
+    await eventually("it listens again", () => hints === 3);
+    await other.post("p1", message, atMs);
+    await eventually("another hint", () => hints === 4);
+    assert.equal((await store.sharing.posted(9)).length, 2);
+  },
+);
 
 // -- damage -----------------------------------------------------------------------------------------------------
 
@@ -240,25 +339,10 @@ test("an audit finds nothing in a whole store, and what was damaged in another",
   assert.deepEqual(await audit(), []);
   await at.byHand("DELETE FROM ~.journal WHERE turn = 2");
   await at.byHand("UPDATE ~.journal SET crc = 1 WHERE turn = 1");
-  await at.byHand("INSERT INTO ~.timer VALUES (9, 1, 'wall', 0)");
+  await at.byHand("INSERT INTO ~.timer VALUES (9, 1, 1, 'wall', 0)");
   assert.deepEqual((await audit()).toSorted(), ["journal-gap 1", "journal-row 1", "owner"]);
   await byHand(at.url, `DROP TABLE "${at.schema}".timer`);
   await assert.rejects(audit(), { code: "STORE_CORRUPT" });
-});
-
-test("whoever waits for the lease gets it when it runs out, and not while it is renewed", { skip }, async (t) => {
-  const at = await place(t);
-  const store = await owner(at, { leaseMs: 600 });
-  const next = await at.direct({ waitForLease: true });
-  const renewals = setInterval(() => void store.renew(atMs).catch(() => undefined), 100);
-  t.after(() => clearInterval(renewals));
-  await assert.rejects(next.claim(atMs), { code: "STORE_IN_USE" });
-  clearInterval(renewals);
-  store.destroy();
-  const { incarnation, downtimeMs } = await next.claim(atMs);
-  assert.equal(incarnation, 2);
-  // It has passed while it waited.
-  assert.ok(downtimeMs > 0 && downtimeMs < 60_000, String(downtimeMs));
 });
 
 test("a store that a newer release has had meanwhile is not claimed", { skip }, async (t) => {
@@ -325,7 +409,7 @@ test(
     for (let key = 11; key <= 40; key++) {
       await store.commit({
         atMs,
-        newProcesses: [process(key)],
+        newProcesses: [anyProcess(key, { shard: 1 })],
         deadLetters: [deadLetter(key, "x"), deadLetter(key, "y")],
       });
       const seqs = (await store.deadLetters(key, 0, 9)).map(({ seq }) => seq);

@@ -1,7 +1,6 @@
-/** The store port on PostgreSQL. Its owner writes over one connection; reads go over a few others. */
+/** The store port on PostgreSQL, as a store that several nodes own together. A node writes over one connection; reads go over a few others. */
 import { randomUUID } from "node:crypto";
-import { setTimeout as sleep } from "node:timers/promises";
-import { isPerdureError, PerdureError } from "../../base/errors.ts";
+import { PerdureError } from "../../base/errors.ts";
 import { exitReasons } from "../../journal/types.ts";
 import type { Input, Pid, TimerClock, Turn } from "../../journal/types.ts";
 import { number, text, word } from "../columns.ts";
@@ -47,9 +46,11 @@ import { DamagedRow, journalCorrupt } from "./damage.ts";
 import { fenced, storeError } from "./errors.ts";
 import { findExported, findImported, readExports, readImports, withMoves } from "./exports.ts";
 import type { Hints } from "./hints.ts";
-import { checkFree, claim, closeNode, giveBack } from "./lease.ts";
+import { closeNode, giveBack, join, yieldAll } from "./lease.ts";
+import type { Claim } from "./lease.ts";
 import { whole } from "./line.ts";
 import type { Line } from "./line.ts";
+import { readMarks } from "./marks.ts";
 import { forgetStandby, listNodes, recordStandby } from "./nodes.ts";
 import { post, takeDeadLetter } from "./outside.ts";
 import type { Outside } from "./outside.ts";
@@ -61,6 +62,7 @@ import { readLoad, readLogs, readNames, readRelations, readTurns, recover } from
 import { prune, prunePrograms, pruneTombstones, readPlace } from "./retention.ts";
 import type { Decision } from "./retention.ts";
 import { readEdge, readInput, readOperation, readRestore } from "./rows.ts";
+import { PostgresSharing } from "./sharing.ts";
 import { readTombstone } from "./stones.ts";
 import { statement, step } from "./wire/session.ts";
 import type { Step } from "./wire/session.ts";
@@ -73,10 +75,7 @@ export interface StoreParts {
   readonly id: string;
   readonly mode: StoreMode;
   readonly leaseMs: number;
-  readonly waitForLease: boolean;
   readonly hints: Hints;
-  /** What `change` had counted when the handle was opened. */
-  readonly changes: number;
   /** Where hints are listened for. */
   readonly listen: Line;
 }
@@ -94,8 +93,7 @@ const pruneOldEdges = statement(
   ...(["int8", "int8", "int8", "int8"] as const),
 );
 
-const lookEveryMs = 200;
-/** Who does not wait for a lease does not wait for a database that is away either, beyond what a lost connection takes. */
+/** Whoever claims is told soon that the database is away: it may try again. */
 const claimPatienceMs = 5_000;
 
 export class PostgresStore implements Store {
@@ -103,19 +101,24 @@ export class PostgresStore implements Store {
   readonly #line: Line;
   readonly #parts: StoreParts;
   readonly #outside: Outside;
+  readonly sharing: PostgresSharing;
   #writer: Writer | undefined;
-  /** Whose row says that it stands by; "" if none does. */
+  #incarnation = 0;
+  /** Whose row it has put; "" if none. */
   #standby = "";
-  #seenChanges: number;
-  /** Counts that writes of this handle have reached, after `#seenChanges`. */
-  readonly #ownChanges = new Set<number>();
 
   constructor(line: Line, parts: StoreParts) {
     this.id = parts.id;
     this.#line = line;
     this.#parts = parts;
-    this.#seenChanges = parts.changes;
-    this.#outside = { line, hints: parts.hints, onOwn: (count) => void this.#ownChanges.add(count) };
+    this.#outside = { line, hints: parts.hints };
+    this.sharing = new PostgresSharing({
+      line,
+      hints: parts.hints,
+      incarnation: () => this.#incarnation,
+      write: (write) => this.#write(write),
+      read: (read) => this.#do("read", read),
+    });
   }
 
   // Lease and writes
@@ -124,29 +127,32 @@ export class PostgresStore implements Store {
     return this.#do("claim", async () => {
       this.#checkOwner("claim");
       const token = randomUUID();
-      const { waitForLease } = this.#parts;
-      const { retryMs } = this.#line.options;
-      const patienceMs = waitForLease ? retryMs : Math.min(retryMs, claimPatienceMs);
-      const claiming = (atMs: number): Promise<Lease> =>
-        this.#line.retrying("claim", () => this.#claim(atMs, token, node), patienceMs);
-      return waitForLease ? await afterLease(nowMs, claiming) : await claiming(nowMs);
+      const { leaseMs } = this.#parts;
+      const patienceMs = Math.min(this.#line.options.retryMs, claimPatienceMs);
+      return this.#line.retrying("claim", () => this.#claim({ nowMs, token, node, leaseMs }), patienceMs);
     });
   }
 
-  async #claim(nowMs: number, token: string, node: NodeInfo | undefined): Promise<Lease> {
-    const { leaseMs } = this.#parts;
-    await checkFree(this.#line, token);
+  async #claim(request: Claim): Promise<Lease> {
     const session = await this.#line.open();
     try {
-      const lease = await claim(this.#line, session, { nowMs, leaseMs, token, node });
-      if (node?.id === this.#standby) this.#standby = "";
-      this.#writer?.end();
-      this.#writer = new Writer(this.#line, session, lease.incarnation, leaseMs);
+      const lease = await join(this.#line, session, request);
+      const before = this.#writer;
+      this.#writer = undefined;
+      if (before !== undefined) await this.#leave(before);
+      this.sharing.forget();
+      this.#incarnation = lease.incarnation;
+      this.#writer = new Writer(this.#line, session, lease.incarnation, request.leaseMs);
       return lease;
     } catch (error) {
       session.close();
       throw error;
     }
+  }
+
+  async standBy(nowMs: number, node: NodeInfo): Promise<void> {
+    await this.#do("stand by beside", () => recordStandby(this.#line, nowMs, node));
+    this.#standby = node.id;
   }
 
   async renew(nowMs: number): Promise<void> {
@@ -155,19 +161,23 @@ export class PostgresStore implements Store {
 
   async release(nowMs: number): Promise<void> {
     const writer = this.#writer;
-    await this.#write({ ...signOfLife(nowMs), doing: "release", fence: giveBack });
+    const shards = yieldAll(this.#incarnation);
+    await this.#write({ ...signOfLife(nowMs), doing: "release", fence: giveBack, after: [shards] });
     this.#writer = undefined;
+    this.sharing.forget();
     writer?.end();
   }
 
   async commit(batch: CommitBatch): Promise<Committed> {
-    return this.#write(() => {
-      const plan = planCommit(batch, this.#writer?.incarnation ?? 0);
-      const hint = (batch.inbox ?? []).length === 0 ? [] : [this.#parts.hints.notify()];
-      const { atMs } = batch;
-      const whole = withMoves({ ...plan, after: [...plan.after, ...hint] }, batch, this.#line.place.path);
-      return { doing: "commit to", atMs, ...whole, read: readCommitted };
-    });
+    const commit = (): Promise<Committed> =>
+      this.#write(() => {
+        const { owner } = this.sharing;
+        const plan = planCommit(batch, owner);
+        const whole = withMoves(plan, batch, this.#line.place.path, owner);
+        return { doing: "commit to", atMs: batch.atMs, ...whole, read: readCommitted };
+      });
+    const yielded = batch.away?.yielded ?? [];
+    return yielded.length === 0 ? commit() : this.sharing.yielding(yielded, commit);
   }
 
   async putProgram(program: ProgramRow, blobs: readonly Blob[]): Promise<void> {
@@ -222,14 +232,6 @@ export class PostgresStore implements Store {
     });
   }
 
-  async standBy(nowMs: number, node: NodeInfo): Promise<void> {
-    await this.#do("stand by for", async () => {
-      this.#checkOwner("stand by for");
-      this.#ownChanges.add(await recordStandby(this.#line, nowMs, node));
-      this.#standby = node.id;
-    });
-  }
-
   async post(pid: Pid, input: Input, atMs: number, asked?: Asked): Promise<boolean> {
     return this.#do("post to", () => post(this.#outside, pid, { input, atMs, asked }));
   }
@@ -244,33 +246,25 @@ export class PostgresStore implements Store {
     return this.#do("read", () => readLoad(this.#line, process));
   }
 
-  async recover(): Promise<Recovery> {
-    return this.#do("read", () => recover(this.#line));
+  async recover(shards?: readonly number[]): Promise<Recovery> {
+    return this.#do("read", async () => {
+      const own = async (): Promise<number[]> =>
+        (await this.#line.all(queries.ownShards, this.#incarnation)).map((row) => number(row, "shard"));
+      return recover(this.#line, shards ?? (await own()));
+    });
   }
 
   async dueTimers(clock: TimerClock, afterMs: number, untilMs: number, limit: number): Promise<TimerRow[]> {
-    return this.#do("read", () => readDueTimers(this.#line, clock, afterMs, untilMs, limit));
+    return this.#do("read", () => readDueTimers(this.#line, this.#incarnation, clock, afterMs, untilMs, limit));
   }
 
   async inboxAfter(after: number, limit: number): Promise<InboxRow[]> {
     return this.#do("read", () => readInboxAfter(this.#line, after, limit));
   }
 
+  /** It does not know: who owns a part of a store is told what others have put there by `sharing.posted`. */
   async changedByOthers(): Promise<boolean> {
-    return this.#do("read", async () => {
-      const count = number((await this.#line.get(queries.changes)) ?? {}, "count");
-      let hasChanged = false;
-      for (let each = this.#seenChanges + 1; each <= count; each++) {
-        if (!this.#ownChanges.delete(each)) hasChanged = true;
-      }
-      this.#seenChanges = Math.max(this.#seenChanges, count);
-      return hasChanged;
-    });
-  }
-
-  /** Calls `fn` soon after others have put something into the inbox: for whoever polls, to do so at once. Returns a function that takes it back. */
-  onHint(fn: () => void): () => void {
-    return this.#parts.hints.on(fn);
+    return this.#do("read", () => Promise.resolve(true));
   }
 
   // Reads of anyone
@@ -370,10 +364,6 @@ export class PostgresStore implements Store {
     return this.#do("read", () => readImports(this.#line, pid));
   }
 
-  async nodes(nowMs: number): Promise<NodeRow[]> {
-    return this.#do("read", () => listNodes(this.#line, nowMs));
-  }
-
   async finished(after: FinishedPlace | undefined, untilMs: number, limit: number): Promise<FinishedRow[]> {
     const { atMs, key } = after ?? { atMs: Number.MIN_SAFE_INTEGER, key: 0 };
     return this.#do("read", async () =>
@@ -394,6 +384,14 @@ export class PostgresStore implements Store {
     await this.#do("read", () => audit(this.#line, report, done));
   }
 
+  async nodes(nowMs: number): Promise<NodeRow[]> {
+    return this.#do("read", () => listNodes(this.#line, nowMs));
+  }
+
+  async movedTo(): Promise<string | undefined> {
+    return this.#do("read", async () => (await readMarks(this.#line)).source?.place);
+  }
+
   async program(hash: string): Promise<ProgramRow | undefined> {
     return this.#do("read", async () => shown(await this.#line.get(queries.program, hash), readProgram));
   }
@@ -406,20 +404,23 @@ export class PostgresStore implements Store {
     return this.#do("read", async () => shown(await this.#line.get(queries.blob, hash), (row) => bytes(row, "bytes")));
   }
 
-  /** Without a `release` before it this is what a crash is: the next owner finds no clean shutdown, but need not wait for the lease. */
+  /** Without a `release` before it this is what a crash is, but that others need not wait for the lease to run out. */
   async close(): Promise<void> {
     if (this.#line.isClosed) return;
     const writer = this.#writer;
     this.#writer = undefined;
-    if (writer !== undefined) {
-      await writer.idle();
-      // If the database is away the lease runs out by itself.
-      await this.#line.once([step(closeNode, writer.incarnation)]).catch(() => undefined);
-      writer.end();
-    }
-    if (this.#standby !== "") await forgetStandby(this.#line, this.#standby);
+    if (writer !== undefined) await this.#leave(writer);
+    // It is soon taken for dead anyhow.
+    if (this.#standby !== "") await forgetStandby(this.#line, this.#standby).catch(() => undefined);
     this.#line.close();
     this.#parts.listen.close();
+  }
+
+  async #leave(writer: Writer): Promise<void> {
+    await writer.idle();
+    // If the database is away the lease runs out by itself.
+    await this.#line.once([step(closeNode, writer.incarnation)]).catch(() => undefined);
+    writer.end();
   }
 
   /** What the end of its operating system process does to a handle: its connections are gone, and nothing more is said. */
@@ -454,23 +455,6 @@ export class PostgresStore implements Store {
       "ARGUMENT_INVALID",
       `Cannot ${doing} the store ${this.#line.place.path}: it was opened with mode "reader". Open it with mode "owner".`,
     );
-  }
-}
-
-/** Waits until the lease that is in the way has run out. If it lasts longer by then, its owner lives: STORE_IN_USE. */
-async function afterLease(nowMs: number, claiming: (nowMs: number) => Promise<Lease>): Promise<Lease> {
-  const startMs = performance.now();
-  let endsMs: unknown;
-  for (let waitedMs = 0; ; waitedMs = Math.round(performance.now() - startMs)) {
-    try {
-      return await claiming(nowMs + waitedMs);
-    } catch (error) {
-      if (!isPerdureError(error, "STORE_IN_USE")) throw error;
-      const { leaseEndsMs } = error.details;
-      if (endsMs !== undefined && endsMs !== leaseEndsMs) throw error;
-      endsMs = leaseEndsMs;
-    }
-    await sleep(lookEveryMs);
   }
 }
 

@@ -8,7 +8,7 @@ import { PerdureError } from "../../base/errors.ts";
 import { number } from "../columns.ts";
 import type { Row } from "../columns.ts";
 import type { WriteId } from "./commit.ts";
-import { fenced, isAway } from "./errors.ts";
+import { fenced, isAway, isUndone, maxUndone } from "./errors.ts";
 import { extend, fence, nextSession } from "./lease.ts";
 import { settings } from "./line.ts";
 import type { Line } from "./line.ts";
@@ -23,6 +23,8 @@ export interface Write<T> {
   readonly atMs: number | null;
   /** Takes the place of the fence. */
   readonly fence?: (incarnation: number, session: number) => Step;
+  /** It may wait for another node's write, and have to be done again: nothing is sent behind it before it is done. */
+  readonly mayWait?: boolean;
   /** Lets the lease last longer in any case. */
   readonly extends?: boolean;
   readonly before: readonly Step[];
@@ -37,6 +39,8 @@ export interface Write<T> {
 export type Run = (steps: readonly Step[]) => Promise<readonly Result[]>;
 
 interface Entry {
+  /** How often it was undone for another's sake. */
+  undone: number;
   readonly write: Write<unknown>;
   readonly number: number;
   readonly resolve: (value: unknown) => void;
@@ -93,7 +97,7 @@ export class Writer {
     if (this.#failure !== undefined) throw this.#failure;
     const { promise, resolve, reject } = Promise.withResolvers<T>();
     const number = this.#nextNumber++;
-    this.#queue.push({ write, number, resolve: resolve as (value: unknown) => void, reject });
+    this.#queue.push({ undone: 0, write, number, resolve: resolve as (value: unknown) => void, reject });
     this.#pump();
     return await promise;
   }
@@ -118,7 +122,7 @@ export class Writer {
         this.#restore();
         return;
       }
-      if (this.#queue[0]?.write.decide !== undefined && this.#sent.length > 0) return;
+      if (this.#sent.length > 0 && (isAlone(this.#queue[0]) || isAlone(this.#sent[0]))) return;
       const entry = this.#queue.shift();
       if (entry === undefined) return;
       this.#sent.push(entry);
@@ -197,7 +201,9 @@ export class Writer {
       return;
     }
     this.#sent = this.#sent.filter((each) => each !== entry);
-    entry.reject(this.#errorOf(entry, error));
+    // Nothing was sent behind it.
+    if (isAlone(entry) && isUndone(error) && ++entry.undone < maxUndone) this.#queue.unshift(entry);
+    else entry.reject(this.#errorOf(entry, error));
     this.#pump();
   }
 
@@ -288,6 +294,10 @@ export class Writer {
     for (const entry of [...this.#sent.splice(0), ...this.#queue.splice(0)]) entry.reject(error);
     for (const resolve of this.#onIdle.splice(0)) resolve();
   }
+}
+
+function isAlone(entry: Entry | undefined): boolean {
+  return entry !== undefined && (entry.write.decide !== undefined || entry.write.mayWait === true);
 }
 
 /** An old transaction that holds its lock until its own timeout is waited for like a database that is away. */

@@ -8,7 +8,7 @@
  */
 import { constants } from "node:sqlite";
 import type { DatabaseSync } from "node:sqlite";
-import { PerdureError } from "../../base/errors.ts";
+import { endsIt, forbidden } from "../transaction-errors.ts";
 import { engineNames } from "./schema.ts";
 
 /** For tables that releases to come may add. */
@@ -37,13 +37,12 @@ const schemaTables = new Set(["sqlite_master", "sqlite_schema", "sqlite_temp_mas
 
 type Names = readonly (string | null)[];
 
-const ends = "the transaction's begin and end, which are the engine's: throw to undo what the operation did";
 const temporary = "temporary tables, views and triggers: they would outlive the operation, but not the node";
 
 /** What is refused whatever its names are. */
 const refused: ReadonlyMap<number, (names: Names) => string> = new Map([
-  [constants.SQLITE_TRANSACTION, ([verb]: Names) => `${verb ?? "that"} (${ends})`],
-  [constants.SQLITE_SAVEPOINT, ([verb]: Names) => `SAVEPOINT: ${verb ?? ""} (${ends})`],
+  [constants.SQLITE_TRANSACTION, ([verb]: Names) => `${verb ?? "that"} (${endsIt})`],
+  [constants.SQLITE_SAVEPOINT, ([verb]: Names) => `SAVEPOINT: ${verb ?? ""} (${endsIt})`],
   [constants.SQLITE_ATTACH, () => "ATTACH or VACUUM: the transaction is the store's"],
   [constants.SQLITE_DETACH, () => "DETACH"],
   [constants.SQLITE_ANALYZE, () => "ANALYZE, which would look at the engine's tables"],
@@ -142,9 +141,4 @@ function ofEngine(name: string | null): string | undefined {
   return lower.startsWith(reservedPrefix)
     ? `${name}: names that begin with "${reservedPrefix}" are reserved`
     : undefined;
-}
-
-export function forbidden(what: string, cause?: unknown): PerdureError {
-  const message = `SQL of a transactional operation must not touch ${what}. Keep to tables of your own.`;
-  return new PerdureError("TRANSACTION_FORBIDDEN", message, { cause, details: { touched: what } });
 }

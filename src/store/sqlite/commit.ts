@@ -80,6 +80,7 @@ function putProcess(connection: Connection, row: ProcessRow): void {
       row.label,
       row.role,
       row.restarts,
+      row.needs,
       row.held ? 1 : 0,
       row.trapsExits ? 1 : 0,
       row.life,

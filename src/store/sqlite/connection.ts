@@ -4,6 +4,7 @@ import { PerdureError } from "../../base/errors.ts";
 import type { Pid } from "../../journal/types.ts";
 import type { ProcessKey } from "../port.ts";
 import { number, text } from "../columns.ts";
+import type { Seen } from "./seen.ts";
 import type { Statements } from "./statements.ts";
 
 export interface Connection {
@@ -14,6 +15,7 @@ export interface Connection {
   readonly programIds: Map<string, number>;
   /** The last turn of processes that were written lately, so that checking for gaps costs no search. */
   readonly lastTurns: Map<ProcessKey, number>;
+  readonly seen: Seen;
 }
 
 /** Runs `write` in one transaction, synced to disk when this returns; if it throws, nothing of it remains. */

@@ -237,7 +237,7 @@ test("a flipped bit anywhere never yields a wrong turn or argument, nor an error
       fc.asyncProperty(fc.nat(whole.length * 8 - 1), async (bit) => {
         const flipped = Buffer.from(whole);
         flipped[bit >> 3] = (flipped[bit >> 3] ?? 0) ^ (1 << (bit & 7));
-        for (const rest of ["-wal", "-shm"]) rmSync(`${copy}${rest}`, { force: true });
+        for (const rest of ["-wal", "-shm", "-seen"]) rmSync(`${copy}${rest}`, { force: true });
         writeFileSync(copy, flipped);
         await readAll(() => scratch.open({}, copy));
       }),

@@ -4,7 +4,7 @@ import type { Input, Pid } from "../../journal/types.ts";
 import { checkKey } from "../key-conflict.ts";
 import { edgeStates } from "../port.ts";
 import type { Asked, CommitBatch, EdgeEnd, EdgeRow, NewEdge, ProcessKey } from "../port.ts";
-import { checksum } from "../checksum.ts";
+import { checksum, edgeBody } from "../checksum.ts";
 import { verified } from "./checksum.ts";
 import { bytes, number, text, word } from "../columns.ts";
 import type { Row } from "../columns.ts";
@@ -28,7 +28,7 @@ export function applyEdges(connection: Connection, batch: CommitBatch): number[]
 /** False if the process has one of that key. */
 function putEdge({ sql }: Connection, edge: NewEdge, posted: number | null): boolean {
   const { process, key, atMs, digest, about, state } = edge;
-  const crc = checksum(covered(edge, undefined), process, 0);
+  const crc = checksum(edgeBody(edge, undefined), process, 0);
   return sql.putEdge.run(process, key, atMs, Buffer.from(digest, "hex"), about, state, posted, crc).changes > 0;
 }
 
@@ -43,16 +43,8 @@ function supersede({ sql }: Connection, { process, key, digest }: NewEdge): numb
 function endEdge({ sql }: Connection, end: EdgeEnd): void {
   const { process, key, digest, state } = end;
   const answer = end.answer === undefined ? undefined : encodePayload(end.answer);
-  const crc = checksum(covered(end, answer), process, 0);
+  const crc = checksum(edgeBody(end, answer), process, 0);
   sql.endEdge.run({ process, key, digest: Buffer.from(digest, "hex"), state, crc, answer: answer ?? null });
-}
-
-/** What the checksum covers besides whose it is. */
-function covered(
-  { key, digest, state }: Pick<EdgeRow, "key" | "digest" | "state">,
-  answer: Uint8Array | undefined,
-): Uint8Array {
-  return Buffer.concat([Buffer.from(`${digest}\0${state}\0${key}\0`), answer ?? new Uint8Array(0)]);
 }
 
 export function readEdge(connection: Connection, row: Row): EdgeRow {
@@ -61,7 +53,7 @@ export function readEdge(connection: Connection, row: Row): EdgeRow {
   const digest = Buffer.from(bytes(row, "digest")).toString("hex");
   const state = word(row, "state", edgeStates);
   const answer = row["answer"] === null ? undefined : bytes(row, "answer");
-  const stored = { body: covered({ key, digest, state }, answer), crc: number(row, "crc"), process, index: 0 };
+  const stored = { body: edgeBody({ key, digest, state }, answer), crc: number(row, "crc"), process, index: 0 };
   const name = { noun: "What was asked under the key", detail: "key", value: JSON.stringify(key) } as const;
   return {
     process,

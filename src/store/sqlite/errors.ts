@@ -3,8 +3,8 @@ import { statfsSync } from "node:fs";
 import { dirname } from "node:path";
 import { isPerdureError, PerdureError } from "../../base/errors.ts";
 import type { ErrorCode } from "../../base/errors.ts";
-import { schemaVersion } from "./schema.ts";
 import { ColumnDamaged } from "../columns.ts";
+import { schemaVersion } from "./schema.ts";
 
 const resultCode = {
   sql: 1,

@@ -1,4 +1,4 @@
-export { openSqliteStore } from "./open.ts";
+export { openSqliteMover, openSqliteStore } from "./open.ts";
 export type { SqliteStoreOptions } from "./open.ts";
 export type { StoreMode } from "./store.ts";
 export { isStoreOwned } from "./ownership.ts";

@@ -11,6 +11,7 @@ import type { Connection } from "./connection.ts";
 import { newer } from "./errors.ts";
 import { acquireOwnerLock, lockPath } from "./lock.ts";
 import type { OwnerLock } from "./lock.ts";
+import { checkNotMoved } from "./marks.ts";
 import { recordOwner } from "./nodes.ts";
 import { isStoreOwned } from "./ownership.ts";
 import { schemaVersion } from "./schema.ts";
@@ -23,12 +24,20 @@ export interface HeldLease {
   readonly lock: OwnerLock;
 }
 
-export function claim(connection: Connection, nowMs: number, node: NodeInfo | undefined): HeldLease {
+/** Throws STORE_IN_USE. */
+export function takeOwnerLock(connection: Connection): OwnerLock {
   // To find out by taking it would take as long as the lock is waited for, and a node that stands by asks again and again.
   const lock = isStoreOwned(connection.path) ? undefined : acquireOwnerLock(connection.path);
   if (lock === undefined) throw inUse(connection);
+  return lock;
+}
+
+export function claim(connection: Connection, nowMs: number, node: NodeInfo | undefined): HeldLease {
+  const lock = takeOwnerLock(connection);
   try {
-    return { lock, lease: transaction(connection, () => takeLease(connection, nowMs, node)) };
+    const lease = transaction(connection, () => takeLease(connection, nowMs, node));
+    noteSigns(connection);
+    return { lock, lease };
   } catch (error) {
     lock.release();
     throw error;
@@ -41,6 +50,8 @@ function takeLease(connection: Connection, nowMs: number, node: NodeInfo | undef
   // While it stood by, a newer release may have had the store.
   const version = number(before, "schema_version");
   if (version > schemaVersion) throw newer(path, version);
+  checkNotMoved(connection);
+  connection.seen.check(number(before, "signs"));
   sql.claim.run({ now: nowMs, pid, host: hostname() });
   const meta = sql.readMeta.get() ?? {};
   const incarnation = number(meta, "incarnation");
@@ -70,6 +81,15 @@ export function signOfLife(connection: Connection, lease: Lease | undefined, now
   if (changes === 0) throw fenced(connection, lease);
 }
 
+export function renew(connection: Connection, lease: Lease | undefined, nowMs: number): void {
+  transaction(connection, () => signOfLife(connection, lease, nowMs));
+  noteSigns(connection);
+}
+
+export function noteSigns({ sql, seen }: Connection): void {
+  seen.note(number(sql.readMeta.get() ?? {}, "signs"));
+}
+
 /** The same for writes that carry no time. */
 export function checkLease(connection: Connection, lease: Lease | undefined): void {
   if (connection.sql.fence.get(lease?.incarnation ?? noIncarnation) === undefined) throw fenced(connection, lease);
@@ -82,6 +102,7 @@ export function release(connection: Connection, lease: Lease | undefined, nowMs:
     if (changes === 0) throw fenced(connection, lease);
     sql.deleteNode.run(nodeId);
   });
+  noteSigns(connection);
 }
 
 function fenced(connection: Connection, lease: Lease | undefined): PerdureError {

@@ -3,7 +3,7 @@ import { decodeInput, decodePayload, encodeInput, encodePayload } from "../../jo
 import { exitReasons } from "../../journal/types.ts";
 import type { Pid } from "../../journal/types.ts";
 import type { CheckpointRow, CommitBatch, DeadLetterRow, ProcessKey, RestoreRow } from "../port.ts";
-import { checksum } from "../checksum.ts";
+import { checksum, restoreBody } from "../checksum.ts";
 import { verified } from "./checksum.ts";
 import { bytes, number, word } from "../columns.ts";
 import type { Row } from "../columns.ts";
@@ -33,11 +33,6 @@ function putRestore(connection: Connection, { process, turn, from, life }: Part<
   if (sql.setLife.run(life, process).changes === 0) throw notAlive(connection, process);
   sql.putRestore.run(process, turn, from, checksum(restoreBody(from), process, turn));
   sql.deleteSnapshotsBetween.run(process, from, turn);
-}
-
-/** What the checksum of a restore covers besides whose it is. */
-function restoreBody(from: number): Uint8Array {
-  return Buffer.from(String(from));
 }
 
 function putDeadLetter({ sql }: Connection, row: Part<"deadLetters">): void {

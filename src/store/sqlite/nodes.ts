@@ -1,8 +1,8 @@
 /** The nodes that share a store: one owns the file, others on the same machine may stand by. See `../nodes.ts`. */
-import { nodeSilenceMs, nodeStates } from "../nodes.ts";
+import { encodeAbout, nodeSilenceMs } from "../nodes.ts";
 import type { NodeInfo, NodeRow } from "../nodes.ts";
-import { number, text, word } from "../columns.ts";
-import type { Row } from "../columns.ts";
+import { number } from "../columns.ts";
+import { readNode } from "../rows.ts";
 import { transaction } from "./connection.ts";
 import type { Connection } from "./connection.ts";
 import { isStoreOwned } from "./ownership.ts";
@@ -48,7 +48,7 @@ function put(
   nowMs: number,
 ): void {
   const { id, name, host, pid, release } = node;
-  sql.putNode.run({ id, name, host, pid, release, state, incarnation, now: nowMs });
+  sql.putNode.run({ id, name, host, pid, release, about: encodeAbout(node), state, incarnation, now: nowMs });
 }
 
 /** `isOwner`: this handle is. Of any other owner the lock says whether it lives. */
@@ -56,18 +56,4 @@ export function listNodes(connection: Connection, nowMs: number, isOwner: boolea
   const rows = connection.sql.nodes.all(nowMs - nodeSilenceMs).map(readNode);
   const isOwned = isOwner || !rows.some(({ state }) => state === "active") || isStoreOwned(connection.path);
   return isOwned ? rows : rows.filter(({ state }) => state !== "active");
-}
-
-function readNode(row: Row): NodeRow {
-  return {
-    id: text(row, "id"),
-    name: text(row, "name"),
-    host: text(row, "host"),
-    pid: number(row, "pid"),
-    release: text(row, "release"),
-    state: word(row, "state", nodeStates),
-    incarnation: number(row, "incarnation"),
-    sinceMs: number(row, "since_ms"),
-    seenMs: number(row, "seen_ms"),
-  };
 }

@@ -6,12 +6,17 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { DatabaseSync } from "node:sqlite";
 import { PerdureError } from "../../base/errors.ts";
 import type { ErrorCode } from "../../base/errors.ts";
+import type { Mover } from "../migration/port.ts";
+import { refusalToRead, refusalToWrite } from "../migration/refusals.ts";
 import type { Store } from "../port.ts";
 import { number, text } from "../columns.ts";
 import type { Connection } from "./connection.ts";
 import { corruptText, isBusy, isNotADatabase, isSqlError, newer, readOnlyAdvice, storeError } from "./errors.ts";
 import { lockPath } from "./lock.ts";
 import { applicationId, createSchema, schemaVersion } from "./schema.ts";
+import { readMarks } from "./marks.ts";
+import { SqliteMover } from "./mover.ts";
+import { Seen } from "./seen.ts";
 import { prepareStatements } from "./statements.ts";
 import { SqliteStore } from "./store.ts";
 import type { StoreMode } from "./store.ts";
@@ -23,6 +28,8 @@ export interface SqliteStoreOptions {
   readonly create?: boolean;
   /** The file grows no further than this: then commits fail with STORE_FULL. Default: what the disk holds. */
   readonly maxSizeBytes?: number;
+  /** Claim it even if it is an older copy of what was there before. Default: then a claim is STORE_RESTORED. */
+  readonly acceptRestored?: boolean;
   /** How long a write waits for another program's transaction; the thread waits with it. Default 10,000. */
   readonly busyTimeoutMs?: number;
 }
@@ -41,13 +48,31 @@ const notFoundAdvice = "Correct the path, or start a program: that creates the s
  */
 export async function openSqliteStore(path: string, options: SqliteStoreOptions = {}): Promise<Store> {
   const mode = options.mode ?? "owner";
+  return await openFile(path, { ...options, mode }, (connection, id) => {
+    const marks = readMarks(connection.db);
+    const refused = mode === "owner" ? refusalToWrite(connection.path, marks) : refusalToRead(connection.path, marks);
+    if (refused !== undefined) throw refused;
+    return new SqliteStore(connection, id, mode);
+  });
+}
+
+/** Opens it as one end of a migration, whatever it was before. Throws the same. */
+export async function openSqliteMover(path: string, options: { readonly create?: boolean } = {}): Promise<Mover> {
+  return await openFile(path, options, (connection) => new SqliteMover(connection));
+}
+
+type Use<T> = (connection: Connection, id: string) => T;
+
+async function openFile<T>(path: string, options: SqliteStoreOptions, use: Use<T>): Promise<T> {
+  const mode = options.mode ?? "owner";
   const mayCreate = options.create ?? mode === "owner";
   const file = locate(path, mayCreate);
   const { busyTimeoutMs = defaultBusyTimeoutMs } = options;
   const untilMs = performance.now() + busyTimeoutMs;
   for (;;) {
     try {
-      return open(file, { ...options, mode, busyTimeoutMs, create: mayCreate });
+      const { acceptRestored = false } = options;
+      return open(file, { ...options, busyTimeoutMs, create: mayCreate, acceptRestored }, use);
     } catch (error) {
       // Two that turn a new file to a write-ahead log at once would wait for each other: SQLite refuses one, without waiting.
       if (!isBusy(error) || performance.now() >= untilMs) throw openError(file, error);
@@ -56,7 +81,9 @@ export async function openSqliteStore(path: string, options: SqliteStoreOptions 
   }
 }
 
-function open(file: string, options: Required<Omit<SqliteStoreOptions, "maxSizeBytes">> & SqliteStoreOptions): Store {
+type Known = Required<Pick<SqliteStoreOptions, "busyTimeoutMs" | "create" | "acceptRestored">> & SqliteStoreOptions;
+
+function open<T>(file: string, options: Known, use: Use<T>): T {
   checkFormat(file);
   const db = new DatabaseSync(file, { timeout: options.busyTimeoutMs, enableForeignKeyConstraints: false });
   try {
@@ -72,8 +99,9 @@ function open(file: string, options: Required<Omit<SqliteStoreOptions, "maxSizeB
       sql: prepareStatements(db),
       programIds: new Map(),
       lastTurns: new Map(),
+      seen: new Seen(file, id, options.acceptRestored),
     };
-    return new SqliteStore(connection, id, options.mode);
+    return use(connection, id);
   } catch (error) {
     db.close();
     throw error;
@@ -200,7 +228,7 @@ function create(db: DatabaseSync): void {
   if (isEmpty(db)) {
     db.exec(createSchema);
     db.prepare(
-      "INSERT INTO meta (one, store_id, schema_version, incarnation, clean, downtime_ms, pruned_key) VALUES (1, ?, ?, 0, 1, 0, 0)",
+      "INSERT INTO meta (one, store_id, schema_version, incarnation, clean, signs, downtime_ms, pruned_key) VALUES (1, ?, ?, 0, 1, 0, 0, 0)",
     ).run(randomUUID(), schemaVersion);
   }
   db.exec("COMMIT");

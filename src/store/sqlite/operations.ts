@@ -2,7 +2,7 @@
 import { decodePayload, encodePayload } from "../../journal/encoding.ts";
 import { operationStates } from "../port.ts";
 import type { OperationRow, ProcessKey } from "../port.ts";
-import { checksum } from "../checksum.ts";
+import { checksum, operationIdentity } from "../checksum.ts";
 import { verified } from "./checksum.ts";
 import { bytes, number, text, word } from "../columns.ts";
 import type { Row } from "../columns.ts";
@@ -22,14 +22,9 @@ export function putOperation({ sql }: Connection, row: OperationRow): void {
     row.createdAtMs,
     row.lastError,
     row.options,
-    checksum(args, row.process, row.number, identity(row)),
+    checksum(args, row.process, row.number, operationIdentity(row)),
     args,
   );
-}
-
-/** What the checksum covers beside the arguments: which function is called, and whether it may have been. */
-function identity({ name, options, startedAtMs }: Pick<OperationRow, "name" | "options" | "startedAtMs">): string {
-  return JSON.stringify([name, options, startedAtMs]);
 }
 
 export function readOperationsOf(connection: Connection, process: ProcessKey): OperationRow[] {
@@ -42,7 +37,7 @@ export function readOperation(connection: Connection, row: Row): OperationRow {
   const name = text(row, "name");
   const options = text(row, "options");
   const startedAtMs = number(row, "started_at_ms");
-  const beside = identity({ name, options, startedAtMs });
+  const beside = operationIdentity({ name, options, startedAtMs });
   const stored = { body: bytes(row, "args"), crc: number(row, "crc"), process, index, beside };
   return {
     process,

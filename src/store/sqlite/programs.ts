@@ -23,6 +23,7 @@ export function putProgram(connection: Connection, row: ProgramRow, blobs: reado
     row.sourceMap,
     row.prelude,
     row.engine,
+    JSON.stringify(row.operations),
   );
 }
 

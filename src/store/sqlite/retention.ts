@@ -17,7 +17,8 @@ import type {
   TombstonePlace,
 } from "../port.ts";
 import { PerdureError } from "../../base/errors.ts";
-import { checksum } from "../checksum.ts";
+import { stoneChecksum } from "../checksum.ts";
+import type { Stone } from "../checksum.ts";
 import { bytes, number, text, word } from "../columns.ts";
 import type { Row } from "../columns.ts";
 import type { Connection } from "./connection.ts";
@@ -102,29 +103,6 @@ function putTombstone({ sql }: Connection, row: ProcessRow, exit: ProcessExit, a
     value.length,
     stoneChecksum(stone, kept),
     kept ?? null,
-  );
-}
-
-/** All of a tombstone but its value, as its checksum covers it. */
-interface Stone {
-  readonly pid: Pid;
-  readonly program: string;
-  readonly entry: string;
-  readonly argsDigest: string;
-  readonly startedAtMs: number;
-  readonly exitedAtMs: number;
-  readonly prunedAtMs: number;
-  readonly reason: string;
-  readonly valueBytes: number;
-}
-
-function stoneChecksum(stone: Stone, value: Uint8Array | undefined): number {
-  const { pid, program, entry, argsDigest, startedAtMs, exitedAtMs, prunedAtMs, reason, valueBytes } = stone;
-  const fields = [pid, program, entry, argsDigest, startedAtMs, exitedAtMs, prunedAtMs, reason, valueBytes];
-  return checksum(
-    value ?? new Uint8Array(),
-    checksum(Buffer.from(JSON.stringify(fields)), 0, 0),
-    value === undefined ? 0 : 1,
   );
 }
 

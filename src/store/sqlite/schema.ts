@@ -4,6 +4,7 @@
  * ## The tables
  *
  * - `meta`       one row: who the store is, its schema version, the lease (incarnation, owner, clean), the time account.
+ * - `migration`  whether the store was moved to another place, or came from one (`../migration/port.ts`).
  * - `node`       who owns the store and who stands by, by what they said last: for people. The lease is in `meta`, and who holds the lock
  *                decides; a row of a node that died stays until the next claim.
  * - `process`    one row for each process that was not pruned. `key` is its number in here, `pid` its name outside.
@@ -36,7 +37,8 @@
  * Pruning ends what an exit has left. One commit removes the row of `process` and its `restore`, puts the `tombstone`, and notes
  * the key in `remains`; from then on the process is gone for every reader. Rows of `journal`, `log` and `edge` without a process are those
  * of `remains`, and no others. They go in slices, by whoever owns the store, and the note goes with the last of them. The last row
- * of `log` stays for a while: its `seq` must not come again, since readers remember where they were.
+ * of `log` stays for a while: its `seq` must not come again, since readers remember where they were. In a store that came from elsewhere that
+ * may be a line of process 0, who is nobody.
  *
  * A process that is exported or imported is `moving` meanwhile, which to the scheduler is nothing at all. It leaves in one commit,
  * which takes all its rows as pruning does and puts `exported`. It comes in many, under the pid `@import:<file>`; the last one
@@ -96,9 +98,20 @@ CREATE TABLE meta (
   owner_pid      INTEGER,           -- operating system's process id of the owner, for people
   owner_host     TEXT,
   alive_at_ms    INTEGER,           -- the last sign of life of an owner; NULL before the first
+  signs          INTEGER NOT NULL,  -- how many signs of life there were; see seen.ts
   downtime_ms    INTEGER NOT NULL,  -- total time without an owner, up to the last claim
   pruned_key     INTEGER NOT NULL   -- the greatest process.key that was pruned
 ) STRICT;
+
+CREATE TABLE migration (
+  role     TEXT    PRIMARY KEY,     -- source: the store leaves; target: it comes from elsewhere
+  id       TEXT    NOT NULL,        -- of the migration: the same in both stores
+  state    TEXT    NOT NULL,        -- under-way, complete
+  place    TEXT    NOT NULL,        -- of the other store
+  store_id TEXT    NOT NULL,        -- of the source
+  at_ms    INTEGER NOT NULL,        -- when it began
+  progress TEXT    NOT NULL         -- of a target: what has come so far
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE node (
   id          TEXT    PRIMARY KEY,  -- random, for each time an engine opens the store
@@ -106,6 +119,7 @@ CREATE TABLE node (
   host        TEXT    NOT NULL,
   pid         INTEGER NOT NULL,     -- operating system's process id
   release     TEXT    NOT NULL,     -- of Perdure
+  about       TEXT    NOT NULL,     -- JSON: its labels, its program's file, the host operations that it offers
   state       TEXT    NOT NULL,     -- active, standing-by
   incarnation INTEGER NOT NULL,     -- of its lease; 0 for one that stands by
   since_ms    INTEGER NOT NULL,     -- when it became what it is
@@ -125,6 +139,7 @@ CREATE TABLE process (
   label         TEXT    NOT NULL,   -- what its parent calls it
   role          TEXT    NOT NULL,   -- server, supervisor, task
   restarts      INTEGER NOT NULL,   -- of this child, before this process
+  needs         TEXT    NOT NULL,   -- the label that its node must have; '' for none
   held          INTEGER NOT NULL,   -- 1: when it fails, its parent is asked before it exits
   traps_exits   INTEGER NOT NULL,   -- 1: exit signals are messages to it
   life          INTEGER NOT NULL,   -- from 1; a restore begins the next
@@ -321,7 +336,8 @@ CREATE TABLE program (
   bundle        TEXT    NOT NULL,   -- this and the following: blob.hash
   source_map    TEXT    NOT NULL,
   prelude       TEXT    NOT NULL,
-  engine        TEXT    NOT NULL
+  engine        TEXT    NOT NULL,
+  operations    TEXT    NOT NULL    -- JSON: names of the host operations it may ask for
 ) STRICT;
 
 CREATE TABLE blob (
@@ -336,7 +352,7 @@ function readable(column: string): string {
 
 const views = `
 CREATE VIEW v_process AS
-  SELECT process.key, pid, state, entry, file AS program, parent, label, role, restarts,
+  SELECT process.key, pid, state, entry, file AS program, parent, label, role, restarts, needs,
          ${readable("started_at_ms")} AS started_at,
          CASE state WHEN 'exited' THEN ${readable("exited_at_ms")} END AS exited_at, exit_reason, problem,
          (SELECT max(turn) FROM journal WHERE process = process.key) AS turns,

@@ -1,7 +1,7 @@
 /** Every statement Perdure runs on a store, prepared once when it is opened. The lists' filters are in `queries.ts`. */
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 
-const processColumns = `key, pid, program.hash AS program, entry, args_digest, state, problem, started_at_ms, parent, label, role, restarts, held,
+const processColumns = `key, pid, program.hash AS program, entry, args_digest, state, problem, started_at_ms, parent, label, role, restarts, needs, held,
                         traps_exits, life, exited_at_ms, exit_reason, exit_value`;
 const processTables = `process LEFT JOIN program ON program.id = process.program`;
 const deadLetterColumns = "seq, process, at_ms, reason, value, crc, input";
@@ -37,24 +37,27 @@ const statements = {
   rollback: "ROLLBACK",
   dataVersion: "PRAGMA data_version",
 
+  isMoved: "SELECT 1 FROM migration WHERE role = 'source' OR state = 'under-way'",
+
   // Lease
-  readMeta: "SELECT schema_version, incarnation, clean, downtime_ms FROM meta",
+  readMeta: "SELECT schema_version, incarnation, clean, downtime_ms, signs FROM meta",
   claim: `UPDATE meta SET incarnation = incarnation + 1, clean = 0, owner_pid = :pid, owner_host = :host,
-            downtime_ms = downtime_ms + max(0, :now - ifnull(alive_at_ms, :now)), alive_at_ms = :now`,
+            downtime_ms = downtime_ms + max(0, :now - ifnull(alive_at_ms, :now)), alive_at_ms = :now, signs = signs + 1`,
   // Both a sign of life and the fence: it changes no row for an owner whose lease is void.
-  alive: "UPDATE meta SET alive_at_ms = ? WHERE incarnation = ?",
+  alive: "UPDATE meta SET alive_at_ms = ?, signs = signs + 1 WHERE incarnation = ?",
   fence: "SELECT 1 FROM meta WHERE incarnation = ?",
-  release: "UPDATE meta SET alive_at_ms = ?, clean = 1, owner_pid = NULL, owner_host = NULL WHERE incarnation = ?",
+  release:
+    "UPDATE meta SET alive_at_ms = ?, signs = signs + 1, clean = 1, owner_pid = NULL, owner_host = NULL WHERE incarnation = ?",
   owner: `SELECT owner_pid, owner_host, (SELECT name FROM node WHERE state = 'active' AND node.incarnation = meta.incarnation) AS name
           FROM meta`,
   // The signs of life of an owner are the store's. One whose lease is void owns nothing.
-  nodes: `SELECT id, name, host, pid, release, state, node.incarnation, since_ms,
+  nodes: `SELECT id, name, host, pid, release, about, 0 AS load, state, node.incarnation, since_ms,
                  CASE state WHEN 'active' THEN max(seen_ms, alive_at_ms) ELSE seen_ms END AS seen_ms
           FROM node JOIN meta
           WHERE CASE state WHEN 'active' THEN node.incarnation = meta.incarnation ELSE seen_ms >= ? END
           ORDER BY state, since_ms, id`,
-  putNode: `INSERT INTO node (id, name, host, pid, release, state, incarnation, since_ms, seen_ms)
-            VALUES (:id, :name, :host, :pid, :release, :state, :incarnation, :now, :now)
+  putNode: `INSERT INTO node (id, name, host, pid, release, about, state, incarnation, since_ms, seen_ms)
+            VALUES (:id, :name, :host, :pid, :release, :about, :state, :incarnation, :now, :now)
             ON CONFLICT (id) DO UPDATE SET since_ms = iif(state = excluded.state, since_ms, excluded.since_ms), state = excluded.state,
               incarnation = excluded.incarnation, seen_ms = excluded.seen_ms`,
   deleteNode: "DELETE FROM node WHERE id = ?",
@@ -63,8 +66,8 @@ const statements = {
 
   // Commit
   putProcess: `INSERT INTO process (key, pid, program, entry, args_digest, state, problem, started_at_ms, parent, label, role, restarts,
-                 held, traps_exits, life, exited_at_ms, exit_reason, exit_value)
-               VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+                 needs, held, traps_exits, life, exited_at_ms, exit_reason, exit_value)
+               VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
   // That it follows on the one before is checked in `journal.ts`.
   putTurn: "INSERT INTO journal (process, turn, at_ms, crc, body) VALUES (?, ?, ?, ?, ?)",
   putOperation: `INSERT OR REPLACE INTO operation (${operationColumns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
@@ -183,9 +186,11 @@ const statements = {
   imports: "SELECT file, pid, at_ms FROM imported WHERE pid = ? ORDER BY file",
 
   // Programs
-  putProgram: `INSERT INTO program (hash, file, created_at_ms, bundle, source_map, prelude, engine) VALUES (?, ?, ?, ?, ?, ?, ?)
+  putProgram: `INSERT INTO program (hash, file, created_at_ms, bundle, source_map, prelude, engine, operations)
+               VALUES (?, ?, ?, ?, ?, ?, ?, ?)
                ON CONFLICT (hash) DO UPDATE SET file = excluded.file, created_at_ms = excluded.created_at_ms, bundle = excluded.bundle,
-                 source_map = excluded.source_map, prelude = excluded.prelude, engine = excluded.engine`,
+                 source_map = excluded.source_map, prelude = excluded.prelude, engine = excluded.engine,
+                 operations = excluded.operations`,
   putBlob: `INSERT INTO blob (hash, bytes) VALUES (?, ?)
             ON CONFLICT (hash) DO UPDATE SET bytes = excluded.bytes WHERE bytes IS NOT excluded.bytes`,
   programId: "SELECT id FROM program WHERE hash = ?",

@@ -43,10 +43,11 @@ import { storeError } from "./errors.ts";
 import { findExported, findImported, readExports, readImports } from "./exports.ts";
 import { postInput, readInboxOf } from "./inbox.ts";
 import { lastTurnNumber, readTurns } from "./journal.ts";
-import { checkLease, claim, release, signOfLife } from "./lease.ts";
+import { checkLease, claim, release, renew, signOfLife } from "./lease.ts";
 import type { HeldLease } from "./lease.ts";
 import { readRestores, takeDeadLetter } from "./lives.ts";
 import { readLoad } from "./load.ts";
+import { checkNotMoved, readMarks } from "./marks.ts";
 import { forgetNode, listNodes, recordStandby } from "./nodes.ts";
 import { readOperationsOf } from "./operations.ts";
 import { findBlob, findProgram, listPrograms, putBlobs, putProgram } from "./programs.ts";
@@ -100,9 +101,7 @@ export class SqliteStore implements Store {
   }
 
   async renew(nowMs: number): Promise<void> {
-    this.#write("renew the lease of", (connection) => {
-      transaction(connection, () => signOfLife(connection, this.#held?.lease, nowMs));
-    });
+    this.#write("renew the lease of", (connection) => renew(connection, this.#held?.lease, nowMs));
   }
 
   async release(nowMs: number): Promise<void> {
@@ -138,17 +137,20 @@ export class SqliteStore implements Store {
 
   async post(pid: Pid, input: Input, atMs: number, asked?: Asked): Promise<boolean> {
     return this.#do("post to", (connection) =>
-      transaction(connection, () =>
-        asked === undefined
-          ? postInput(connection, pid, input, atMs) > 0
-          : postOnce(connection, pid, input, atMs, asked),
-      ),
+      transaction(connection, () => {
+        checkNotMoved(connection);
+        if (asked !== undefined) return postOnce(connection, pid, input, atMs, asked);
+        return postInput(connection, pid, input, atMs) > 0;
+      }),
     );
   }
 
   async takeDeadLetter(seq: number, to: Pid | undefined, atMs: number): Promise<boolean> {
     return this.#do("take a dead letter from", (connection) =>
-      transaction(connection, () => takeDeadLetter(connection, seq, to, atMs)),
+      transaction(connection, () => {
+        checkNotMoved(connection);
+        return takeDeadLetter(connection, seq, to, atMs);
+      }),
     );
   }
 
@@ -312,6 +314,10 @@ export class SqliteStore implements Store {
 
   async nodes(nowMs: number): Promise<NodeRow[]> {
     return this.#do("read", (connection) => listNodes(connection, nowMs, this.#held !== undefined));
+  }
+
+  async movedTo(): Promise<string | undefined> {
+    return this.#do("read", ({ db }) => readMarks(db).source?.place);
   }
 
   async program(hash: string): Promise<ProgramRow | undefined> {

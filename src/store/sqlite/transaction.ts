@@ -1,10 +1,10 @@
 /** What one transactional operation holds of the transaction: user SQL, watched by the authorizer, until the operation ends. */
 import type { DatabaseSync, SQLInputValue, SQLOutputValue, StatementSync } from "node:sqlite";
-import { PerdureError } from "../../base/errors.ts";
 import type { SqlChanges, SqlParams, SqlRow, SqlValue, Transaction } from "../transactions.ts";
-import { forbidden, reservedPrefix } from "./authorizer.ts";
+import { reservedPrefix } from "./authorizer.ts";
 import type { Authorizer } from "./authorizer.ts";
 import { isStoreFailure } from "./errors.ts";
+import { ended, forbidden, notOneStatement } from "../transaction-errors.ts";
 import { engineNames } from "./schema.ts";
 
 /** Statements kept compiled. Operations use a handful each. */
@@ -31,12 +31,7 @@ export class UserSql {
       return kept;
     }
     const { statement, rest } = this.first(sql);
-    if (!isBlank(rest)) {
-      throw new PerdureError(
-        "ARGUMENT_INVALID",
-        `Only the first of several statements would run; what follows it is ${JSON.stringify(rest.trim().slice(0, 60))}. Use exec() to run several.`,
-      );
-    }
+    if (!isBlank(rest)) throw notOneStatement(rest);
     this.#statements.set(sql, statement);
     const [oldest] = this.#statements.keys();
     if (this.#statements.size > keptStatements && oldest !== undefined) this.#statements.delete(oldest);
@@ -128,12 +123,10 @@ export class SqliteTransaction implements Transaction {
     }
   }
 
-  #over(why: string): PerdureError {
-    return new PerdureError(
-      "TRANSACTION_ENDED",
-      `The transaction of operation ${JSON.stringify(this.#operation)} cannot be used any more: ${why}. Await everything that uses it before the function returns, and let errors roll back instead of OR ROLLBACK.`,
-      { details: { operation: this.#operation } },
-    );
+  #over(why: string): Error {
+    const advice =
+      "Await everything that uses it before the function returns, and let errors roll back instead of OR ROLLBACK.";
+    return ended(this.#operation, why, advice);
   }
 }
 

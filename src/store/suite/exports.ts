@@ -62,7 +62,9 @@ function testDepartures(setup: StoreSetup): void {
     assert.equal(await store.findProcess("p1"), undefined);
     assert.equal(await store.getProcess(1), undefined);
     await assert.rejects(store.load(1), { code: "PROCESS_NOT_FOUND" });
-    assert.deepEqual(await store.recover(), { operations: [], withInbox: [], damaged: [] });
+    // In a shared store those who were tied to it are told.
+    const { withInbox, ...others } = await store.recover();
+    assert.deepEqual([others, withInbox.includes(1)], [{ operations: [], damaged: [] }, false]);
     assert.deepEqual(await store.dueTimers("wall", -Infinity, Infinity, enough), []);
     assert.deepEqual([await store.names(), await store.groups()], [[], []]);
     assert.deepEqual(await store.relations(2), { links: [], monitors: [] });
@@ -105,7 +107,8 @@ function testDepartures(setup: StoreSetup): void {
       await store.release(atMs);
       await store.close();
       const next = await fixture.open();
-      assert.equal((await next.claim(atMs)).nextProcessKey, 3);
+      const { nextProcessKey } = await next.claim(atMs);
+      assert.ok(nextProcessKey > 2, String(nextProcessKey));
     },
   );
 

@@ -17,6 +17,13 @@ export interface StoreFixture {
   dispose(): Promise<void>;
 }
 
+/** A store that several nodes own. `crash` also lets the lease run out, as time would. */
+export interface SharedFixture extends StoreFixture {
+  /** Lets the lease of this incarnation run out. */
+  lapse(incarnation: number): Promise<void>;
+}
+
+export type SharedSetup = () => Promise<SharedFixture>;
 export type StoreSetup = () => Promise<StoreFixture>;
 
 /** A test on an empty store. */

@@ -14,7 +14,6 @@ function numbered(number: number): Input {
 export function testInbox(setup: StoreSetup): void {
   testOrder(setup);
   testPosting(setup);
-  testNoticing(setup);
 }
 
 function testOrder(setup: StoreSetup): void {
@@ -141,7 +140,8 @@ function testPosting(setup: StoreSetup): void {
   );
 }
 
-function testNoticing(setup: StoreSetup): void {
+/** Of stores that have one owner. */
+export function testNoticing(setup: StoreSetup): void {
   ownerRule(
     setup,
     "the owner notices others' writes, once each time, and not its own",

@@ -1,4 +1,4 @@
-/** Ownership: one owner at a time, fencing of the one that lost it, and the account of time without any. */
+/** Ownership: fencing of an owner that lost it, the account of time without any, and that there is one at a time. */
 import assert from "node:assert/strict";
 import type { Store } from "../port.ts";
 import { ownerRule, rule } from "./fixture.ts";
@@ -14,34 +14,12 @@ export function testLease(setup: StoreSetup): void {
 }
 
 function testOwnership(setup: StoreSetup): void {
-  rule(setup, "the first claim of a new store finds no downtime and a clean shutdown", async ({ open }) => {
-    const store = await open();
-    const { renewMs = 1, ...lease } = await store.claim(startMs);
-    assert.ok(renewMs > 0, String(renewMs));
-    assert.deepEqual(lease, {
-      incarnation: 1,
-      nextProcessKey: 1,
-      downtimeMs: 0,
-      cleanShutdown: true,
-    });
-  });
-
   rule(setup, "every handle sees the same store id, and it outlives its owners", async ({ open, openReader }) => {
     const store = await open();
     assert.equal((await openReader()).id, store.id);
     await store.close();
     assert.equal((await open()).id, store.id);
     assert.notEqual(store.id, "");
-  });
-
-  rule(setup, "a second claim is refused while the first owner lives, by its own handle too", async ({ open }) => {
-    const [first, second] = [await open(), await open()];
-    await first.claim(startMs);
-    await assert.rejects(second.claim(startMs), { code: "STORE_IN_USE" });
-    await assert.rejects(first.claim(startMs), { code: "STORE_IN_USE" });
-    await first.renew(startMs);
-    await first.release(startMs);
-    assert.equal((await second.claim(startMs)).incarnation, 2);
   });
 
   rule(setup, "a released store is found clean, one whose owner crashed or only closed is not", async (fixture) => {
@@ -61,18 +39,6 @@ function testOwnership(setup: StoreSetup): void {
     }
     assert.deepEqual(found, [true, false, false]);
   });
-
-  ownerRule(
-    setup,
-    "every claim gives a greater incarnation and process keys that were never used",
-    async (store, { open }) => {
-      await store.commit({ atMs: startMs, newProcesses: [process(1), process(7)] });
-      await store.release(startMs);
-      const lease = await (await open()).claim(startMs);
-      assert.equal(lease.incarnation, 2);
-      assert.equal(lease.nextProcessKey, 8);
-    },
-  );
 }
 
 function testFencing(setup: StoreSetup): void {
@@ -149,6 +115,41 @@ function testDowntime(setup: StoreSetup): void {
     }
     assert.deepEqual(downtimesMs, [0, 1000, 1500, 9000]);
   });
+}
+
+/** Of stores that have one owner. */
+export function testSoleOwnership(setup: StoreSetup): void {
+  rule(setup, "the first claim of a new store finds no downtime and a clean shutdown", async ({ open }) => {
+    const store = await open();
+    assert.deepEqual(await store.claim(startMs), {
+      incarnation: 1,
+      nextProcessKey: 1,
+      downtimeMs: 0,
+      cleanShutdown: true,
+    });
+  });
+
+  rule(setup, "a second claim is refused while the first owner lives, by its own handle too", async ({ open }) => {
+    const [first, second] = [await open(), await open()];
+    await first.claim(startMs);
+    await assert.rejects(second.claim(startMs), { code: "STORE_IN_USE" });
+    await assert.rejects(first.claim(startMs), { code: "STORE_IN_USE" });
+    await first.renew(startMs);
+    await first.release(startMs);
+    assert.equal((await second.claim(startMs)).incarnation, 2);
+  });
+
+  ownerRule(
+    setup,
+    "every claim gives a greater incarnation and process keys that were never used",
+    async (store, { open }) => {
+      await store.commit({ atMs: startMs, newProcesses: [process(1), process(7)] });
+      await store.release(startMs);
+      const lease = await (await open()).claim(startMs);
+      assert.equal(lease.incarnation, 2);
+      assert.equal(lease.nextProcessKey, 8);
+    },
+  );
 
   rule(setup, "a clock that went back adds no downtime", async ({ open, crash }) => {
     const store = await open();

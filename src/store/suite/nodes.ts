@@ -6,7 +6,16 @@ import { rule } from "./fixture.ts";
 import type { StoreFixture, StoreSetup } from "./fixture.ts";
 import { startMs } from "./samples.ts";
 
-const node = (name: string): NodeInfo => ({ id: `id-${name}`, name, host: "box", pid: 4711, release: "0.1.0" });
+const node = (name: string): NodeInfo => ({
+  id: `id-${name}`,
+  name,
+  host: "box",
+  pid: 4711,
+  release: "0.1.0",
+  labels: ["gpu", `rack=${name}`],
+  file: `/srv/${name}.ts`,
+  operations: ["warehouse.ts#charge"],
+});
 
 const standing = (name: string, sinceMs: number, seenMs = sinceMs): NodeRow => ({
   ...node(name),
@@ -14,6 +23,7 @@ const standing = (name: string, sinceMs: number, seenMs = sinceMs): NodeRow => (
   incarnation: 0,
   sinceMs,
   seenMs,
+  load: 0,
 });
 
 const active = (name: string, incarnation: number, sinceMs: number, seenMs = sinceMs): NodeRow => ({
@@ -22,7 +32,36 @@ const active = (name: string, incarnation: number, sinceMs: number, seenMs = sin
   incarnation,
   sinceMs,
   seenMs,
+  load: 0,
 });
+
+/** Of stores that have one owner. */
+export function testSoleNode(setup: StoreSetup): void {
+  rule(setup, "STORE_IN_USE names the owner", async ({ open }) => {
+    const [first, second] = [await open(), await open()];
+    await first.claim(startMs, node("web-1"));
+    await assert.rejects(
+      second.claim(startMs, node("b")),
+      (error: Error & { code: string; details: { owner: string } }) => {
+        assert.equal(error.code, "STORE_IN_USE");
+        assert.match(error.details.owner, /^the node web-1 \(process \d+ on .+\)$/);
+        return error.message.includes(`is owned by ${error.details.owner}`);
+      },
+    );
+    assert.deepEqual(
+      (await second.nodes(startMs)).map(({ name }) => name),
+      ["web-1"],
+    );
+  });
+
+  rule(setup, "the owner notices that another one stands by as a write of others", async ({ open }) => {
+    const [owner, other] = [await open(), await open()];
+    await owner.claim(startMs, node("a"));
+    await owner.changedByOthers();
+    await other.standBy(startMs, node("b"));
+    assert.equal(await owner.changedByOthers(), true);
+  });
+}
 
 export function testNodes(setup: StoreSetup): void {
   testOwners(setup);
@@ -51,23 +90,6 @@ function testOwners(setup: StoreSetup): void {
       assert.deepEqual(await reader.nodes(startMs + 10 * nodeSilenceMs), [active("a", 1, startMs, startMs + 20)]);
     },
   );
-
-  rule(setup, "STORE_IN_USE names the owner", async ({ open }) => {
-    const [first, second] = [await open(), await open()];
-    await first.claim(startMs, node("web-1"));
-    await assert.rejects(
-      second.claim(startMs, node("b")),
-      (error: Error & { code: string; details: { owner: string } }) => {
-        assert.equal(error.code, "STORE_IN_USE");
-        assert.match(error.details.owner, /^the node web-1 \(process \d+ on .+\)$/);
-        return error.message.includes(`is owned by ${error.details.owner}`);
-      },
-    );
-    assert.deepEqual(
-      (await second.nodes(startMs)).map(({ name }) => name),
-      ["web-1"],
-    );
-  });
 
   const ends: Readonly<Record<string, (store: Store, fixture: StoreFixture) => Promise<void>>> = {
     release: (store) => store.release(startMs),
@@ -148,14 +170,6 @@ function testStandbys(setup: StoreSetup): void {
     assert.deepEqual(await readNames(owner, startMs), ["a", "b"]);
     await store.close();
     assert.deepEqual(await readNames(owner, startMs), ["a"]);
-  });
-
-  rule(setup, "the owner notices that another one stands by as a write of others", async ({ open }) => {
-    const [owner, other] = [await open(), await open()];
-    await owner.claim(startMs, node("a"));
-    await owner.changedByOthers();
-    await other.standBy(startMs, node("b"));
-    assert.equal(await owner.changedByOthers(), true);
   });
 }
 

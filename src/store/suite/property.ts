@@ -63,7 +63,7 @@ const batchPlan = fc.record({
 });
 type BatchPlan = typeof batchPlan extends fc.Arbitrary<infer T> ? T : never;
 
-const stepPlan = fc.oneof(
+export const stepPlan = fc.oneof(
   { weight: 8, arbitrary: fc.record({ kind: fc.constant("commit" as const), plan: batchPlan }) },
   {
     weight: 2,
@@ -100,9 +100,13 @@ async function openOwner(fixture: StoreFixture): Promise<Store> {
   return store;
 }
 
-type Step = typeof stepPlan extends fc.Arbitrary<infer T> ? T : never;
+export type Step = typeof stepPlan extends fc.Arbitrary<infer T> ? T : never;
 
-async function runSteps(fixture: StoreFixture, steps: readonly Step[]): Promise<void> {
+/** Answers the owner's handle, and what it shows. */
+export async function runSteps(
+  fixture: StoreFixture,
+  steps: readonly Step[],
+): Promise<{ readonly store: Store; readonly observed: unknown }> {
   const model = new Model();
   let store = await openOwner(fixture);
   let lastSeq = 0;
@@ -130,7 +134,9 @@ async function runSteps(fixture: StoreFixture, steps: readonly Step[]): Promise<
       assert.deepEqual(await observe(store), model.observe());
     }
   }
-  assert.deepEqual(await observe(store), model.observe());
+  const observed = await observe(store);
+  assert.deepEqual(observed, model.observe());
+  return { store, observed };
 }
 
 function checkGrowing(last: number, seqs: readonly number[]): number {
@@ -210,7 +216,10 @@ function toBatch(model: Model, plan: BatchPlan): CommitBatch {
     ),
     timersGone: plan.timersGone.map(([index, number]) => ({ process: at(index), number })),
     inboxGone: plan.inboxGone.map((index) => model.inbox[index]?.seq ?? 0),
-    inbox: plan.inbox.map((index) => ({ process: at(index), input: message, atMs: atMs + index })),
+    // What is put for one that has exited is kept by some stores and by some not.
+    inbox: plan.inbox
+      .filter((index) => model.processes.every(({ key, state }) => key !== at(index) || state !== "exited"))
+      .map((index) => ({ process: at(index), input: message, atMs: atMs + index })),
     logs: plan.logs.map((index) => ({ process: at(index), turn: index, atMs, level: "warn", text: `said ${index}` })),
     states: plan.states.map(([index, state]) => ({
       process: at(index),

@@ -25,6 +25,7 @@ export const program: ProgramRow = {
   sourceMap: "3".repeat(64),
   prelude: "4".repeat(64),
   engine: "5".repeat(64),
+  operations: ["warehouse.ts#charge"],
 };
 
 export function process(key: ProcessKey, other: Partial<ProcessRow> = {}): ProcessRow {
@@ -41,6 +42,7 @@ export function process(key: ProcessKey, other: Partial<ProcessRow> = {}): Proce
     label: "",
     role: "",
     restarts: 0,
+    needs: "",
     held: false,
     trapsExits: false,
     life: 1,

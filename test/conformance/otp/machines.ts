@@ -24,6 +24,8 @@ export class Machines {
   readonly program: string;
   readonly #machine: Machine;
   readonly #shares = new Map<number, MachineEvents>();
+  /** The processes of each share, by their numbers in it. */
+  readonly #keys: number[][] = [];
   #count = 0;
 
   private constructor(program: string, source: { readonly bundle: string; readonly prelude: string }) {
@@ -59,15 +61,23 @@ export class Machines {
   #tell<K extends "turns" | "snapshots">(results: Parameters<MachineEvents[K]>[0], kind: K): void {
     for (const result of results) {
       const share = Math.floor(result.process / keysPerShare);
-      const own = { ...result, process: result.process % keysPerShare };
-      (this.#shares.get(share)?.[kind] as ((results: readonly unknown[]) => void) | undefined)?.([own]);
+      const process = this.#keys[share]?.[result.process % keysPerShare];
+      (this.#shares.get(share)?.[kind] as ((results: readonly unknown[]) => void) | undefined)?.([
+        { ...result, process },
+      ]);
     }
   }
 
   share(events: MachineEvents): Share {
     const machine = this.#machine;
     const number = ++this.#count;
-    const outer = (process: number): number => number * keysPerShare + process;
+    const keys: number[] = (this.#keys[number] = []);
+    const numbers = new Map<number, number>();
+    const outer = (process: number): number => {
+      const own = numbers.get(process) ?? keys.push(process) - 1;
+      numbers.set(process, own);
+      return number * keysPerShare + own;
+    };
     const known = new Set<number>();
     let running = 0;
     let ended = false;

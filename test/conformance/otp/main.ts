@@ -4,6 +4,7 @@
  *     npm run conformance:otp -- [DIR]             every case file of a folder; default: the repository's own, recorded ones
  *     npm run conformance:otp -- --random 500      so many random scenarios, from a seed that is drawn and printed
  *     npm run conformance:otp -- … --crashes       the same while the node is killed, from the seed as well
+ *     npm run conformance:otp -- … --nodes 3           with the processes spread over so many nodes
  *     npm run conformance:otp -- … --seed 42       the same again
  *
  * The exit status is 1 if a case failed.
@@ -23,7 +24,12 @@ async function main(): Promise<void> {
   const { stdout } = process;
   const { values, positionals } = parseArgs({
     allowPositionals: true,
-    options: { crashes: { type: "boolean" }, random: { type: "string" }, seed: { type: "string" } },
+    options: {
+      crashes: { type: "boolean" },
+      random: { type: "string" },
+      seed: { type: "string" },
+      nodes: { type: "string" },
+    },
   });
   const seed = values.seed === undefined ? randomInt(2 ** 31) : whole("seed", values.seed);
   const isSeeded = values.crashes === true || values.random !== undefined;
@@ -34,6 +40,7 @@ async function main(): Promise<void> {
       : randomCases(seed, whole("random", values.random)),
     {
       crashSeed: values.crashes === true ? seed : undefined,
+      nodes: whole("nodes", values.nodes ?? "1"),
       failed: (description) => void stdout.write(`${description}\n`),
     },
   );

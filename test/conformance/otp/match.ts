@@ -71,8 +71,38 @@ export function compareEvents(expected: readonly ExpectedEvent[], actual: readon
   return cursor.isDone ? undefined : `missing ${cursor.next.map((event) => JSON.stringify(event)).join(" and ")}`;
 }
 
-export function compareOutcome(expected: Outcome<ExpectedEvent>, actual: Outcome<PlainEvent>): string | undefined {
-  const events = compareEvents(expected.events, actual.events);
+/**
+ * The same where processes live on several nodes: what is heard of one process keeps its order, what is heard of two has none, since it
+ * comes from different senders.
+ */
+export function compareAcross(expected: readonly ExpectedEvent[], actual: readonly PlainEvent[]): string | undefined {
+  const wanted = byChild(expected.flatMap((event) => flat(event)));
+  const got = byChild(actual);
+  for (const child of new Set([...wanted.keys(), ...got.keys()])) {
+    const problem = compareEvents(wanted.get(child) ?? [], got.get(child) ?? []);
+    if (problem !== undefined) return `of ${child}: ${problem}`;
+  }
+  return undefined;
+}
+
+function flat(event: ExpectedEvent): PlainEvent[] {
+  return event.ev === "parallel" ? event.lanes.flat().flatMap((each) => flat(each)) : [event];
+}
+
+function byChild(events: readonly PlainEvent[]): Map<string, PlainEvent[]> {
+  const children = new Map<string, PlainEvent[]>();
+  for (const event of events) {
+    children.set(event.who, [...(children.get(event.who) ?? []), event]);
+  }
+  return children;
+}
+
+export function compareOutcome(
+  expected: Outcome<ExpectedEvent>,
+  actual: Outcome<PlainEvent>,
+  across = false,
+): string | undefined {
+  const events = (across ? compareAcross : compareEvents)(expected.events, actual.events);
   if (events !== undefined) return `events: ${events}`;
   for (const field of ["result", "results", "skipped", "tree"] as const) {
     const [wanted, got] = [expected[field], actual[field]];

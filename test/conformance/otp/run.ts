@@ -21,8 +21,13 @@ export interface Failure {
 }
 
 /** Undefined if all went as it should. */
-export async function runCase(scenario: Case, machines: Machines, crashes?: Crashes): Promise<Failure | undefined> {
-  const run = new Run(machines, crashes);
+export async function runCase(
+  scenario: Case,
+  machines: Machines,
+  crashes?: Crashes,
+  nodes = 1,
+): Promise<Failure | undefined> {
+  const run = new Run(machines, crashes, nodes);
   try {
     return await run.all(scenario);
   } finally {
@@ -33,12 +38,14 @@ export async function runCase(scenario: Case, machines: Machines, crashes?: Cras
 class Run {
   readonly world: World;
   readonly #trace = new Trace();
+  readonly #isAcross: boolean;
   #commands = 0;
   /** What has happened in this step. */
   #actual: { -readonly [K in keyof Outcome<PlainEvent>]: Outcome<PlainEvent>[K] } = { events: [], tree: {} };
 
-  constructor(machines: Machines, crashes: Crashes | undefined) {
-    this.world = new World(machines, crashes);
+  constructor(machines: Machines, crashes: Crashes | undefined, nodes: number) {
+    this.world = new World(machines, crashes, nodes);
+    this.#isAcross = nodes > 1;
   }
 
   async all({ root, start, steps }: Case): Promise<Failure | undefined> {
@@ -71,7 +78,7 @@ class Run {
       this.#actual.events = this.#trace.takeEvents();
       return { step, action, problem, expected, actual: this.#actual };
     }
-    const problem = compareOutcome(expected, this.#actual);
+    const problem = compareOutcome(expected, this.#actual, this.#isAcross);
     return problem === undefined ? undefined : { step, action, problem, expected, actual: this.#actual };
   }
 

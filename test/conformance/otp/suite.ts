@@ -40,6 +40,8 @@ export function randomCases(firstSeed: number, count: number): Entry[] {
 export interface SuiteOptions {
   /** With it the node dies again and again, as the seed says. */
   readonly crashSeed?: number | undefined;
+  /** So many nodes own the store together, and processes live on any of them. Default 1. */
+  readonly nodes?: number;
   /** Told of every case that fails, in words. */
   readonly failed: (description: string) => void;
 }
@@ -52,14 +54,16 @@ export interface SuiteResult {
 }
 
 export async function runSuite(entries: readonly Entry[], options: SuiteOptions): Promise<SuiteResult> {
-  const { crashSeed, failed } = options;
+  const { crashSeed, nodes = 1, failed } = options;
   const machines = await Machines.open(fileURLToPath(new URL("program.ts", import.meta.url)));
   const counts = { passed: 0, failed: 0, deaths: 0 };
   for (const entry of entries) {
     const { name } = entry;
+    // What is said to several at once reaches them in one order on one node only.
+    if (nodes > 1 && (await hasBursts(entry))) continue;
     // Each case has a seed of its own, which does not depend on what else is run.
     const crashes = crashSeed === undefined ? undefined : new Crashes(crashSeed, name);
-    const description = await run(entry, machines, crashes);
+    const description = await run(entry, machines, crashes, nodes);
     counts[description === undefined ? "passed" : "failed"]++;
     counts.deaths += crashes?.count ?? 0;
     if (description !== undefined) failed(description);
@@ -67,10 +71,19 @@ export async function runSuite(entries: readonly Entry[], options: SuiteOptions)
   return counts;
 }
 
+async function hasBursts({ load }: Entry): Promise<boolean> {
+  return (await load()).steps.some(({ action }) => action.do === "burst");
+}
+
 /** What went wrong, if anything did. */
-async function run({ name, load }: Entry, machines: Machines, crashes?: Crashes): Promise<string | undefined> {
+async function run(
+  { name, load }: Entry,
+  machines: Machines,
+  crashes: Crashes | undefined,
+  nodes: number,
+): Promise<string | undefined> {
   try {
-    const failure = await runCase(await load(), machines, crashes);
+    const failure = await runCase(await load(), machines, crashes, nodes);
     return failure === undefined ? undefined : describeFailure(name, failure);
   } catch (error) {
     return `${name}: ${error instanceof Error ? error.message : String(error)}`;

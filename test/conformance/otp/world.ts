@@ -1,5 +1,5 @@
 /**
- * One node after the other over one store in memory, on virtual time. What runs inside the sandbox is real, and time stands
+ * One node after the other over one store in memory, or several of them together, on virtual time. What runs inside the sandbox is real, and time stands
  * still while it runs; it moves on to the next event when nothing runs.
  */
 import { setImmediate as immediate } from "node:timers/promises";
@@ -7,6 +7,8 @@ import { encodeValue } from "../../../src/base/value.ts";
 import { Kernel } from "../../../src/kernel/kernel.ts";
 import type { MachineEvents } from "../../../src/machine/port.ts";
 import { MemoryDisk } from "../../../src/store/memory/disk.ts";
+import { isPerdureError } from "../../../src/base/errors.ts";
+import { SharedOwners } from "../../../src/store/memory/sharing.ts";
 import { MemoryStore } from "../../../src/store/memory/index.ts";
 import type { Fault, StoreCall } from "../../../src/store/memory/index.ts";
 import { Timeline } from "../../simulation/timeline.ts";
@@ -25,6 +27,9 @@ const maxUnrestMs = 600_000;
 const maxSteps = 500_000;
 /** How long a node that is closed lets its turns go on. */
 const graceMs = 1_000;
+/** Of a store that several nodes share. */
+const leaseMs = 12_000;
+const shardsOf = (nodes: number): number => 3 * nodes;
 const hexDigest = "0".repeat(64);
 
 /** A node, from its opening to its end. */
@@ -40,19 +45,28 @@ export class World {
   readonly #machines: Machines;
   readonly #crashes: Crashes | undefined;
   readonly #timeline = new Timeline();
-  readonly #disk = new MemoryDisk("conformance");
+  readonly #disk: MemoryDisk;
+  readonly #count: number;
   /** Commands for the driver that are not known to be durable. */
   readonly #commands: { readonly body: unknown; durable: boolean }[] = [];
-  #node: Node | undefined;
+  readonly #nodes: Set<Node> = new Set();
+  #isSending = false;
+  #moves = 0;
   #seeds = 0;
   #activity = 0;
   #logsRead = 0;
   /** What must not happen, the first of it. */
   #problem: Error | undefined;
 
-  constructor(machines: Machines, crashes?: Crashes) {
+  /** With several `nodes`, each process lives on any of them. */
+  constructor(machines: Machines, crashes?: Crashes, nodes = 1) {
     this.#machines = machines;
     this.#crashes = crashes;
+    this.#count = nodes;
+    this.#disk = new MemoryDisk(
+      "conformance",
+      nodes === 1 ? undefined : new SharedOwners(shardsOf(nodes), leaseMs, () => this.#timeline.nowMs),
+    );
     const { program } = machines;
     const row = {
       hash: program,
@@ -62,9 +76,10 @@ export class World {
       sourceMap: "",
       prelude: "",
       engine: "",
+      operations: [],
     };
     this.#disk.programs.set(program, row);
-    this.#open();
+    for (let opened = 0; opened < nodes; opened++) this.#open();
   }
 
   /** Tells the driver something, once, whatever becomes of the nodes. */
@@ -92,8 +107,23 @@ export class World {
   /** The node dies, perhaps: for the crashes to say. */
   betweenActions(): void {
     const end = this.#crashes?.betweenActions();
-    if (end === "close") this.#close(this.#node);
-    else if (end === "die") this.#die(this.#node);
+    if (this.#count > 1) this.#moveSome();
+    if (end === "close") this.#close(this.#first);
+    else if (end === "die") this.#die(this.#first);
+  }
+
+  /** Where several nodes own the store, processes go from one to another while whatever was begun goes on. */
+  #moveSome(): void {
+    for (const { row } of this.#disk.processes.values()) {
+      const choice = (++this.#moves % (2 * shardsOf(this.#count))) + 1;
+      if (row.state === "exited" || choice > shardsOf(this.#count)) continue;
+      for (const { kernel } of this.#nodes) {
+        const ignored = ["PROCESS_ELSEWHERE", "PROCESS_EXITED", "ENGINE_CLOSED"] as const;
+        kernel?.outside.move(row.pid, choice).catch((error: unknown) => {
+          if (!ignored.some((code) => isPerdureError(error, code))) this.#fail(error);
+        });
+      }
+    }
   }
 
   /**
@@ -123,20 +153,26 @@ export class World {
 
   /** The case is over. */
   end(): void {
-    this.#leave();
+    for (const node of this.#nodes) this.#leave(node);
+  }
+
+  /** The one that has been there longest. */
+  get #first(): Node | undefined {
+    const [first] = this.#nodes;
+    return first;
   }
 
   async #step(): Promise<void> {
     // The machine and all microtasks go first: they take no time.
     do await immediate();
-    while (this.#node?.share?.busy === true);
+    while ([...this.#nodes].some(({ share }) => share?.busy === true));
     if (this.#problem !== undefined) throw this.#problem;
     this.#timeline.step();
   }
 
   /** What is still to come; "" if nothing is. */
   #unrest(withSupervisors: boolean): string {
-    if (this.#node?.kernel === undefined) return "no node is open";
+    if ([...this.#nodes].filter(({ kernel }) => kernel !== undefined).length < this.#count) return "no node is open";
     if (this.#commands.some(({ durable }) => !durable)) return "the driver has not been told everything";
     const { inbox, processes } = this.#disk;
     if (inbox.size > 0) return `${inbox.size} inputs wait`;
@@ -154,11 +190,11 @@ export class World {
     this.#activity++;
     const scope: Scope = { ended: false };
     const store = new MemoryStore(this.#disk, {
-      decide: (call) => this.#atStore(call),
+      decide: (call) => this.#atStore(node, call),
       crashed: () => this.#die(node),
     });
     const node: Node = { scope, store, share: undefined, kernel: undefined };
-    this.#node = node;
+    this.#nodes.add(node);
     const after = (delayMs: number, fn: () => void): (() => void) => this.#timeline.after(delayMs, fn, scope);
     const opening = Kernel.open({
       store,
@@ -167,6 +203,7 @@ export class World {
       defer: (fn) => void after(0, fn),
       env: () => ({}),
       newest: (program) => program,
+      place: ({ pid }) => 1 + ((Number.parseInt(pid.slice(-4), 36) || pid.length) % shardsOf(this.#count)),
       machine: (events) => (node.share = this.#share(scope, events)),
       runner: () => ({
         start: ([request]) => this.#fail(new Error(`${request?.pid} asks the host for ${request?.name}`)),
@@ -205,17 +242,29 @@ export class World {
 
   /** What a node refuses or takes with it, the next one is told. */
   #sendCommands(): void {
-    const node = this.#node;
-    if (node?.kernel === undefined) return;
-    for (const command of this.#commands.filter(({ durable }) => !durable)) {
-      node.kernel.outside.send(driverPid, encodeValue(command.body)).then(
-        () => (command.durable = true),
-        (error: unknown) => this.#refused(node, error),
-      );
+    for (const node of this.#nodes) {
+      if (node.kernel === undefined) continue;
+      for (const command of this.#commands.filter(({ durable }) => !durable)) {
+        node.kernel.outside.send(driverPid, encodeValue(command.body)).then(
+          () => (command.durable = true),
+          (error: unknown) => this.#refused(node, error),
+        );
+      }
     }
   }
 
+  #sendSoon(): void {
+    if (this.#isSending) return;
+    this.#isSending = true;
+    this.#timeline.after(10, () => {
+      this.#isSending = false;
+      this.#sendCommands();
+    });
+  }
+
   #refused(node: Node, error: unknown): void {
+    // Another node has the driver, or will have it soon.
+    if (isPerdureError(error, "PROCESS_ELSEWHERE")) return this.#sendSoon();
     if (node.kernel !== undefined) this.#fail(error);
   }
 
@@ -237,11 +286,10 @@ export class World {
     });
   }
 
-  #atStore(call: StoreCall): Fault | undefined {
+  #atStore(node: Node, call: StoreCall): Fault | undefined {
     if (call !== "commit") return undefined;
     this.#activity++;
-    const node = this.#node;
-    if (node !== undefined && this.#crashes?.closes() === true) {
+    if (this.#crashes?.closes() === true) {
       this.#timeline.after(this.#crashes.turnMs(), () => this.#close(node), node.scope);
     }
     return this.#crashes?.atCommit();
@@ -260,15 +308,16 @@ export class World {
 
   /** The node is gone, between two instructions; later there is another one. */
   #die(node: Node | undefined): void {
-    if (node === undefined || this.#node !== node) return;
-    this.#leave();
-    this.#timeline.after(this.#crashes?.downtimeMs() ?? 0, () => this.#open());
+    if (node === undefined || !this.#nodes.has(node)) return;
+    this.#leave(node);
+    const downtimeMs = this.#crashes?.downtimeMs() ?? 0;
+    // The others live on, and time goes on for them: nobody shall be late because of this.
+    this.#disk.shared?.lapse(node.store);
+    this.#timeline.after(this.#count === 1 ? downtimeMs : Math.min(downtimeMs, 100), () => this.#open());
   }
 
-  #leave(): void {
-    const node = this.#node;
-    if (node === undefined) return;
-    this.#node = undefined;
+  #leave(node: Node): void {
+    this.#nodes.delete(node);
     this.#activity++;
     node.scope.ended = true;
     node.store.crash();

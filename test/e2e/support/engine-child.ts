@@ -18,6 +18,7 @@ const engine = await Engine.open({
   ...options,
   onLog: (log) => tell({ kind: "log", log }),
   onNotice: (notice) => tell({ kind: "notice", notice }),
+  onNode: (node) => tell({ kind: "node", node }),
   onFailure: (error) => tell({ kind: "failed", error: describe(error) }),
 });
 
@@ -37,13 +38,15 @@ async function perform(method: Request["method"], args: readonly unknown[]): Pro
     case "result":
       return await engine.get(pid).result();
     case "send":
-      return await engine.get(pid).send(argument);
+      return await engine.get(pid).send(argument, more === undefined ? {} : { key: more as string });
     case "cancel":
       return await engine.get(pid).cancel(argument as string);
     case "status":
       return await engine.get(pid).status();
     case "retryOperation":
       return await engine.retryOperation(pid, argument as number);
+    case "move":
+      return await engine.get(pid).move(argument as string);
   }
 }
 

@@ -2,7 +2,7 @@
 import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
 import { fileURLToPath } from "node:url";
-import type { EngineOptions, KernelNotice, LogEntry, ProcessDetails } from "perdure/engine";
+import type { EngineOptions, KernelNotice, LogEntry, NodeView, ProcessDetails } from "perdure/engine";
 import type { Described, Request, Told } from "./messages.ts";
 
 const script = fileURLToPath(new URL("engine-child.ts", import.meta.url));
@@ -33,6 +33,8 @@ export class EngineProcess {
   readonly ended: Promise<NodeEnd>;
   readonly logs: LogEntry[] = [];
   readonly notices: KernelNotice[] = [];
+  /** What it became, one after the other. */
+  readonly views: NodeView[] = [];
   /** Why the engine stopped by itself. */
   readonly failure: Promise<Described>;
   alive = true;
@@ -84,8 +86,14 @@ export class EngineProcess {
     return this.#call("result", pid);
   }
 
-  send(pid: string, message: unknown): Promise<void> {
-    return this.#call("send", pid, message);
+  /** With a key it is sent once, however often it is asked for. */
+  send(pid: string, message: unknown, key?: string): Promise<void> {
+    return this.#call("send", pid, message, key);
+  }
+
+  /** To the node of that name. */
+  move(pid: string, node: string): Promise<unknown> {
+    return this.#call("move", pid, node);
   }
 
   cancel(pid: string, reason: string): Promise<void> {
@@ -139,6 +147,9 @@ export class EngineProcess {
         return;
       case "notice":
         this.notices.push(told.notice);
+        return;
+      case "node":
+        this.views.push(told.node);
         return;
       case "answer": {
         const call = this.#calls.get(told.id);

@@ -1,9 +1,9 @@
 /** Between a test and its nodes. */
-import type { KernelNotice, LogEntry } from "perdure/engine";
+import type { KernelNotice, LogEntry, NodeView } from "perdure/engine";
 
 export interface Request {
   readonly id: number;
-  readonly method: "start" | "result" | "send" | "cancel" | "status" | "retryOperation";
+  readonly method: "start" | "result" | "send" | "cancel" | "status" | "retryOperation" | "move";
   readonly args: readonly unknown[];
 }
 
@@ -21,6 +21,7 @@ export type Told =
   | { readonly kind: "answer"; readonly id: number; readonly value?: unknown; readonly error?: Described }
   | { readonly kind: "log"; readonly log: LogEntry }
   | { readonly kind: "notice"; readonly notice: KernelNotice }
+  | { readonly kind: "node"; readonly node: NodeView }
   | { readonly kind: "failed"; readonly error: Described };
 
 export function describe(error: unknown): Described {

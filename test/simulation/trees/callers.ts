@@ -9,13 +9,16 @@ import type { Faults } from "../faults.ts";
 import type { SimulatedNode } from "../node.ts";
 import type { Timeline } from "../timeline.ts";
 import type { Stamp, TreeArgs } from "./acts.ts";
-import type { TreeLedger } from "./ledger.ts";
 
 export interface TreeCallersPorts {
   readonly timeline: Timeline;
   readonly dice: Dice;
   readonly faults: Faults;
-  readonly ledger: TreeLedger;
+  readonly ledger: {
+    account(pid: Pid): { readonly pid: Pid; readonly member?: { doomed: boolean } } | undefined;
+    /** Whether a message from outside is in the journal or the inbox, or the process is past caring. */
+    holds(pid: Pid, number: number): boolean;
+  };
   readonly commandLine: Pick<Store, "post">;
   node(): SimulatedNode | undefined;
   complain(problem: string): void;
@@ -38,13 +41,14 @@ export class TreeCallers {
   /** Roots whose start was not acknowledged. */
   readonly #unstarted = new Set<Pid>();
   #messages = 0;
+  #elsewhere = 0;
 
   constructor(ports: TreeCallersPorts) {
     this.#ports = ports;
   }
 
   get isIdle(): boolean {
-    return this.#unstarted.size + this.#calls.size + this.#atDoor.length === 0;
+    return this.#unstarted.size + this.#calls.size + this.#atDoor.length + this.#elsewhere === 0;
   }
 
   start(pid: Pid, fuel: number): void {
@@ -130,9 +134,20 @@ export class TreeCallers {
           this.#ports.note("refusal", what, error.message);
           if (!isPerdureError(error) && !error.message.startsWith("The machine failed"))
             this.#ports.complain(`${what} was refused with ${error.stack ?? error.message}`);
-          again();
+          if (isPerdureError(error, "PROCESS_ELSEWHERE"))
+            this.#askAnother(() => this.#call(what, ask, answered, again));
+          else again();
         },
       );
+    });
+  }
+
+  /** Nothing of it was kept: another node has the process. */
+  #askAnother(ask: () => void): void {
+    this.#elsewhere++;
+    this.#ports.timeline.after(this.#ports.dice.int(1, 60), () => {
+      this.#elsewhere--;
+      ask();
     });
   }
 

@@ -1,7 +1,7 @@
 /** Whether the store says of a process what the rules say: its ties, its names, what waits for it. */
 import type { InboxRow, ProcessKey } from "../../../src/store/port.ts";
 import type { ProcessRecord } from "../../../src/store/memory/disk.ts";
-import type { WatchedDisk } from "../ledger.ts";
+import type { WatchedDisk } from "../watched-disk.ts";
 import { describe, isWord, subtract } from "./reference.ts";
 import type { Counts, Member, Reference } from "./reference.ts";
 

@@ -8,7 +8,7 @@ import type { Command, Input, Pid, Turn } from "../../../src/journal/types.ts";
 import type { TurnRequest } from "../../../src/machine/port.ts";
 import type { CommitBatch, InboxRow, OperationRow, ProcessKey, ProcessRow } from "../../../src/store/port.ts";
 import { crashOf } from "../../../src/kernel/ties.ts";
-import type { DiskWatcher, WatchedDisk } from "../ledger.ts";
+import type { DiskWatcher, WatchedDisk } from "../watched-disk.ts";
 import { textOf } from "../program.ts";
 import type { Stamp } from "./acts.ts";
 import { answer } from "./answers.ts";

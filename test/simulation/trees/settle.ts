@@ -1,6 +1,6 @@
 /** What is still owed to the processes of a tree when everything is calm. */
 import type { Outside } from "../outside.ts";
-import type { SimulatedNode } from "../node.ts";
+import type { Workplace } from "../settle.ts";
 import type { Timeline } from "../timeline.ts";
 import type { TreeCallers } from "./callers.ts";
 import type { Account, TreeLedger } from "./ledger.ts";
@@ -20,7 +20,7 @@ export class TreeSettlement {
   nextTimerMs: number = Infinity;
   #others = 0;
 
-  constructor(world: TreeSettleWorld, node: SimulatedNode) {
+  constructor(world: TreeSettleWorld, node: Workplace) {
     this.#world = world;
     if (!world.callers.isIdle) this.#owe("callers are not done");
     if (node.machine.busy) this.#owe("a turn is running");

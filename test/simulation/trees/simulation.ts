@@ -12,7 +12,7 @@ import { withoutClasses } from "../classes.ts";
 import { drawProfile, Faults } from "../faults.ts";
 import type { FaultProfile } from "../faults.ts";
 import type { StoreKind } from "../inspect.ts";
-import { WatchedDisk } from "../ledger.ts";
+import { WatchedDisk } from "../watched-disk.ts";
 import { Nodes } from "../nodes.ts";
 import { Outside } from "../outside.ts";
 import type { SimulationOptions } from "../simulation.ts";
@@ -120,7 +120,7 @@ export class TreeSimulation extends SimulatedRun {
   // -- the plan -------------------------------------------------------------------------------------------------
 
   #begin(programs: readonly Pid[] | undefined): void {
-    const blank = { bundle: "", sourceMap: "", prelude: "", engine: "" };
+    const blank = { bundle: "", sourceMap: "", prelude: "", engine: "", operations: [] };
     this.#disk.programs.set("program", {
       hash: "program",
       file: "program.ts",

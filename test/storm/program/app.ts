@@ -1,14 +1,24 @@
 /** Transfers: within the store's own books, and from them to a bank outside, in every way a payment can be made. */
 import { sleep, UncertainOperationError } from "perdure";
-import { giveBack, move, open, payKeyed, payOnce, payReconciled, peer, settle, withdraw } from "./bank.ts";
-import type { Outcome, Transfer } from "./transfer.ts";
+import { payKeyed, payOnce, payReconciled, peer } from "./bank.ts";
+import * as file from "./file-books.ts";
+import * as server from "./server-books.ts";
+import { Teller } from "./tellers.ts";
+import type { Outcome, Place, Transfer } from "./transfer.ts";
 
-export async function prepare(accounts: number, cents: number): Promise<void> {
-  await open(accounts, cents);
+export { listener, talker } from "./talk.ts";
+export { balances, Teller } from "./tellers.ts";
+
+const booksAt = { file, server } as const;
+
+export async function prepare(place: Place, accounts: number, cents: number): Promise<void> {
+  await booksAt[place].open(accounts, cents);
 }
 
 export async function transfer(wanted: Transfer): Promise<Outcome> {
-  const { id, way, from, to, cents } = wanted;
+  const { id, way, from, to, cents, place } = wanted;
+  const { giveBack, move, settle, withdraw } = booksAt[place];
+  if (way === "told") return await tell(wanted);
   try {
     if (way === "inside") await move(id, from, to, cents);
     else await withdraw(id, from, cents);
@@ -25,6 +35,13 @@ export async function transfer(wanted: Transfer): Promise<Outcome> {
     return "refused";
   }
   await settle(id, cents);
+  return "done";
+}
+
+/** Each teller hears of it exactly once. */
+async function tell({ from, to, cents }: Transfer): Promise<Outcome> {
+  if (!(await Teller.at(String(from)).within("infinity").take(cents))) return "refused";
+  await Teller.at(String(to)).within("infinity").put(cents);
   return "done";
 }
 

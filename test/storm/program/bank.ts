@@ -1,61 +1,21 @@
 "use host";
-/** The books in the store's own database, and the ways to a bank outside that loses requests and answers. */
+/** The ways to a bank outside that loses requests and answers. */
 import { idempotencyKey, NonRetryableError, operation, signal } from "perdure/host";
 import type { Reconciled } from "perdure/host";
+import { reconciledTimeoutMs } from "./transfer.ts";
 import type { Transfer } from "./transfer.ts";
 
 const address = process.env["PERDURE_STORM_PEER"] ?? "";
+const node = process.env["PERDURE_STORM_NODE"] ?? "";
 
 export async function peer(): Promise<string> {
   return address;
 }
 
-// -- inside ------------------------------------------------------------------------------------------------------
-
-/** Money that has left an account and has not arrived lies here. */
-const transit = -1;
-const outside = -2;
-
-/** Entries have no key that would refuse a second one: whether there are two is what is to be found out. */
-export const open = operation({ mode: "transactional" }, (tx, accounts: number, cents: number) => {
-  tx.exec(`
-    CREATE TABLE account (id INTEGER PRIMARY KEY, cents INTEGER NOT NULL) STRICT;
-    CREATE TABLE entry (transfer TEXT NOT NULL, what TEXT NOT NULL, cents INTEGER NOT NULL) STRICT;
-    INSERT INTO account VALUES (${transit}, 0), (${outside}, 0);
-  `);
-  for (let id = 0; id < accounts; id++) tx.run("INSERT INTO account VALUES (?, ?)", id, cents);
-});
-
-export const move = operation({ mode: "transactional" }, (tx, id: string, from: number, to: number, cents: number) => {
-  tx.run("INSERT INTO entry VALUES (?, 'moved', ?)", id, cents);
-  tx.run("UPDATE account SET cents = cents + ? WHERE id = ?", cents, to);
-  tx.run("UPDATE account SET cents = cents - ? WHERE id = ?", cents, from);
-  // Last, so that there is something to roll back.
-  if ((tx.get<{ cents: number }>("SELECT cents FROM account WHERE id = ?", from)?.cents ?? 0) < 0)
-    throw new Error(`Account ${from} has not got ${cents} cents.`);
-});
-
-export const withdraw = operation({ mode: "transactional" }, (tx, id: string, from: number, cents: number) => {
-  tx.run("INSERT INTO entry VALUES (?, 'withdrawn', ?)", id, cents);
-  tx.run("UPDATE account SET cents = cents - ? WHERE id = ?", cents, from);
-  tx.run("UPDATE account SET cents = cents + ? WHERE id = ?", cents, transit);
-  const row = tx.get<{ cents: number }>("SELECT cents FROM account WHERE id = ?", from);
-  if ((row?.cents ?? 0) < 0) throw new Error(`Account ${from} has not got ${cents} cents.`);
-});
-
-export const giveBack = operation({ mode: "transactional" }, (tx, id: string, from: number, cents: number) => {
-  tx.run("INSERT INTO entry VALUES (?, 'given back', ?)", id, cents);
-  tx.run("UPDATE account SET cents = cents - ? WHERE id = ?", cents, transit);
-  tx.run("UPDATE account SET cents = cents + ? WHERE id = ?", cents, from);
-});
-
-export const settle = operation({ mode: "transactional" }, (tx, id: string, cents: number) => {
-  tx.run("INSERT INTO entry VALUES (?, 'settled', ?)", id, cents);
-  tx.run("UPDATE account SET cents = cents - ? WHERE id = ?", cents, transit);
-  tx.run("UPDATE account SET cents = cents + ? WHERE id = ?", cents, outside);
-});
-
-// -- outside -----------------------------------------------------------------------------------------------------
+/** Something for a node to do that leaves no trace. */
+export async function noted(number: number): Promise<number> {
+  return number;
+}
 
 /** The bank has said that it did not take the payment. Any other failure says nothing. */
 class Refused extends NonRetryableError {}
@@ -63,7 +23,13 @@ class Refused extends NonRetryableError {}
 async function post(way: string, transfer: Transfer): Promise<void> {
   const response = await fetch(`${address}/pay/${way}`, {
     method: "POST",
-    headers: { "Idempotency-Key": idempotencyKey(), "Content-Type": "application/json" },
+    headers: {
+      "Idempotency-Key": idempotencyKey(),
+      "Content-Type": "application/json",
+      // Who calls, and since when: nobody can help it if the machine stands still in the middle.
+      "X-Node": node,
+      "X-Began": String(Date.now()),
+    },
     body: JSON.stringify(transfer),
     signal: signal(),
   });
@@ -94,7 +60,7 @@ export const payOnce = operation({ mode: "at-most-once", timeout: "2s" }, async 
 /** The bank does not refuse a second payment, but it can be asked for the first one. */
 export const payReconciled = operation(
   {
-    timeout: "4s",
+    timeout: reconciledTimeoutMs,
     retry: patient,
     reconcile: async (key: string): Promise<Reconciled<void>> => {
       const response = await fetch(`${address}/payments/${encodeURIComponent(key)}`, { signal: signal() });

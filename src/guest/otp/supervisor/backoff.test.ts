@@ -18,6 +18,7 @@ function childWith(backoff: CheckedBackoff | undefined): Child {
     significant: false,
     recover: "fresh",
     backoff,
+    needs: undefined,
   } as const;
   return { ...newChild(spec, "pid"), restartedAtMs: now() };
 }

@@ -19,6 +19,7 @@ export interface CheckedChild {
   readonly significant: boolean;
   readonly recover: Recover;
   readonly backoff: CheckedBackoff | undefined;
+  readonly needs: string | undefined;
 }
 
 export interface CheckedBackoff {
@@ -126,11 +127,12 @@ function templateOf(given: unknown): CheckedChild {
 
 function childOf(given: unknown, autoShutdown: AutoShutdown): CheckedChild {
   if (!isPlainObject(given)) throw new Invalid({ invalid_child_spec: given });
-  const { id, restart = "permanent", significant = false, recover = "fresh", backoff } = given;
+  const { id, restart = "permanent", significant = false, recover = "fresh", backoff, needs } = given;
   if (typeof id !== "string" || id === "") throw new Invalid({ missing_id: given });
   if (!restarts.includes(restart)) throw new Invalid({ invalid_restart: restart });
   if (typeof significant !== "boolean") throw new Invalid({ invalid_significant: significant });
   if (!recovers.includes(recover)) throw new Invalid({ invalid_recover: recover });
+  if (needs !== undefined && typeof needs !== "string") throw new Invalid({ invalid_needs: needs });
   const start = startOf(given);
   if (significant && autoShutdown === "never") {
     throw new Invalid({ bad_combination: { auto_shutdown: autoShutdown, significant } });
@@ -145,6 +147,7 @@ function childOf(given: unknown, autoShutdown: AutoShutdown): CheckedChild {
     significant,
     recover: recover as Recover,
     backoff: backoff === undefined ? undefined : backoffOf(backoff),
+    needs,
   };
 }
 

@@ -14,9 +14,15 @@ export type ChildStart =
 
 /** Starts a child, linked, and waits until it says that it has started or ends. Nothing else is handled meanwhile. */
 export async function startChild(spec: CheckedChild, restarts: number, held: boolean): Promise<ChildStart> {
-  const { id: label, entry, args, type, acknowledges } = spec;
+  const { id: label, entry, args, type, acknowledges, needs } = spec;
   const role = type === "supervisor" ? "supervisor" : acknowledges ? "server" : "process";
-  const options = { label, role, ...(restarts === 0 ? {} : { restarts }), ...(held ? { held } : {}) };
+  const options = {
+    label,
+    role,
+    ...(restarts === 0 ? {} : { restarts }),
+    ...(needs === undefined ? {} : { needs }),
+    ...(held ? { held } : {}),
+  };
   let pid: Pid;
   try {
     const all = acknowledges ? [ackMark, self(), ...args] : args;

@@ -74,6 +74,11 @@ interface ChildOptions {
   readonly recover?: Recover;
   /** Default: restarts are immediate, as in OTP. */
   readonly backoff?: Backoff;
+  /**
+   * The label that a node must have to run it, such as `"gpu"`, and whatever it starts. `""`: any node will do. Default: what the supervisor
+   * itself needs.
+   */
+  readonly needs?: string;
 }
 
 /** What a child starts: a function or a server's class, which the program exports, and its arguments. Or both by name. */
@@ -154,6 +159,7 @@ export type SpecProblem =
   | { readonly invalid_significant: unknown }
   | { readonly invalid_recover: unknown }
   | { readonly invalid_backoff: unknown }
+  | { readonly invalid_needs: unknown }
   | { readonly invalid_strategy: unknown }
   | { readonly invalid_intensity: unknown }
   | { readonly invalid_period: unknown }

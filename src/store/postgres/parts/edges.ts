@@ -1,5 +1,5 @@
 /** What callers outside asked under keys, and what became of it. */
-import { checksum } from "../../checksum.ts";
+import { checksum, edgeBody } from "../../checksum.ts";
 import { encodePayload } from "../../../journal/encoding.ts";
 import type { EdgeEnd, EdgeRow, NewEdge } from "../../port.ts";
 import { statement, step } from "../wire/session.ts";
@@ -75,9 +75,4 @@ type Covered = Pick<EdgeRow, "process" | "key" | "digest" | "state">;
 
 export function edgeChecksum(row: Covered, answer: Uint8Array | undefined): number {
   return checksum(edgeBody(row, answer), row.process, 0);
-}
-
-/** What the checksum covers besides whose it is. */
-export function edgeBody({ key, digest, state }: Omit<Covered, "process">, answer: Uint8Array | undefined): Uint8Array {
-  return Buffer.concat([Buffer.from(`${digest}\0${state}\0${key}\0`), answer ?? new Uint8Array(0)]);
 }

@@ -4,18 +4,20 @@ import { encodeTurn } from "../../../journal/encoding.ts";
 import type { CommitBatch, ProcessKey } from "../../port.ts";
 import { statement, step } from "../wire/session.ts";
 import type { Step } from "../wire/session.ts";
-import { raise, raised } from "./raise.ts";
+import { ownShards, raise, raised } from "./raise.ts";
 
 const checkFirst = statement(
   `SELECT CASE WHEN pid IS NULL
             THEN ${raised("nobody", "process", "turn", "last", "'number ' || CAST(process AS text)")}
+            WHEN NOT own THEN ${raised("shard", "process", "turn", "last", "pid")}
             ELSE ${raised("turn", "process", "turn", "last", "pid")} END
    FROM (SELECT * FROM (
-     SELECT t.process, t.turn, n, p.pid, coalesce((SELECT max(j.turn) FROM ~.journal AS j WHERE j.process = t.process), 0) AS last
+     SELECT t.process, t.turn, n, p.pid, p.shard = ANY (${ownShards("$3")}) AS own, coalesce((SELECT max(j.turn) FROM ~.journal AS j WHERE j.process = t.process), 0) AS last
      FROM unnest($1, $2) WITH ORDINALITY AS t (process, turn, n) LEFT JOIN ~.process AS p ON p.key = t.process) AS rows
-   WHERE pid IS NULL OR turn <> last + 1 ORDER BY n LIMIT 1) AS bad`,
+   WHERE pid IS NULL OR NOT own OR turn <> last + 1 ORDER BY n LIMIT 1) AS bad`,
   "int8[]",
   "int8[]",
+  "int8",
 );
 
 const putTurns = statement(
@@ -23,8 +25,8 @@ const putTurns = statement(
   ...(["int8[]", "int8[]", "int8[]", "int8[]", "bytea[]"] as const),
 );
 
-/** The database says what the first of each process follows on; the others follow on it. */
-export function turns(rows: NonNullable<CommitBatch["turns"]>): Step[] {
+/** The database says whether the processes are in shards of the incarnation, and what the first of each process follows on; the others follow on it. */
+export function turns(rows: NonNullable<CommitBatch["turns"]>, incarnation: number): Step[] {
   const lasts = new Map<ProcessKey, number>();
   const firsts: { process: ProcessKey; turn: number }[] = [];
   let flaw: Step | undefined;
@@ -41,6 +43,7 @@ export function turns(rows: NonNullable<CommitBatch["turns"]>): Step[] {
     checkFirst,
     firsts.map((row) => row.process),
     firsts.map((row) => row.turn),
+    incarnation,
   );
   if (flaw !== undefined) return [check, flaw];
   const bodies = rows.map(({ turn }) => encodeTurn(turn));

@@ -1,5 +1,5 @@
 /** What a process goes on from after it failed: checkpoints, restores and snapshots; and messages that were set aside for it. */
-import { checksum } from "../../checksum.ts";
+import { checksum, restoreBody } from "../../checksum.ts";
 import { encodeInput, encodePayload } from "../../../journal/encoding.ts";
 import type { CommitBatch } from "../../port.ts";
 import { statement, step } from "../wire/session.ts";
@@ -94,11 +94,6 @@ function putRestores(rows: Part<"restores">): Step[] {
       rows.map((row) => row.turn),
     ),
   ];
-}
-
-/** What the checksum of a restore covers besides whose it is. */
-export function restoreBody(from: number): Uint8Array {
-  return Buffer.from(String(from));
 }
 
 const insertLetters = statement(

@@ -1,6 +1,6 @@
 /** What waits: operations, timers, inputs; and the log. */
-import { checksum } from "../../checksum.ts";
-import { encodeInput, encodePayload } from "../../../journal/encoding.ts";
+import { checksum, operationIdentity } from "../../checksum.ts";
+import { encodePayload } from "../../../journal/encoding.ts";
 import type { CommitBatch, OperationRow, TimerRow } from "../../port.ts";
 import { statement, step } from "../wire/session.ts";
 import type { Statement, Step } from "../wire/session.ts";
@@ -25,11 +25,6 @@ const putOperations = statement(
   ...(["int8[]", "int8[]", "text[]", "text[]", "int8[]", "float8[]", "int8[]", "int8[]", "int8[]", "text[]"] as const),
   ...(["text[]", "int8[]", "bytea[]"] as const),
 );
-
-/** What the checksum of an operation covers beside the arguments: which function is called, and whether it may have been. */
-export function operationIdentity(row: Pick<OperationRow, "name" | "options" | "startedAtMs">): string {
-  return JSON.stringify([row.name, row.options, row.startedAtMs]);
-}
 
 export function operations(rows: readonly OperationRow[]): Step[] {
   const last = lastOf(rows, numbered);
@@ -83,7 +78,8 @@ function gone(from: Statement, rows: readonly Numbered[]): Step {
 }
 
 const putTimers = statement(
-  `INSERT INTO ~.timer (process, number, clock, due_ms) SELECT * FROM unnest($1, $2, $3, $4)
+  `INSERT INTO ~.timer (process, number, shard, clock, due_ms) SELECT t.process, t.number, p.shard, t.clock, t.due_ms
+   FROM unnest($1, $2, $3, $4) AS t (process, number, clock, due_ms) JOIN ~.process AS p ON p.key = t.process
    ON CONFLICT (process, number) DO UPDATE SET clock = excluded.clock, due_ms = excluded.due_ms`,
   ...(["int8[]", "int8[]", "text[]", "float8[]"] as const),
 );
@@ -105,23 +101,6 @@ const deleteInputs = statement("DELETE FROM ~.inbox WHERE seq = ANY ($1)", "int8
 
 export function inboxGone(seqs: readonly number[]): Step[] {
   return [step(deleteInputs, seqs)];
-}
-
-/** Whoever puts rows into the inbox takes turns with the others who do: see `schema.ts`. */
-export const inboxTurn: Step = step(statement("SELECT count FROM ~.change FOR UPDATE"));
-
-/** Tells the owner that others have written, and takes the writer's turn: see `schema.ts`. */
-export const countUp: Step = step(statement("UPDATE ~.change SET count = count + 1 RETURNING count"));
-
-/** The columns of inbox rows: process, at_ms, crc, input. */
-export function inputColumns(rows: Part<"inbox">): readonly [number[], number[], number[], Uint8Array[]] {
-  const inputs = rows.map((row) => encodeInput(row.input));
-  return [
-    rows.map((row) => row.process),
-    rows.map((row) => row.atMs),
-    rows.map((row, i) => checksum(inputs[i] ?? new Uint8Array(), row.process, 0)),
-    inputs,
-  ];
 }
 
 const putLogs = statement(

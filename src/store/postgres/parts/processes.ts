@@ -31,19 +31,20 @@ const checkNew = statement(
 );
 
 const putNew = statement(
-  `INSERT INTO ~.process (key, pid, program, owner, entry, args_digest, state, problem, started_at_ms, parent, label, role,
-     restarts, held, traps_exits, life, exited_at_ms, exit_reason, exit_value)
-   SELECT t.key, t.pid, g.id, $1, t.entry, t.args_digest, t.state, t.problem, t.started_at_ms, nullif(t.parent, ''), t.label, t.role,
-     t.restarts, t.held, t.traps_exits, t.life, t.exited_at_ms, t.exit_reason, t.exit_value
-   FROM unnest($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
-     AS t (key, pid, program, entry, args_digest, state, problem, started_at_ms, parent, label, role, restarts, held, traps_exits,
+  `WITH kept AS (DELETE FROM ~.reserved WHERE pid = ANY ($3))
+   INSERT INTO ~.process (key, pid, program, shard, entry, args_digest, state, problem, started_at_ms, parent, label, role,
+     restarts, needs, held, traps_exits, life, exited_at_ms, exit_reason, exit_value)
+   SELECT t.key, t.pid, g.id, t.shard, t.entry, t.args_digest, t.state, t.problem, t.started_at_ms, nullif(t.parent, ''), t.label, t.role,
+     t.restarts, t.needs, t.held, t.traps_exits, t.life, t.exited_at_ms, t.exit_reason, t.exit_value
+   FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)
+     AS t (shard, key, pid, program, entry, args_digest, state, problem, started_at_ms, parent, label, role, restarts, needs, held, traps_exits,
            life, exited_at_ms, exit_reason, exit_value)
    JOIN ~.program AS g ON g.hash = t.program`,
-  ...(["int8", "int8[]", "text[]", "text[]", "text[]", "bytea[]", "text[]", "text[]", "int8[]", "text[]"] as const),
-  ...(["text[]", "text[]", "int8[]", "int8[]", "int8[]", "int8[]", "int8[]", "text[]", "bytea[]"] as const),
+  ...(["int8[]", "int8[]", "text[]", "text[]", "text[]", "bytea[]", "text[]", "text[]", "int8[]", "text[]"] as const),
+  ...(["text[]", "text[]", "int8[]", "text[]", "int8[]", "int8[]", "int8[]", "int8[]", "text[]", "bytea[]"] as const),
 );
 
-export function newProcesses(rows: readonly ProcessRow[], owner: number): Step[] {
+export function newProcesses(rows: readonly ProcessRow[]): Step[] {
   const keys = new Set<number>();
   const pids = new Set<string>();
   const flaws: string[] = [];
@@ -67,7 +68,7 @@ export function newProcesses(rows: readonly ProcessRow[], owner: number): Step[]
     step(checkNew, key, pid, program, parent, flaws),
     step(
       putNew,
-      owner,
+      all((r) => r.shard ?? 0),
       key,
       pid,
       program,
@@ -80,6 +81,7 @@ export function newProcesses(rows: readonly ProcessRow[], owner: number): Step[]
       all((r) => r.label),
       all((r) => r.role),
       all((r) => r.restarts),
+      all((r) => r.needs),
       all((r) => (r.held ? 1 : 0)),
       all((r) => (r.trapsExits ? 1 : 0)),
       all((r) => r.life),
@@ -159,7 +161,8 @@ export const deleteBelongings: Statement = statement(
   "int8[]",
 );
 
-export function exits(rows: Part<"exits">): Step[] {
+/** `lastWords`: what there is to be done when they count as exited and still have all they had. */
+export function exits(rows: Part<"exits">, lastWords: Step): Step[] {
   const processes: number[] = [];
   const seen = new Set<number>();
   for (const { process } of rows) {
@@ -171,6 +174,7 @@ export function exits(rows: Part<"exits">): Step[] {
   return [
     alive(processes),
     step(setExits, processes, ...exitColumns(rows.map((row) => row.exit))),
+    lastWords,
     step(deleteBelongings, processes),
   ];
 }

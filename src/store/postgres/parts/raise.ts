@@ -12,6 +12,8 @@ import { unescapeText } from "../wire/values.ts";
 export type RefusalKind =
   /** The node's lease is void. */
   | "fenced"
+  /** The process is in a shard of somebody else. */
+  | "shard"
   /** The schema's version is `number`, and this release knows `last`. */
   | "newer"
   /** `number` is the turn that does not follow on `last`. */
@@ -27,7 +29,15 @@ export type RefusalKind =
   /** Of another process: `text` begins with it. */
   | "name"
   /** A dead letter is not there any more. */
-  | "letter";
+  | "letter"
+  /** The store is one end of a migration: `text` says which, how far it is, and where the other one is. */
+  | "moved"
+  /** Of a migration: somebody else has taken it over. */
+  | "stale"
+  /** A node's lease is in force. */
+  | "owned"
+  /** Nobody waits for operation `number` of the process, or not on this node. */
+  | "unwanted";
 
 export interface Refusal {
   readonly kind: RefusalKind;
@@ -44,6 +54,11 @@ const mark = "perdure|";
 export function raised(kind: RefusalKind, process: string, number: string, last: string, text: string): string {
   const parts = [process, number, last, text].map((part) => `CAST(${part} AS text)`);
   return `CAST('${mark}${kind}|' || ${parts.join(" || '|' || ")} AS bigint)`;
+}
+
+/** SQL of the shards of an incarnation, found once for each statement. */
+export function ownShards(incarnation: string): string {
+  return `CAST(ARRAY(SELECT shard FROM ~.shard WHERE owner = ${incarnation}) AS bigint[])`;
 }
 
 /** Fails for the first of the rows that `bad` selects, which have the columns `process` and `n`. */

@@ -3,6 +3,7 @@ import type { CommitBatch, Link, ProcessKey } from "../../port.ts";
 import { statement, step } from "../wire/session.ts";
 import type { Statement, Step } from "../wire/session.ts";
 import { firstOf } from "./last.ts";
+import type { Owner } from "./locks.ts";
 import { raised } from "./raise.ts";
 
 type Named = { readonly name: string; readonly process: ProcessKey };
@@ -39,12 +40,14 @@ const raiseName = statement(
   `SELECT CAST('perdure|name|' || $1 || '|' || $2 || '|0|' || $3 AS bigint)`,
   ...(["text", "text", "text"] as const),
 );
+// It is somebody else's, who has seen its end.
+const isLost =
+  "EXISTS (SELECT 1 FROM ~.process AS p WHERE p.key = t.process AND p.state = 'exited' AND NOT p.shard = ANY ($3))";
 // Those it has already are left out. What others put meanwhile is a conflict, and no matter to be passed over.
 const putNames = statement(
   `INSERT INTO ~.name (name, process) SELECT t.name, t.process FROM unnest($1, $2) AS t (name, process)
-   WHERE NOT EXISTS (SELECT 1 FROM ~.name AS o WHERE o.name = t.name AND o.process = t.process)`,
-  "text[]",
-  "int8[]",
+   WHERE NOT EXISTS (SELECT 1 FROM ~.name AS o WHERE o.name = t.name AND o.process = t.process) AND NOT ${isLost} ORDER BY t.name`,
+  ...(["text[]", "int8[]", "int8[]"] as const),
 );
 const deleteMembers = statement(
   "DELETE FROM ~.member AS m USING unnest($1, $2) AS t (name, process) WHERE m.name = t.name AND m.process = t.process",
@@ -52,12 +55,32 @@ const deleteMembers = statement(
   "int8[]",
 );
 const putMembers = statement(
-  "INSERT INTO ~.member (name, process) SELECT * FROM unnest($1, $2) ON CONFLICT DO NOTHING",
-  "text[]",
+  `INSERT INTO ~.member (name, process) SELECT t.name, t.process FROM unnest($1, $2) AS t (name, process)
+   WHERE NOT ${isLost} ON CONFLICT DO NOTHING`,
+  ...(["text[]", "int8[]", "int8[]"] as const),
+);
+
+const nameChange = step(statement("UPDATE ~.change SET names = names + 1"));
+const nameEnds = statement(
+  `UPDATE ~.change SET names = names + 1 WHERE EXISTS (SELECT 1 FROM ~.name WHERE process = ANY ($1))
+     OR EXISTS (SELECT 1 FROM ~.member WHERE process = ANY ($1))`,
   "int8[]",
 );
 
-export function relations(batch: CommitBatch): Step[] {
+/** That names or groups change, for those who keep them in mind. To be done behind the changes, but before exits are. */
+export function nameChanges({ names, namesGone, groups, groupsGone, exits }: CommitBatch): Step[] {
+  if ([names, namesGone, groups, groupsGone].some((part) => part !== undefined && part.length > 0)) return [nameChange];
+  return [
+    ...some(exits, (rows) => [
+      step(
+        nameEnds,
+        rows.map(({ process }) => process),
+      ),
+    ]),
+  ];
+}
+
+export function relations(batch: CommitBatch, { shards }: Owner): Step[] {
   const { links, linksGone, monitors, monitorsGone, namesGone, names, groupsGone, groups } = batch;
   return [
     ...some(links, (rows) => [linked(putLinks, rows)]),
@@ -78,9 +101,9 @@ export function relations(batch: CommitBatch): Step[] {
       ),
     ]),
     ...some(namesGone, (rows) => [step(deleteNames, rows)]),
-    ...some(names, giveNames),
+    ...some(names, (rows) => giveNames(rows, shards)),
     ...some(groupsGone, (rows) => [named(deleteMembers, rows)]),
-    ...some(groups, (rows) => [named(putMembers, rows)]),
+    ...some(groups, (rows) => [named(putMembers, rows, shards)]),
   ];
 }
 
@@ -100,15 +123,16 @@ function linked(of: Statement, rows: readonly Link[]): Step {
   );
 }
 
-function named(of: Statement, rows: readonly Named[]): Step {
+function named(of: Statement, rows: readonly Named[], ...more: readonly (readonly number[])[]): Step {
   return step(
     of,
     rows.map((row) => row.name),
     rows.map((row) => row.process),
+    ...more,
   );
 }
 
-function giveNames(rows: readonly Named[]): Step[] {
+function giveNames(rows: readonly Named[], shards: readonly number[]): Step[] {
   const given = new Map<string, ProcessKey>();
   for (const [i, { name, process }] of rows.entries()) {
     const holder = given.get(name);
@@ -122,6 +146,7 @@ function giveNames(rows: readonly Named[]): Step[] {
     named(
       putNames,
       firstOf(rows, (row) => row.name),
+      shards,
     ),
   ];
 }

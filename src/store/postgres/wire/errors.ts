@@ -10,10 +10,13 @@ export class ServerError extends Error {
   readonly primary: string;
   /** The server ends the connection with it. */
   readonly isFatal: boolean;
+  /** All that it says, by the letters of the protocol. */
+  readonly fields: ReadonlyMap<string, string>;
 
   constructor(fields: ReadonlyMap<string, string>) {
     const more = ["D", "H"].flatMap((field) => fields.get(field) ?? []);
     super([fields.get("M") ?? "unknown error", ...more].join("; "));
+    this.fields = fields;
     this.sqlState = fields.get("C") ?? "";
     this.primary = fields.get("M") ?? "";
     this.constraint = fields.get("n") ?? "";

@@ -59,6 +59,17 @@ export function bind(statement: string, values: readonly Value[], types: readonl
   return message("B", texts("", statement), int16s(1, 1, values.length), ...parameters, int16s(1, 1));
 }
 
+/** Parameters as text, bytes as they are, for a statement that says nothing about their types; results as text. */
+export function bindTexts(values: readonly (string | Uint8Array | null)[]): Uint8Array[] {
+  const formats = values.map((value) => (value instanceof Uint8Array ? 1 : 0));
+  const parameters = values.flatMap((value) => {
+    if (value === null) return [int32s(-1)];
+    const bytes = typeof value === "string" ? Buffer.from(value, "utf8") : value;
+    return [int32s(bytes.length), bytes];
+  });
+  return message("B", texts("", ""), int16s(values.length, ...formats, values.length), ...parameters, int16s(0));
+}
+
 /** One message that has arrived: its kind, and its content. */
 export type Take = (kind: string, content: Buffer) => void;
 

@@ -13,7 +13,16 @@ import type { Row } from "../../columns.ts";
 import type { Address } from "./address.ts";
 import { dial } from "./dial.ts";
 import { ConnectionLost, ServerError } from "./errors.ts";
-import { bind, describePortal, describeStatement, execute, MessageStream, parse, readColumns } from "./messages.ts";
+import {
+  bind,
+  bindTexts,
+  describePortal,
+  describeStatement,
+  execute,
+  MessageStream,
+  parse,
+  readColumns,
+} from "./messages.ts";
 import { readTexts, sync, terminate } from "./messages.ts";
 import type { Column } from "./messages.ts";
 import { decodeColumn } from "./values.ts";
@@ -25,6 +34,11 @@ export interface Statement {
   readonly types: readonly Type[];
   /** Made for one use, so not to be kept prepared. */
   readonly once?: boolean;
+  /**
+   * Somebody else's SQL, sent as it is: strings go as text that the server reads as whatever type it wants, and each column is read by this, from
+   * the server's text. It must be `once`.
+   */
+  readonly foreign?: (text: string, typeId: number) => unknown;
 }
 
 export function statement(sql: string, ...types: readonly Type[]): Statement {
@@ -44,6 +58,8 @@ export interface Result {
   readonly rows: readonly Row[];
   /** Rows inserted, changed, deleted or selected. */
   readonly count: number;
+  /** What was done, as the server says it: `INSERT 0 1`. */
+  readonly tag: string;
 }
 
 export interface SessionOptions {
@@ -74,7 +90,6 @@ interface Segment {
   /** The segment in which its statements were prepared. */
   readonly before: Segment | undefined;
   readonly results: Result[];
-  readonly tags: string[];
   readonly askedAtMs: number;
   rows: Row[];
   columns: readonly Column[];
@@ -95,6 +110,7 @@ export class Session {
   readonly #prepared = new Map<Statement, Prepared>();
   readonly #pending: Segment[] = [];
   readonly #onEnd: (() => void)[] = [];
+  #status = "I";
   #heardAtMs = performance.now();
   #watch: NodeJS.Timeout | undefined;
   #lost: ConnectionLost | undefined;
@@ -119,6 +135,11 @@ export class Session {
 
   get isOpen(): boolean {
     return this.#lost === undefined;
+  }
+
+  /** Whether it is in a transaction, by the last answer: `no`, `yes`, or one that has `failed`. */
+  get transaction(): "no" | "yes" | "failed" {
+    return this.#status === "I" ? "no" : this.#status === "T" ? "yes" : "failed";
   }
 
   /** How much is under way. */
@@ -152,7 +173,8 @@ export class Session {
     const [work, ended] = await Promise.allSettled([body, ending]);
     if (work.status === "rejected") throw work.reason;
     if (ended.status === "rejected") throw ended.reason;
-    if (ended.value.tags[0] !== "COMMIT") throw new ServerError(new Map([["M", "the transaction was rolled back"]]));
+    if (ended.value.results[0]?.tag !== "COMMIT")
+      throw new ServerError(new Map([["M", "the transaction was rolled back"]]));
     return work.value.results.slice(1);
   }
 
@@ -187,6 +209,11 @@ export class Session {
 
   #segment(steps: readonly Step[], before: Segment | undefined, parts: Uint8Array[]): Promise<Segment> {
     for (const { statement: one, values } of steps) {
+      if (one.foreign !== undefined) {
+        parts.push(...parse("", one.sql, []), ...bindTexts(values as readonly (string | Uint8Array | null)[]));
+        parts.push(...describePortal, ...execute);
+        continue;
+      }
       const name = one.once === true ? undefined : this.#prepared.get(one)?.name;
       if (name === undefined) parts.push(...parse("", this.#sql(one), one.types));
       parts.push(...bind(name ?? "", values, one.types));
@@ -215,7 +242,6 @@ export class Session {
       statements,
       before,
       results: [],
-      tags: [],
       askedAtMs: performance.now(),
       rows: [],
       columns: [],
@@ -262,6 +288,7 @@ export class Session {
         this.#refuse(ServerError.of(content), segment);
         return;
       case "Z":
+        this.#status = content.toString("latin1");
         if (segment !== undefined) this.#finish(segment);
         return;
       default:
@@ -289,8 +316,7 @@ export class Session {
       case "C":
       case "I": {
         const tag = kind === "C" ? (readTexts(content)[0] ?? "") : "";
-        segment.results.push({ rows: segment.rows, count: Number(/\d+$/.exec(tag)?.[0] ?? 0) });
-        segment.tags.push(tag);
+        segment.results.push({ rows: segment.rows, count: Number(/\d+$/.exec(tag)?.[0] ?? 0), tag });
         segment.rows = [];
         segment.columns = [];
         return;
@@ -310,11 +336,16 @@ export class Session {
     const one = segment.statements[segment.results.length];
     const known = one === undefined || one.once === true ? undefined : this.#prepared.get(one)?.columns;
     const row: Record<string, Row[string]> = {};
+    const read = one?.foreign;
     let at = 2;
     for (const { name, typeId } of known ?? segment.columns) {
       const length = content.readInt32BE(at);
       at += 4;
-      row[name] = length === -1 ? null : decodeColumn(content.subarray(at, at + length), typeId);
+      const value = content.subarray(at, at + Math.max(length, 0));
+      if (length === -1) row[name] = null;
+      else if (read === undefined) row[name] = decodeColumn(value, typeId);
+      // Whoever reads it so knows what it is.
+      else row[name] = read(value.toString("utf8"), typeId) as Row[string];
       if (length > 0) at += length;
     }
     return row;

@@ -1,13 +1,13 @@
-/** Moves a process out of a store that another process's node owns: by what is posted to it, as a pause is, and by watching its rows. */
+/** Moves a process out of a store where another node owns it: by what is posted to it, as a pause is, and by watching its rows. */
 import { setTimeout as sleep } from "node:timers/promises";
-import { PerdureError } from "../base/errors.ts";
-import type { ExportRequest } from "../engine/files/moving.ts";
-import type { Mover } from "../engine/files/write.ts";
-import type { Pid, ProcessKey } from "../journal/types.ts";
-import { isHeldFor } from "../kernel/moves.ts";
-import { postedStep, refusalOf } from "../kernel/posted.ts";
-import type { PostedStep } from "../kernel/posted.ts";
-import type { ExportedRow, StoreReader } from "../store/port.ts";
+import { PerdureError } from "../../base/errors.ts";
+import type { Pid, ProcessKey } from "../../journal/types.ts";
+import { isHeldFor } from "../../kernel/moves.ts";
+import type { HoldRequest } from "../../kernel/moves.ts";
+import { postedStep, refusalOf } from "../../kernel/posted.ts";
+import type { PostedStep } from "../../kernel/posted.ts";
+import type { ExportedRow, StoreReader } from "../../store/port.ts";
+import type { Mover } from "./write.ts";
 
 const lookEveryMs = 30;
 const pageLogs = 500;
@@ -18,13 +18,17 @@ export class PostedMover implements Mover {
   readonly #reader: StoreReader;
   readonly #pid: Pid;
   readonly #file: string;
-  readonly #request: ExportRequest;
+  readonly #request: Omit<HoldRequest, "file">;
   readonly #isNodeRunning: () => Promise<boolean>;
 
   constructor(
     reader: StoreReader,
     pid: Pid,
-    about: { readonly file: string; readonly request: ExportRequest; readonly isNodeRunning: () => Promise<boolean> },
+    about: {
+      readonly file: string;
+      readonly request: Omit<HoldRequest, "file">;
+      readonly isNodeRunning: () => Promise<boolean>;
+    },
   ) {
     this.#reader = reader;
     this.#pid = pid;
