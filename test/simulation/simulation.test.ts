@@ -181,13 +181,13 @@ describe("the simulator notices in clusters", () => {
       PostedMail.prototype.cut = () => undefined;
       return () => (PostedMail.prototype.cut = cut);
     },
-    { lean: { unlink: 4, spawn: 2, crash: 2, link: 4 }, from: 161 },
+    { lean: { unlink: 4, spawn: 2, crash: 2, link: 4 }, from: 497 },
   );
   notices(
     "a verdict for one that has ended, which nobody answers",
     changing((batch) => ({ ...batch, inbox: (batch.inbox ?? []).map(withoutElse) })),
     () => () => undefined,
-    { lean: { pause: 20, resume: 20, exit: 10 }, from: 129 },
+    { lean: { pause: 20, resume: 20, exit: 10 }, from: 345 },
   );
   notices("timers that are not taken up with their shard", nothing, () => {
     const { forget } = Timers.prototype;
