@@ -327,7 +327,8 @@ export class Turns {
     const { input } = queued;
     if (input.kind === "result") live.asked?.delete(input.operation);
     const isHeard = tie === undefined || this.ties.arrived(live, input, tie);
-    if (isHeard) this.#heedParent(live, input);
+    // Its parent's end is one for it too that no turn hears of, as a normal one.
+    this.#heedParent(live, input);
     if (!isHeard) this.#consume(live, queued);
     return isHeard;
   }

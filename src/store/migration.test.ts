@@ -17,6 +17,11 @@ const kinds: Readonly<Record<string, Setup>> = {
     : {}),
 };
 
+/** PostgreSQL takes its time, and what it gives and takes does not depend on the other end: it meets files, and itself. */
+const isMet = (here: string, there: string): boolean =>
+  ![here, there].includes("postgres") || ![here, there].some((kind) => kind.includes("memory"));
+
 for (const [here, from] of Object.entries(kinds)) {
-  for (const [there, to] of Object.entries(kinds)) testMigration(`from ${here} to ${there}`, { from, to });
+  for (const [there, to] of Object.entries(kinds))
+    if (isMet(here, there)) testMigration(`from ${here} to ${there}`, { from, to });
 }
