@@ -9,6 +9,7 @@ import type { Known } from "./registry.ts";
 function fixture(
   known: readonly Known[] = [],
   freeAtMs = startMs,
+  hasLeft = (): boolean => false,
 ): { births: Births; reserved: string[]; nowMs(): number } {
   let nowMs = startMs;
   const reserved: string[] = [];
@@ -20,6 +21,10 @@ function fixture(
     sharing: { reservePid } as BirthsPorts["sharing"],
     registry: {
       begins: () => undefined,
+      beginLooking: () => undefined,
+      endLooking: () => undefined,
+      named: () => undefined,
+      hasLeft: () => hasLeft(),
       knownOrDamaged: (pid) => Promise.resolve(known.find((one) => "pid" in one && one.pid === pid)),
     },
     shards: {} as BirthsPorts["shards"],
@@ -46,6 +51,12 @@ describe("a pid that another node keeps", () => {
     assert.equal(await births.reserve("p1"), true);
     assert.deepEqual([reserved, nowMs() >= freeAtMs], [["p1"], true]);
   });
+});
+
+test("a pid is not free if its process has begun and gone while the store answered", async () => {
+  const known: Known[] = [];
+  const { births, reserved } = fixture(known, startMs, () => known.push(process(1, { pid: "p1" })) > 0);
+  assert.deepEqual([await births.reserve("p1"), reserved], [false, ["p1"]]);
 });
 
 describe("a server that follows on another", () => {

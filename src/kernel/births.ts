@@ -12,7 +12,7 @@ import type { Shards } from "./shards.ts";
 
 export interface BirthsPorts {
   readonly sharing: Sharing | undefined;
-  readonly registry: Pick<Registry, "begins" | "knownOrDamaged">;
+  readonly registry: Pick<Registry, "beginLooking" | "begins" | "endLooking" | "hasLeft" | "knownOrDamaged" | "named">;
   readonly shards: Shards;
   readonly placement: Pick<Placement, "shardOf">;
   readonly clock: Clock;
@@ -77,7 +77,7 @@ export class Births {
     if (sharing === undefined) return true;
     while (!this.#ports.isOver()) {
       if ((await registry.knownOrDamaged(pid)) !== undefined) return false;
-      if ((await this.#ask(sharing, pid)) && !this.isUnderway(pid)) return true;
+      if (await this.#ask(sharing, pid)) return true;
       await new Promise<void>((resolve) => void clock.after(lookMs, resolve));
     }
     return false;
@@ -85,11 +85,17 @@ export class Births {
 
   /** If nobody knows whether this node keeps it, none may begin the process as long as this one lives. */
   async #ask(sharing: Sharing, pid: Pid): Promise<boolean> {
+    const { registry, failed } = this.#ports;
+    registry.beginLooking();
     try {
-      return await sharing.reservePid(pid);
+      const isKept = await sharing.reservePid(pid);
+      // Somebody else may have begun it here while the store answered.
+      return isKept && !this.isUnderway(pid) && registry.named(pid) === undefined && !registry.hasLeft(pid);
     } catch (error) {
-      this.#ports.failed(toError(error));
+      failed(toError(error));
       throw error;
+    } finally {
+      registry.endLooking();
     }
   }
 

@@ -82,6 +82,8 @@ export class SimulatedNode {
   #machine: SimulatedMachine | undefined;
   #host!: SimulatedHost;
   state: NodeState = "opening";
+  /** Processes that it gives up in this moment. */
+  readonly #leaving = new Set<string>();
 
   constructor(number: number, world: NodeWorld, skew: Skew = rightTime) {
     this.number = number;
@@ -187,6 +189,7 @@ export class SimulatedNode {
         exited: (exits) => this.#port("events.exited", () => events.exited(exits)),
         answered: () => undefined,
         departed: () => undefined,
+        left: (pid) => this.#left(pid),
         notice: (notice) => this.#port("events.notice", () => events.notice(notice)),
         failed: (error) => this.#failed(error, true),
       },
@@ -394,12 +397,18 @@ export class SimulatedNode {
     return result;
   }
 
-  /** Only a durable turn takes an operation back; but a kernel that comes to its end drops its attempts. */
+  /** Another node goes on with it, as soon as that is durable. */
+  #left(pid: string): void {
+    this.#leaving.add(pid);
+    this.#after(0, () => this.#leaving.delete(pid));
+  }
+
+  /** Only a durable turn takes an operation back; but a kernel that comes to its end, or gives the process up, drops its attempts. */
   #checkAborted({ pid, process, number }: OperationRequest): void {
     const { ledger, complain } = this.#world;
     if (this.state !== "open" || !this.#owns(process) || ledger.operationRow(process, number) === undefined) return;
     this.#after(0, () => {
-      if (this.state === "open" && this.#owns(process))
+      if (this.state === "open" && this.#owns(process) && !this.#leaving.has(pid))
         complain(`operation ${number} of ${pid} was aborted before that was durable`);
     });
   }
