@@ -7,6 +7,8 @@ import { spent } from "./cpu.ts";
 import type { Spent } from "./cpu.ts";
 
 let engine: Engine | undefined;
+/** On this node since it was opened. */
+let ended = 0;
 let onExit: (pid: string, reason: string) => void = () => undefined;
 
 function opened(): Engine {
@@ -17,10 +19,10 @@ function opened(): Engine {
 /** Resolves when `count` processes have ended from now on; rejects if one of them ended badly. */
 function exits(count: number): Promise<void> {
   return new Promise((resolve, reject) => {
-    let ended = 0;
+    const before = ended;
     onExit = (pid, reason) => {
       if (reason !== "normal") reject(new Error(`process ${pid} ended with ${reason}`));
-      if (++ended === count) resolve();
+      if (ended - before === count) resolve();
     };
   });
 }
@@ -29,7 +31,13 @@ const methods = {
   /** How long opening takes. */
   open: async (options: EngineOptions): Promise<Spent> =>
     await spent(async () => {
-      engine = await Engine.open({ ...options, onExit: ({ pid, reason }) => onExit(pid, reason) });
+      engine = await Engine.open({
+        ...options,
+        onExit: ({ pid, reason }) => {
+          ended++;
+          onExit(pid, reason);
+        },
+      });
     }),
 
   close: async (): Promise<Spent> => await spent(async () => await engine?.close()),
@@ -44,6 +52,9 @@ const methods = {
   /** Starts `count` processes and waits until the starts are durable. */
   start: async (entry: string, args: readonly unknown[], count: number, atOnce: number): Promise<Spent> =>
     await spent(async () => await forEachOf(count, atOnce, () => opened().start(entry, [...args]))),
+
+  /** How many processes have ended on this node, whichever started them. */
+  ended: (): number => ended,
 
   /** ms from each start to its result, one after the other. */
   latencies: async (entry: string, args: readonly unknown[], count: number): Promise<number[]> => {

@@ -219,6 +219,7 @@ export class Engine<P = unknown> implements AsyncDisposable {
     const pid = id ?? newPid(systemRandom);
     const call = {
       pid,
+      isNew: id === undefined,
       program: program.hash,
       entry: script ? "" : entry || "default",
       args: encodeValue([...args]),

@@ -74,6 +74,8 @@ export interface ServiceOptions {
 
 export interface StartCall {
   readonly pid: Pid;
+  /** Drawn by chance for this very call. */
+  readonly isNew?: boolean;
   readonly program: string;
   readonly entry: string;
   readonly args: Payload;

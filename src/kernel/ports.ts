@@ -5,6 +5,8 @@ import type { ProcessExit, ProcessKey } from "../store/port.ts";
 
 export interface StartRequest {
   readonly pid: Pid;
+  /** Drawn by chance for this very call: no other process can have it. Default false. */
+  readonly isNew?: boolean;
   readonly program: string;
   readonly entry: string;
   readonly args: Payload;

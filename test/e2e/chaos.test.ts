@@ -10,8 +10,8 @@ import { seeded } from "./support/seeded.ts";
 import { Witness } from "./support/witness.ts";
 
 const program = fileURLToPath(new URL("../fixtures/durable/app.ts", import.meta.url));
-const deaths = Number(process.env["PERDURE_DEATHS"] ?? 40);
-const budgetMs = Number(process.env["PERDURE_BUDGET_MS"] ?? 40_000);
+const deaths = Number(process.env["PERDURE_DEATHS"] ?? 20);
+const budgetMs = Number(process.env["PERDURE_BUDGET_MS"] ?? 20_000);
 
 function suite(title: string, deaths: number): void {
   describe(title, () => {

@@ -11,8 +11,8 @@ import type { Sabotage } from "./simulation.ts";
 import { runAll } from "./threads.ts";
 
 const firstSeed = 1;
-const seeds = 2_000;
-const treeSeeds = 600;
+const seeds = 800;
+const treeSeeds = 300;
 const clusterSeeds = 300;
 const chosenSeed = process.env["PERDURE_SEED"];
 

@@ -148,9 +148,11 @@ export class Line {
   }
 }
 
+// Plans that were made while a table was small must not read all of it when it has grown, and making one takes longer than most commits do.
 const settingsNow = `set_config('statement_timeout', $1, true),
   set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'off' THEN 'on'
-                                   ELSE current_setting('synchronous_commit') END, true)`;
+                                   ELSE current_setting('synchronous_commit') END, true),
+  set_config('enable_seqscan', 'off', true), set_config('plan_cache_mode', 'force_generic_plan', true)`;
 // A client that fell silent in mid-transaction must not keep its locks.
 const newSettings = statement(`SELECT ${settingsNow}, set_config('transaction_timeout', $2, true)`, "text", "text");
 const oldSettings = statement(

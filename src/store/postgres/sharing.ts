@@ -5,13 +5,13 @@ import { encodeAbout } from "../nodes.ts";
 import type { Announcement } from "../nodes.ts";
 import type { AcquiredShard, InboxRow, ProcessKey, ShardRow, Sharing } from "../port.ts";
 import { receipt } from "./commit.ts";
-import type { WriteId } from "./commit.ts";
 import type { Hints } from "./hints.ts";
 import { liveNodes, reap } from "./lease.ts";
 import type { Line } from "./line.ts";
 import type { Owner } from "./parts/locks.ts";
 import { queries } from "./queries.ts";
 import { readPosted } from "./reads.ts";
+import { Reserved } from "./reserved.ts";
 import { statement, step } from "./wire/session.ts";
 import type { Write } from "./writer.ts";
 
@@ -43,29 +43,13 @@ const tellHolder = statement(
    SELECT $1, $2, (SELECT CAST(process AS text) FROM ~.name WHERE name = $3) RETURNING put, gone`,
   ...(["int8", "int8", "text"] as const),
 );
-// Another one waits here until this is done.
-const keepPid = statement(
-  `INSERT INTO ~.reserved AS r (pid, incarnation) VALUES ($1, $2)
-   ON CONFLICT (pid) DO UPDATE SET incarnation = $2
-   WHERE NOT EXISTS (SELECT 1 FROM ~.node AS n WHERE n.incarnation = r.incarnation AND n.state = 'live')`,
-  "text",
-  "int8",
-);
-const isPidThere = `(${["process", "tombstone", "exported"].map((table) => `EXISTS (SELECT 1 FROM ~.${table} WHERE pid = $3)`).join(" OR ")})`;
-const tellKeeper = statement(
-  `WITH mine AS (SELECT 1 FROM ~.reserved WHERE pid = $3 AND incarnation = $1),
-     vain AS (DELETE FROM ~.reserved WHERE pid = $3 AND incarnation = $1 AND ${isPidThere})
-   INSERT INTO ~.receipt (incarnation, number, put)
-   SELECT $1, $2, CASE WHEN EXISTS (SELECT 1 FROM mine) AND NOT ${isPidThere} THEN '1' ELSE '0' END RETURNING put, gone`,
-  ...(["int8", "int8", "text"] as const),
-);
-
 const announce = statement("UPDATE ~.node SET about = $2, load = $3 WHERE incarnation = $1", "int8", "text", "int8");
 
 type Receipt = Write<unknown>["receipt"];
 
 export class PostgresSharing implements Sharing {
   readonly #parts: SharingParts;
+  readonly #reserved: Reserved;
   /** Of own shards: the number of the last row that was handed out. */
   readonly #cursors = new Map<number, number>();
   /** Shards that a commit under way gives up. */
@@ -76,6 +60,7 @@ export class PostgresSharing implements Sharing {
 
   constructor(parts: SharingParts) {
     this.#parts = parts;
+    this.#reserved = new Reserved(parts);
   }
 
   /** As a commit needs to know it that is made now. */
@@ -169,13 +154,8 @@ export class PostgresSharing implements Sharing {
     }
   }
 
-  async reservePid(pid: Pid): Promise<boolean> {
-    const { incarnation } = this.owner;
-    return this.#parts.write({
-      ...alone("reserve a pid in", (id: WriteId) => step(tellKeeper, id.incarnation, id.number, pid)),
-      before: [step(keepPid, pid, incarnation)],
-      read: (row) => text(row, "put") === "1",
-    });
+  reservePid(pid: Pid): Promise<boolean> {
+    return this.#reserved.keep(pid);
   }
 
   async announce(news: Announcement): Promise<void> {

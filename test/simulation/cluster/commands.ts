@@ -99,7 +99,9 @@ function checkLink(ledger: PairBook, moment: Moment, account: PairAccount, to: P
 function checkUnlink(ledger: PairBook, moment: Moment, account: PairAccount, to: Pid): void {
   const peer = ledger.account(to);
   if (!isAlive(account) || peer === undefined || isDisputed(moment, account.pid, to, ["link"])) return;
-  if (account.record.relations.links.has(peer.key))
+  // Put back to when they were linked, in the same commit, the other one ties itself again.
+  const isPutBack = moment.batch.restores?.some(({ process }) => process === peer.key) === true;
+  if (account.record.relations.links.has(peer.key) && !isPutBack)
     ledger.complain(`${account.pid} has cut its link with ${to}, and has it`);
   const left = ledger.inboxOf(account.key).find(({ input, tie }) => input.kind === "exit" && tie === peer.key);
   if (left !== undefined) ledger.complain(`${account.pid} has cut its link with ${to}, and its end waits in the inbox`);
