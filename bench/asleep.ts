@@ -18,7 +18,8 @@ export const asleep: Benchmark = {
   measures: `Two nodes own a store on a PostgreSQL server together, and nothing happens in it: first while it is empty, then with 100,000 processes in
 \`await sleep("1 day")\`. How many transactions the server carries out, how much it writes, and what CPU time it and the nodes take, in shares of one
 core; and how large tables and indexes are (\`pg_table_size\`, \`pg_indexes_size\`), as they have grown and after \`VACUUM FULL\`.`,
-  limitMs: 1_800_000,
+  limitMs: 600_000,
+  isLong: true,
   run,
 };
 

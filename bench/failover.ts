@@ -29,6 +29,7 @@ export const failover: Benchmark = {
 - **move**: ${movers} processes call one operation after the other, without a pause, and are moved to and fro, one move at a time, ${moves} in all. How long
   each stood still: from its last call on the one node to its first on the other.`,
   limitMs: 300_000,
+  isLong: true,
   run,
 };
 
