@@ -59,8 +59,13 @@ export class Outside {
   async start(request: StartRequest): Promise<{ readonly pid: Pid; readonly created: boolean }> {
     this.#ports.checkOpen();
     this.#checkNoName(request.pid);
-    const before = request.isNew === true ? undefined : await this.#before(request);
-    if (before !== undefined) return { pid: before, created: false };
+    // Someone else may start it while the store answers. When it has, nothing may come between any more.
+    for (let isFree = request.isNew === true; !isFree; isFree = !this.#isHere(request.pid)) {
+      const before = await this.#before(request);
+      if (before !== undefined) return { pid: before, created: false };
+    }
+    this.#ports.checkOpen();
+    this.#checkNoName(request.pid);
     const { births, clock, random, isMine } = this.#ports;
     const birth = { ...request, parent: "" };
     const cradle = {
@@ -82,20 +87,20 @@ export class Outside {
     return { pid: request.pid, created: true };
   }
 
-  /** The process that was started by this id before, or undefined: then this node keeps the pid, and it has to begin at once. */
+  /** The process that was started by this id before. If undefined, this node keeps the pid, and has to begin it at once. */
   async #before(request: StartRequest): Promise<Pid | undefined> {
     const { births, registry } = this.#ports;
-    const isHere = (): boolean =>
-      registry.named(request.pid) !== undefined || registry.isReserved(request.pid) || births.isUnderway(request.pid);
     do {
       const known = (await registry.known(request.pid)) ?? registry.named(request.pid);
       this.#ports.checkOpen();
       if (known !== undefined) return await this.#startedBefore(known, request);
-      // Someone else may start it while the store answers. When it has, nothing may come between any more.
-    } while (!(await births.reserve(request.pid)) || isHere());
-    this.#ports.checkOpen();
-    this.#checkNoName(request.pid);
+    } while (!(await births.reserve(request.pid)));
     return undefined;
+  }
+
+  #isHere(pid: Pid): boolean {
+    const { births, registry } = this.#ports;
+    return registry.named(pid) !== undefined || registry.isReserved(pid) || births.isUnderway(pid);
   }
 
   #checkNoName(pid: Pid): void {
