@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
+import { frames } from "../examples/player/film.ts";
 import { Shop } from "./support/cli.ts";
 
 const program = fileURLToPath(new URL("../examples/player/player.ts", import.meta.url));
@@ -22,19 +23,22 @@ test("the player keeps its position when its decoder crashes, when it crashes it
   first.kill("SIGKILL");
   const before = framesIn((await first.ended).stdout);
 
+  // On a slow machine the film has run for longer, or anew. The second damaged frame is behind it by then.
+  const next = [1, 2, 3].map((more) => (before.at(-1)! + more) % frames.length);
+  const later = Math.max(26, ...next.filter((number) => !damaged.includes(number)));
   const second = shop.start("serve", program);
-  await second.printed(" 30 |");
+  await second.printed(`${String(later).padStart(3)} |`);
   second.kill("SIGINT");
   const { code, stdout } = await second.ended;
   assert.equal(code, 130);
-  assert.ok(framesIn(stdout)[0]! > before.at(-1)!, "it went on, and not from the start");
+  assert.ok(next.includes(framesIn(stdout)[0]!), "it went on, and not from the start");
 
   const lines = (await shop.run("logs", "--json")).stdout.trim().split("\n");
   const shown = framesIn(lines.map((line) => (JSON.parse(line) as { text: string }).text).join("\n"));
-  const all = Array.from({ length: shown.at(-1)! + 1 }, (_, number) => number);
+  const whole = frames.flatMap((_, number) => (damaged.includes(number) ? [] : [number]));
   assert.deepEqual(
     shown,
-    all.filter((number) => !damaged.includes(number)),
+    shown.map((_, at) => whole[at % whole.length]),
     "each whole frame once",
   );
   const [letter] = await shop.json<{ message: unknown }[]>("dead-letters");
