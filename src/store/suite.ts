@@ -8,6 +8,7 @@ import { testCommits } from "./suite/commits.ts";
 import { testEdges } from "./suite/edges.ts";
 import { testExports } from "./suite/exports.ts";
 import type { SharedSetup, StoreSetup } from "./suite/fixture.ts";
+import { testHandovers } from "./suite/handovers.ts";
 import { testInbox, testNoticing } from "./suite/inbox.ts";
 import { testLease, testSoleOwnership } from "./suite/lease.ts";
 import { testLives } from "./suite/lives.ts";
@@ -65,6 +66,7 @@ function testOwned(setup: StoreSetup): void {
     describe("edges", () => testEdges(setup));
     describe("retention", () => testRetention(setup));
     describe("exports", () => testExports(setup));
+    describe("handovers", () => testHandovers(setup));
     describe("model", () => testModel(setup));
   });
 }
