@@ -34,8 +34,7 @@ export interface HandoverRefusal {
 
 export type HandoverState =
   /** `gone`: there is no such handover (any more). */
-  | { readonly state: "waiting" | "imported" | "gone" }
-  | ({ readonly state: "refused" } & HandoverRefusal);
+  { readonly state: "waiting" | "imported" | "gone" } | ({ readonly state: "refused" } & HandoverRefusal);
 
 /** Needs no lease. */
 export interface HandoversReader {

@@ -173,7 +173,7 @@ export class PostgresHandovers implements Handovers {
 async function* ofOneSize(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
   let [held, sizeBytes]: [Uint8Array[], number] = [[], 0];
   for await (const piece of source) {
-    for (let at = 0; at < piece.length; ) {
+    for (let at = 0; at < piece.length;) {
       const more = piece.subarray(at, at + partBytes - sizeBytes);
       held.push(more);
       at += more.length;

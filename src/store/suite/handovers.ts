@@ -2,9 +2,11 @@
 import assert from "node:assert/strict";
 import { handoverGone, keepHandoverMs } from "../handovers.ts";
 import type { Handovers, HandoversReader } from "../handovers.ts";
-import { ownerRule } from "./fixture.ts";
-import type { StoreFixture, StoreSetup } from "./fixture.ts";
 import type { Store } from "../port.ts";
+import { ownerRule } from "./fixture.ts";
+import type { SharedSetup, StoreFixture, StoreSetup } from "./fixture.ts";
+import { startMs } from "./samples.ts";
+import { join, pair, sharedRule } from "./shared.ts";
 
 const file = "0123456789abcdefghjk";
 const refusal = { code: "IMPORT_REFUSED", message: "not this one" } as const;
@@ -106,4 +108,38 @@ export function testHandovers(setup: StoreSetup): void {
     await assert.rejects(handed, /cannot be read/);
     assert.deepEqual(await node.waiting(nowMs()), []);
   });
+}
+
+/** Where several nodes own the store. */
+export function testSharedHandovers(setup: SharedSetup): void {
+  sharedRule(
+    setup,
+    "what a node has taken is nobody else's until it is dead; then it says nothing more",
+    async (fixture) => {
+      const [one, two] = await pair(fixture);
+      const { handovers: first } = one.store;
+      const { handovers: second } = two.store;
+      if (first === undefined || second === undefined) return;
+      const hand = (): Promise<string> =>
+        second.handOver({ file, paused: false, bytes: pieces(Buffer.from("one")), nowMs });
+      const [id, released] = [await hand(), await hand()];
+      assert.deepEqual([await first.take(id), await first.take(id), await second.take(id)], [true, true, false]);
+      await second.begun(id);
+      await second.ended(id, nowMs(), refusal);
+      assert.deepEqual(
+        (await second.waiting(nowMs())).map(({ isBegun }) => isBegun),
+        [false, false],
+      );
+      await fixture.lapse(one.lease.incarnation);
+      await two.sharing.reap(startMs);
+      assert.equal(await second.take(id), true);
+      await first.ended(id, nowMs(), refusal);
+      assert.deepEqual(await second.outcome(id), { state: "waiting" });
+      assert.equal((await read(second.bytes(id))).toString(), "one");
+      await second.take(released);
+      await two.store.release(startMs);
+      const three = await join(fixture);
+      assert.equal(await three.store.handovers?.take(released), true);
+    },
+  );
 }
