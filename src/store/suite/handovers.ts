@@ -38,12 +38,18 @@ async function both(store: Store, fixture: StoreFixture): Promise<Both | undefin
 
 export function testHandovers(setup: StoreSetup): void {
   /** A store with nobody beside it has none. */
-  const rule = (name: string, run: (of: Both, fixture: StoreFixture) => Promise<void>): void =>
+  const rule: Rule = (name, run) =>
     ownerRule(setup, name, async (store, fixture) => {
       const of = await both(store, fixture);
-      if (of !== undefined) await run(of, fixture);
+      if (of !== undefined) await run(of);
     });
+  testWhole(rule);
+  testBroken(rule);
+}
 
+type Rule = (name: string, run: (of: Both) => Promise<void>) => void;
+
+function testWhole(rule: Rule): void {
   rule("what is handed over arrives as it was, and its end is told once", async ({ node, other }) => {
     const bytes = Buffer.alloc((5 << 19) + 3, "perdure");
     const whole = [bytes.subarray(0, 7), bytes.subarray(7, 2_000_000), Buffer.alloc(0), bytes.subarray(2_000_000)];
@@ -76,7 +82,9 @@ export function testHandovers(setup: StoreSetup): void {
     assert.deepEqual(await other.outcome(one), { state: "refused", ...refusal });
     assert.deepEqual(await other.outcome(two), { state: "imported" });
   });
+}
 
+function testBroken(rule: Rule): void {
   rule("what is broken off is never taken, and goes; so does an end that nobody asks for", async ({ node, other }) => {
     const [reached, released] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
     async function* slow(): AsyncGenerator<Uint8Array> {

@@ -14,6 +14,7 @@ export function testSharing(setup: SharedSetup): void {
   testEnds(setup);
   testBorders(setup);
   testNames(setup);
+  testPids(setup);
   testTime(setup);
 }
 
@@ -295,7 +296,9 @@ function testNames(setup: SharedSetup): void {
     await one.store.commit({ atMs, exits: [{ process: 2, exit }] });
     assert.equal(await two.sharing.namesChanged(), false);
   });
+}
 
+function testPids(setup: SharedSetup): void {
   sharedRule(setup, "a pid is kept for one node as long as it lives", async (fixture) => {
     const [one, two] = await pair(fixture);
     const kept = await Promise.all([one.sharing.reservePid("p50"), two.sharing.reservePid("p50")]);
