@@ -23,8 +23,8 @@ export interface Handover {
   readonly id: string;
   readonly file: string;
   readonly paused: boolean;
-  /** A node had begun to import it, and had found nothing that speaks against it. */
-  readonly isBegun: boolean;
+  /** How often a node had begun to import it, and had found nothing that speaks against it. */
+  readonly begins: number;
 }
 
 export interface HandoverRefusal {

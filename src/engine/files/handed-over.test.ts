@@ -78,3 +78,20 @@ test("a file with a fault is refused for its fault; a store with one lets it wai
   const outcome = await taker.handovers.outcome(damaged);
   assert.ok(outcome.state === "refused" && outcome.code.startsWith("FILE_"), JSON.stringify(outcome));
 });
+
+test("a file that ends one node after the other is refused at last", async (t) => {
+  const taker = await fixture(t);
+  const id = await taker.hand(await fullFile());
+  const dying: Taker = {
+    ...taker,
+    target: () => ({
+      ...taker.target(),
+      begin: () => Promise.resolve(7),
+      put: () => Promise.reject(new Error("died")),
+    }),
+  };
+  for (let time = 0; time < 5; time++) await assert.rejects(takeHandedOver(dying), /died/);
+  await takeHandedOver(dying);
+  const outcome = await taker.handovers.outcome(id);
+  assert.ok(outcome.state === "refused" && /failed 5 times/.test(outcome.message), JSON.stringify(outcome));
+});

@@ -1,4 +1,4 @@
-/** Handovers as rows: whoever hands a file over writes from outside, a part at a time; what nodes write here may be done twice. */
+/** Handovers as rows: whoever hands a file over writes from outside, a part at a time; what nodes write here may be done twice (a beginning may count twice). */
 import { randomUUID } from "node:crypto";
 import type { ErrorCode } from "../../base/errors.ts";
 import { bytes, number, text } from "../columns.ts";
@@ -23,7 +23,7 @@ export interface HandoverParts {
 const partBytes = 1 << 20;
 
 const insert = statement(
-  "INSERT INTO ~.handover (id, file, paused, state, node, at_ms, code, message) VALUES ($1, $2, $3, 'coming', 0, $4, '', '')",
+  "INSERT INTO ~.handover (id, file, paused, state, node, begins, at_ms, code, message) VALUES ($1, $2, $3, 'coming', 0, 0, $4, '', '')",
   ...(["text", "text", "int8", "int8"] as const),
 );
 const advance = statement(
@@ -43,15 +43,13 @@ const dropParts = statement(
   "text",
 );
 const dropOld = statement(
-  "DELETE FROM ~.handover WHERE id = $1 AND at_ms < $2 AND state NOT IN ('complete', 'begun')",
+  "DELETE FROM ~.handover WHERE id = $1 AND at_ms < $2 AND state <> 'complete'",
   "text",
   "int8",
 );
-const list = statement(
-  "SELECT id, file, paused, state, at_ms FROM ~.handover ORDER BY state = 'begun' DESC, at_ms, id",
-);
+const list = statement("SELECT id, file, paused, state, begins, at_ms FROM ~.handover ORDER BY begins DESC, at_ms, id");
 const take = statement(
-  `UPDATE ~.handover AS h SET node = $2 WHERE h.id = $1 AND h.state IN ('complete', 'begun') AND (h.node = $2
+  `UPDATE ~.handover AS h SET node = $2 WHERE h.id = $1 AND h.state = 'complete' AND (h.node = $2
      OR NOT EXISTS (SELECT 1 FROM ~.node AS n WHERE n.incarnation = h.node AND n.state = 'live'))
    RETURNING h.id`,
   "text",
@@ -59,13 +57,13 @@ const take = statement(
 );
 const part = statement("SELECT bytes FROM ~.handover_part WHERE handover = $1 AND number = $2", "text", "int8");
 const begin = statement(
-  "UPDATE ~.handover SET state = 'begun' WHERE id = $1 AND node = $2 AND state = 'complete'",
+  "UPDATE ~.handover SET begins = begins + 1 WHERE id = $1 AND node = $2 AND state = 'complete'",
   "text",
   "int8",
 );
 const end = statement(
   `WITH own AS (UPDATE ~.handover SET state = $3, at_ms = $4, code = $5, message = $6
-     WHERE id = $1 AND node = $2 AND state IN ('complete', 'begun') RETURNING id)
+     WHERE id = $1 AND node = $2 AND state = 'complete' RETURNING id)
    DELETE FROM ~.handover_part AS p USING own WHERE p.handover = own.id`,
   ...(["text", "int8", "text", "int8", "text", "text"] as const),
 );
@@ -111,9 +109,8 @@ export class PostgresHandovers implements Handovers {
     const found: Handover[] = [];
     for (const row of await this.#parts.run("read", () => this.#parts.line.all(list))) {
       const [id, state] = [text(row, "id"), text(row, "state")];
-      const isBegun = state === "begun";
-      if (isBegun || state === "complete")
-        found.push({ id, file: text(row, "file"), paused: number(row, "paused") === 1, isBegun });
+      const [file, paused, begins] = [text(row, "file"), number(row, "paused") === 1, number(row, "begins")];
+      if (state === "complete") found.push({ id, file, paused, begins });
       else if (number(row, "at_ms") < untilMs) await this.#write(step(dropOld, id, untilMs), step(dropParts, id));
     }
     return found;

@@ -346,8 +346,9 @@ export const migrations: readonly (readonly string[])[] = [
   id      text COLLATE "C" PRIMARY KEY,
   file    text   NOT NULL,         -- the process file's id: the same one may be handed over twice
   paused  bigint NOT NULL,         -- 1: its process is to be left paused
-  state   text   NOT NULL,         -- coming, complete, begun, imported, refused
+  state   text   NOT NULL,         -- coming, complete, imported, refused
   node    bigint NOT NULL,         -- node.incarnation of who takes it; 0: nobody yet
+  begins  bigint NOT NULL,         -- how often one has begun to import it
   at_ms   bigint NOT NULL,         -- of its last part, or its end
   code    text   NOT NULL,         -- this and message: why it was refused
   message text   NOT NULL

@@ -1,6 +1,6 @@
 /**
  * Handovers as files in a folder beside the store: `<file id>.<8 letters>[.paused].perdure` is complete, and says all there is to say.
- * `….part` is still being written, `….begun` marks one that is being imported, `….refused.json` is the reason why one was not.
+ * `….part` is still being written, `….begun` marks one that is being imported, with a letter for each beginning, `….refused.json` is the reason why one was not.
  */
 import { randomBytes } from "node:crypto";
 import { createReadStream, existsSync } from "node:fs";
@@ -62,10 +62,10 @@ export class HandoverFolder implements Handovers {
     for (const name of names) {
       const [, id, file, paused] = complete.exec(name) ?? [];
       if (id !== undefined && file !== undefined)
-        found.push({ id, file, paused: paused !== undefined, isBegun: names.includes(`${id}.begun`) });
+        found.push({ id, file, paused: paused !== undefined, begins: await sizeOf(this.#begunAt(id)) });
       else await this.#drop(name, nowMs - keepHandoverMs);
     }
-    return found.toSorted((a, b) => Number(b.isBegun) - Number(a.isBegun));
+    return found.toSorted((a, b) => b.begins - a.begins);
   }
 
   async #names(): Promise<string[]> {
@@ -96,7 +96,7 @@ export class HandoverFolder implements Handovers {
   }
 
   async begun(id: string): Promise<void> {
-    await writeFile(this.#begunAt(id), "");
+    await writeFile(this.#begunAt(id), ".", { flag: "a" });
     await syncFolder(this.#folder);
   }
 
@@ -130,6 +130,16 @@ async function writeDurably(place: string, bytes: AsyncIterable<Uint8Array>): Pr
     await handle.sync();
   } finally {
     await handle.close();
+  }
+}
+
+/** 0 if it is not there. */
+async function sizeOf(place: string): Promise<number> {
+  try {
+    return (await stat(place)).size;
+  } catch (error) {
+    if (isAbsent(error)) return 0;
+    throw error;
   }
 }
 

@@ -54,12 +54,14 @@ function testWhole(rule: Rule): void {
     const bytes = Buffer.alloc((5 << 19) + 3, "perdure");
     const whole = [bytes.subarray(0, 7), bytes.subarray(7, 2_000_000), Buffer.alloc(0), bytes.subarray(2_000_000)];
     const id = await other.handOver({ file, paused: true, bytes: pieces(...whole), nowMs });
-    assert.deepEqual(await node.waiting(nowMs()), [{ id, file, paused: true, isBegun: false }]);
+    assert.deepEqual(await node.waiting(nowMs()), [{ id, file, paused: true, begins: 0 }]);
     assert.deepEqual(await other.outcome(id), { state: "waiting" });
     assert.equal(await node.take(id), true);
     assert.ok((await read(node.bytes(id))).equals(bytes));
-    await node.begun(id);
-    assert.deepEqual(await node.waiting(nowMs()), [{ id, file, paused: true, isBegun: true }]);
+    for (const begins of [1, 2]) {
+      await node.begun(id);
+      assert.deepEqual(await node.waiting(nowMs()), [{ id, file, paused: true, begins }]);
+    }
     assert.deepEqual(await other.outcome(id), { state: "waiting" });
     await node.ended(id, nowMs());
     assert.deepEqual([await node.waiting(nowMs()), await node.take(id)], [[], false]);
@@ -135,8 +137,8 @@ export function testSharedHandovers(setup: SharedSetup): void {
       await second.begun(id);
       await second.ended(id, nowMs(), refusal);
       assert.deepEqual(
-        (await second.waiting(nowMs())).map(({ isBegun }) => isBegun),
-        [false, false],
+        (await second.waiting(nowMs())).map(({ begins }) => begins),
+        [0, 0],
       );
       await fixture.lapse(one.lease.incarnation);
       await two.sharing.reap(startMs);
