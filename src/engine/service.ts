@@ -18,7 +18,6 @@ import { createGuestThreads } from "../machine/threads.ts";
 import type { GuestThreadOptions } from "../machine/thread-messages.ts";
 import type { Asked, NodeInfo, ProcessExit, ProcessFilter, ProcessKey, ProgramRow, Store } from "../store/port.ts";
 import { openStore } from "../store/open.ts";
-import { inMemory, isPostgresUrl } from "../store/place.ts";
 import { keyedPid, newPid } from "../base/ids.ts";
 import { isPerdureError } from "../base/errors.ts";
 import { Beside, standsBy } from "./beside.ts";
@@ -31,7 +30,6 @@ import { ArchiveFolder } from "./archive/folder.ts";
 import { Everywhere } from "./everywhere.ts";
 import { programRow } from "./deployment.ts";
 import type { Deployment } from "./deployment.ts";
-import { dropFolder } from "./files/drop.ts";
 import type { ArrivingProgram, ArrivingRow } from "./files/import.ts";
 import { Moving } from "./files/moving.ts";
 import type { ExportRequest } from "./files/moving.ts";
@@ -223,11 +221,9 @@ export class EngineService {
     for (const deployment of this.#undeployed.splice(0)) await this.#install(deployment);
   }
 
-  #newMoving({ store: place, still }: ServiceOptions): Moving {
-    const hasFolder = place !== inMemory && !isPostgresUrl(place) && still !== true;
-    const drop = { dropFolder: hasFolder ? dropFolder(place) : undefined };
+  #newMoving({ still = false }: ServiceOptions): Moving {
     const imported = (program: ProgramRow): void => this.#versions.addOther(program);
-    return new Moving({ store: this.#store, kernel: this.#active, clock: this.#ports.clock, imported, ...drop });
+    return new Moving({ store: this.#store, kernel: this.#active, clock: this.#ports.clock, imported, still });
   }
 
   #archiving(folder: string | undefined): { readonly archive?: Archive } {

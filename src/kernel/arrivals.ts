@@ -10,6 +10,7 @@ import type { Arrival, CommitBatch, OperationRow, ProcessKey, ProcessRow, Store,
 import type { Attempts } from "./attempts.ts";
 import type { Awaited } from "./awaited.ts";
 import type { Committer } from "./batch.ts";
+import type { Births } from "./births.ts";
 import { idIsName } from "./errors.ts";
 import { queueInput } from "./live.ts";
 import type { Names } from "./names.ts";
@@ -41,7 +42,8 @@ export interface ArrivalsPorts {
   readonly names: Names;
   readonly attempts: Attempts;
   readonly awaited: Awaited;
-  readonly shards: Pick<Shards, "isMine" | "isShared" | "keep" | "release">;
+  readonly births: Pick<Births, "ask" | "reserve">;
+  readonly shards: Pick<Shards, "hasFirst" | "isMine" | "isShared" | "keep" | "release">;
   /** Asks the node that owns it to drop what an interrupted import of this file has left. */
   askToDrop(file: string): Promise<void>;
   checkOpen(): void;
@@ -63,6 +65,11 @@ export class Arrivals {
     this.#ports = ports;
   }
 
+  /** Of the nodes that own a store one imports what is handed over to all. */
+  get areForAll(): boolean {
+    return this.#ports.shards.hasFirst;
+  }
+
   /**
    * Begins an import; what an interrupted one of the same file has left goes. Answers the key that the process has. Throws
    * IMPORT_REFUSED, PROCESS_ID_CONFLICT.
@@ -76,6 +83,8 @@ export class Arrivals {
       this.#underway.set(file, shard);
       await this.checkFree(file, row.pid);
       await this.#clear(file);
+      // Another node may have imported it until a moment ago. From here to the commit there is nothing to wait for.
+      await this.checkFree(file, row.pid);
       const key = this.#ports.newKey();
       const problem = `it is being imported from process file ${file}, as ${row.pid}`;
       const { stage } = this.#ports.committer;
@@ -106,16 +115,17 @@ export class Arrivals {
     if (shard !== undefined) this.#ports.shards.release(shard);
   }
 
-  /** What an interrupted import of the file has left goes. Throws IMPORT_REFUSED. */
+  /** What an interrupted import of the file has left goes, and no other node begins another one. Throws IMPORT_REFUSED. */
   async #clear(file: string): Promise<void> {
-    const { store, clock, shards, askToDrop } = this.#ports;
+    const { store, clock, shards, births, askToDrop } = this.#ports;
+    const pid = arrivingPid(file);
     for (let waitedMs = 0; ; waitedMs += lookMs) {
-      const left = await store.findProcess(arrivingPid(file));
-      if (left === undefined) return;
-      if (shards.isMine(left)) return await this.#remove(left.key);
+      const left = await store.findProcess(pid);
+      if (left !== undefined && shards.isMine(left)) await this.#remove(left.key);
+      if ((left === undefined || shards.isMine(left)) && (await births.ask(pid))) return;
       // It may change hands meanwhile: then this node is its owner, or nobody can be asked yet.
       if (waitedMs >= patienceMs) throw refused(file, underWay);
-      if (waitedMs % askEveryMs === 0) await askToDrop(file).catch(unlessGone);
+      if (left !== undefined && waitedMs % askEveryMs === 0) await askToDrop(file).catch(unlessGone);
       await new Promise<void>((resolve) => void clock.after(lookMs, resolve));
     }
   }
@@ -146,10 +156,13 @@ export class Arrivals {
 
   /** Resolves when the process is durably here, and goes on. Throws what `begin` throws; then it is not. */
   async finish(file: string, { operations, timers, checkpoints, snapshots, arrival }: LastRows): Promise<void> {
-    const { committer, registry, attempts } = this.#ports;
+    const { committer, registry, attempts, births } = this.#ports;
     await this.checkFree(file, arrival.pid);
+    // Nothing may come between this and the commit.
+    const isKept = await births.reserve(arrival.pid, true);
     this.#ports.checkOpen();
-    if (registry.named(arrival.pid) !== undefined) throw conflict(arrival.pid);
+    const isTaken = registry.named(arrival.pid) !== undefined || registry.isReserved(arrival.pid);
+    if (!isKept || isTaken) throw conflict(arrival.pid);
     // Somebody may have looked at it by its key; what they hold is not what it is from now on.
     registry.discard(arrival.process);
     const { stage } = committer;

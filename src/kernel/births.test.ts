@@ -45,6 +45,12 @@ function fixture(
 }
 
 describe("a pid that another node keeps", () => {
+  test("of what was exported is asked for only by whoever brings it back", async () => {
+    const exported = { pid: "p1", process: 1, file: "f", exportedAtMs: startMs } as Known;
+    const { births, reserved } = fixture([exported]);
+    assert.deepEqual([await births.reserve("p1"), await births.reserve("p1", true), reserved], [false, true, ["p1"]]);
+  });
+
   test("is waited for until that begins the process, or dies, however long", async () => {
     const freeAtMs = startMs + 60_000;
     const { births, reserved, nowMs } = fixture([], freeAtMs);

@@ -71,24 +71,30 @@ export class Births {
   /**
    * True when this node may start a process of that pid, false when there is one. Nobody goes on without an answer: of two nodes that begin the
    * same process one would fail. So whoever keeps a pid must begin its process at once, without anything between that may fail, or die.
+   * `returning`: it comes from elsewhere, and may have been here before.
    */
-  async reserve(pid: Pid): Promise<boolean> {
-    const { sharing, registry, clock } = this.#ports;
-    if (sharing === undefined) return true;
+  async reserve(pid: Pid, returning = false): Promise<boolean> {
+    const { registry, clock } = this.#ports;
+    if (this.#ports.sharing === undefined) return true;
     while (!this.#ports.isOver()) {
-      if ((await registry.knownOrDamaged(pid)) !== undefined) return false;
-      if (await this.#ask(sharing, pid)) return true;
+      const known = await registry.knownOrDamaged(pid);
+      if (known !== undefined && !(returning && known !== "damaged" && isExported(known))) return false;
+      if (await this.ask(pid, returning)) return true;
       await new Promise<void>((resolve) => void clock.after(lookMs, resolve));
     }
     return false;
   }
 
-  /** If nobody knows whether this node keeps it, none may begin the process as long as this one lives. */
-  async #ask(sharing: Sharing, pid: Pid): Promise<boolean> {
-    const { registry, failed } = this.#ports;
+  /**
+   * The same for whoever has looked, or looks again: false if it is not to be had at this moment. If nobody knows whether this node keeps it, none
+   * may begin the process as long as this one lives.
+   */
+  async ask(pid: Pid, returning = false): Promise<boolean> {
+    const { sharing, registry, failed } = this.#ports;
+    if (sharing === undefined) return true;
     registry.beginLooking();
     try {
-      const isKept = await sharing.reservePid(pid);
+      const isKept = await sharing.reservePid(pid, returning);
       // Somebody else may have begun it here while the store answered.
       return isKept && !this.isUnderway(pid) && registry.named(pid) === undefined && !registry.hasLeft(pid);
     } catch (error) {

@@ -11,7 +11,7 @@ import type { Retention } from "./retention.ts";
 import type { Shards } from "./shards.ts";
 
 export interface DutiesPorts {
-  readonly store: Pick<Store, "renew" | "sharing">;
+  readonly store: Pick<Store, "renew">;
   readonly clock: Clock;
   readonly committer: Committer;
   readonly awaited: Awaited;
@@ -84,13 +84,7 @@ export class Duties {
     if (!isOpen) return;
     run(shards.tick(nowMs));
     placement.tick(nowMs);
-    if (this.#mayPrune) run(retention.tick(nowMs));
-  }
-
-  /** Where several nodes own the store, one of them prunes it. */
-  get #mayPrune(): boolean {
-    const { store, shards } = this.#ports;
-    return store.sharing === undefined || shards.hasFirst;
+    if (shards.hasFirst) run(retention.tick(nowMs));
   }
 
   async #look(nowMs: number): Promise<void> {

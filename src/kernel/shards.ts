@@ -114,7 +114,7 @@ export class Shards {
 
   /** Duties that one node does for all are the owner's of the first shard. */
   get hasFirst(): boolean {
-    return this.#owned.has(Math.min(...this.#all));
+    return !this.isShared || this.#owned.has(Math.min(...this.#all));
   }
 
   /** One of this node's own for a process of that pid, or of all if it has none. */

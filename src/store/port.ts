@@ -27,6 +27,7 @@ import type { InboxRow, NewInboxRow } from "./inputs.ts";
 import type { NodeInfo, NodesKeeper, NodesReader } from "./nodes.ts";
 import type { Asked, EdgeEnd, EdgeRow, NewEdge } from "./asked.ts";
 import type { Arrival, Departure, ExportsReader } from "./exports.ts";
+import type { Handovers, HandoversReader } from "./handovers.ts";
 import type { Retainer, RetentionReader } from "./retention.ts";
 import type { MigrationReader } from "./migration/reader.ts";
 import type { AwayBatch, Sharing, SharingReader } from "./sharing.ts";
@@ -40,6 +41,7 @@ export type { NodeInfo, NodeRow } from "./nodes.ts";
 export { edgeStates } from "./asked.ts";
 export type { Asked, EdgeEnd, EdgeRow, EdgeState, NewEdge } from "./asked.ts";
 export type { Arrival, Departure, ExportedRow, ImportedRow, LateInput } from "./exports.ts";
+export type { Handover, HandoverRefusal, Handovers, HandoversReader } from "./handovers.ts";
 export type { FinishedPlace, FinishedRow, PruneReport, PruneRequest, Tombstone, TombstonePlace } from "./retention.ts";
 
 export interface Lease {
@@ -381,6 +383,8 @@ export interface StoreReader extends RetentionReader, NodesReader, ExportsReader
   readonly id: string;
   /** Undefined if the store has one owner at a time. */
   readonly sharing?: SharingReader;
+  /** Undefined if nobody can be beside the store's node. */
+  readonly handovers?: HandoversReader;
   findProcess(pid: Pid): Promise<ProcessRow | undefined>;
   getProcess(process: ProcessKey): Promise<ProcessRow | undefined>;
   listProcesses(filter: ProcessFilter): Promise<ProcessRow[]>;
@@ -432,6 +436,7 @@ export interface StoreReader extends RetentionReader, NodesReader, ExportsReader
 
 export interface Store extends StoreReader, Retainer, NodesKeeper {
   readonly sharing?: Sharing;
+  readonly handovers?: Handovers;
   /**
    * Becomes the store's only owner until `release`; `node`: who that is. Where another one owns it, it says so at once: a node that stands by
    * asks ten times a second. Throws STORE_IN_USE, with the owner in words as `details.owner`; STORE_NEWER if a newer release has owned it since it was opened.

@@ -104,9 +104,10 @@ export interface Sharing extends SharingReader {
   claimName(name: string, process: ProcessKey): Promise<ProcessKey>;
   /**
    * Keeps a pid for this incarnation to start a process by, as long as it lives. False if there is, or was, a process of that pid, or another
-   * incarnation that is alive keeps it. Needs the lease.
+   * incarnation that is alive keeps it. With `returning` one that was exported may be kept: it comes back. Whoever begins the process keeps it
+   * no longer. Needs the lease.
    */
-  reservePid(pid: Pid): Promise<boolean>;
+  reservePid(pid: Pid, returning?: boolean): Promise<boolean>;
   /** Puts into this incarnation's row, if it has said who it is, what `nodes` then shows to all. Needs the lease. */
   announce(news: Announcement): Promise<void>;
   /** Calls `fn` when another node may have written for this one's processes. A hint: it may be missing, or come for nothing. */

@@ -8,6 +8,7 @@ import { testCommits } from "./suite/commits.ts";
 import { testEdges } from "./suite/edges.ts";
 import { testExports } from "./suite/exports.ts";
 import type { SharedSetup, StoreSetup } from "./suite/fixture.ts";
+import { testHandovers, testSharedHandovers } from "./suite/handovers.ts";
 import { testInbox, testNoticing } from "./suite/inbox.ts";
 import { testLease, testSoleOwnership } from "./suite/lease.ts";
 import { testLives } from "./suite/lives.ts";
@@ -48,6 +49,7 @@ export function testSharedStore(name: string, setup: SharedSetup): void {
     describe("posted inputs", () => testPosted(setup));
     describe("ties across nodes", () => testTies(setup));
     describe("races", () => testRaces(setup));
+    describe("handovers to several", () => testSharedHandovers(setup));
     testOwned(usedByOne(setup));
   });
 }
@@ -65,6 +67,7 @@ function testOwned(setup: StoreSetup): void {
     describe("edges", () => testEdges(setup));
     describe("retention", () => testRetention(setup));
     describe("exports", () => testExports(setup));
+    describe("handovers", () => testHandovers(setup));
     describe("model", () => testModel(setup));
   });
 }

@@ -1,13 +1,17 @@
 /** Process files where several nodes own the store: whichever node is asked, and whatever becomes of the shares meanwhile. */
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
+import { writeFileSync } from "node:fs";
 import path from "node:path";
 import { test } from "node:test";
 import type { TestContext } from "node:test";
 import { Engine } from "perdure/engine";
 import type { LogEntry } from "perdure/engine";
+import { Shop } from "../support/cli.ts";
+import type { Running } from "../support/cli.ts";
+import { linesOf } from "../support/process-file.ts";
 import { writeProject } from "../support/project.ts";
-import { byHand, skip } from "../support/postgres-place.ts";
+import { byHand, rowsByHand, skip } from "../support/postgres-place.ts";
 import { commonPostgres } from "../support/postgres.ts";
 import { eventually } from "./support/wait.ts";
 
@@ -31,6 +35,11 @@ export async function tied(to: string) {
 `;
 
 interface Nodes {
+  readonly url: string;
+  /** Whether the file is in the hands of the store. */
+  isHandedOver(file: Buffer): Promise<boolean>;
+  /** SQL; `~` is the schema. */
+  byHand(sql: string): Promise<void>;
   open(name: string): Promise<Engine>;
   /** Of no cluster. */
   alone(): Promise<Engine>;
@@ -56,10 +65,26 @@ async function nodesOf(t: TestContext): Promise<Nodes> {
   };
   const said = (pid: string, text: string): boolean => logs.some((log) => log.pid === pid && log.text === text);
   return {
+    url,
+    isHandedOver: async (file) => {
+      const { id } = JSON.parse(linesOf(file)[0] ?? "") as { id: string };
+      return (await rowsByHand(server.url, `SELECT 1 FROM "${schema}".handover WHERE file = '${id}'`)).length > 0;
+    },
+    byHand: (sql) => byHand(server.url, sql.replaceAll("~", `"${schema}"`)),
     open: (name) => open(url, name),
     alone: () => open("memory:", "alone"),
     says: (pid, text) => eventually(`${pid}: ${text}`, () => said(pid, text)).then(() => undefined),
   };
+}
+
+/** A process that has begun elsewhere, as a file. */
+async function fileOf(nodes: Nodes, pid: string): Promise<Buffer> {
+  const alone = await nodes.alone();
+  await alone.start("tied", [""], { id: pid });
+  await nodes.says(pid, "begun");
+  const pieces: Uint8Array[] = [];
+  for await (const piece of alone.export(pid)) pieces.push(piece);
+  return Buffer.concat(pieces);
 }
 
 /** Moves a process there as soon as the node has a part of the store. */
@@ -103,14 +128,10 @@ test("any node exports what another owns, and ties across nodes are cut at both 
 
 test("a node that joins while a process is imported does not disturb that", { skip }, async (t) => {
   const nodes = await nodesOf(t);
-  const [a, alone] = [await nodes.open("a"), await nodes.alone()];
-  await alone.start("tied", [""], { id: "comes" });
-  await nodes.says("comes", "begun");
+  const a = await nodes.open("a");
   const joined = Promise.withResolvers<void>();
   const begun = Promise.withResolvers<void>();
-  const pieces: Uint8Array[] = [];
-  for await (const piece of alone.export("comes")) pieces.push(piece);
-  const bytes = Buffer.concat(pieces);
+  const bytes = await fileOf(nodes, "comes");
   /** All but the last piece is there when the others join. */
   async function* slowly(): AsyncGenerator<Uint8Array> {
     yield bytes.subarray(0, -1);
@@ -133,12 +154,8 @@ test("a node that joins while a process is imported does not disturb that", { sk
 
 test("what an import has left that its node did not finish is dropped by whoever has it then", { skip }, async (t) => {
   const nodes = await nodesOf(t);
-  const [a, b, alone] = [await nodes.open("a"), await nodes.open("b"), await nodes.alone()];
-  await alone.start("tied", [""], { id: "comes" });
-  await nodes.says("comes", "begun");
-  const pieces: Uint8Array[] = [];
-  for await (const piece of alone.export("comes")) pieces.push(piece);
-  const bytes = Buffer.concat(pieces);
+  const [a, b] = [await nodes.open("a"), await nodes.open("b")];
+  const bytes = await fileOf(nodes, "comes");
   const stuck = Promise.withResolvers<void>();
   async function* broken(): AsyncGenerator<Uint8Array> {
     yield bytes.subarray(0, -1);
@@ -162,4 +179,94 @@ test("what an import has left that its node did not finish is dropped by whoever
   await handle.send("end");
   assert.equal(await handle.result(), "ended");
   assert.deepEqual([b.failure, c.failure], [undefined, undefined]);
+});
+
+test(
+  "of two nodes that import the same process at the same moment one is refused, and both go on",
+  { skip },
+  async (t) => {
+    const nodes = await nodesOf(t);
+    const [a, b] = [await nodes.open("a"), await nodes.open("b")];
+    const again = /^(?:IMPORT_REFUSED|PROCESS_ID_CONFLICT)$/;
+    // The same file for both, and different files of one id.
+    const files = [await fileOf(nodes, "one"), await fileOf(nodes, "two"), await fileOf(nodes, "two")] as const;
+    for (const [pid, at, other] of [
+      ["one", 0, 0],
+      ["two", 1, 2],
+    ] as const) {
+      const bothBegun = Promise.withResolvers<void>();
+      let waiting = 0;
+      /** Whoever may not even begin has read all but the last piece too. */
+      async function* together(bytes: Buffer): AsyncGenerator<Uint8Array> {
+        yield bytes.subarray(0, -1);
+        if (++waiting === 2) bothBegun.resolve();
+        await bothBegun.promise;
+        yield bytes.subarray(-1);
+      }
+      const options = { verify: false };
+      const ends = await Promise.allSettled([
+        a.import(together(files[at]), options),
+        b.import(together(files[other]), options),
+      ]);
+      assert.deepEqual(ends.map(({ status }) => status).sort(), ["fulfilled", "rejected"], pid);
+      for (const end of ends) if (end.status === "rejected") assert.match(String(end.reason.code), again);
+      await a.get(pid).send("end");
+      assert.equal(await b.get(pid).result(), "ended");
+    }
+    assert.deepEqual(await a.list({ states: ["moving"], limit: 9 }), []);
+    assert.deepEqual([a.failure, b.failure], [undefined, undefined]);
+  },
+);
+
+test("a file that a command hands over is imported by one of the nodes, once", { skip }, async (t) => {
+  const nodes = await nodesOf(t);
+  const [a, b] = [await nodes.open("a"), await nodes.open("b")];
+  const shop = await Shop.open(t, {});
+  const files = new Map<string, Buffer>();
+  for (const pid of ["comes", "paused", "killed"]) {
+    files.set(pid, await fileOf(nodes, pid));
+    writeFileSync(path.join(shop.folder, `${pid}.perdure`), files.get(pid) ?? "");
+  }
+  const start = (pid: string, ...more: readonly string[]): Running =>
+    shop.start("import", `${pid}.perdure`, "--no-verify", "--store", nodes.url, ...more);
+  // Two at once, one of another, and one that is killed while its file is on its way, or waits.
+  const [one, two, paused, killed] = [start("comes"), start("comes"), start("paused", "--paused"), start("killed")];
+  let isOver = false;
+  void killed.ended.then(() => (isOver = true));
+  const handed = files.get("killed") ?? Buffer.alloc(0);
+  await eventually("the file to be killed over", async () => isOver || (await nodes.isHandedOver(handed)));
+  killed.kill("SIGKILL");
+  const ended = await Promise.all([one.ended, two.ended]);
+  const [first, second] = ended.toSorted((x, y) => (x.code ?? 9) - (y.code ?? 9));
+  assert.deepEqual([first?.code, first?.stdout.trim()], [0, "comes"], first?.stderr);
+  assert.deepEqual([second?.code, /IMPORT_REFUSED/.test(second?.stderr ?? "")], [1, true], second?.stderr);
+  const other = await paused.ended;
+  assert.deepEqual([other.code, other.stdout.trim()], [0, "paused"], other.stderr);
+  const again = await start("killed").ended;
+  assert.ok(again.code === 0 || again.stderr.includes("IMPORT_REFUSED"), again.stderr);
+  await b.get("comes").send("end");
+  assert.equal(await a.get("comes").result(), "ended");
+  const left = (await b.list({ states: ["running", "paused", "moving"], limit: 9 })).map(
+    (each) => each.pid + " " + each.state,
+  );
+  assert.deepEqual(left.sort(), ["killed running", "paused paused"]);
+  assert.deepEqual([a.failure, b.failure], [undefined, undefined]);
+});
+
+test("a file that was handed over outlives the node that was just importing it", { skip }, async (t) => {
+  const nodes = await nodesOf(t);
+  const both = [await nodes.open("a"), await nodes.open("b")] as const;
+  const shop = await Shop.open(t, {});
+  writeFileSync(path.join(shop.folder, "comes.perdure"), await fileOf(nodes, "comes"));
+  // Its last commit is the end of whichever node imports it.
+  await nodes.byHand("ALTER TABLE ~.process ADD CONSTRAINT never CHECK (pid <> 'comes')");
+  const command = shop.start("import", "comes.perdure", "--no-verify", "--store", nodes.url);
+  await eventually("the end of a node", () => both.some(({ failure }) => failure !== undefined));
+  await nodes.byHand("ALTER TABLE ~.process DROP CONSTRAINT never");
+  const { code, stdout, stderr } = await command.ended;
+  assert.deepEqual([code, stdout.trim(), stderr], [0, "comes", ""]);
+  const survivor = both.find(({ failure }) => failure === undefined);
+  await survivor?.get("comes").send("end");
+  assert.equal(await survivor?.get("comes").result(), "ended");
+  assert.deepEqual(await survivor?.list({ states: ["moving"], limit: 9 }), []);
 });

@@ -78,7 +78,7 @@ test("by the command line, from SQLite to PostgreSQL and back", { skip }, async 
   await node.printed("process one ended normally");
   assert.deepEqual((await shop.json("result", "one", ...pg)).value, ["one", "one", "two"]);
   // Beside the node.
-  assert.match(await refused("STORE_IN_USE", "import", "one.perdure", ...pg), /Stop the nodes.*engine\.import/);
+  await refused("IMPORT_REFUSED", "import", "one.perdure", ...pg);
   await ok("export", "two", "-o", "back.perdure", ...pg);
   await node.ended;
   await refused("PROCESS_EXPORTED", "send", "two", "x", ...pg);

@@ -1,24 +1,23 @@
 /** `perdure import`: puts the process of a file into the store. */
-import { createReadStream, createWriteStream, existsSync } from "node:fs";
-import { mkdir, mkdtemp, open, readFile, rename, rm } from "node:fs/promises";
+import { createWriteStream } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { pipeline } from "node:stream/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Command } from "commander";
 import { PerdureError } from "../../base/errors.ts";
-import type { ErrorCode } from "../../base/errors.ts";
-import { syncFolder } from "../../engine/archive/write.ts";
 import { Engine } from "../../engine/engine.ts";
-import { dropFolder, dropName, reasonName } from "../../engine/files/drop.ts";
 import { importProcess } from "../../engine/files/import.ts";
 import { fileBytes, readProcessFile } from "../../engine/files/read.ts";
 import { Scratch } from "../../engine/files/scratch.ts";
 import { defaultMachineLimits } from "../../machine/image.ts";
 import { defaultPoolLimits } from "../../machine/pool.ts";
 import { engineOptions } from "../config.ts";
+import { handoverGone } from "../../store/handovers.ts";
 import { storeExists } from "../../store/open.ts";
-import { inMemory, isPostgresUrl, shownPlace } from "../../store/place.ts";
+import { inMemory } from "../../store/place.ts";
+import type { StoreReader } from "../../store/port.ts";
 import { act, defineCommand } from "../context.ts";
 import type { Context } from "../context.ts";
 import { usageError } from "../failure.ts";
@@ -29,7 +28,7 @@ interface Options {
   readonly verify: boolean;
 }
 
-const lookEveryMs = 50;
+const lookEveryMs = 100;
 
 export function importCommand(): Command {
   const command = defineCommand(
@@ -48,21 +47,10 @@ export function importCommand(): Command {
     if (context.store === inMemory) throw usageError('A store "memory:" dies with the command that made it.');
     await withFile(file, async (place) => {
       const beside = (await storeExists(context.store)) && (await isNodeRunning(context));
-      if (beside && isPostgresUrl(context.store)) throw besideNode(context);
       const pid = beside ? await importBeside(context, place, options) : await importAlone(context, place, options);
       await report(context, pid, beside);
     });
   });
-}
-
-/** The folder beside a store is how others hand a file to its node, and this store has none. */
-function besideNode({ store }: Context): PerdureError {
-  const place = shownPlace(store);
-  return new PerdureError(
-    "STORE_IN_USE",
-    `A node runs on the store ${place}, and on PostgreSQL only that node can import a process file into it. Stop the nodes and import it then, or let the program that runs the node do it: engine.import(file).`,
-    { details: { path: place } },
-  );
 }
 
 /** Standard input is read twice, so it becomes a file first. */
@@ -89,36 +77,31 @@ async function importAlone({ config, store }: Context, place: string, options: O
   }
 }
 
-/** The node takes it from the folder beside the store. It has been verified by then: guest code shall not run where the node lives. */
+/** A node takes it from there. It has been verified by then: guest code shall not run where nodes live. */
 async function importBeside(context: Context, place: string, { verify, paused = false }: Options): Promise<string> {
   const { file, pid } = await look(context, place, verify);
-  const folder = dropFolder(context.store);
-  const [reason, target] = [path.join(folder, reasonName(file)), path.join(folder, dropName(file, paused))];
-  await mkdir(folder, { recursive: true });
-  await rm(reason, { force: true });
-  await rm(`${target}.refused`, { force: true });
-  await pipeline(createReadStream(place), createWriteStream(`${target}.part`));
-  const handle = await open(`${target}.part`, "r+");
-  await handle.sync();
-  await handle.close();
-  await rename(`${target}.part`, target);
-  await syncFolder(folder);
   return await withReader(context, async (reader) => {
+    const { handovers, sharing } = reader;
+    if (handovers === undefined) throw new Error("nobody can be beside this store's node");
+    const id = await handovers.handOver({ file, paused, bytes: fileBytes(place), nowMs: Date.now });
     for (;;) {
-      const isRunning = await isNodeRunning(context);
-      // The reason is there before the file is put aside.
-      const isTaken = !existsSync(target);
-      if (existsSync(reason)) {
-        const { code, message } = JSON.parse(await readFile(reason, "utf8")) as { code: ErrorCode; message: string };
-        await rm(reason, { force: true });
-        await rm(`${target}.refused`, { force: true });
-        throw new PerdureError(code, message, { details: { file, pid } });
-      }
-      if (isTaken && (await reader.imported(file)) !== undefined) return pid;
+      const isRunning =
+        sharing === undefined ? await isNodeRunning(context) : (await sharing.incarnations()).length > 0;
+      const outcome = await handovers.outcome(id);
+      if (outcome.state === "refused")
+        throw new PerdureError(outcome.code, outcome.message, { details: { file, pid } });
+      if (outcome.state === "imported") return pid;
+      if (outcome.state === "gone") return await ended(reader, file, pid);
       if (!isRunning) return await waitingFor(context, pid);
       await sleep(lookEveryMs);
     }
   });
+}
+
+/** Nobody has asked for so long that it was forgotten how it ended. */
+async function ended(reader: StoreReader, file: string, pid: string): Promise<string> {
+  if ((await reader.imported(file)) !== undefined) return pid;
+  throw handoverGone(file);
 }
 
 async function waitingFor({ terminal }: Context, pid: string): Promise<string> {

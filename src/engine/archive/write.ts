@@ -7,6 +7,7 @@ import { Readable } from "node:stream";
 import { createGzip } from "node:zlib";
 import { isPerdureError, PerdureError } from "../../base/errors.ts";
 import { isDamage } from "../../kernel/retention.ts";
+import { syncFolder as syncNames } from "../../store/folders.ts";
 import type { ProcessKey, ProcessRow, StoreReader } from "../../store/port.ts";
 import { turnLine } from "../lines/json.ts";
 import { endLine, headerLine, logLine } from "./format.ts";
@@ -82,18 +83,12 @@ async function writeAll(handle: FileHandle, chunk: Buffer, position: number): Pr
   }
 }
 
-/** What systems say that cannot sync folders, and need not. */
-const cannotSync: ReadonlySet<unknown> = new Set(["EBADF", "EINVAL", "EISDIR", "ENOTSUP", "EPERM"]);
-
-/** The name of a new file is the folder's to keep. Some systems cannot open folders. Throws ARCHIVE_FAILED. */
+/** The name of a new file is the folder's to keep. Throws ARCHIVE_FAILED. */
 export async function syncFolder(folder: string): Promise<void> {
-  const handle = await open(folder, "r").catch(() => undefined);
   try {
-    await handle?.sync();
+    await syncNames(folder);
   } catch (error) {
-    if (!cannotSync.has((error as NodeJS.ErrnoException).code)) throw archiveFailed(folder, error);
-  } finally {
-    await handle?.close();
+    throw archiveFailed(folder, error);
   }
 }
 

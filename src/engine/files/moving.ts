@@ -5,7 +5,7 @@ import type { Pid } from "../../journal/types.ts";
 import type { ArrivingRows, LastRows } from "../../kernel/arrivals.ts";
 import type { Kernel } from "../../kernel/kernel.ts";
 import type { ProcessKey, ProgramRow, Store } from "../../store/port.ts";
-import { takeDropped } from "./drop.ts";
+import { takeHandedOver } from "./handed-over.ts";
 import { onClock } from "./import.ts";
 import type { ArrivingProgram, ArrivingRow, ImportTarget } from "./import.ts";
 import { PostedMover } from "./posted-mover.ts";
@@ -27,11 +27,11 @@ export interface MovingPorts {
   readonly clock: Clock;
   /** A program came with a process. */
   imported(program: ProgramRow): void;
-  /** Undefined if nobody can put anything there. */
-  readonly dropFolder: string | undefined;
+  /** Nothing goes on here, and nothing comes by itself. */
+  readonly still: boolean;
 }
 
-const lookEveryMs = 500;
+const lookEveryMs = 1_000;
 
 export class Moving {
   readonly #ports: MovingPorts;
@@ -45,17 +45,23 @@ export class Moving {
     this.#look();
   }
 
-  /** Now and then, whether somebody has put down a file. A failure that is not the file's is tried again. */
+  /** Now and then, whether somebody has handed a file over. A failure that is not the file's is tried again. */
   #look(): void {
-    const { dropFolder, clock } = this.#ports;
-    if (dropFolder === undefined || this.#isStopped) return;
-    this.#stopLooking = clock.after(lookEveryMs, () => {
-      const take = takeDropped(dropFolder, () => this.#target());
-      this.#looking = take.then(
+    if (this.#ports.still || this.#isStopped) return;
+    this.#stopLooking = this.#ports.clock.after(lookEveryMs, () => {
+      this.#looking = this.#take().then(
         () => this.#look(),
         () => this.#look(),
       );
     });
+  }
+
+  async #take(): Promise<void> {
+    const { store, kernel, clock } = this.#ports;
+    const { handovers } = store;
+    if (handovers === undefined || !kernel.moves.arrivals.areForAll) return;
+    const nowMs = (): number => Math.trunc(clock.nowMs());
+    await takeHandedOver({ store, handovers, nowMs, target: () => this.#target() });
   }
 
   #target(): ImportTarget & { cancel(): Promise<void> } {

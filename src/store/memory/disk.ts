@@ -184,6 +184,7 @@ export class MemoryDisk {
     checkBatch(this, batch);
     for (const row of batch.newProcesses ?? none) {
       this.keys.set(row.pid, row.key);
+      this.shared?.begun(row.pid);
       this.processes.set(row.key, newRecord(row));
     }
     for (const { process, turn } of batch.turns ?? none) this.record(process).turns.push(turn);
@@ -324,6 +325,7 @@ export class MemoryDisk {
     this.exported.delete(pid);
     this.keys.delete(record.row.pid);
     this.keys.set(pid, process);
+    this.shared?.begun(pid);
     record.row = { ...record.row, pid, state, problem: "" };
     for (const file of files) if (!this.imported.has(file)) this.imported.set(file, { file, pid, atMs });
   }

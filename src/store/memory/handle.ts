@@ -65,8 +65,10 @@ export class MemorySharing implements Sharing {
     });
   }
 
-  reservePid(pid: Pid): Promise<boolean> {
-    return this.#parts.owned("reservePid", () => this.#owners.reserve(this.#disk, pid, this.#parts.incarnation()));
+  reservePid(pid: Pid, returning = false): Promise<boolean> {
+    return this.#parts.owned("reservePid", () =>
+      this.#owners.reserve(this.#disk, pid, this.#parts.incarnation(), returning),
+    );
   }
 
   posted(limit: number): Promise<InboxRow[]> {

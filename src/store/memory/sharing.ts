@@ -221,12 +221,17 @@ export class SharedOwners {
     return row?.shard !== undefined && this.#shards.get(row.shard)?.owner === incarnation;
   }
 
-  reserve(disk: SharedDisk, pid: Pid, incarnation: number): boolean {
-    if (disk.keys.has(pid) || disk.tombstones.has(pid) || disk.exported.has(pid)) return false;
+  reserve(disk: SharedDisk, pid: Pid, incarnation: number, returning: boolean): boolean {
+    if (disk.keys.has(pid) || disk.tombstones.has(pid) || (!returning && disk.exported.has(pid))) return false;
     const keeper = this.#reserved.get(pid) ?? incarnation;
     if (keeper !== incarnation && this.#nodes.has(keeper)) return false;
     this.#reserved.set(pid, incarnation);
     return true;
+  }
+
+  /** A process of this pid is there: nobody needs to keep it. */
+  begun(pid: Pid): void {
+    this.#reserved.delete(pid);
   }
 
   /** What only an owner may write must be an owner's. */

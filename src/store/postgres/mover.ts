@@ -78,9 +78,8 @@ const setSeq = statement(
 );
 
 const setMeta = statement("UPDATE ~.meta SET store_id = $1, downtime_ms = $2", "text", "int8");
-const forgetNodes: readonly Statement[] = ["node", "receipt", "reserved", "standby"].map((table) =>
-  statement(`DELETE FROM ~.${table}`),
-);
+const volatile = ["node", "receipt", "reserved", "standby", "handover", "handover_part"];
+const forgetVolatile: readonly Statement[] = volatile.map((table) => statement(`DELETE FROM ~.${table}`));
 const putNode = statement(
   `INSERT INTO ~.node (incarnation, token, state, session, lease_ms, expires_at, host, os_pid, downtime_ms, started_at_ms, alive_at_ms,
      alive_number, about, load) VALUES ($1, $2, 'released', 1, $3, clock_timestamp(), $4, $5, $6, $7, $7, -1, '', 0)`,
@@ -198,7 +197,7 @@ export class PostgresMover implements Mover {
     await this.#write("fill", [
       step(checkRun, "target", this.#run),
       step(setMeta, store, downtimeMs),
-      ...forgetNodes.map((each) => step(each)),
+      ...forgetVolatile.map((each) => step(each)),
       ...(aliveAtMs === undefined ? [] : [step(putNode, ...node, aliveAtMs)]),
       ...(shards === undefined
         ? [step(setClean, clean ? 1 : 0)]

@@ -118,7 +118,7 @@ export async function takeDeadLetter(
 }
 
 /** Locks are taken in the order of `schema.ts`. Where that was not enough it is done again. */
-async function writeOnce(line: Line, atMs: number, steps: readonly Step[]): Promise<void> {
+export async function writeOnce(line: Line, atMs: number, steps: readonly Step[]): Promise<void> {
   // A number that nobody has. Whoever finds it taken has been here before.
   const id = { incarnation: -randomInt(1, 2 ** 47), number: 1 };
   for (let attempt = 1; ; attempt++) {

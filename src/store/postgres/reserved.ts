@@ -6,6 +6,7 @@ import type { Pid } from "../../journal/types.ts";
 import { text } from "../columns.ts";
 import type { WriteId } from "./commit.ts";
 import { statement, step } from "./wire/session.ts";
+import type { Statement } from "./wire/session.ts";
 import type { Write } from "./writer.ts";
 
 /** More at once would hold up the commits behind them. */
@@ -19,12 +20,11 @@ const keepPids = statement(
   "text[]",
   "int8",
 );
-const isThere = ["process", "tombstone", "exported"]
-  .map((table) => `EXISTS (SELECT 1 FROM ~.${table} AS t WHERE t.pid = a.pid)`)
-  .join(" OR ");
 /** A letter for each in their order: whether it is kept. What is kept in vain is let go. */
-const tellKeeper = statement(
-  `WITH asked AS (
+function tellKeeper(tables: readonly string[]): Statement {
+  const isThere = tables.map((table) => `EXISTS (SELECT 1 FROM ~.${table} AS t WHERE t.pid = a.pid)`).join(" OR ");
+  return statement(
+    `WITH asked AS (
        SELECT a.pid, a.n, ${isThere} AS there,
          EXISTS (SELECT 1 FROM ~.reserved AS r WHERE r.pid = a.pid AND r.incarnation = $1) AS mine
        FROM unnest($3) WITH ORDINALITY AS a (pid, n)),
@@ -32,8 +32,9 @@ const tellKeeper = statement(
    INSERT INTO ~.receipt (incarnation, number, put)
    SELECT $1, $2, (SELECT string_agg(CASE WHEN mine AND NOT there THEN 'y' ELSE 'n' END, '' ORDER BY n) FROM asked)
    RETURNING put, gone`,
-  ...(["int8", "int8", "text[]"] as const),
-);
+    ...(["int8", "int8", "text[]"] as const),
+  );
+}
 
 export interface ReservedParts {
   incarnation(): number;
@@ -42,11 +43,14 @@ export interface ReservedParts {
 
 export class Reserved {
   readonly #parts: ReservedParts;
+  readonly #tell: Statement;
   #waiting = new Map<Pid, PromiseWithResolvers<boolean>>();
   #isAsking = false;
 
-  constructor(parts: ReservedParts) {
+  /** `tables`: a pid that is in one of them is kept for nobody. */
+  constructor(parts: ReservedParts, tables: readonly string[]) {
     this.#parts = parts;
+    this.#tell = tellKeeper(tables);
   }
 
   /** True if this incarnation keeps the pid: see `Sharing`. */
@@ -81,7 +85,7 @@ export class Reserved {
       atMs: null,
       mayWait: true,
       before: [step(keepPids, pids, incarnation)],
-      receipt: (id: WriteId) => step(tellKeeper, id.incarnation, id.number, pids),
+      receipt: (id: WriteId) => step(this.#tell, id.incarnation, id.number, pids),
       after: [],
       read: (row) => text(row, "put"),
     });

@@ -12,6 +12,8 @@
  * - `shard`    which node owns which processes: `process.shard`. `posted` counts what others have put into the inboxes of its processes.
  * - `standby`  nodes that stand by: nobody needs to here, but whoever wants to may.
  * - `reserved` pids that nodes keep for processes they are about to start.
+ * - `handover` process files that somebody beside the nodes has handed over, in parts (`handover_part`), until one of the nodes has imported
+ *              them and whoever did it has heard of it. They stay behind when the store moves.
  * - `receipt`  one row for each write of a node, in the transaction of that write: after a connection was lost they tell what was
  *              done, and what came of it (`put`, `gone`: seqs of the inbox). Also the node's signs of life. Old ones are deleted. A
  *              write from outside has one with a random negative `incarnation`, and so has a transaction of user code.
@@ -340,6 +342,23 @@ export const migrations: readonly (readonly string[])[] = [
   at_ms bigint NOT NULL
 )`,
     `CREATE INDEX imported_by_pid ON ~.imported (pid)`,
+    `CREATE TABLE ~.handover (
+  id      text COLLATE "C" PRIMARY KEY,
+  file    text   NOT NULL,         -- the process file's id: the same one may be handed over twice
+  paused  bigint NOT NULL,         -- 1: its process is to be left paused
+  state   text   NOT NULL,         -- coming, complete, imported, refused
+  node    bigint NOT NULL,         -- node.incarnation of who takes it; 0: nobody yet
+  begins  bigint NOT NULL,         -- how often one has begun to import it
+  at_ms   bigint NOT NULL,         -- of its last part, or its end
+  code    text   NOT NULL,         -- this and message: why it was refused
+  message text   NOT NULL
+)`,
+    `CREATE TABLE ~.handover_part (
+  handover text COLLATE "C" NOT NULL,  -- handover.id
+  number   bigint NOT NULL,        -- from 0
+  bytes    bytea  NOT NULL,
+  PRIMARY KEY (handover, number)
+)`,
     // Pruned and exported processes whose turns, log lines and edges are still being deleted.
     `CREATE TABLE ~.remains (
   process bigint PRIMARY KEY

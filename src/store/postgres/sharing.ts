@@ -50,6 +50,7 @@ type Receipt = Write<unknown>["receipt"];
 export class PostgresSharing implements Sharing {
   readonly #parts: SharingParts;
   readonly #reserved: Reserved;
+  readonly #returning: Reserved;
   /** Of own shards: the number of the last row that was handed out. */
   readonly #cursors = new Map<number, number>();
   /** Shards that a commit under way gives up. */
@@ -60,7 +61,8 @@ export class PostgresSharing implements Sharing {
 
   constructor(parts: SharingParts) {
     this.#parts = parts;
-    this.#reserved = new Reserved(parts);
+    this.#reserved = new Reserved(parts, ["process", "tombstone", "exported"]);
+    this.#returning = new Reserved(parts, ["process", "tombstone"]);
   }
 
   /** As a commit needs to know it that is made now. */
@@ -154,8 +156,8 @@ export class PostgresSharing implements Sharing {
     }
   }
 
-  reservePid(pid: Pid): Promise<boolean> {
-    return this.#reserved.keep(pid);
+  reservePid(pid: Pid, returning = false): Promise<boolean> {
+    return (returning ? this.#returning : this.#reserved).keep(pid);
   }
 
   async announce(news: Announcement): Promise<void> {

@@ -45,6 +45,7 @@ import type { Committed } from "./commit.ts";
 import { DamagedRow, journalCorrupt } from "./damage.ts";
 import { fenced, storeError } from "./errors.ts";
 import { findExported, findImported, readExports, readImports, withMoves } from "./exports.ts";
+import { PostgresHandovers } from "./handovers.ts";
 import type { Hints } from "./hints.ts";
 import { closeNode, giveBack, join, yieldAll } from "./lease.ts";
 import type { Claim } from "./lease.ts";
@@ -102,6 +103,7 @@ export class PostgresStore implements Store {
   readonly #parts: StoreParts;
   readonly #outside: Outside;
   readonly sharing: PostgresSharing;
+  readonly handovers: PostgresHandovers;
   #writer: Writer | undefined;
   #incarnation = 0;
   /** Whose row it has put; "" if none. */
@@ -118,6 +120,11 @@ export class PostgresStore implements Store {
       incarnation: () => this.#incarnation,
       write: (write) => this.#write(write),
       read: (read) => this.#do("read", read),
+    });
+    this.handovers = new PostgresHandovers({
+      line,
+      incarnation: () => this.#incarnation,
+      run: (doing, work) => this.#do(doing, work),
     });
   }
 

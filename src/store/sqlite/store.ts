@@ -41,6 +41,7 @@ import type { Connection } from "./connection.ts";
 import { findEdge, postOnce, readEdgesOf } from "./edges.ts";
 import { storeError } from "./errors.ts";
 import { findExported, findImported, readExports, readImports } from "./exports.ts";
+import { HandoverFolder } from "./handovers.ts";
 import { postInput, readInboxOf } from "./inbox.ts";
 import { lastTurnNumber, readTurns } from "./journal.ts";
 import { checkLease, claim, release, renew, signOfLife } from "./lease.ts";
@@ -73,6 +74,7 @@ type Committed = Awaited<ReturnType<Store["commit"]>>;
 
 export class SqliteStore implements Store {
   readonly id: string;
+  readonly handovers: HandoverFolder;
   readonly #connection: Connection;
   readonly #mode: StoreMode;
   #held: HeldLease | undefined;
@@ -82,6 +84,7 @@ export class SqliteStore implements Store {
 
   constructor(connection: Connection, id: string, mode: StoreMode) {
     this.id = id;
+    this.handovers = new HandoverFolder(connection.path);
     this.#connection = connection;
     this.#mode = mode;
     this.#dataVersion = this.#readDataVersion();

@@ -14,6 +14,7 @@ export function testSharing(setup: SharedSetup): void {
   testEnds(setup);
   testBorders(setup);
   testNames(setup);
+  testPids(setup);
   testTime(setup);
 }
 
@@ -295,7 +296,9 @@ function testNames(setup: SharedSetup): void {
     await one.store.commit({ atMs, exits: [{ process: 2, exit }] });
     assert.equal(await two.sharing.namesChanged(), false);
   });
+}
 
+function testPids(setup: SharedSetup): void {
   sharedRule(setup, "a pid is kept for one node as long as it lives", async (fixture) => {
     const [one, two] = await pair(fixture);
     const kept = await Promise.all([one.sharing.reservePid("p50"), two.sharing.reservePid("p50")]);
@@ -321,6 +324,29 @@ function testNames(setup: SharedSetup): void {
     assert.notEqual(await one.store.tombstone("p50"), undefined);
     assert.deepEqual([await one.sharing.reservePid("p50"), await two.sharing.reservePid("p50")], [false, false]);
   });
+
+  sharedRule(
+    setup,
+    "a pid that was exported is kept for its return only, by one node until it is back",
+    async (fixture) => {
+      const [one, two] = await pair(fixture);
+      const exported = { file: "f", sha256: "00", serviceMs: 0, inboxSeq: 0 };
+      await one.store.commit({ atMs, newProcesses: [process(50, { shard: 1 })] });
+      await one.store.commit({ atMs, departures: [{ process: 50, exported }] });
+      assert.deepEqual([await one.sharing.reservePid("p50"), await two.sharing.reservePid("p50")], [false, false]);
+      const kept = [await one.sharing.reservePid("p50", true), await two.sharing.reservePid("p50", true)];
+      assert.deepEqual(kept, [true, false]);
+      const came = process(51, { pid: "@import:f", shard: 1, state: "moving" });
+      assert.equal(await one.sharing.reservePid("@import:f"), true);
+      await one.store.commit({ atMs, newProcesses: [came] });
+      await one.store.commit({ atMs, arrivals: [{ process: 51, pid: "p50", state: "running", files: ["f"] }] });
+      assert.equal(await two.sharing.reservePid("p50", true), false);
+      // Nobody keeps any longer what has begun, and is gone.
+      assert.equal(await two.sharing.reservePid("@import:f"), true);
+      await one.store.commit({ atMs, departures: [{ process: 51, exported }] });
+      assert.equal(await two.sharing.reservePid("p50", true), true);
+    },
+  );
 }
 
 function testTime(setup: SharedSetup): void {

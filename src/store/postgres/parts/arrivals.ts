@@ -19,6 +19,7 @@ const setArrived = statement(
   "UPDATE ~.process SET pid = $2, state = $3, problem = '' WHERE key = $1 AND state = 'moving'",
   ...(["int8", "text", "text"] as const),
 );
+const letGo = statement("DELETE FROM ~.reserved WHERE pid = $1", "text");
 const putImported = statement(
   "INSERT INTO ~.imported (file, pid, at_ms) SELECT file, $2, $3 FROM unnest($1) AS t (file) ON CONFLICT DO NOTHING",
   ...(["text[]", "text", "int8"] as const),
@@ -29,6 +30,7 @@ export function arrivals(rows: readonly Arrival[], atMs: number): Step[] {
     step(deleteExported, pid),
     step(checkArrival, process, pid),
     step(setArrived, process, pid, state),
+    step(letGo, pid),
     step(putImported, files, pid, atMs),
   ]);
 }

@@ -36,6 +36,8 @@ export type RefusalKind =
   | "stale"
   /** A node's lease is in force. */
   | "owned"
+  /** A process file that was being handed over was dropped meanwhile. */
+  | "handover"
   /** Nobody waits for operation `number` of the process, or not on this node. */
   | "unwanted";
 
