@@ -44,7 +44,7 @@ export interface ProcessHandle<Result = unknown> {
   /**
    * Moves the process to another node, by that one's name or id (`perdure nodes`), between two turns: its timers, links, monitors, mailbox
    * and operations go with it, and nobody notices. Operations that run are given time to end first. Resolves when it goes on there. Throws
-   * NODE_NOT_FOUND, MOVE_TIMEOUT, PROCESS_EXITED, PROCESS_NOT_FOUND.
+   * NODE_NOT_FOUND, NODE_UNFIT, MOVE_TIMEOUT, PROCESS_EXITED, PROCESS_NOT_FOUND.
    */
   move(node: string): Promise<Moved>;
 }

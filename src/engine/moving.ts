@@ -3,6 +3,7 @@ import { isPerdureError, PerdureError } from "../base/errors.ts";
 import type { Clock } from "../base/ports.ts";
 import type { Input, Pid } from "../journal/types.ts";
 import { exited } from "../kernel/errors.ts";
+import { describeWanted, fitting } from "../kernel/fitting.ts";
 import type { NodeRow, ProcessKey, ProcessRow, StoreReader } from "../store/port.ts";
 import { findProcess } from "./views.ts";
 
@@ -47,7 +48,26 @@ export async function shardAt(store: StoreReader, row: ProcessRow, node: NodeRow
   );
 }
 
-/** Asks whoever owns the process, by the store. Throws NODE_NOT_FOUND, PROCESS_NOT_FOUND, PROCESS_EXITED, MOVE_TIMEOUT. */
+/** It would only come back. Throws NODE_UNFIT. */
+async function checkFits(
+  store: StoreReader,
+  { pid, program, needs }: ProcessRow,
+  node: NodeRow,
+  nowMs: number,
+): Promise<void> {
+  const [wanted, nodes] = await Promise.all([store.program(program), store.nodes(nowMs)]);
+  const active = nodes.filter(({ state }) => state === "active");
+  if (fitting(active, needs, wanted).some(({ id }) => id === node.id)) return;
+  const has = node.labels.length === 0 ? "has no label" : `has ${node.labels.join(", ")}`;
+  const why = needs !== "" && !node.labels.includes(needs) ? ` That node ${has}.` : "";
+  throw new PerdureError(
+    "NODE_UNFIT",
+    `The process ${JSON.stringify(pid)} cannot run on the node ${node.name}: it needs ${describeWanted([node], needs, wanted)}.${why} \`perdure nodes\` shows what nodes have.`,
+    { details: { pid, node: node.name } },
+  );
+}
+
+/** Asks whoever owns the process, by the store. Throws NODE_NOT_FOUND, NODE_UNFIT, PROCESS_NOT_FOUND, PROCESS_EXITED, MOVE_TIMEOUT. */
 export async function moveBeside(store: StoreReader, pid: Pid, name: string, clock: Clock): Promise<Moved> {
   const sinceMs = clock.nowMs();
   const node = await findNode(store, name, sinceMs);
@@ -57,6 +77,7 @@ export async function moveBeside(store: StoreReader, pid: Pid, name: string, clo
     // In this order: what brings it to its new shard is taken by its new owner later.
     const row = await findProcess(store, pid);
     if (row.state === "exited") throw exited(pid);
+    if (shard === undefined) await checkFits(store, row, node, beganMs);
     const posted = shard === undefined ? [] : await postedMoves(store, row.key);
     const isAsked = posted.some((each) => each.sinceMs === 0);
     if (isAsked) stillSinceMs = beganMs;

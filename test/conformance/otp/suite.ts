@@ -6,6 +6,7 @@ import { Crashes } from "./crashes.ts";
 import { parseCase } from "./format.ts";
 import type { Case } from "./format.ts";
 import { Machines } from "./machines.ts";
+import { patient } from "./patient.ts";
 import { randomCase } from "./random.ts";
 import { describeFailure } from "./report.ts";
 import { runCase } from "./run.ts";
@@ -83,7 +84,9 @@ async function run(
   nodes: number,
 ): Promise<string | undefined> {
   try {
-    const failure = await runCase(await load(), machines, crashes, nodes);
+    const scenario = await load();
+    const isBeside = nodes > 1 && crashes !== undefined;
+    const failure = await runCase(isBeside ? patient(scenario) : scenario, machines, crashes, nodes);
     return failure === undefined ? undefined : describeFailure(name, failure);
   } catch (error) {
     return `${name}: ${error instanceof Error ? error.message : String(error)}`;
