@@ -62,7 +62,8 @@ export interface Skew {
 
 const rightTime: Skew = { offsetMs: 0, drift: 0 };
 
-const never = new Promise<never>(() => undefined);
+/** One for each: what waits for a promise is held by it. */
+const never = (): Promise<never> => new Promise(() => undefined);
 
 export type NodeState = "opening" | "open" | "draining" | "closing" | "closed" | "failed" | "dead";
 
@@ -212,7 +213,7 @@ export class SimulatedNode {
     const name = `node ${this.number}`;
     const info = { id: name, name, host: "simulated", pid: this.number, release: "0", ...traits };
     const lease = await this.#store.claim(ports.clock.nowMs(), info);
-    return this.scope.ended ? never : Kernel.open({ ...ports, lease, traits });
+    return this.scope.ended ? never() : Kernel.open({ ...ports, lease, traits });
   }
 
   /** What needs a label that this node does not have is nothing for it. */
@@ -370,7 +371,7 @@ export class SimulatedNode {
     this.#machine = machine;
     return {
       run: (requests) => this.#livePort("machine.run", () => machine.run(requests)),
-      query: (request) => this.#port("machine.query", () => machine.query(request)) ?? never,
+      query: (request) => this.#port("machine.query", () => machine.query(request)) ?? never(),
       snapshot: (process) => this.#port("machine.snapshot", () => machine.snapshot(process)),
       kill: (process) => this.#port("machine.kill", () => machine.kill(process)),
       drop: (process) => this.#port("machine.drop", () => machine.drop(process)),
@@ -384,7 +385,7 @@ export class SimulatedNode {
     const fault = this.#atStore("transaction");
     if (fault instanceof Promise) await fault;
     if (fault === "crash-before") this.die("before a transaction");
-    if (this.scope.ended) return never;
+    if (this.scope.ended) return never();
     if (fault === "full") throw new PerdureError("STORE_FULL", "The disk is full, as it was told to be.");
     // Whoever says that it failed has rolled it back.
     if (fault === "reject-before" || fault === "reject-after")
@@ -393,7 +394,7 @@ export class SimulatedNode {
     note("transaction");
     faults.count("transaction of user code");
     if (fault === "crash-after") this.die("after a transaction");
-    if (this.scope.ended) return never;
+    if (this.scope.ended) return never();
     return result;
   }
 

@@ -12,7 +12,8 @@ export interface CallsPorts {
   died(): void;
 }
 
-const never = new Promise<never>(() => {});
+/** One for each: what waits for a promise is held by it. */
+const never = (): Promise<never> => new Promise(() => {});
 
 export class Calls {
   readonly #ports: CallsPorts;
@@ -32,7 +33,7 @@ export class Calls {
     if (typeof fault !== "object" || !("late" in fault)) return this.#answer(this.#queue(call, fault, effect));
     const result = this.#queue(call, undefined, effect).then(async (value) => {
       await fault.late;
-      return this.#dead ? never : value;
+      return this.#dead ? never() : value;
     });
     return this.#answer(result);
   }
@@ -45,8 +46,8 @@ export class Calls {
       return this.#dead;
     };
     return result.then(
-      async (value) => ((await answered()) ? never : value),
-      async (error: unknown) => ((await answered()) ? never : Promise.reject(error)),
+      async (value) => ((await answered()) ? never() : value),
+      async (error: unknown) => ((await answered()) ? never() : Promise.reject(error)),
     );
   }
 
@@ -93,7 +94,7 @@ export class Calls {
   #perform<T>(fault: QueuedFault | undefined, effect: () => T): Promise<T> {
     const { id } = this.#ports;
     if (fault === "crash-before") this.die();
-    if (this.#dead) return never;
+    if (this.#dead) return never();
     if (this.#ports.isClosed()) {
       return Promise.reject(new PerdureError("STORE_FAILED", `The store ${id} was closed. Open it again.`));
     }
@@ -107,7 +108,7 @@ export class Calls {
     }
     if (fault === "crash-after") {
       this.die();
-      return never;
+      return never();
     }
     return fault === "reject-after" ? Promise.reject(failure(id, "may have been kept")) : Promise.resolve(result);
   }

@@ -11,6 +11,7 @@ import type { Row } from "../columns.ts";
 import type { ProcessKey, StoreFault } from "../port.ts";
 import type { Line } from "./line.ts";
 import { readExported } from "./exports.ts";
+import { has } from "./has.ts";
 import { readTombstone } from "./stones.ts";
 import { statement } from "./wire/session.ts";
 import type { Statement } from "./wire/session.ts";
@@ -59,7 +60,7 @@ export async function audit(line: Line, report: Report, progress: Progress): Pro
   progress(total, total);
 }
 
-const countTurns = statement("SELECT count(*) AS count FROM ~.journal");
+const countTurns: Statement = { sql: "SELECT count(*) AS count FROM ~.journal", types: [], once: true };
 
 interface Owned {
   readonly table: string;
@@ -85,7 +86,7 @@ async function owners(line: Line, report: Report, { table, column, alive }: Owne
 // What is left of a pruned process is no journal any more.
 const turnPage = statement(
   `SELECT process, turn, at_ms, crc, body FROM ~.journal AS j WHERE (process, turn) > ($1, $2)
-     AND EXISTS (SELECT 1 FROM ~.process AS p WHERE p.key = j.process) ORDER BY process, turn LIMIT $3`,
+     AND ${has("~.process AS p WHERE p.key = j.process")} ORDER BY process, turn LIMIT $3`,
   ...(["int8", "int8", "int8"] as const),
 );
 

@@ -85,7 +85,10 @@ export class Line {
   async read(steps: readonly Step[], how?: Statement): Promise<readonly Result[]> {
     return this.retrying("read", async () => {
       const session = await this.reader();
-      return how === undefined ? session.run(steps) : session.transact(steps, how);
+      // What is planned for one use knows how large the tables are.
+      const first = steps.every(({ statement: one }) => one.once === true) ? [] : [step(byIndexes)];
+      const all = [...first, ...steps];
+      return (await (how === undefined ? session.run(all) : session.transact(all, how))).slice(first.length);
     });
   }
 
@@ -148,7 +151,9 @@ export class Line {
   }
 }
 
-// Plans that were made while a table was small must not read all of it when it has grown, and making one takes longer than most commits do.
+// Plans that were made while a table was small must not read all of it when it has grown. This lasts for what is sent together with it.
+const byIndexes = statement("SELECT set_config('enable_seqscan', 'off', true)");
+// For the same reason; and making one takes longer than most commits do.
 const settingsNow = `set_config('statement_timeout', $1, true),
   set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'off' THEN 'on'
                                    ELSE current_setting('synchronous_commit') END, true),

@@ -1,4 +1,5 @@
 /** Every statement that reads, for all but the writer. Long lists are read page after page. */
+import { has } from "./has.ts";
 import { statement } from "./wire/session.ts";
 import type { Statement } from "./wire/session.ts";
 import type { Type } from "./wire/values.ts";
@@ -20,11 +21,11 @@ export const selectProcess: string = `SELECT ${processColumns}
   FROM ~.process AS process LEFT JOIN ~.program AS program ON program.id = process.program`;
 
 /** What keeps a finished process from being pruned, but for children: see `Retainer.prune`. */
-export const isHeldBesides: string = `(EXISTS (SELECT 1 FROM ~.dead_letter AS d WHERE d.process = process.key)
-  OR EXISTS (SELECT 1 FROM ~.checkpoint_tie AS c WHERE c.target = process.key)
-  OR parent IS NULL AND role = 'server' AND EXISTS (SELECT 1 FROM ~.edge AS e WHERE e.process = process.key))`;
+export const isHeldBesides: string = `(${has("~.dead_letter AS d WHERE d.process = process.key")}
+  OR ${has("~.checkpoint_tie AS c WHERE c.target = process.key")}
+  OR parent IS NULL AND role = 'server' AND ${has("~.edge AS e WHERE e.process = process.key")})`;
 const isHeld = `(${isHeldBesides}
-  OR parent IS NOT NULL AND EXISTS (SELECT 1 FROM ~.process AS child WHERE child.parent = process.pid))`;
+  OR parent IS NOT NULL AND ${has("~.process AS child WHERE child.parent = process.pid")})`;
 
 /** The types of the parameters stand before the SQL. */
 function read(query: string): Statement {
@@ -47,7 +48,7 @@ const all = {
   lastTurnRow: "(int8) SELECT turn, crc, body FROM ~.journal WHERE process = $1 ORDER BY turn DESC LIMIT 1",
   operationsOf: `(int8) SELECT ${operationColumns} FROM ~.operation WHERE process = $1 ORDER BY number`,
   operationsAfter: `(int8[], int8, int8, int8) SELECT ${operationColumns} FROM ~.operation AS o WHERE (process, number) > ($2, $3)
-     AND EXISTS (SELECT 1 FROM ~.process AS p WHERE p.key = o.process AND p.shard = ANY ($1)) ORDER BY process, number LIMIT $4`,
+     AND ${has("~.process AS p WHERE p.key = o.process AND p.shard = ANY ($1)")} ORDER BY process, number LIMIT $4`,
   timersOf: "(int8) SELECT process, number, clock, due_ms FROM ~.timer WHERE process = $1 ORDER BY number",
   // Up to the due time a page has to reach so that it holds so many timers and does not split those of one due time.
   timersDue: `(int8, text, float8, float8, int8) SELECT process, number, clock, due_ms FROM (${ownShards}) AS s
@@ -60,7 +61,7 @@ const all = {
   inboxOf: `(int8) SELECT ${inboxColumns} FROM ~.inbox AS i WHERE process = $1 ORDER BY seq`,
   inboxAfter: `(int8, int8) SELECT ${inboxColumns} FROM ~.inbox AS i WHERE seq > $1 ORDER BY seq LIMIT $2`,
   processesWithInbox: `(int8[], int8, int8) SELECT DISTINCT process FROM ~.inbox AS i WHERE process > $2
-     AND EXISTS (SELECT 1 FROM ~.process AS p WHERE p.key = i.process AND p.shard = ANY ($1)) ORDER BY process LIMIT $3`,
+     AND ${has("~.process AS p WHERE p.key = i.process AND p.shard = ANY ($1)")} ORDER BY process LIMIT $3`,
   shards: "SELECT shard, owner FROM ~.shard ORDER BY shard",
   ownShards: `(int8) ${ownShards} ORDER BY shard`,
   // What others put there since the numbers that are given with the shards.

@@ -5,6 +5,7 @@
 import type { Pid } from "../../journal/types.ts";
 import { text } from "../columns.ts";
 import type { WriteId } from "./commit.ts";
+import { has } from "./has.ts";
 import { statement, step } from "./wire/session.ts";
 import type { Statement } from "./wire/session.ts";
 import type { Write } from "./writer.ts";
@@ -22,11 +23,11 @@ const keepPids = statement(
 );
 /** A letter for each in their order: whether it is kept. What is kept in vain is let go. */
 function tellKeeper(tables: readonly string[]): Statement {
-  const isThere = tables.map((table) => `EXISTS (SELECT 1 FROM ~.${table} AS t WHERE t.pid = a.pid)`).join(" OR ");
+  const isThere = tables.map((table) => has(`~.${table} AS t WHERE t.pid = a.pid`)).join(" OR ");
   return statement(
     `WITH asked AS (
        SELECT a.pid, a.n, ${isThere} AS there,
-         EXISTS (SELECT 1 FROM ~.reserved AS r WHERE r.pid = a.pid AND r.incarnation = $1) AS mine
+         ${has("~.reserved AS r WHERE r.pid = a.pid AND r.incarnation = $1")} AS mine
        FROM unnest($3) WITH ORDINALITY AS a (pid, n)),
      vain AS (DELETE FROM ~.reserved WHERE incarnation = $1 AND pid IN (SELECT pid FROM asked WHERE mine AND there))
    INSERT INTO ~.receipt (incarnation, number, put)

@@ -4,6 +4,7 @@ import type { Row } from "../columns.ts";
 import { nextGeneration } from "../generations.ts";
 import type { FinishedPlace, PruneReport, PruneRequest, Store, TombstonePlace } from "../port.ts";
 import { readProcess } from "../rows.ts";
+import { has } from "./has.ts";
 import { whole } from "./line.ts";
 import { isHeldBesides, selectProcess } from "./queries.ts";
 import { putTombstone } from "./stones.ts";
@@ -29,13 +30,10 @@ export function readPlace(row: Row): FinishedPlace {
 
 // -- processes --------------------------------------------------------------------------------------------------
 
-const candidates = statement(
-  `${selectProcess} WHERE process.key = ANY ($1) AND state = 'exited' AND NOT ${isHeldBesides}`,
-  "int8[]",
-);
+// With their state in it, this might read all that are in that state.
+const candidates = statement(`${selectProcess} WHERE process.key = ANY ($1) AND NOT ${isHeldBesides}`, "int8[]");
 const childrenOf = statement(
-  `SELECT child.key, child.parent FROM ~.process AS parent JOIN ~.process AS child ON child.parent = parent.pid
-   WHERE parent.key = ANY ($1)`,
+  `SELECT key, parent FROM ~.process WHERE parent = ANY (CAST(ARRAY(SELECT pid FROM ~.process WHERE key = ANY ($1)) AS text[]))`,
   "int8[]",
 );
 const deleteProcesses = statement(
@@ -53,7 +51,7 @@ export async function prune(run: Run, { atMs, processes, rows }: PruneRequest): 
   const steps: Step[] = [];
   for (const key of processes) {
     const row = byKey.get(key);
-    if (row?.exit === undefined || pruned.has(key)) continue;
+    if (row?.state !== "exited" || row.exit === undefined || pruned.has(key)) continue;
     const isParent = (child: Row): boolean => text(child, "parent") === row.pid && !pruned.has(number(child, "key"));
     if (row.parent !== "" && children?.rows.some(isParent) === true) continue;
     if (row.parent === "") steps.push(putTombstone(row, row.exit, atMs));
@@ -192,9 +190,9 @@ const stonesBefore = statement(
   ...(["int8", "int8", "text", "int8"] as const),
 );
 const neededStones = statement(
-  `SELECT t.pid, CASE WHEN EXISTS (SELECT 1 FROM ~.process AS p WHERE p.parent = t.pid)
-            OR EXISTS (SELECT 1 FROM ~.process AS p WHERE p.pid = t.next) THEN 1 ELSE 0 END AS living,
-     CASE WHEN EXISTS (SELECT 1 FROM ~.tombstone AS s WHERE s.pid = t.next) THEN 1 ELSE 0 END AS stone
+  `SELECT t.pid, CASE WHEN ${has("~.process AS p WHERE p.parent = t.pid")}
+            OR ${has("~.process AS p WHERE p.pid = t.next")} THEN 1 ELSE 0 END AS living,
+     CASE WHEN ${has("~.tombstone AS s WHERE s.pid = t.next")} THEN 1 ELSE 0 END AS stone
    FROM unnest($1, $2) WITH ORDINALITY AS t (pid, next, n) ORDER BY n`,
   "text[]",
   "text[]",

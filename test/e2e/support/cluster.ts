@@ -46,9 +46,14 @@ export class Cluster {
   #reading: Promise<unknown> = Promise.resolve();
   #sending: Promise<void> = Promise.resolve();
 
-  static async open(t: TestContext, server: PostgresServer, { files, lease }: ClusterOptions): Promise<Cluster> {
+  static async open(
+    t: TestContext,
+    server: Pick<PostgresServer, "url">,
+    { files, lease }: ClusterOptions,
+  ): Promise<Cluster> {
     const schema = `test_${randomUUID().replaceAll("-", "")}`;
-    const url = `${server.url}?schema=${schema}&lease=${lease ?? defaultLease}`;
+    const mark = server.url.includes("?") ? "&" : "?";
+    const url = `${server.url}${mark}schema=${schema}&lease=${lease ?? defaultLease}`;
     const shop = await Shop.open(t, files, { PERDURE_STORE: url });
     const store = await openPostgresStore(url, { mode: "reader", create: true, retryMs: 60_000 });
     const cluster = new Cluster(shop, store, url, Object.keys(files)[0] ?? "");

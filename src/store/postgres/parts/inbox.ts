@@ -2,6 +2,7 @@
 import { encodeInput } from "../../../journal/encoding.ts";
 import type { Input } from "../../../journal/types.ts";
 import type { CommitBatch, ProcessKey } from "../../port.ts";
+import { has } from "../has.ts";
 import { statement, step } from "../wire/session.ts";
 import type { Step } from "../wire/session.ts";
 import type { Owner } from "./locks.ts";
@@ -38,9 +39,9 @@ const putInputs = statement(
        JOIN ~.edge AS e ON e.process = t.process AND e.key = t.key AND e.digest = t.digest
      WHERE i.seq = e.posted RETURNING i.seq, t.n),
    t AS MATERIALIZED (
-     SELECT t.*, EXISTS (SELECT 1 FROM ~.process AS p WHERE p.key = t.process AND p.state <> 'exited')
+     SELECT t.*, ${has("~.process AS p WHERE p.key = t.process AND p.state <> 'exited'")}
        AND (t.else_process IS NULL OR t.tie IS NULL
-         OR EXISTS (SELECT 1 FROM ~.link AS l WHERE l.a = least(t.process, t.tie) AND l.b = greatest(t.process, t.tie))) AS reached
+         OR ${has("~.link AS l WHERE l.a = least(t.process, t.tie) AND l.b = greatest(t.process, t.tie)")}) AS reached
      FROM unnest($9, $10, $11, $12, $13, $14, $15, $16, $17, $18) WITH ORDINALITY
        AS t (process, at_ms, crc, input, tie, monitor, else_process, else_crc, else_input, away, n)),
    ${putting(

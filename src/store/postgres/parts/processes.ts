@@ -1,6 +1,7 @@
 /** Processes: new ones, their states, their ends. */
 import { encodePayload } from "../../../journal/encoding.ts";
 import type { CommitBatch, ProcessExit, ProcessRow } from "../../port.ts";
+import { has } from "../has.ts";
 import { statement, step } from "../wire/session.ts";
 import type { Statement, Step } from "../wire/session.ts";
 import { lastOf } from "./last.ts";
@@ -15,11 +16,11 @@ const checkNew = statement(
    FROM (SELECT * FROM (
      SELECT t.key, t.pid, t.program, n, CASE
        WHEN g.id IS NULL THEN 'program'
-       WHEN t.parent = '' AND (EXISTS (SELECT 1 FROM ~.tombstone AS s WHERE s.pid = t.pid)
-         OR EXISTS (SELECT 1 FROM ~.exported AS x WHERE x.pid = t.pid)) THEN 'pid'
+       WHEN t.parent = '' AND (${has("~.tombstone AS s WHERE s.pid = t.pid")}
+         OR ${has("~.exported AS x WHERE x.pid = t.pid")}) THEN 'pid'
        WHEN t.flaw = 'digest' THEN 'digest'
-       WHEN t.flaw = 'key' OR EXISTS (SELECT 1 FROM ~.process AS p WHERE p.key = t.key) THEN 'key'
-       WHEN t.flaw = 'pid' OR EXISTS (SELECT 1 FROM ~.process AS p WHERE p.pid = t.pid) THEN 'pid' END AS why
+       WHEN t.flaw = 'key' OR ${has("~.process AS p WHERE p.key = t.key")} THEN 'key'
+       WHEN t.flaw = 'pid' OR ${has("~.process AS p WHERE p.pid = t.pid")} THEN 'pid' END AS why
      FROM unnest($1, $2, $3, $4, $5) WITH ORDINALITY AS t (key, pid, program, parent, flaw, n)
      LEFT JOIN ~.program AS g ON g.hash = t.program) AS rows
    WHERE why IS NOT NULL ORDER BY n LIMIT 1) AS bad`,

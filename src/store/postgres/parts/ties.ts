@@ -2,6 +2,7 @@
 import { encodeInput } from "../../../journal/encoding.ts";
 import type { AwayBatch, CommitBatch } from "../../port.ts";
 import { checksum } from "../../checksum.ts";
+import { has } from "../has.ts";
 import { statement, step } from "../wire/session.ts";
 import type { Statement, Step } from "../wire/session.ts";
 import { encodedFor, plain, putting } from "./inbox.ts";
@@ -14,7 +15,7 @@ import { some } from "./relations.ts";
 function tying(insert: string): Statement {
   return statement(
     `WITH t AS MATERIALIZED (
-       SELECT t.*, EXISTS (SELECT 1 FROM ~.process AS p WHERE p.key = t.target AND p.state <> 'exited') AS alive
+       SELECT t.*, ${has("~.process AS p WHERE p.key = t.target AND p.state <> 'exited'")} AS alive
        FROM unnest($1, $2, $3, $4, $5) WITH ORDINALITY AS t (process, target, monitor, crc, input, n)),
      tied AS (${insert} FROM t WHERE alive ON CONFLICT DO NOTHING),
      ${putting(
@@ -22,7 +23,7 @@ function tying(insert: string): Statement {
           CAST(NULL AS bigint) AS else_crc, CAST(NULL AS bytea) AS else_input, p.shard, 1 AS counted, t.n
         FROM t JOIN ~.process AS p ON p.key = t.process AND p.state <> 'exited'
         WHERE NOT t.alive AND (t.monitor IS NOT NULL
-          OR NOT EXISTS (SELECT 1 FROM ~.inbox AS i WHERE i.process = t.process AND i.tie = t.target AND i.monitor IS NULL))`,
+          OR NOT ${has("~.inbox AS i WHERE i.process = t.process AND i.tie = t.target AND i.monitor IS NULL")})`,
        "$7",
      )}
      SELECT count(*) FROM hint`,

@@ -6,6 +6,10 @@
  * transaction is two segments sent as one piece: `BEGIN` and all that is to be done, then `COMMIT`, which ends the transaction
  * whatever became of the first, and is a `ROLLBACK` if that failed. What is queued behind it is not touched by the failure.
  *
+ * Where statements are not kept prepared there may be a pooler, and one that does not count requests hands the server's connection on while
+ * answers to a client that has died are still to come: then another client gets them. So nothing is sent there behind what would leave the
+ * connection idle: a transaction, or a segment outside of one, waits until the one before is answered.
+ *
  * Every way this can end settles all that was asked: with its results, with the server's error, or with `ConnectionLost`.
  */
 import type { Socket } from "node:net";
@@ -110,6 +114,9 @@ export class Session {
   readonly #prepared = new Map<Statement, Prepared>();
   readonly #pending: Segment[] = [];
   readonly #onEnd: (() => void)[] = [];
+  /** Without prepared statements: segments that were sent and not answered, and what waits for them. */
+  #unanswered = 0;
+  readonly #waiting: { readonly parts: readonly Uint8Array[]; readonly segments: number }[] = [];
   #status = "I";
   #heardAtMs = performance.now();
   #watch: NodeJS.Timeout | undefined;
@@ -169,7 +176,7 @@ export class Session {
     const before = this.#prepare([...all, ...end], parts);
     const body = this.#segment(all, before, parts);
     const ending = this.#segment(end, before, parts);
-    this.#send(parts);
+    this.#send(parts, 2);
     const [work, ended] = await Promise.allSettled([body, ending]);
     if (work.status === "rejected") throw work.reason;
     if (ended.status === "rejected") throw ended.reason;
@@ -256,8 +263,17 @@ export class Session {
     return { segment, done };
   }
 
-  #send(parts: readonly Uint8Array[]): void {
+  #send(parts: readonly Uint8Array[], segments = 1): void {
     if (this.#lost !== undefined) return;
+    if (!this.#options.prepare && this.#unanswered > 0) {
+      this.#waiting.push({ parts, segments });
+      return;
+    }
+    this.#unanswered += segments;
+    this.#write(parts);
+  }
+
+  #write(parts: readonly Uint8Array[]): void {
     let length = 0;
     for (const part of parts) length += part.length;
     if (length <= copyBytes) {
@@ -354,6 +370,7 @@ export class Session {
   #finish(segment: Segment): void {
     this.#pending.shift();
     this.#keepWatch();
+    this.#sendNext();
     const error = segment.before?.error ?? segment.error;
     if (error === undefined) {
       segment.resolve(segment);
@@ -364,6 +381,12 @@ export class Session {
       for (const one of segment.statements) if (this.#prepared.get(one)?.columns === undefined) this.#forget(one);
     }
     segment.reject(error);
+  }
+
+  #sendNext(): void {
+    if (this.#options.prepare || --this.#unanswered > 0) return;
+    const next = this.#waiting.shift();
+    if (next !== undefined) this.#send(next.parts, next.segments);
   }
 
   /** The name stays taken: the next one has to be another. */
