@@ -101,6 +101,25 @@ class World {
     return this.requests.map((request) => request.number);
   }
 
+  /** Another node, to which the process was going when its node died. Resolves with how often it was dispatched by each of two commits. */
+  async arrive(): Promise<number[]> {
+    this.reopen();
+    await this.commit();
+    const live = newLive(process(1));
+    const pending = { row: operation(1, 1, {}), inherited: true, token: undefined, settled: false };
+    live.operations.set(1, pending);
+    this.requests.length = 0;
+    this.#attempts.resume(live);
+    const underway = this.#stage;
+    this.#stage = new Stage();
+    this.#attempts.recover(live, pending, true);
+    for (const effect of underway.effects) effect();
+    await Promise.resolve();
+    const first = this.requests.length;
+    await this.commit();
+    return [first, this.requests.length];
+  }
+
   async commit(): Promise<void> {
     const stage = this.#stage;
     this.#stage = new Stage();
@@ -213,6 +232,12 @@ test("a node takes up what it finds in the order it is given, whether or not a d
     { deaths: 1, startedAtMs: startMs },
   ]);
   assert.deepEqual(numbers, [1, 2, 3, 4]);
+});
+
+test("what arrives, and is found to have been running at its node's death, begins when that is on record", async () => {
+  const world = new World();
+  assert.deepEqual(await world.arrive(), [0, 1]);
+  assert.deepEqual([world.row.deaths, world.requests[0]?.watched], [1, true]);
 });
 
 test("a clock that is set forward ends the wait for another attempt, but no wait for calls that may be under way", async () => {

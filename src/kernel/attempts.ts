@@ -130,11 +130,7 @@ export class Attempts {
     // The node that said so may have died before anybody heard.
     if (row.state === "quarantined") return this.#notice("operation-quarantined", live, operation);
     // Not at once: those whose deaths are put on record first would lose their places to it.
-    if (!mayHaveRun)
-      return void this.#ports.committer.stage.effects.push(() => {
-        // It may have turned out meanwhile that a node has died with it.
-        if (operation.row === row) this.begin(live, operation);
-      });
+    if (!mayHaveRun) return this.#beginSoon(live, operation);
     const deaths = row.deaths + 1;
     if (deaths >= quarantineDeaths) return this.#quarantine(live, operation, deaths);
     operation.row = { ...row, deaths };
@@ -157,8 +153,16 @@ export class Attempts {
     for (const operation of live.operations.values()) {
       if (operation.row.state === "unavailable") operation.row = { ...operation.row, state: "pending" };
       if (operation.row.state === "pending" && operation.token === undefined && !operation.settled)
-        this.#ports.committer.stage.effects.push(() => this.begin(live, operation));
+        this.#beginSoon(live, operation);
     }
+  }
+
+  /** After the next commit. It may turn out meanwhile that a node has died with it: then it begins when that is on record. */
+  #beginSoon(live: Live, operation: PendingOperation): void {
+    const { row } = operation;
+    this.#ports.committer.stage.effects.push(() => {
+      if (operation.row === row) this.begin(live, operation);
+    });
   }
 
   /** Nobody waits for the operation any more. */
