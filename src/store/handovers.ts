@@ -60,3 +60,9 @@ export function handoverGone(file: string): PerdureError {
   const message = `The process file ${file} is not imported: it was not handed over whole within an hour of its last part. Import it again.`;
   return new PerdureError("IMPORT_REFUSED", message, { details: { file } });
 }
+
+/** It is neither waiting nor imported, and nobody knows why. */
+export function handoverLost(file: string): PerdureError {
+  const message = `The process file ${file} is not imported: it was handed over, and has gone, with what there was to say about it. Import it again.`;
+  return new PerdureError("IMPORT_REFUSED", message, { details: { file } });
+}

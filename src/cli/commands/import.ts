@@ -14,7 +14,7 @@ import { Scratch } from "../../engine/files/scratch.ts";
 import { defaultMachineLimits } from "../../machine/image.ts";
 import { defaultPoolLimits } from "../../machine/pool.ts";
 import { engineOptions } from "../config.ts";
-import { handoverGone } from "../../store/handovers.ts";
+import { handoverLost } from "../../store/handovers.ts";
 import { storeExists } from "../../store/open.ts";
 import { inMemory } from "../../store/place.ts";
 import type { StoreReader } from "../../store/port.ts";
@@ -98,10 +98,10 @@ async function importBeside(context: Context, place: string, { verify, paused = 
   });
 }
 
-/** Nobody has asked for so long that it was forgotten how it ended. */
+/** How it ended was forgotten, or somebody has removed it. */
 async function ended(reader: StoreReader, file: string, pid: string): Promise<string> {
   if ((await reader.imported(file)) !== undefined) return pid;
-  throw handoverGone(file);
+  throw handoverLost(file);
 }
 
 async function waitingFor({ terminal }: Context, pid: string): Promise<string> {

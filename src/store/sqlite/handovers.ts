@@ -1,6 +1,7 @@
 /**
  * Handovers as files in a folder beside the store: `<file id>.<8 letters>[.paused].perdure` is complete, and says all there is to say.
- * `….part` is still being written, `….begun` marks one that is being imported, with a letter for each beginning, `….refused.json` is the reason why one was not.
+ * `….part` is still being written, `….begun` marks one that is being imported, with a letter for each beginning, `….ended.json` says how it ended:
+ * from then on it is not to be taken, also where a node has died before it could remove the rest.
  */
 import { randomBytes } from "node:crypto";
 import { createReadStream, existsSync } from "node:fs";
@@ -11,6 +12,8 @@ import { handoverGone, keepHandoverMs } from "../handovers.ts";
 import type { Handover, HandoverRefusal, Handovers, HandoverState, NewHandover } from "../handovers.ts";
 
 const complete = /^(([0-9a-z]+)\.[0-9a-f]{8}(\.paused)?)\.perdure$/;
+/** Nothing else in the folder is touched. */
+const incomplete = /^([0-9a-z]+\.[0-9a-f]{8}(?:\.paused)?)\.(?:perdure\.part|begun|ended\.json|ended\.json\.part)$/;
 
 export class HandoverFolder implements Handovers {
   readonly #folder: string;
@@ -37,19 +40,18 @@ export class HandoverFolder implements Handovers {
   }
 
   async outcome(id: string): Promise<HandoverState> {
-    // The reason is there before the file goes.
+    // How it ended is there before the file goes.
     const isThere = existsSync(this.#at(id));
-    const refusal = await this.#reason(id);
-    if (refusal !== undefined) {
-      await rm(this.#reasonAt(id), { force: true });
-      return { state: "refused", ...refusal };
-    }
-    return { state: isThere ? "waiting" : "imported" };
+    const end = await this.#end(id);
+    if (end === undefined) return { state: isThere ? "waiting" : "gone" };
+    await this.#clear(id);
+    await rm(this.#endAt(id), { force: true });
+    return end;
   }
 
-  async #reason(id: string): Promise<HandoverRefusal | undefined> {
+  async #end(id: string): Promise<HandoverState | undefined> {
     try {
-      return JSON.parse(await readFile(this.#reasonAt(id), "utf8")) as HandoverRefusal;
+      return JSON.parse(await readFile(this.#endAt(id), "utf8")) as HandoverState;
     } catch (error) {
       if (isAbsent(error)) return undefined;
       throw error;
@@ -61,23 +63,26 @@ export class HandoverFolder implements Handovers {
     const names = await this.#names();
     for (const name of names) {
       const [, id, file, paused] = complete.exec(name) ?? [];
-      if (id !== undefined && file !== undefined)
-        found.push({ id, file, paused: paused !== undefined, begins: await sizeOf(this.#begunAt(id)) });
-      else await this.#drop(name, nowMs - keepHandoverMs);
+      if (id === undefined || file === undefined) await this.#drop(name, names, nowMs - keepHandoverMs);
+      else if (names.has(`${id}.ended.json`)) await this.#clear(id);
+      else found.push({ id, file, paused: paused !== undefined, begins: await sizeOf(this.#begunAt(id)) });
     }
     return found.toSorted((a, b) => b.begins - a.begins);
   }
 
-  async #names(): Promise<string[]> {
+  async #names(): Promise<ReadonlySet<string>> {
     try {
-      return (await readdir(this.#folder)).sort();
+      return new Set((await readdir(this.#folder)).sort());
     } catch (error) {
-      if (isAbsent(error)) return [];
+      if (isAbsent(error)) return new Set();
       throw error;
     }
   }
 
-  async #drop(name: string, untilMs: number): Promise<void> {
+  async #drop(name: string, names: ReadonlySet<string>, untilMs: number): Promise<void> {
+    const [, id] = incomplete.exec(name) ?? [];
+    // What marks a file stays with it.
+    if (id === undefined || names.has(`${id}.perdure`)) return;
     const place = path.join(this.#folder, name);
     const seenMs = await stat(place).then(
       ({ mtimeMs }) => mtimeMs,
@@ -101,13 +106,20 @@ export class HandoverFolder implements Handovers {
   }
 
   async ended(id: string, _: number, refusal?: HandoverRefusal): Promise<void> {
-    if (refusal !== undefined) {
-      const reason = this.#reasonAt(id);
-      await writeFile(`${reason}.part`, JSON.stringify(refusal));
-      await rename(`${reason}.part`, reason);
-    }
+    const end: HandoverState = refusal === undefined ? { state: "imported" } : { state: "refused", ...refusal };
+    const part = `${this.#endAt(id)}.part`;
+    await rm(part, { force: true });
+    await writeDurably(part, [Buffer.from(JSON.stringify(end))]);
+    await rename(part, this.#endAt(id));
+    await syncFolder(this.#folder);
+    await this.#clear(id);
+  }
+
+  /** Before the end goes too: without it the file would wait again. */
+  async #clear(id: string): Promise<void> {
     await rm(this.#at(id), { force: true });
     await rm(this.#begunAt(id), { force: true });
+    await syncFolder(this.#folder);
   }
 
   #at(id: string): string {
@@ -118,12 +130,12 @@ export class HandoverFolder implements Handovers {
     return path.join(this.#folder, `${id}.begun`);
   }
 
-  #reasonAt(id: string): string {
-    return path.join(this.#folder, `${id}.refused.json`);
+  #endAt(id: string): string {
+    return path.join(this.#folder, `${id}.ended.json`);
   }
 }
 
-async function writeDurably(place: string, bytes: AsyncIterable<Uint8Array>): Promise<void> {
+async function writeDurably(place: string, bytes: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): Promise<void> {
   const handle = await open(place, "wx");
   try {
     for await (const piece of bytes) await handle.writeFile(piece);
