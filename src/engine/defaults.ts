@@ -21,7 +21,7 @@ export function printLog({ level, text }: LogEntry): void {
 }
 
 export function printNotice({ pid, message }: KernelNotice): void {
-  process.stderr.write(`perdure: process ${pid}: ${message}\n`);
+  process.stderr.write(pid === "" ? `perdure: ${message}\n` : `perdure: process ${pid}: ${message}\n`);
 }
 
 /** A node that is active from the start has nothing to say. */

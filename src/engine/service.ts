@@ -10,7 +10,7 @@ import type { Pid } from "../journal/types.ts";
 import type { ArrivingRows, LastRows } from "../kernel/arrivals.ts";
 import type { KeepPolicy } from "../kernel/keep.ts";
 import { Kernel } from "../kernel/kernel.ts";
-import type { KernelEvents, OperationReport, OperationRunner } from "../kernel/ports.ts";
+import type { KernelEvents, KernelNotice, OperationReport, OperationRunner } from "../kernel/ports.ts";
 import type { Archive } from "../kernel/retention.ts";
 import { readEngineBinary } from "../machine/engine-binary.ts";
 import type { MachineEvents } from "../machine/port.ts";
@@ -223,7 +223,9 @@ export class EngineService {
 
   #newMoving({ still = false }: ServiceOptions): Moving {
     const imported = (program: ProgramRow): void => this.#versions.addOther(program);
-    return new Moving({ store: this.#store, kernel: this.#active, clock: this.#ports.clock, imported, still });
+    const { clock, events } = this.#ports;
+    const notice = (notice: KernelNotice): void => events.notice(notice);
+    return new Moving({ store: this.#store, kernel: this.#active, clock, imported, notice, still });
   }
 
   #archiving(folder: string | undefined): { readonly archive?: Archive } {

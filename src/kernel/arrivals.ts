@@ -76,7 +76,7 @@ export class Arrivals {
    */
   async begin(file: string, row: Omit<ProcessRow, "key" | "state" | "problem">): Promise<ProcessKey> {
     this.#ports.checkOpen();
-    if (this.#underway.has(file)) throw refused(file, underWay);
+    if (this.#underway.has(file)) throw passing(file, underWay);
     this.#underway.set(file, undefined);
     try {
       const shard = await this.#place(file);
@@ -104,7 +104,7 @@ export class Arrivals {
     for (let waitedMs = 0; ; waitedMs += lookMs) {
       const shard = shards.keep(file);
       if (shard !== undefined || !shards.isShared) return shard;
-      if (waitedMs >= patienceMs) throw refused(file, noShard);
+      if (waitedMs >= patienceMs) throw passing(file, noShard);
       await new Promise<void>((resolve) => void clock.after(lookMs, resolve));
     }
   }
@@ -124,10 +124,18 @@ export class Arrivals {
       if (left !== undefined && shards.isMine(left)) await this.#remove(left.key);
       if ((left === undefined || shards.isMine(left)) && (await births.ask(pid))) return;
       // It may change hands meanwhile: then this node is its owner, or nobody can be asked yet.
-      if (waitedMs >= patienceMs) throw refused(file, underWay);
+      if (waitedMs >= patienceMs) throw passing(file, underWay);
       if (left !== undefined && waitedMs % askEveryMs === 0) await askToDrop(file).catch(unlessGone);
       await new Promise<void>((resolve) => void clock.after(lookMs, resolve));
     }
+  }
+
+  /** What is left of it goes, whosever it is. */
+  async abandon(file: string): Promise<void> {
+    const left = await this.#ports.store.findProcess(arrivingPid(file));
+    if (left === undefined) return;
+    if (this.#ports.shards.isMine(left)) await this.drop(file);
+    else await this.#ports.askToDrop(file).catch(unlessGone);
   }
 
   /** Another node wants to import the file. */
@@ -222,6 +230,16 @@ const noShard = "this node owns no part of the store at this moment. Try again, 
 
 function refused(file: string, why: string): PerdureError {
   return new PerdureError("IMPORT_REFUSED", `The process file ${file} is not imported: ${why}.`, { details: { file } });
+}
+
+/** It may be imported in a while. */
+function passing(file: string, why: string): PerdureError {
+  const { code, message } = refused(file, why);
+  return new PerdureError(code, message, { details: { file, passing: true } });
+}
+
+export function isPassing({ details }: PerdureError): boolean {
+  return details["passing"] === true;
 }
 
 function conflict(pid: Pid): PerdureError {

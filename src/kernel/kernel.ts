@@ -346,6 +346,10 @@ export class Kernel {
     });
   }
 
+  get isOpen(): boolean {
+    return this.#state === "open";
+  }
+
   /** Service time: stands still while nobody owns the store. */
   get serviceMs(): number {
     return this.#ports.clock.nowMs() - this.#lease.downtimeMs;

@@ -147,6 +147,8 @@ export interface KernelNotice {
     | "snapshot-damaged"
     | "not-pruned"
     | "left-alone"
+    /** A process file that a command has handed over. */
+    | "import-waits"
     /** No node that is there may run it, nor others like it. */
     | "waits-for-node";
   /** "" for what is about no process that is still there. */

@@ -23,7 +23,7 @@ export interface Handover {
   readonly id: string;
   readonly file: string;
   readonly paused: boolean;
-  /** How often a node had begun to import it, and had found nothing that speaks against it. */
+  /** How many nodes have taken it, and have neither let it go nor ended it. */
   readonly begins: number;
 }
 
@@ -46,12 +46,13 @@ export interface HandoversReader {
 
 /** For nodes. One of them does it for all: see `take`. */
 export interface Handovers extends HandoversReader {
-  /** Those that are whole and have not ended; what was begun comes first. Drops what has been abandoned. Cheap. */
+  /** Those that are whole and have not ended; those that most have taken come first. Drops what has been abandoned. Cheap. */
   waiting(nowMs: number): Promise<Handover[]>;
-  /** False if it is another living node's to import, or not there. */
+  /** It is this node's to import, and counts as begun from here on. False if it is another living node's, or not there. */
   take(id: string): Promise<boolean>;
   bytes(id: string): AsyncIterable<Uint8Array>;
-  begun(id: string): Promise<void>;
+  /** Any node may take it again, and this time does not count. Only what was taken by this node, and is still, changes. */
+  letGo(id: string): Promise<void>;
   /** It is imported, or refused. Only what was taken by this node, and is still, changes. */
   ended(id: string, nowMs: number, refusal?: HandoverRefusal): Promise<void>;
 }

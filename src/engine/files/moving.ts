@@ -3,8 +3,10 @@ import { isPerdureError, PerdureError } from "../../base/errors.ts";
 import type { Clock } from "../../base/ports.ts";
 import type { Pid } from "../../journal/types.ts";
 import type { ArrivingRows, LastRows } from "../../kernel/arrivals.ts";
+import { notOpen, toError } from "../../kernel/errors.ts";
 import type { Kernel } from "../../kernel/kernel.ts";
-import type { ProcessKey, ProgramRow, Store } from "../../store/port.ts";
+import type { KernelNotice } from "../../kernel/ports.ts";
+import type { Handover, ProcessKey, ProgramRow, Store } from "../../store/port.ts";
 import { takeHandedOver } from "./handed-over.ts";
 import { onClock } from "./import.ts";
 import type { ArrivingProgram, ArrivingRow, ImportTarget } from "./import.ts";
@@ -27,6 +29,7 @@ export interface MovingPorts {
   readonly clock: Clock;
   /** A program came with a process. */
   imported(program: ProgramRow): void;
+  notice(notice: KernelNotice): void;
   /** Nothing goes on here, and nothing comes by itself. */
   readonly still: boolean;
 }
@@ -39,13 +42,15 @@ export class Moving {
   #stopLooking: () => void = () => undefined;
   #looking: Promise<void> = Promise.resolve();
   #isStopped = false;
+  /** Handovers that were told of. */
+  readonly #waiting = new Set<string>();
 
   constructor(ports: MovingPorts) {
     this.#ports = ports;
     this.#look();
   }
 
-  /** Now and then, whether somebody has handed a file over. A failure that is not the file's is tried again. */
+  /** Now and then, whether somebody has handed a file over. If the store has a fault, it is asked again. */
   #look(): void {
     if (this.#ports.still || this.#isStopped) return;
     this.#stopLooking = this.#ports.clock.after(lookEveryMs, () => {
@@ -61,7 +66,26 @@ export class Moving {
     const { handovers } = store;
     if (handovers === undefined || !kernel.moves.arrivals.areForAll) return;
     const nowMs = (): number => Math.trunc(clock.nowMs());
-    await takeHandedOver({ store, handovers, nowMs, target: () => this.#target() });
+    await takeHandedOver({
+      store,
+      handovers,
+      nowMs,
+      isStopped: () => this.#isStopped || !kernel.isOpen,
+      target: () => this.#target(),
+      drop: async (file) => {
+        await kernel.moves.arrivals.abandon(file);
+        await kernel.moves.sweep();
+      },
+      waits: (handover, error) => this.#waits(handover, error),
+    });
+  }
+
+  /** Said once of each, however often it is tried. */
+  #waits({ id, file }: Handover, error: unknown): void {
+    if (this.#waiting.has(id)) return;
+    this.#waiting.add(id);
+    const message = `The process file ${file} that was handed over is not imported yet, and is tried again: ${toError(error).message}`;
+    this.#ports.notice({ kind: "import-waits", pid: "", message });
   }
 
   #target(): ImportTarget & { cancel(): Promise<void> } {
@@ -79,6 +103,7 @@ export class Moving {
       },
       cancel: async () => {
         if (begun !== undefined) await this.importCancel(begun.file, begun.key);
+        if (!this.#ports.kernel.isOpen) throw notOpen(true);
       },
     };
   }

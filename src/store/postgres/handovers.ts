@@ -1,4 +1,4 @@
-/** Handovers as rows: whoever hands a file over writes from outside, a part at a time; what nodes write here may be done twice (a beginning may count twice). */
+/** Handovers as rows: whoever hands a file over writes from outside, a part at a time. What nodes write here may be done twice. */
 import { randomUUID } from "node:crypto";
 import type { ErrorCode } from "../../base/errors.ts";
 import { bytes, number, text } from "../columns.ts";
@@ -49,15 +49,15 @@ const dropOld = statement(
 );
 const list = statement("SELECT id, file, paused, state, begins, at_ms FROM ~.handover ORDER BY begins DESC, at_ms, id");
 const take = statement(
-  `UPDATE ~.handover AS h SET node = $2 WHERE h.id = $1 AND h.state = 'complete' AND (h.node = $2
+  `UPDATE ~.handover AS h SET node = $2, begins = begins + CASE WHEN h.node = $2 THEN 0 ELSE 1 END WHERE h.id = $1 AND h.state = 'complete' AND (h.node = $2
      OR NOT EXISTS (SELECT 1 FROM ~.node AS n WHERE n.incarnation = h.node AND n.state = 'live'))
    RETURNING h.id`,
   "text",
   "int8",
 );
 const part = statement("SELECT bytes FROM ~.handover_part WHERE handover = $1 AND number = $2", "text", "int8");
-const begin = statement(
-  "UPDATE ~.handover SET begins = begins + 1 WHERE id = $1 AND node = $2 AND state = 'complete'",
+const letGo = statement(
+  "UPDATE ~.handover SET node = 0, begins = begins - 1 WHERE id = $1 AND node = $2 AND state = 'complete'",
   "text",
   "int8",
 );
@@ -129,8 +129,8 @@ export class PostgresHandovers implements Handovers {
     }
   }
 
-  async begun(id: string): Promise<void> {
-    await this.#write(step(begin, id, this.#parts.incarnation()));
+  async letGo(id: string): Promise<void> {
+    await this.#write(step(letGo, id, this.#parts.incarnation()));
   }
 
   async ended(id: string, nowMs: number, refusal?: HandoverRefusal): Promise<void> {

@@ -44,7 +44,7 @@ test("a file that somebody has removed, or its whole folder, is not said to be i
 test("beginnings count as long as their file waits, and what is not of the folder's own stays untouched", async (t) => {
   const { folder, handovers, hand } = await fixture(t);
   const id = await hand();
-  await handovers.begun(id);
+  await handovers.take(id);
   await mkdir(path.join(folder, "stray"));
   await mkdir(path.join(folder, "stray.begun"));
   for (const name of await readdir(folder)) await utimes(path.join(folder, name), 0, 0);

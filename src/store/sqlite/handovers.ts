@@ -1,11 +1,11 @@
 /**
  * Handovers as files in a folder beside the store: `<file id>.<8 letters>[.paused].perdure` is complete, and says all there is to say.
- * `….part` is still being written, `….begun` marks one that is being imported, with a letter for each beginning, `….ended.json` says how it ended:
+ * `….part` is still being written, `….begun` marks one that was taken, with a letter for each time, `….ended.json` says how it ended:
  * from then on it is not to be taken, also where a node has died before it could remove the rest.
  */
 import { randomBytes } from "node:crypto";
 import { createReadStream, existsSync } from "node:fs";
-import { mkdir, open, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { mkdir, open, readdir, readFile, rename, rm, stat, truncate, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { syncFolder } from "../folders.ts";
 import { handoverGone, keepHandoverMs } from "../handovers.ts";
@@ -92,17 +92,20 @@ export class HandoverFolder implements Handovers {
   }
 
   /** A store in a file has one node at a time. */
-  take(id: string): Promise<boolean> {
-    return Promise.resolve(existsSync(this.#at(id)));
+  async take(id: string): Promise<boolean> {
+    if (!existsSync(this.#at(id))) return false;
+    await writeFile(this.#begunAt(id), ".", { flag: "a" });
+    await syncFolder(this.#folder);
+    return true;
   }
 
   async *bytes(id: string): AsyncGenerator<Uint8Array> {
     yield* createReadStream(this.#at(id)) as AsyncIterable<Uint8Array>;
   }
 
-  async begun(id: string): Promise<void> {
-    await writeFile(this.#begunAt(id), ".", { flag: "a" });
-    await syncFolder(this.#folder);
+  async letGo(id: string): Promise<void> {
+    const begins = await sizeOf(this.#begunAt(id));
+    if (begins > 0) await truncate(this.#begunAt(id), begins - 1);
   }
 
   async ended(id: string, _: number, refusal?: HandoverRefusal): Promise<void> {

@@ -58,10 +58,10 @@ function testWhole(rule: Rule): void {
     assert.deepEqual(await other.outcome(id), { state: "waiting" });
     assert.equal(await node.take(id), true);
     assert.ok((await read(node.bytes(id))).equals(bytes));
-    for (const begins of [1, 2]) {
-      await node.begun(id);
-      assert.deepEqual(await node.waiting(nowMs()), [{ id, file, paused: true, begins }]);
-    }
+    assert.deepEqual(await node.waiting(nowMs()), [{ id, file, paused: true, begins: 1 }]);
+    await node.letGo(id);
+    assert.deepEqual(await node.waiting(nowMs()), [{ id, file, paused: true, begins: 0 }]);
+    assert.equal(await node.take(id), true);
     assert.deepEqual(await other.outcome(id), { state: "waiting" });
     await node.ended(id, nowMs());
     assert.deepEqual([await node.waiting(nowMs()), await node.take(id)], [[], false]);
@@ -76,8 +76,7 @@ function testWhole(rule: Rule): void {
     const [one, two] = await Promise.all([hand("one"), hand("two")]);
     assert.deepEqual((await node.waiting(nowMs())).map(({ id }) => id).sort(), [one, two].sort());
     await node.take(two);
-    await node.begun(two);
-    // What was begun comes first.
+    // What was taken comes first.
     assert.equal((await node.waiting(nowMs()))[0]?.id, two);
     await node.ended(two, nowMs());
     await node.take(one);
@@ -135,15 +134,19 @@ export function testSharedHandovers(setup: SharedSetup): void {
         second.handOver({ file, paused: false, bytes: pieces(Buffer.from("one")), nowMs });
       const [id, released] = [await hand(), await hand()];
       assert.deepEqual([await first.take(id), await first.take(id), await second.take(id)], [true, true, false]);
-      await second.begun(id);
+      await second.letGo(id);
       await second.ended(id, nowMs(), refusal);
-      assert.deepEqual(
-        (await second.waiting(nowMs())).map(({ begins }) => begins),
-        [0, 0],
-      );
+      const begins = async (): Promise<number[]> => (await second.waiting(nowMs())).map((each) => each.begins);
+      assert.deepEqual(await begins(), [1, 0]);
+      await first.letGo(id);
+      assert.deepEqual(await begins(), [0, 0]);
+      assert.deepEqual([await second.take(id), await first.take(id)], [true, false]);
+      await second.letGo(id);
+      assert.equal(await first.take(id), true);
       await fixture.lapse(one.lease.incarnation);
       await two.sharing.reap(startMs);
       assert.equal(await second.take(id), true);
+      assert.deepEqual(await begins(), [2, 0]);
       await first.ended(id, nowMs(), refusal);
       assert.deepEqual(await second.outcome(id), { state: "waiting" });
       assert.equal((await read(second.bytes(id))).toString(), "one");
