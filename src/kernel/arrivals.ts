@@ -51,7 +51,7 @@ export interface ArrivalsPorts {
   timersSet(rows: readonly TimerRow[]): void;
 }
 
-/** How long other nodes may take to give this one a share, or to drop what an import has left. */
+/** How long other nodes may take to give this one a share, to drop what an import has left, or to begin what they keep a pid for. */
 const patienceMs = 5_000;
 const lookMs = 20;
 const askEveryMs = 1_000;
@@ -82,18 +82,28 @@ export class Arrivals {
       const shard = await this.#place(file);
       this.#underway.set(file, shard);
       await this.checkFree(file, row.pid);
+      // From here to the commit there is nothing to wait for, and nothing that may fail: this node keeps the pid.
       await this.#clear(file);
-      // Another node may have imported it until a moment ago. From here to the commit there is nothing to wait for.
-      await this.checkFree(file, row.pid);
       const key = this.#ports.newKey();
       const problem = `it is being imported from process file ${file}, as ${row.pid}`;
       const { stage } = this.#ports.committer;
       const place = shard === undefined ? {} : { shard };
       stage.newProcesses.push({ ...row, ...place, key, pid: arrivingPid(file), state: "moving", problem });
       await this.#ports.awaited.commit();
+      await this.#checkAgain(file, row.pid, key);
       return key;
     } catch (error) {
       this.#end(file);
+      throw error;
+    }
+  }
+
+  /** Another node may have imported it until a moment ago. */
+  async #checkAgain(file: string, pid: Pid, key: ProcessKey): Promise<void> {
+    try {
+      await this.checkFree(file, pid);
+    } catch (error) {
+      await this.#remove(key);
       throw error;
     }
   }
@@ -167,8 +177,9 @@ export class Arrivals {
     const { committer, registry, attempts, births } = this.#ports;
     await this.checkFree(file, arrival.pid);
     // Nothing may come between this and the commit.
-    const isKept = await births.reserve(arrival.pid, true);
+    const isKept = await births.reserve(arrival.pid, true, patienceMs);
     this.#ports.checkOpen();
+    if (isKept === undefined) throw passing(file, beginsElsewhere);
     const isTaken = registry.named(arrival.pid) !== undefined || registry.isReserved(arrival.pid);
     if (!isKept || isTaken) throw conflict(arrival.pid);
     // Somebody may have looked at it by its key; what they hold is not what it is from now on.
@@ -226,6 +237,7 @@ function unlessGone(error: unknown): void {
 }
 
 const underWay = "it is just being imported by somebody else. Wait for that";
+const beginsElsewhere = "another node is about to begin a process of that id. Try again";
 const noShard = "this node owns no part of the store at this moment. Try again, or import it by another node";
 
 function refused(file: string, why: string): PerdureError {

@@ -59,6 +59,12 @@ describe("a pid that another node keeps", () => {
   });
 });
 
+test("a pid that another node keeps is waited for no longer than whoever asks has patience", async () => {
+  const { births, reserved, nowMs } = fixture([], Infinity);
+  assert.equal(await births.reserve("p1", true, 1_000), undefined);
+  assert.deepEqual([reserved, nowMs()], [[], startMs + 1_000]);
+});
+
 test("a pid is not free if its process has begun and gone while the store answered", async () => {
   const known: Known[] = [];
   const { births, reserved } = fixture(known, startMs, () => known.push(process(1, { pid: "p1" })) > 0);

@@ -71,15 +71,16 @@ export class Births {
   /**
    * True when this node may start a process of that pid, false when there is one. Nobody goes on without an answer: of two nodes that begin the
    * same process one would fail. So whoever keeps a pid must begin its process at once, without anything between that may fail, or die.
-   * `returning`: it comes from elsewhere, and may have been here before.
+   * `returning`: it comes from elsewhere, and may have been here before. Undefined if another node has kept it for `patienceMs`, and has not begun it.
    */
-  async reserve(pid: Pid, returning = false): Promise<boolean> {
+  async reserve(pid: Pid, returning = false, patienceMs: number = Infinity): Promise<boolean | undefined> {
     const { registry, clock } = this.#ports;
     if (this.#ports.sharing === undefined) return true;
-    while (!this.#ports.isOver()) {
+    for (let waitedMs = 0; !this.#ports.isOver(); waitedMs += lookMs) {
       const known = await registry.knownOrDamaged(pid);
       if (known !== undefined && !(returning && known !== "damaged" && isExported(known))) return false;
       if (await this.ask(pid, returning)) return true;
+      if (waitedMs >= patienceMs) return undefined;
       await new Promise<void>((resolve) => void clock.after(lookMs, resolve));
     }
     return false;
