@@ -36,7 +36,7 @@ export async function tied(to: string) {
 
 interface Nodes {
   readonly url: string;
-  /** Whether the file is in the hands of the store. */
+  /** Whether the whole file is in the hands of the store. */
   isHandedOver(file: Buffer): Promise<boolean>;
   /** SQL; `~` is the schema. */
   byHand(sql: string): Promise<void>;
@@ -68,7 +68,10 @@ async function nodesOf(t: TestContext): Promise<Nodes> {
     url,
     isHandedOver: async (file) => {
       const { id } = JSON.parse(linesOf(file)[0] ?? "") as { id: string };
-      return (await rowsByHand(server.url, `SELECT 1 FROM "${schema}".handover WHERE file = '${id}'`)).length > 0;
+      return (
+        (await rowsByHand(server.url, `SELECT 1 FROM "${schema}".handover WHERE file = '${id}' AND state <> 'coming'`))
+          .length > 0
+      );
     },
     byHand: (sql) => byHand(server.url, sql.replaceAll("~", `"${schema}"`)),
     open: (name) => open(url, name),
@@ -229,7 +232,7 @@ test("a file that a command hands over is imported by one of the nodes, once", {
   }
   const start = (pid: string, ...more: readonly string[]): Running =>
     shop.start("import", `${pid}.perdure`, "--no-verify", "--store", nodes.url, ...more);
-  // Two at once, one of another, and one that is killed while its file is on its way, or waits.
+  // Two at once, one of another, and one that is killed when its file waits.
   const [one, two, paused, killed] = [start("comes"), start("comes"), start("paused", "--paused"), start("killed")];
   let isOver = false;
   void killed.ended.then(() => (isOver = true));
@@ -242,8 +245,11 @@ test("a file that a command hands over is imported by one of the nodes, once", {
   assert.deepEqual([second?.code, /IMPORT_REFUSED/.test(second?.stderr ?? "")], [1, true], second?.stderr);
   const other = await paused.ended;
   assert.deepEqual([other.code, other.stdout.trim()], [0, "paused"], other.stderr);
+  await eventually("what the killed command has handed over", async () =>
+    (await b.list({ states: ["running"], limit: 9 })).some(({ pid }) => pid === "killed"),
+  );
   const again = await start("killed").ended;
-  assert.ok(again.code === 0 || again.stderr.includes("IMPORT_REFUSED"), again.stderr);
+  assert.deepEqual([again.code, again.stderr.includes("IMPORT_REFUSED")], [1, true], again.stderr);
   await b.get("comes").send("end");
   assert.equal(await a.get("comes").result(), "ended");
   const left = (await b.list({ states: ["running", "paused", "moving"], limit: 9 })).map(
