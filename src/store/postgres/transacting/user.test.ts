@@ -38,19 +38,14 @@ describe("values", () => {
   });
 
   benchTest("they are planned as the database is set up, and not as the store's own", async (bench) => {
-    const settings = ["enable_seqscan", "jit", "plan_cache_mode"];
-    const seen = (tx: Parameters<Parameters<typeof bench.run>[0]>[0]): Promise<unknown[]> =>
-      Promise.all(
-        settings.map(
-          async (name) =>
-            (await tx.get<{ now: string; set: string }>(
-              "SELECT s.setting AS now, s.reset_val AS set FROM pg_settings AS s WHERE s.name = $1",
-              name,
-            )) ?? {},
+    for (let time = 0; time < 2; time++) {
+      const changed = await bench.run((tx) =>
+        tx.all(
+          `SELECT name FROM pg_settings WHERE setting <> reset_val AND name IN ('enable_seqscan', 'jit', 'plan_cache_mode')`,
         ),
       );
-    for (let time = 0; time < 2; time++)
-      for (const { now, set } of (await bench.run(seen)) as { now: string; set: string }[]) assert.equal(now, set);
+      assert.deepEqual(changed, []);
+    }
   });
 
   benchTest("points in time come back to the millisecond, in whatever zone and century", async (bench) => {
