@@ -90,7 +90,7 @@ export const errorCodes = {
   ENGINE_CLOSED: "the engine is closed",
   ENGINE_FAILED: "the engine stopped because of a failure",
   NODE_NOT_FOUND: "there is no such node, or it owns nothing",
-  NODE_UNFIT: "the node may not run the process",
+  NODE_UNFIT: "the node lacks the label that the process needs",
   MOVE_TIMEOUT: "a process has not gone to another node in time",
   NODE_STANDING_BY: "this node stands by: another one owns the store",
   ENGINE_BINARY: "the engine binary is not the one this release was built for",

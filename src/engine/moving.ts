@@ -3,7 +3,6 @@ import { isPerdureError, PerdureError } from "../base/errors.ts";
 import type { Clock } from "../base/ports.ts";
 import type { Input, Pid } from "../journal/types.ts";
 import { exited } from "../kernel/errors.ts";
-import { describeWanted, fitting } from "../kernel/fitting.ts";
 import type { NodeRow, ProcessKey, ProcessRow, StoreReader } from "../store/port.ts";
 import { findProcess } from "./views.ts";
 
@@ -48,22 +47,14 @@ export async function shardAt(store: StoreReader, row: ProcessRow, node: NodeRow
   );
 }
 
-/** It would only come back. Throws NODE_UNFIT. */
-async function checkFits(
-  store: StoreReader,
-  { pid, program, needs }: ProcessRow,
-  node: NodeRow,
-  nowMs: number,
-): Promise<void> {
-  const [wanted, nodes] = await Promise.all([store.program(program), store.nodes(nowMs)]);
-  const active = nodes.filter(({ state }) => state === "active");
-  if (fitting(active, needs, wanted).some(({ id }) => id === node.id)) return;
-  const has = node.labels.length === 0 ? "has no label" : `has ${node.labels.join(", ")}`;
-  const why = needs !== "" && !node.labels.includes(needs) ? ` That node ${has}.` : "";
+/** It would only come back. What host operations a node can offer it may learn when the process is there. Throws NODE_UNFIT. */
+function checkFits({ pid, needs }: ProcessRow, { name, labels }: NodeRow): void {
+  if (needs === "" || labels.includes(needs)) return;
+  const has = labels.length === 0 ? "no label" : `the labels ${labels.join(", ")}`;
   throw new PerdureError(
     "NODE_UNFIT",
-    `The process ${JSON.stringify(pid)} cannot run on the node ${node.name}: it needs ${describeWanted([node], needs, wanted)}.${why} \`perdure nodes\` shows what nodes have.`,
-    { details: { pid, node: node.name } },
+    `The process ${JSON.stringify(pid)} needs a node with the label ${needs}, and ${name} has ${has}. \`perdure nodes\` shows the labels of all.`,
+    { details: { pid, node: name } },
   );
 }
 
@@ -77,7 +68,6 @@ export async function moveBeside(store: StoreReader, pid: Pid, name: string, clo
     // In this order: what brings it to its new shard is taken by its new owner later.
     const row = await findProcess(store, pid);
     if (row.state === "exited") throw exited(pid);
-    if (shard === undefined) await checkFits(store, row, node, beganMs);
     const posted = shard === undefined ? [] : await postedMoves(store, row.key);
     const isAsked = posted.some((each) => each.sinceMs === 0);
     if (isAsked) stillSinceMs = beganMs;
@@ -86,6 +76,7 @@ export async function moveBeside(store: StoreReader, pid: Pid, name: string, clo
       const endMs = clock.nowMs();
       if (next === undefined)
         return { node: node.name, tookMs: endMs - sinceMs, stoodStillMs: endMs - (stillSinceMs ?? endMs) };
+      checkFits(row, node);
       // That one may have become another's, before the process got there or since.
       if (shard === undefined || !(await isOf(store, shard, node))) {
         shard = next;

@@ -48,6 +48,12 @@ export function idIsName(pid: Pid): PerdureError {
   return new PerdureError("PROCESS_ID_CONFLICT", message, { details: { pid } });
 }
 
+/** A process of this node's is not in the store: it has been another's, who has ended it, and nobody has told this node. */
+export function processGone(pid: Pid): PerdureError {
+  const message = `The process ${JSON.stringify(pid)} is not in the store any more: this node's picture of the store is out of date. Nothing committed is lost; open the engine again.`;
+  return new PerdureError("STORE_FENCED", message, { details: { pid } });
+}
+
 /** A transaction may have been kept although it was reported lost. Whoever opens the store finds what became of it. */
 export function operationGone(pid: Pid, { number, name }: OperationRow): PerdureError {
   const message = `Operation ${number} (${name}) of process ${JSON.stringify(pid)} has no row in the store: this node's picture of the store is out of date. Nothing committed is lost; open the engine again.`;

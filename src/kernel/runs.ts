@@ -19,6 +19,7 @@ import type {
 } from "../machine/port.ts";
 import type { ProcessKey, Store } from "../store/port.ts";
 import type { Committer } from "./batch.ts";
+import { processGone } from "./errors.ts";
 import type { Live, QueuedInput } from "./live.ts";
 import type { KernelEvents } from "./ports.ts";
 import { gone, isRelease } from "./registry.ts";
@@ -253,6 +254,8 @@ export class Runs {
 
   #loadFailed(live: Live, error: unknown): void {
     if (isPerdureError(error, "JOURNAL_CORRUPT")) return this.#broken(live, `its journal is damaged: ${error.message}`);
+    // Another node may have gone on with it, and pruned it.
+    if (isPerdureError(error, "PROCESS_NOT_FOUND")) return this.#ports.failed(processGone(live.row.pid));
     this.#ports.failed(error instanceof Error ? error : new Error(String(error)));
   }
 

@@ -163,7 +163,7 @@ test("a file that is not there is told in one line, whether it would be replayed
 
 test("kill -9 at any moment of an export or an import loses no process, and leaves none twice", async (t) => {
   // Each takes some seconds, and a loaded machine several times as long: PERDURE_KILLS for more of them.
-  const rounds = Number(process.env["PERDURE_KILLS"] ?? 6);
+  const rounds = Number(process.env["PERDURE_KILLS"] ?? 4);
   const ids = Array.from({ length: rounds }, (_, index) => `p${index}`);
   const shop = await shopWith(t, [...ids, "measured"]);
   const timed = async (...words: readonly string[]): Promise<number> => {

@@ -151,26 +151,33 @@ export class Line {
   }
 }
 
-// Plans that were made while a table was small must not read all of it when it has grown. This lasts for what is sent together with it.
-const byIndexes = statement("SELECT set_config('enable_seqscan', 'off', true)");
-// For the same reason; and making one takes longer than most commits do.
-const settingsNow = `set_config('statement_timeout', $1, true),
+// Plans that were made while a table was small must not read all of it when it has grown. Where nothing else can be done, that looks
+// dear to PostgreSQL before 18: not so dear that machine code would pay.
+const indexes = "set_config('enable_seqscan', 'off', true), set_config('jit', 'off', true)";
+/** It lasts for what is sent together with it. */
+const byIndexes = statement(`SELECT ${indexes}`);
+// Making a plan takes longer than most commits do.
+const planning = `${indexes}, set_config('plan_cache_mode', 'force_generic_plan', true)`;
+const limiting = `set_config('statement_timeout', $1, true),
   set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'off' THEN 'on'
-                                   ELSE current_setting('synchronous_commit') END, true),
-  set_config('enable_seqscan', 'off', true), set_config('plan_cache_mode', 'force_generic_plan', true)`;
+                                   ELSE current_setting('synchronous_commit') END, true)`;
 // A client that fell silent in mid-transaction must not keep its locks.
-const newSettings = statement(`SELECT ${settingsNow}, set_config('transaction_timeout', $2, true)`, "text", "text");
-const oldSettings = statement(
-  `SELECT ${settingsNow}, set_config('idle_in_transaction_session_timeout', $2, true)`,
-  "text",
-  "text",
-);
+const settingsSince17 = settingsOf("transaction_timeout");
+const settingsBefore = settingsOf("idle_in_transaction_session_timeout");
 
-/** The first step of every transaction that writes. All of it ends with the transaction. */
-export function settings(session: Session, timeoutMs: number): Step {
+function settingsOf(timeout: string): { readonly own: Statement; readonly users: Statement } {
+  const limits = `${limiting}, set_config('${timeout}', $2, true)`;
+  return {
+    own: statement(`SELECT ${limits}, ${planning}`, "text", "text"),
+    users: statement(`SELECT ${limits}`, "text", "text"),
+  };
+}
+
+/** The first step of every transaction that writes. All of it ends with the transaction. How `users`' own statements are planned is theirs. */
+export function settings(session: Session, timeoutMs: number, whose: "own" | "users" = "own"): Step {
   const version = Number.parseInt(session.parameters.get("server_version") ?? "", 10);
   const limit = String(Math.ceil(timeoutMs));
-  return step(version >= 17 ? newSettings : oldSettings, limit, limit);
+  return step((version >= 17 ? settingsSince17 : settingsBefore)[whose], limit, limit);
 }
 
 /** A number as a column of whole numbers can be compared with it. */

@@ -65,7 +65,7 @@
  * - identity columns, `LIMIT` and `OFFSET`, comparisons of rows, partial indexes, `IS DISTINCT FROM`
  * - `sha256` and the casts that make a number of its first bytes
  * - the collation `"C"` (by code points), `string_agg`, `octet_length`, `greatest`, `clock_timestamp()`, `extract(epoch …)`,
- *   `set_config(…, true)` of timeouts, `synchronous_commit`, `enable_seqscan` and `plan_cache_mode`
+ *   `set_config(…, true)` of timeouts, `synchronous_commit`, `enable_seqscan`, `jit` and `plan_cache_mode`
  * - `LOCK TABLE`, `TRUNCATE`, `setval`, `pg_get_serial_sequence`, `pg_sequence_last_value` and sums over windows when a store is moved
  * - `pg_advisory_xact_lock` and `pg_namespace` while a store is made, `pg_notify` and `LISTEN` (can be switched off)
  *

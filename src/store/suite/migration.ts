@@ -55,7 +55,7 @@ function testWhole(ends: Ends): void {
           assert.deepEqual(await observe(there), observed);
         }),
       ),
-      { numRuns: 8, endOnFailure: true },
+      { numRuns: 5, endOnFailure: true },
     );
   });
 

@@ -88,7 +88,7 @@ export function testModel(setup: StoreSetup): void {
           await fixture.dispose();
         }
       }),
-      { numRuns: 25 },
+      { numRuns: 15 },
     );
   });
 }

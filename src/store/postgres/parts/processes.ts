@@ -31,8 +31,10 @@ const checkNew = statement(
   "text[]",
 );
 
+// Whoever reserves some of the same pids locks them in this order, too.
 const putNew = statement(
-  `WITH kept AS (DELETE FROM ~.reserved WHERE pid = ANY ($3))
+  `WITH own AS MATERIALIZED (SELECT pid FROM ~.reserved WHERE pid = ANY ($3) ORDER BY pid FOR UPDATE),
+     kept AS (DELETE FROM ~.reserved WHERE pid IN (SELECT pid FROM own))
    INSERT INTO ~.process (key, pid, program, shard, entry, args_digest, state, problem, started_at_ms, parent, label, role,
      restarts, needs, held, traps_exits, life, exited_at_ms, exit_reason, exit_value)
    SELECT t.key, t.pid, g.id, t.shard, t.entry, t.args_digest, t.state, t.problem, t.started_at_ms, nullif(t.parent, ''), t.label, t.role,

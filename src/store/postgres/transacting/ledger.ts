@@ -195,7 +195,11 @@ const resetAll = statement("RESET ALL");
 export function asUser(session: Session, { path, role }: Defaults, limitMs: number): readonly Step[] {
   const wholeMs = limitMs + marginMs;
   const [limit, whole] = [limitMs, wholeMs].map((ms) => String(Math.ceil(ms)));
-  return [step(resetAll), settings(session, wholeMs), step(userSettings, path, role, limit ?? null, whole ?? null)];
+  return [
+    step(resetAll),
+    settings(session, wholeMs, "users"),
+    step(userSettings, path, role, limit ?? null, whole ?? null),
+  ];
 }
 
 /** What is left of user SQL on a connection, outside of any transaction. */

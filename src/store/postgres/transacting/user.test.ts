@@ -37,6 +37,17 @@ describe("values", () => {
     });
   });
 
+  benchTest("they are planned as the database is set up, and not as the store's own", async (bench) => {
+    for (let time = 0; time < 2; time++) {
+      const changed = await bench.run((tx) =>
+        tx.all(
+          `SELECT name FROM pg_settings WHERE setting <> reset_val AND name IN ('enable_seqscan', 'jit', 'plan_cache_mode')`,
+        ),
+      );
+      assert.deepEqual(changed, []);
+    }
+  });
+
   benchTest("points in time come back to the millisecond, in whatever zone and century", async (bench) => {
     const times = [
       "1969-12-31T23:59:59.999Z",
