@@ -26,6 +26,8 @@ interface Options {
 interface Fixture {
   readonly arrivals: Arrivals;
   readonly stage: Stage;
+  /** What the kernel fails with. */
+  readonly failures: readonly unknown[];
   nowMs(): number;
 }
 
@@ -33,7 +35,11 @@ interface Fixture {
 function fixture(births: ArrivalsPorts["births"], options: Options = {}): Fixture {
   let nowMs = startMs;
   const stage = new Stage();
+  const failures: unknown[] = [];
   const registry = {
+    reserve: () => undefined,
+    unreserve: () => undefined,
+    activateKey: () => Promise.reject(new Error("the store does not answer")),
     known: () => Promise.resolve(undefined),
     named: () => undefined,
     isReserved: () => options.isReserved ?? false,
@@ -69,9 +75,10 @@ function fixture(births: ArrivalsPorts["births"], options: Options = {}): Fixtur
     checkOpen: () => undefined,
     newKey: () => 7,
     timersSet: () => undefined,
+    run: (work: Promise<unknown>) => void work.catch((error: unknown) => failures.push(error)),
     awaited: { commit: () => Promise.resolve() },
   } as unknown as ArrivalsPorts);
-  return { arrivals, stage, nowMs: () => nowMs };
+  return { arrivals, stage, failures, nowMs: () => nowMs };
 }
 
 /** What it rejects with. */
@@ -131,6 +138,16 @@ describe("an import at the same moment as another one", () => {
     await assert.rejects(arrivals.begin("f", row), { code: "IMPORT_REFUSED", message: /it was imported at/ });
     assert.deepEqual([stage.newProcesses.length, stage.departures], [1, [{ process: 7 }]]);
   });
+});
+
+test("a process that has arrived stays, whatever happens when it is loaded", async () => {
+  const { arrivals, stage, failures } = fixture({ reserve: yes, ask: yes });
+  await arrivals.begin("f", row);
+  await arrivals.finish("f", last);
+  assert.deepEqual(
+    [stage.arrivals.length, stage.departures, failures],
+    [1, [], [new Error("the store does not answer")]],
+  );
 });
 
 test("what is left of an import goes by whoever owns it", async () => {

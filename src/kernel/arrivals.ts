@@ -47,6 +47,8 @@ export interface ArrivalsPorts {
   /** Asks the node that owns it to drop what an interrupted import of this file has left. */
   askToDrop(file: string): Promise<void>;
   checkOpen(): void;
+  /** The kernel fails if it does. */
+  run(work: Promise<unknown>): void;
   newKey(): ProcessKey;
   timersSet(rows: readonly TimerRow[]): void;
 }
@@ -197,9 +199,13 @@ export class Arrivals {
       registry.unreserve(arrival.pid);
     }
     this.#ports.timersSet(timers);
-    const live = await registry.activateKey(arrival.process);
+    // It is here: what goes wrong from now on is not the import's.
+    const goesOn = registry.activateKey(arrival.process).then((live) => {
+      if (live !== undefined) attempts.resume(live);
+    });
+    this.#ports.run(goesOn);
+    await goesOn.catch(() => undefined);
     this.#end(file);
-    if (live !== undefined) attempts.resume(live);
   }
 
   /** Nothing of it stays. */

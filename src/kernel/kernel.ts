@@ -164,7 +164,6 @@ export class Kernel {
         this.#attempts.resume(live);
         this.#runs.ready(live);
       },
-      run: (work) => this.#run(work),
     });
   }
 
@@ -216,7 +215,6 @@ export class Kernel {
     return new Duties({
       ...this.#common(),
       state: () => (this.#state === "opening" || this.#state === "open" ? this.#state : "over"),
-      run: (work) => this.#run(work),
       alarm: this.#alarm,
       placement: this.#placement,
       mail: this.#others,
@@ -297,6 +295,7 @@ export class Kernel {
       isMine: this.#shards.isMine,
       downtimeMs: this.#lease.downtimeMs,
       checkOpen: () => this.#checkOpen(),
+      run: (work: Promise<unknown>) => this.#run(work),
       newKey: () => this.#nextKey++,
       enqueue: (live: Live, queued: QueuedInput) => this.#enqueue(live, queued),
       timersSet: (rows: readonly TimerRow[]) => this.#alarm.add(rows),
