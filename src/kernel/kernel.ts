@@ -128,7 +128,7 @@ export class Kernel {
     this.#queries = new Queries({ machine: this.#machine, runs: this.#runs, events, failed });
     this.#edges = this.#newEdges();
     this.#attempts = this.#newAttempts();
-    this.#recovery = new Recovery({ store, registry: this.#registry, attempts: this.#attempts, alarm: this.#alarm });
+    this.#recovery = new Recovery({ ...this.#common(), alarm: this.#alarm });
     this.#names = new Names({ store, committer: this.#committer });
     this.#turns = this.#newTurns();
     this.moves = this.#newMoves();

@@ -254,6 +254,8 @@ export class Queries {
 
   #settle(line: Line, query: Query, outcome: QueryOutcome): void {
     const { live } = line;
+    // Nobody would begin it again here, and the process could not go as long as it waited.
+    if (live.leaving) return query.reject(elsewhere(live.row));
     switch (outcome.kind) {
       case "refused":
         this.#remember(live, query.call.method, outcome.why === "busy");

@@ -3,12 +3,14 @@ import type { AcquiredShard, ProcessKey, Store } from "../store/port.ts";
 import type { Alarm } from "./alarm.ts";
 import type { Attempts } from "./attempts.ts";
 import type { Registry } from "./registry.ts";
+import type { Shards } from "./shards.ts";
 
 export interface RecoveryPorts {
   readonly store: Pick<Store, "recover">;
   readonly registry: Registry;
   readonly attempts: Attempts;
   readonly alarm: Alarm;
+  readonly shards: Pick<Shards, "wasMoved">;
 }
 
 /** Enough to be quick over a network; few enough that a node that takes over thousands does its other work besides. */
@@ -32,7 +34,7 @@ export class Recovery {
 
   /** `isClean`: the last owner did not die. Without `shards` it is all there is. */
   async takeUp(isClean: boolean, shards?: readonly number[]): Promise<void> {
-    const { store, registry, attempts } = this.#ports;
+    const { store, registry, attempts, shards: owned } = this.#ports;
     const { operations, withInbox, damaged } = await store.recover(shards);
     await this.#loadAll([...damaged.map(({ process }) => process), ...withInbox]);
     const sorted = operations.toSorted((a, b) => a.createdAtMs - b.createdAtMs);
@@ -45,7 +47,7 @@ export class Recovery {
         const live = await registry.activateKey(process);
         const operation = live?.operations.get(number);
         if (live === undefined || operation === undefined || operation.settled || live.row.state === "moving") continue;
-        attempts.recover(live, operation, !isClean);
+        attempts.recover(live, operation, !isClean && !owned.wasMoved(process));
       }
     }
   }

@@ -55,6 +55,8 @@ export class Shards {
    */
   readonly #newShards = new Map<number, Promise<void>>();
   readonly #newcomers = new Map<ProcessKey, Promise<void>>();
+  /** Those that were moved to shards since these were another's, or are being taken. */
+  readonly #moved = new Set<ProcessKey>();
   /** How many need each of these to stay, and which one is just being given up. */
   readonly #kept = new Map<number, number>();
   #parted: number | undefined;
@@ -98,6 +100,7 @@ export class Shards {
       this.#ports.ready(process);
     });
     this.#newcomers.set(process, settled);
+    this.#moved.add(process);
     return settled;
   }
 
@@ -105,6 +108,11 @@ export class Shards {
   async #settle(): Promise<void> {
     await this.#ports.committed();
     await this.#ports.caughtUp();
+  }
+
+  /** It was moved, and has not been at work in its shard before that was taken: it was not there when the shard's last owner died. */
+  wasMoved(process: ProcessKey): boolean {
+    return this.#moved.has(process);
   }
 
   /** It goes on with what nodes that died have left; else nobody may take it for left in good order. */
@@ -166,6 +174,7 @@ export class Shards {
 
   async #take(sharing: Sharing, wanted: readonly number[], nowMs: number): Promise<void> {
     this.#hasTakenUp = false;
+    this.#moved.clear();
     const acquired = await sharing.acquire(wanted, nowMs);
     if (acquired.every(({ clean }) => clean)) this.#hasTakenUp = true;
     if (this.#stopped || acquired.length === 0) return;
