@@ -199,12 +199,16 @@ test(
     ] as const) {
       const bothBegun = Promise.withResolvers<void>();
       let waiting = 0;
-      /** Whoever may not even begin has read all but the last piece too. */
+      /** Whoever may not even begin has read all but the last piece too, or reads no more. */
       async function* together(bytes: Buffer): AsyncGenerator<Uint8Array> {
-        yield bytes.subarray(0, -1);
-        if (++waiting === 2) bothBegun.resolve();
-        await bothBegun.promise;
-        yield bytes.subarray(-1);
+        try {
+          yield bytes.subarray(0, -1);
+          if (++waiting === 2) bothBegun.resolve();
+          await bothBegun.promise;
+          yield bytes.subarray(-1);
+        } finally {
+          bothBegun.resolve();
+        }
       }
       const options = { verify: false };
       const ends = await Promise.allSettled([
