@@ -184,47 +184,6 @@ test("what an import has left that its node did not finish is dropped by whoever
   assert.deepEqual([b.failure, c.failure], [undefined, undefined]);
 });
 
-test(
-  "of two nodes that import the same process at the same moment one is refused, and both go on",
-  { skip },
-  async (t) => {
-    const nodes = await nodesOf(t);
-    const [a, b] = [await nodes.open("a"), await nodes.open("b")];
-    const again = /^(?:IMPORT_REFUSED|PROCESS_ID_CONFLICT)$/;
-    // The same file for both, and different files of one id.
-    const files = [await fileOf(nodes, "one"), await fileOf(nodes, "two"), await fileOf(nodes, "two")] as const;
-    for (const [pid, at, other] of [
-      ["one", 0, 0],
-      ["two", 1, 2],
-    ] as const) {
-      const bothBegun = Promise.withResolvers<void>();
-      let waiting = 0;
-      /** Whoever may not even begin has read all but the last piece too, or reads no more. */
-      async function* together(bytes: Buffer): AsyncGenerator<Uint8Array> {
-        try {
-          yield bytes.subarray(0, -1);
-          if (++waiting === 2) bothBegun.resolve();
-          await bothBegun.promise;
-          yield bytes.subarray(-1);
-        } finally {
-          bothBegun.resolve();
-        }
-      }
-      const options = { verify: false };
-      const ends = await Promise.allSettled([
-        a.import(together(files[at]), options),
-        b.import(together(files[other]), options),
-      ]);
-      assert.deepEqual(ends.map(({ status }) => status).sort(), ["fulfilled", "rejected"], pid);
-      for (const end of ends) if (end.status === "rejected") assert.match(String(end.reason.code), again);
-      await a.get(pid).send("end");
-      assert.equal(await b.get(pid).result(), "ended");
-    }
-    assert.deepEqual(await a.list({ states: ["moving"], limit: 9 }), []);
-    assert.deepEqual([a.failure, b.failure], [undefined, undefined]);
-  },
-);
-
 test("a file that a command hands over is imported by one of the nodes, once", { skip }, async (t) => {
   const nodes = await nodesOf(t);
   const [a, b] = [await nodes.open("a"), await nodes.open("b")];
