@@ -40,7 +40,8 @@ function testFiles(wanted: readonly string[]): string[] {
 }
 
 function run(paths: readonly string[]): Promise<number> {
-  const settings = [`--test-concurrency=${concurrency}`, `--test-timeout=${timeoutMs}`];
+  // What a test leaves open keeps nobody waiting once all of its file have ended.
+  const settings = [`--test-concurrency=${concurrency}`, `--test-timeout=${timeoutMs}`, "--test-force-exit"];
   if (!options.some((option) => option.startsWith("--test-reporter"))) settings.push("--test-reporter=spec");
   const child = spawn(process.execPath, ["--test", ...settings, ...options, ...paths], {
     cwd: root,
